@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 4321
+
+.PHONY: run test lint clean lock
+
+run: $(VENV)/installed
+	exec $(BIN)/sb-api run --port $(PORT)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
+	$(BIN)/python -m coverage report
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The lock files name every package, so nothing is resolved anew.
+$(VENV)/installed: requirements.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.lock
+	touch $@
+
+# Resolves the ranges of setup.py anew; tf_keras asks for the GPU build of tensorflow, which is left out.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet .
+	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
+	.venv-lock/bin/python -m pip install --quiet "$$(printf 'coverage>=7.10')" hypothesis pytest pytest-cov pytest-timeout requests mypy ruff types-requests build
+	.venv-lock/bin/python -m pip freeze --exclude sb_api | grep -vxFf requirements.lock > requirements-dev.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache

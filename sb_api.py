@@ -1,0 +1,3 @@
+from sb_api.cli import main
+
+main()

@@ -1,0 +1,40 @@
+"""sb_api judges MusicBrainz editor accounts, and learns from moderators' verdicts.
+
+`create_app` makes the web part; `sb_api.cli` runs everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from sb_api.config import Settings
+
+__version__ = "0.1.0"
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """The Flask application, with settings from the environment when none are given.
+
+    It connects to Redis on the first request and needs no model. Raises InvalidSettings.
+    """
+    import uuid
+
+    from flask import Flask
+
+    from sb_api import routes
+    from sb_api.config import load_settings
+    from sb_api.jobs import Jobs, Mailbox, connect
+
+    settings = config or load_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    jobs = Jobs(connect(settings), settings)
+    # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
+    app.extensions["sb_api"] = routes.Service(settings, jobs, Mailbox(jobs, uuid.uuid4().hex))
+    app.register_blueprint(routes.api)
+    routes.register_error_handlers(app)
+    return app

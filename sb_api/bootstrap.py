@@ -1,0 +1,266 @@
+"""Making the original weights: editors -> vocabularies, a fitted network, held-out figures, a reference set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api import preprocessing
+from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.networks import Arrays, get_arrays, set_arrays
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
+from sb_api.records import Verdict
+from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
+from sb_api.tokenizers import Vocabularies, fit_vocabulary
+from sb_api.train import Fitting, Recipe, load_reference, named
+from sb_api.weights import Version, WeightsStore
+
+BOOTSTRAPPING = Recipe(learning_rate=0.001, batch_size=64, epochs=6)
+TEST_SHARE = 0.25
+REFERENCE_RECORDS = 2000
+LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
+SCALED = slice(4, 9)  # of the main inputs: bio length, bio has a URL, and the three deltas
+
+Matrix = npt.NDArray[np.float32]
+
+
+def read_editors(path: Path) -> list[SyntheticEditor]:
+    """Labelled editors from a file of one JSON object a line, as for /train. Raises InvalidRecords, naming lines."""
+    editors, errors = [], {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    verdict = msgspec.json.decode(line, type=Verdict)
+                    record = msgspec.to_builtins(verdict)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    errors[f"line {number}"] = {"field": "", "detail": str(error)}
+                else:
+                    host = website_host(verdict.website or "")
+                    editors.append(SyntheticEditor(record, verdict.verdict, "given", host))
+    if errors:
+        first = "; ".join(f"{line}: {fault['detail']}" for line, fault in list(errors.items())[:5])
+        raise InvalidRecords(f"{len(errors)} lines of {path} are wrong: {first}.", errors=errors)
+    if len({editor.verdict for editor in editors}) < 2 or len(editors) < 100:
+        raise InvalidRecords(
+            f"{path} holds {len(editors)} editors; at least 100 are needed, of both verdicts.", errors={}
+        )
+    return editors
+
+
+def bootstrap_lodbrok(
+    settings: Settings,
+    editors: Sequence[SyntheticEditor] | None,
+    *,
+    count: int,
+    seed: int,
+    echo: Callable[[str], None],
+) -> dict[str, Any]:
+    """Make the original of Lodbrok from labelled editors, or from `count` synthetic ones, and start its chain anew.
+
+    Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
+    """
+    classifier = CLASSIFIERS["lodbrok"]
+    synthetic = editors is None
+    if editors is None:
+        echo(f"making {count} synthetic editors")
+        editors = list(generate_editors(count, seed))
+    training, held_out = split_by_host(editors, TEST_SHARE, seed)
+    echo(f"{len(training)} editors to learn from, {len(held_out)} held out, no host on both sides")
+    training_records, held_out_records = _records(training), _records(held_out)
+    vocabularies = fit_vocabularies(training_records)
+    fitting = Fitting(classifier, BOOTSTRAPPING)
+    vectors = editor_vectors(training_records, vocabularies)
+    _fit_scaling(fitting, vectors)
+    done = 0
+
+    def progress(rows: int) -> None:
+        nonlocal done
+        done += 1
+        echo(f"epoch {done} of {BOOTSTRAPPING.epochs}: {rows} editors")
+
+    fitting.fit(name_inputs(vectors), vectors[:, 0].astype(np.int64), seed, progress)
+
+    test = editor_vectors(held_out_records, vocabularies)
+    reference, test = _split_reference(test, seed)
+    targets = test[:, 0].astype(np.int64)
+    figures = classifier.score(targets, fitting.predict(name_inputs(test)))
+    _write_vocabularies(settings, vocabularies)
+    _write_reference(settings, classifier, reference)
+    about = _install_original(settings, classifier, fitting, vocabularies, len(training), {"held_out": figures})
+    card = _card_folder(settings) / f"model-card-{classifier.name}.md"
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.write_text(_model_card(about, synthetic, seed, len(training), len(test), len(reference)), "utf-8")
+    echo(f"held out: {_line(figures)}")
+    echo(f"the original weights are {about.version}; model card: {card}")
+    return figures
+
+
+def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
+    editors = _records(list(generate_editors(REFERENCE_RECORDS, seed=1)))
+    _write_vocabularies(settings, vocabularies)
+    _write_reference(settings, CLASSIFIERS["lodbrok"], editor_vectors(editors, vocabularies))
+
+
+def install_weights(settings: Settings, arrays: Arrays) -> str:
+    """Make a network's numbers from elsewhere the original of Lodbrok; returns its version.
+
+    They are taken to go with the vocabularies that are in use. Raises InvalidWeights.
+    """
+    classifier = CLASSIFIERS["lodbrok"]
+    vocabularies = classifier.load_vocabularies(settings)
+    fitting = Fitting(classifier)
+    set_arrays(fitting.network, arrays)
+    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+    figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays))}
+    return _install_original(settings, classifier, fitting, vocabularies, 0, figures).version
+
+
+def _install_original(
+    settings: Settings,
+    classifier: Classifier,
+    fitting: Fitting,
+    vocabularies: Vocabularies,
+    learned: int,
+    figures: dict[str, Any],
+) -> Version:
+    about = Version(
+        classifier=classifier.name,
+        version="",
+        parent=None,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        tokenizers=vocabularies.fingerprint,
+        labels=list(classifier.labels),
+        learned=learned,
+        figures=figures,
+    )
+    weights = named(fitting.snapshot(about), 0)
+    WeightsStore.of(settings, classifier.name).install_original(weights)
+    return weights.about
+
+
+def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
+    """The vocabularies of bio words, e-mail domains and website hosts of n editors."""
+    bios = (split_words(editor.bio) for editor in editors if editor.bio)
+    domains = ([email_domain(editor.email)] for editor in editors if editor.email and "@" in editor.email)
+    hosts = ([host] for editor in editors if editor.website and (host := website_host(editor.website)))
+    return Vocabularies(
+        {
+            "bio": fit_vocabulary(bios, preprocessing.BIO_WORDS),
+            "email": fit_vocabulary(domains, preprocessing.EMAIL_DOMAINS, LEAST_ACCOUNTS),
+            "website": fit_vocabulary(hosts, preprocessing.WEBSITE_HOSTS, LEAST_ACCOUNTS),
+        }
+    )
+
+
+def _records(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
+    return [msgspec.convert({**editor.record, "verdict": editor.verdict}, Verdict) for editor in editors]
+
+
+def _fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
+    """Set the network's scaling of the main inputs to the mean and deviation of their signed logarithms."""
+    main = vectors[:, 1:10]
+    log = np.zeros(9, np.float32)
+    log[SCALED] = 1.0
+    scaled = np.where(log == 1.0, np.sign(main) * np.log1p(np.abs(main)), main)
+    deviation = scaled.std(axis=0)
+    scaling = {"log": log, "mean": scaled.mean(axis=0), "deviation": np.where(deviation > 1e-6, deviation, 1.0)}
+    arrays = get_arrays(fitting.network)
+    set_arrays(fitting.network, arrays | {f"main_scaling/{name}": value for name, value in scaling.items()})
+
+
+def _split_reference(vectors: Matrix, seed: int) -> tuple[Matrix, Matrix]:
+    """A class-balanced reference set, and the rest."""
+    random = np.random.default_rng(seed)
+    size = min(REFERENCE_RECORDS, len(vectors) // 2) // 2
+    chosen = np.concatenate([random.permutation(np.flatnonzero(vectors[:, 0] == verdict))[:size] for verdict in (0, 1)])
+    chosen.sort()
+    return vectors[chosen], np.delete(vectors, chosen, axis=0)
+
+
+def _write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    for name, vocabulary in vocabularies.by_name.items():
+        _write(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
+
+
+def _write_reference(settings: Settings, classifier: Classifier, vectors: Matrix) -> None:
+    path = settings.state / "reference" / f"{classifier.name}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, vectors=vectors)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _card_folder(settings: Settings) -> Path:
+    """A checkout's `docs/` when the shipped original is made, else the state directory's."""
+    return (settings.state.parent if settings.state == settings.static else settings.state) / "docs"
+
+
+def _line(figures: dict[str, Any]) -> str:
+    names = ("precision", "recall", "f1", "roc_auc", "false_positives_per_thousand")
+    return ", ".join(f"{name.replace('_', ' ')} {figures[name]}" for name in names)
+
+
+def _model_card(about: Version, synthetic: bool, seed: int, training: int, test: int, reference: int) -> str:
+    figures = about.figures["held_out"]
+    (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
+    source = (
+        f"**Synthetic.** {training + test + reference} accounts from the seeded generator `sb_api/synthetic.py` "
+        f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's spam "
+        "from the generator's editors; they promise nothing about real accounts. Train on your own with `sb-api bootstrap "
+        "editors.jsonl` before you rely on it."
+        if synthetic
+        else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
+    )
+    return f"""# Model card: Lodbrok, the editor classifier
+
+Written by `sb-api bootstrap`; do not edit.
+
+| | |
+|---|---|
+| weights | `{about.version}` |
+| tokenizers | `{about.tokenizers}` |
+| labels | {", ".join(about.labels)} |
+| network | 759,618 trainable parameters, see `sb_api/networks.py` |
+| recipe | Adam at {BOOTSTRAPPING.learning_rate}, batch size {BOOTSTRAPPING.batch_size}, {BOOTSTRAPPING.epochs} epochs |
+
+## Data
+
+{source}
+
+{training} accounts were learned from. {test} others were held out for the figures below and {reference} more, as many
+of either kind, are the reference set on which every later training is measured. Accounts that share a website host or
+an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
+
+## Held-out figures
+
+| precision | recall | F1 | ROC AUC | accuracy | false positives per thousand |
+|---|---|---|---|---|---|
+| {figures["precision"]} | {figures["recall"]} | {figures["f1"]} | {figures["roc_auc"]} | {figures["accuracy"]} | \
+{figures["false_positives_per_thousand"]} |
+
+| | judged not spam | judged spam |
+|---|---|---|
+| not spam | {true_negatives} | {false_positives} |
+| spam | {false_negatives} | {true_positives} |
+
+## Use
+
+The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, not
+by what they edited.
+"""

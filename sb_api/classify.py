@@ -1,0 +1,164 @@
+"""The classify process: claim what waits, preprocess it in one go, predict in one call, answer every request."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api import networks
+from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, SbApiError
+from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
+from sb_api.networks import Predict
+from sb_api.records import decode_payload
+from sb_api.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.weights import Weights, WeightsStore, parse_weights
+from sb_api.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Probabilities = npt.NDArray[np.float32]
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """The answer to a predict job of n records: `scores` holds n x classes float32, row by row; `errors` says by
+    position why a record could not be judged (its row is NaN)."""
+
+    weights: str
+    scores: bytes
+    errors: dict[int, str] = {}
+
+
+class Model:
+    """A classifier with the weights it works with now. Only one thread may use it."""
+
+    def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
+        self.classifier = classifier
+        self._network = classifier.build()
+        self.swap(weights, vocabularies)
+        self._predict = load_engine(self._network)
+
+    def swap(self, weights: Weights, vocabularies: Vocabularies) -> None:
+        """Work with other weights from now on. Raises InvalidWeights, and then keeps the ones it has."""
+        if weights.about.tokenizers != vocabularies.fingerprint:
+            raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
+        networks.set_arrays(self._network, weights.arrays)
+        self.vocabularies = vocabularies
+        self.version = weights.about.version
+
+    def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
+        """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
+        errors: dict[int, str] = {}
+        try:
+            arrays = self.classifier.preprocess(records, self.vocabularies)
+        except Exception:
+            # One record spoils the whole batch: find it, and judge the others.
+            errors = self._unreadable(records)
+            if not errors:
+                raise
+        if errors:
+            scores = np.full((len(records), len(self.classifier.labels)), np.nan, np.float32)
+            sound = [position for position in range(len(records)) if position not in errors]
+            if sound:
+                arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)
+                scores[sound] = self._predict(arrays)
+        else:
+            scores = self._predict(arrays)
+        for position in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
+            errors.setdefault(int(position), "its score is not a finite number")
+        return scores, errors
+
+    def _unreadable(self, records: Sequence[Any]) -> dict[int, str]:
+        errors = {}
+        for position, record in enumerate(records):
+            try:
+                self.classifier.preprocess([record], self.vocabularies)
+            except Exception:
+                logger.exception("a record cannot be preprocessed")
+                errors[position] = "it cannot be turned into numbers"
+        return errors
+
+
+def load_engine(network: Any) -> Predict:
+    """What turns named arrays into probabilities in this process."""
+    return networks.compile_predict(network)
+
+
+def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
+    """One answer per claim; the records of all claims of a classifier are judged in one call."""
+    answers: dict[bytes, Answer] = {}
+    batches: dict[str, list[tuple[Claim, list[Any]]]] = defaultdict(list)
+    for claim in claims:
+        try:
+            model = models[claim.job.classifier]
+            records = decode_payload(claim.job.body, list[model.classifier.record])  # type: ignore[name-defined]
+            batches[claim.job.classifier].append((claim, records))
+        except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
+            answers[claim.entry] = failure(SbApiError(f"The job cannot be read: {error}."))
+    for name, batch in batches.items():
+        model = models[name]
+        scores, errors = model.judge([record for _, records in batch for record in records])
+        start = 0
+        for claim, records in batch:
+            end = start + len(records)
+            own = {position - start: detail for position, detail in errors.items() if start <= position < end}
+            judgement = Judgement(model.version, scores[start:end].tobytes(), own)
+            answers[claim.entry] = Answer(status="completed", data=judgement)
+            start = end
+    return [answers[claim.entry] for claim in claims]
+
+
+def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
+    """The published weights with their vocabularies; those of this host's files while none are published."""
+    published = jobs.published(classifier.name)
+    if published is None:
+        store = WeightsStore.of(jobs.settings, classifier.name)
+        return store.load_current(), classifier.load_vocabularies(jobs.settings)
+    vocabularies = Vocabularies(
+        {
+            name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
+            for name, document in published.vocabularies.items()
+        }
+    )
+    return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
+
+
+def refresh_models(jobs: Jobs, models: dict[str, Model]) -> dict[str, str]:
+    """Load the classifiers, or swap in what has been published since. Returns the version of each."""
+    for name, classifier in CLASSIFIERS.items():
+        model = models.get(name)
+        if model is None:
+            models[name] = Model(classifier, *load_current(jobs, classifier))
+            logger.info("%s is warm with the weights %s", name, models[name].version)
+            continue
+        version = jobs.published_version(name)
+        if version is not None and version != model.version:
+            try:
+                model.swap(*load_current(jobs, classifier))
+            except SbApiError as error:
+                logger.error("still working with the weights %s of %s: %s", model.version, name, error.detail)
+            else:
+                logger.info("%s works with the weights %s from now on", name, model.version)
+    return {name: model.version for name, model in models.items()}
+
+
+def classify_process(settings: Settings) -> None:
+    """Judge records until told to stop."""
+    jobs = Jobs(connect(settings), settings)
+    models: dict[str, Model] = {}
+    worker = Worker(
+        jobs,
+        "classify",
+        PREDICT_STREAMS,
+        do=lambda claims: judge_claims(models, claims),
+        refresh=lambda: refresh_models(jobs, models),
+    )
+    worker.stop_on_signals()
+    worker.run()

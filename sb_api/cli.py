@@ -1,0 +1,157 @@
+"""The commands. `sb-api --help` lists them; without one, `run`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sb_api.config import Settings, load_settings
+from sb_api.errors import InvalidSettings, SbApiError
+
+
+class _Commands(click.Group):
+    """Shows our errors in one line, with an exit code of 1, or 2 for wrong settings."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SbApiError as error:
+            click.echo(f"Error: {error.detail}", err=True)
+            context.exit(2 if isinstance(error, InvalidSettings) else 1)
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sb_api")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """sb_api judges MusicBrainz editor accounts and learns from moderators' verdicts.
+
+    Settings are read from SB_API_* in the environment. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on (default 4321).")
+def run(host: str | None = None, port: int | None = None) -> None:
+    """Start everything: Redis, web, classify and train processes."""
+    from sb_api.server import serve
+
+    settings = _settings(host=host, port=port)
+
+    def announce(address: str) -> None:
+        click.echo(
+            f"sb_api listens on {address} - try: curl {address}/readyz, then "
+            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\''
+        )
+
+    serve(settings, announce)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on (default 4321).")
+def web(host: str | None, port: int | None) -> None:
+    """Start the web processes alone."""
+    from sb_api.server import web_command
+
+    settings = _settings(host=host, port=port)
+    address = f"[{settings.host}]" if ":" in settings.host else settings.host
+    command = web_command(settings, f"{address}:{settings.port}")
+    os.execv(command[0], command)
+
+
+@main.command()
+def worker() -> None:
+    """Start one classify process alone."""
+    from sb_api.classify import classify_process
+
+    classify_process(_settings())
+
+
+@main.command()
+def trainer() -> None:
+    """Start the train process alone."""
+    from sb_api.train import train_process
+
+    train_process(_settings())
+
+
+@main.command()
+@click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--count", default=40_000, show_default=True, help="Synthetic editors to make, without a file.")
+@click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
+def bootstrap(editors: Path | None, count: int, seed: int) -> None:
+    """Make the original weights, tokenizers and reference set.
+
+    From EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
+    generator of MusicBrainz-like editors.
+    """
+    from sb_api.bootstrap import bootstrap_lodbrok, read_editors
+    from sb_api.server import hold_state
+
+    settings = _settings()
+    with hold_state(settings):
+        labelled = read_editors(editors) if editors else None
+        bootstrap_lodbrok(settings, labelled, count=count, seed=seed, echo=click.echo)
+
+
+@main.group()
+def tokenizers() -> None:
+    """Vocabularies."""
+
+
+@tokenizers.command("import")
+@click.argument("bio", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("email", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("website", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
+    """Take over the pickled Keras tokenizers of the original project, without executing anything in them."""
+    from sb_api.bootstrap import install_vocabularies
+    from sb_api.legacy import import_tokenizers
+    from sb_api.server import hold_state
+
+    settings = _settings()
+    vocabularies = import_tokenizers(bio.read_bytes(), email.read_bytes(), website.read_bytes())
+    with hold_state(settings):
+        install_vocabularies(settings, vocabularies)
+    click.echo(f"Imported to {settings.state / 'tokenizers'}. Import the weights that were trained with them next.")
+
+
+@main.group()
+def weights() -> None:
+    """Weights files."""
+
+
+@weights.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def weights_import(file: Path) -> None:
+    """Take over the Lodbrok weights of the original project (a Keras 2 .h5 file) as the new original."""
+    from sb_api.bootstrap import install_weights
+    from sb_api.legacy import import_weights
+    from sb_api.server import hold_state
+
+    settings = _settings()
+    arrays = import_weights(file.read_bytes())
+    with hold_state(settings):
+        version = install_weights(settings, arrays)
+    click.echo(f"Imported as {version}, the new original. The next `sb-api run` works with it.")
+
+
+def _settings(**overrides: Any) -> Settings:
+    settings = load_settings(**overrides)
+    logging.basicConfig(
+        level=settings.log_level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s",
+    )
+    # Its own lines tell of processes that the service's lines tell of already.
+    logging.getLogger("urlextract").setLevel(logging.WARNING)
+    return settings

@@ -1,0 +1,130 @@
+"""Settings: defaults, overlaid by `SB_API_*` from the environment, strictly checked, frozen."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sb_api.errors import InvalidSettings
+
+PREFIX = "SB_API_"
+
+
+def _integer(description: str, least: int, most: int | None = None) -> Meta:
+    return Meta(ge=least, le=most, description=description)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting of every process. Times are in seconds."""
+
+    host: Annotated[str, Meta(description="address to listen on; without credentials only a loopback address")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _integer("port to listen on", 0, 65535)] = 4321
+    redis_url: Annotated[str, Meta(description="Redis to use; empty: `run` starts one of its own")] = ""
+    state_dir: Annotated[str, Meta(description="where weights, queue and other state are kept; empty: see below")] = ""
+    web_processes: Annotated[int, _integer("web processes", 1, 64)] = 1
+    classify_processes: Annotated[int, _integer("classify processes; 0: one per spare core", 0, 256)] = 0
+    max_records: Annotated[int, _integer("records in one request", 1)] = 10_000
+    max_body_bytes: Annotated[int, _integer("bytes in one request", 1024)] = 32 * 2**20
+    slice_records: Annotated[int, _integer("a request with more records is queued in slices of so many", 1, 10_000)] = (
+        512
+    )
+    batch_requests: Annotated[int, _integer("requests that a classify process takes at once", 1, 10_000)] = 256
+    queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000
+    predict_timeout: Annotated[float, Meta(gt=0, description="longest wait for a prediction")] = 30.0
+    train_timeout: Annotated[float, Meta(gt=0, description="longest wait for a training")] = 300.0
+    result_ttl: Annotated[int, _integer("how long the result of an asynchronous job is kept", 1)] = 3600
+    lease: Annotated[float, Meta(ge=0.5, description="a claim not renewed for so long passes to another process")] = 5.0
+    max_deliveries: Annotated[int, _integer("an entry that has killed so many processes is set aside", 1)] = 3
+    versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
+    redis_memory: Annotated[str, Meta(pattern=r"^\d+[kmg]b$", description="memory limit of the embedded Redis")] = "1gb"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level that is logged")
+    ] = "INFO"
+
+    @property
+    def static(self) -> Path:
+        """The shipped files: inside the package once installed, beside it in a checkout."""
+        package = Path(__file__).parent
+        return package / "static" if (package / "static").is_dir() else package.parent / "static"
+
+    @property
+    def state(self) -> Path:
+        """Where state is kept: `state_dir`; else a checkout's `static/`, or the user's state folder once installed."""
+        if self.state_dir:
+            return Path(self.state_dir).expanduser().absolute()
+        if self.static.parent != Path(__file__).parent:
+            return self.static
+        return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "sb_api"
+
+    def find(self, name: str) -> Path:
+        """A file of the state directory, or the shipped one of the same name."""
+        kept = self.state / name
+        return kept if kept.exists() else self.static / name
+
+    @property
+    def redis_socket(self) -> Path:
+        """The socket of the embedded Redis."""
+        return self.state / "redis" / "redis.sock"
+
+    @property
+    def redis_address(self) -> str:
+        return self.redis_url or f"unix://{self.redis_socket}"
+
+    @property
+    def classify_count(self) -> int:
+        return self.classify_processes or max(1, (os.cpu_count() or 1) - 1)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The settings from `environment` (that of this process by default), then `overrides` that are not None.
+
+    Raises InvalidSettings for a name that is no setting, a value that does not fit, or an address that is not
+    loopback.
+    """
+    environment = os.environ if environment is None else environment
+    known = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
+    # Names of the test and bench tools, not of the service.
+    given = {name for name in environment if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_")}
+    if unknown := sorted(given - known.keys()):
+        raise InvalidSettings(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(known))}.")
+    values: dict[str, Any] = {known[name]: environment[name] for name in given}
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidSettings(f"A setting is wrong: {error}.") from None
+    if not _is_loopback(settings.host):
+        raise InvalidSettings(
+            f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1)."
+        )
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ip_address(address).is_loopback for address in addresses)
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """One row per setting for the documentation: environment variable, default, description."""
+    schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
+    return [
+        (f"{PREFIX}{field.upper()}", str(getattr(Settings(), field)), str(schema[field]["description"]))
+        for field in Settings.__struct_fields__
+    ]

@@ -1,0 +1,142 @@
+"""One tree of errors.
+
+Every error that can reach a caller carries an HTTP status, a problem type (RFC 9457) and a text that says what was
+wrong, where, and what to do about it. Whoever raises one fills in `detail`; the rest is fixed by its class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SbApiError(Exception):
+    """The root. `detail` is for people, `members` are the extra members of the problem document."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong on our side"
+    retry_after: ClassVar[int | None] = None  # seconds
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+    def problem(self) -> dict[str, Any]:
+        """The RFC 9457 document, with `success: false` for clients of the original project."""
+        return {
+            "type": f"urn:sb_api:problem:{self.type}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "success": False,
+            **self.members,
+        }
+
+
+class MalformedBody(SbApiError):
+    status = 400
+    type = "malformed-body"
+    title = "The body cannot be read"
+
+
+class InvalidParameter(SbApiError):
+    status = 400
+    type = "invalid-parameter"
+    title = "A parameter of the request is wrong"
+
+
+class InvalidRecords(SbApiError):
+    """Some records are wrong; `errors` maps each record's key to its `field` and a `detail`."""
+
+    status = 422
+    type = "invalid-records"
+    title = "Some records are wrong, so none was taken"
+
+
+class TooLarge(SbApiError):
+    status = 413
+    type = "too-large"
+    title = "The request is too large"
+
+
+class UnknownVersion(SbApiError):
+    status = 404
+    type = "unknown-version"
+    title = "There are no such weights"
+
+
+class UnknownTask(SbApiError):
+    status = 404
+    type = "not-found"
+    title = "There is no such task"
+
+
+class QueueFull(SbApiError):
+    status = 503
+    type = "queue-full"
+    title = "Too much is waiting already"
+    retry_after = 1
+
+
+class Unavailable(SbApiError):
+    status = 503
+    type = "unavailable"
+    title = "A part of the service is not there right now"
+    retry_after = 2
+
+
+class NoAnswerInTime(SbApiError):
+    status = 504
+    type = "no-answer-in-time"
+    title = "The answer did not come in time"
+    retry_after = 2
+
+
+class JobFailed(SbApiError):
+    """A job killed the processes that worked on it, or failed in a way that a retry cannot mend."""
+
+    type = "job-failed"
+    title = "The job could not be done"
+
+
+class InvalidWeights(SbApiError):
+    """A weights file is damaged, of another network, or of other tokenizers."""
+
+    type = "invalid-weights"
+    title = "The weights cannot be used"
+
+
+class InvalidTokenizer(SbApiError):
+    type = "invalid-tokenizer"
+    title = "The tokenizer cannot be used"
+
+
+class LeaseLost(SbApiError):
+    """Another process took the work over while this one stood still; what this one has must not be stored."""
+
+    type = "lease-lost"
+    title = "Another process has taken this work over"
+
+
+class InvalidSettings(SbApiError):
+    type = "invalid-settings"
+    title = "The settings are wrong"
+
+
+class CannotStart(SbApiError):
+    type = "cannot-start"
+    title = "The service cannot start"
+
+
+def error_from_problem(problem: dict[str, Any]) -> SbApiError:
+    """The error that `problem` was made from in another process; of the root class when its type is not known here."""
+    members = dict(problem)
+    kind = str(members.pop("type", "")).rpartition(":")[2]
+    for field in ("title", "status", "success"):
+        members.pop(field, None)
+    detail = str(members.pop("detail", ""))
+    for error in SbApiError.__subclasses__():
+        if error.type == kind:
+            return error(detail, **members)
+    return SbApiError(detail, **members)

@@ -1,0 +1,411 @@
+"""Jobs in Redis Streams: submit, claim, finish, reply. The only module that speaks Redis.
+
+A job waits in a stream until a process of the consumer group claims it. Its answer is put on the reply list of the web
+process that sent it, or kept under its task id, or both, in the same transaction that acknowledges it: a job is never
+gone without its answer. What a dead process had claimed is claimed by another once its lease runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sb_api.config import Settings
+from sb_api.errors import QueueFull, SbApiError, Unavailable
+from sb_api.records import decode_payload, encode_payload
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "{sb_api}:"  # the braces keep every key in one slot of a cluster
+GROUP = "sb_api"
+SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
+PREDICT_STREAMS = (SMALL, BULK)
+WORKERS = f"{PREFIX}workers"
+
+REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
+BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
+PUBLISHED_TTL = 7 * 24 * 3600
+
+# All entries or none, and never more than the stream may hold.
+_SUBMIT = """
+if redis.call('XLEN', KEYS[1]) + #ARGV - 1 > tonumber(ARGV[1]) then return 0 end
+for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'job', ARGV[i]) end
+return 1
+"""
+# Renews only what is still this consumer's: a lease that ran out belongs to whoever claimed it since.
+_RENEW = """
+local kept = 0
+for i = 3, #ARGV do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  if pending[1] and pending[1][2] == ARGV[2] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
+    kept = kept + 1
+  end
+end
+return kept
+"""
+_BEAT = """
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. ' ' .. ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a stream. `reply` names the list for the answer, `keep` is how long it is kept under the task id
+    (seconds, 0: not at all)."""
+
+    task: str
+    operation: Literal["predict", "train", "rollback"]
+    classifier: str
+    body: bytes
+    reply: str = ""
+    keep: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job: `data` when it is completed, an RFC 9457 `problem` when it failed."""
+
+    status: Literal["queued", "processing", "completed", "failed"]
+    data: Any = None
+    problem: dict[str, Any] | None = None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A job and where it is claimed. `deliveries` counts the processes that have had it, this one included."""
+
+    stream: str
+    entry: bytes
+    job: Job
+    deliveries: int = 1
+
+
+class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live process says of itself: its role and the versions it works with, by classifier."""
+
+    name: str
+    role: str
+    host: str
+    pid: int
+    versions: dict[str, str]
+
+
+class Published(msgspec.Struct, frozen=True):
+    """The current weights of a classifier as every process can fetch them: the file, its vocabularies and the chain."""
+
+    version: str
+    file: bytes
+    vocabularies: dict[str, bytes]
+    chain: bytes
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
+    return redis.Redis.from_url(
+        settings.redis_address,
+        protocol=2,
+        socket_timeout=15,
+        socket_connect_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+@contextmanager
+def unavailable_when_lost() -> Iterator[None]:
+    """Turns the loss of Redis into Unavailable, for the processes that answer to someone."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
+    except redis.ResponseError as error:
+        if not str(error).startswith(("OOM", "READONLY", "MISCONF", "NOREPLICAS")):
+            raise
+        raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
+
+
+class Jobs:
+    """The queue, through one client."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self.redis: Any = client
+        self.settings = settings
+        self.consumer = f"{socket.gethostname()}:{os.getpid()}"
+        self._submit = self.redis.register_script(_SUBMIT)
+        self._renew = self.redis.register_script(_RENEW)
+        self._beat = self.redis.register_script(_BEAT)
+
+    # What web processes do
+
+    def submit(self, stream: str, jobs: Sequence[Job]) -> None:
+        """Queue every job or none. Raises QueueFull when the stream has no room, Unavailable without Redis."""
+        with unavailable_when_lost():
+            if kept := [job for job in jobs if job.keep]:
+                queued = encode_payload(Answer(status="queued"))
+                pipeline = self.redis.pipeline(transaction=False)
+                for job in kept:
+                    pipeline.set(_task_key(job.task), queued, ex=job.keep, nx=True)
+                pipeline.execute()
+            entries = [encode_payload(job) for job in jobs]
+            if not self._submit([stream], [self.settings.queue_limit, *entries]):
+                self.redis.delete(*(_task_key(job.task) for job in kept)) if kept else None
+                raise QueueFull(f"{self.settings.queue_limit} requests are waiting already; try again in a moment.")
+
+    def result(self, task: str) -> Answer | None:
+        """What became of a task whose answer is kept; None when there is none, or no longer."""
+        with unavailable_when_lost():
+            stored = self.redis.get(_task_key(task))
+        answer: Answer | None = decode_payload(stored, Answer) if stored else None
+        return answer
+
+    def read_replies(self, name: str, timeout: float) -> list[tuple[str, Answer]]:
+        """The answers that came to a reply list, waiting up to `timeout` seconds for the first."""
+        popped = self.redis.blpop([_reply_key(name)], timeout)
+        replies: list[tuple[str, Answer]] = decode_payload(popped[1], list[tuple[str, Answer]]) if popped else []
+        return replies
+
+    # What classify and train processes do
+
+    def ensure_groups(self, streams: Iterable[str]) -> None:
+        """Make the streams and their consumer group where they are missing; what waits in a stream stays."""
+        for stream in streams:
+            try:
+                self.redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def claim(self, streams: Sequence[str], count: int, block: float) -> list[Claim]:
+        """Up to `count` jobs of the first stream and one of each other, or the first to come within `block` seconds.
+
+        The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
+        """
+        try:
+            pipeline = self.redis.pipeline(transaction=False)
+            for position, stream in enumerate(streams):
+                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=1 if position else count)
+            claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
+            if not claims and block:
+                waiting = dict.fromkeys(streams, ">")
+                read = self.redis.xreadgroup(GROUP, self.consumer, waiting, count=1, block=round(block * 1000))
+                claims = list(self._claims(read))
+            return claims
+        except redis.ResponseError as error:
+            self._mend_group(error, streams)
+            return []
+
+    def claim_stale(self, streams: Sequence[str], count: int = 16) -> list[Claim]:
+        """Jobs whose lease ran out, now this process's: whoever had them is dead or stands still."""
+        lease = round(self.settings.lease * 1000)
+        claims: list[Claim] = []
+        try:
+            for stream in streams:
+                pending = self.redis.xpending_range(stream, GROUP, "-", "+", count, idle=lease)
+                deliveries = {entry["message_id"]: entry["times_delivered"] + 1 for entry in pending}
+                if not deliveries:
+                    continue
+                entries = self.redis.xclaim(stream, GROUP, self.consumer, lease, list(deliveries))
+                claims += self._claims([(stream.encode(), entries)], deliveries)
+        except redis.ResponseError as error:
+            self._mend_group(error, streams)
+        return claims
+
+    def renew(self, claims: Iterable[Claim]) -> bool:
+        """Renew the lease of every claim; False when one of them has passed to another process."""
+        entries = defaultdict(list)
+        for claim in claims:
+            entries[claim.stream].append(claim.entry)
+        kept = [self._renew([stream], [GROUP, self.consumer, *ids]) == len(ids) for stream, ids in entries.items()]
+        return all(kept)
+
+    def mark_processing(self, claims: Iterable[Claim]) -> None:
+        """Say of the jobs whose answer is kept that they are being worked on."""
+        processing = encode_payload(Answer(status="processing"))
+        for claim in claims:
+            if claim.job.keep:
+                self.redis.set(_task_key(claim.job.task), processing, ex=claim.job.keep)
+
+    def finish(self, answers: Sequence[tuple[Claim, Answer]]) -> None:
+        """Store every answer and acknowledge its job, in one transaction. May be repeated after a lost connection."""
+        replies = defaultdict(list)
+        pipeline = self.redis.pipeline(transaction=True)
+        for claim, answer in answers:
+            if claim.job.keep:
+                pipeline.set(_task_key(claim.job.task), encode_payload(answer), ex=claim.job.keep)
+            if claim.job.reply:
+                replies[claim.job.reply].append((claim.job.task, answer))
+        for name, batch in replies.items():
+            pipeline.rpush(_reply_key(name), encode_payload(batch))
+            pipeline.expire(_reply_key(name), REPLY_TTL)
+        for stream in {claim.stream for claim, _ in answers}:
+            entries = [claim.entry for claim, _ in answers if claim.stream == stream]
+            pipeline.xack(stream, GROUP, *entries)
+            pipeline.xdel(stream, *entries)
+        # The group may be lost with its data; the answers are given all the same.
+        for response in pipeline.execute(raise_on_error=False):
+            if isinstance(response, redis.ResponseError) and not str(response).startswith("NOGROUP"):
+                raise response
+
+    def leave(self, streams: Iterable[str]) -> None:
+        """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
+        self.redis.hdel(WORKERS, self.consumer)
+        for stream in streams:
+            try:
+                if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.consumer):
+                    self.redis.xgroup_delconsumer(stream, GROUP, self.consumer)
+            except redis.ResponseError as error:
+                logger.debug("nothing to leave: %s", error)
+
+    def lock(self, name: str) -> Any:
+        """A lock across all hosts, held for one lease at a time (redis.lock.Lock)."""
+        return self.redis.lock(f"{PREFIX}lock:{name}", timeout=self.settings.lease, thread_local=False)
+
+    def pending(self, stream: str) -> int:
+        """How many jobs of a stream are claimed and not finished, by whomever."""
+        try:
+            return int(self.redis.xpending(stream, GROUP)["pending"])
+        except redis.ResponseError as error:
+            self._mend_group(error, [stream])
+            return 0
+
+    def _claims(self, read: Any, deliveries: dict[bytes, int] | None = None) -> Iterator[Claim]:
+        for stream, entries in read or ():
+            for entry, fields in entries:
+                try:
+                    job = decode_payload(fields[b"job"], Job)
+                except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError):
+                    # Not ours, or of another release: nobody can be told, and left here it would come back for ever.
+                    logger.error("the entry %s of %s is no job; it is removed", entry.decode(), stream.decode())
+                    self.redis.pipeline().xack(stream, GROUP, entry).xdel(stream, entry).execute()
+                else:
+                    yield Claim(stream.decode(), entry, job, (deliveries or {}).get(entry, 1))
+
+    def _mend_group(self, error: redis.ResponseError, streams: Sequence[str]) -> None:
+        if not str(error).startswith("NOGROUP"):
+            raise error
+        logger.warning("the queue has lost its consumer group; making it anew")
+        self.ensure_groups(streams)
+
+    # Who is alive, and with which weights
+
+    def beat(self, role: str, versions: dict[str, str]) -> None:
+        """Say that this process is alive."""
+        name = self.consumer
+        about = WorkerBeat(name=name, role=role, host=socket.gethostname(), pid=os.getpid(), versions=versions)
+        self._beat([WORKERS], [name, msgspec.json.encode(about), BEATS_TTL])
+
+    def alive(self) -> list[WorkerBeat]:
+        """The processes that have beaten within the last three seconds, by the clock of Redis."""
+        with unavailable_when_lost():
+            pipeline = self.redis.pipeline(transaction=False)
+            (seconds, _), beats = pipeline.time().hgetall(WORKERS).execute()
+        alive = []
+        for value in beats.values():
+            moment, _, about = value.partition(b" ")
+            if seconds - int(moment) <= BEAT_LIFE:
+                alive.append(msgspec.json.decode(about, type=WorkerBeat))
+        return sorted(alive, key=lambda beat: (beat.role, beat.name))
+
+    def publish(self, classifier: str, published: Published) -> None:
+        """Make these the weights that every process works with from now on."""
+        key = _published_key(classifier)
+        fields = {"version": published.version, "all": encode_payload(published), "chain": published.chain}
+        self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
+
+    def published_version(self, classifier: str) -> str | None:
+        """The version that is published, None when there is none."""
+        version: bytes | None = self.redis.hget(_published_key(classifier), "version")
+        return version.decode() if version else None
+
+    def published(self, classifier: str) -> Published | None:
+        """The published weights, None when there are none."""
+        stored = self.redis.hget(_published_key(classifier), "all")
+        published: Published | None = decode_payload(stored, Published) if stored else None
+        return published
+
+    def published_chain(self, classifier: str) -> bytes | None:
+        """The chain of versions behind the published weights, as JSON."""
+        with unavailable_when_lost():
+            chain: bytes | None = self.redis.hget(_published_key(classifier), "chain")
+        return chain
+
+
+def failure(error: SbApiError) -> Answer:
+    """The answer that tells a job's sender of an error."""
+    return Answer(status="failed", problem=error.problem())
+
+
+class Mailbox:
+    """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
+
+    def __init__(self, jobs: Jobs, name: str) -> None:
+        self.jobs = jobs
+        self.name = name
+        self._waiting: dict[str, Callable[[Answer], None]] = {}
+        self._lock = threading.Lock()
+        self._reader: threading.Thread | None = None
+
+    def exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
+        """Submit jobs and wait for their answers, in order; None for one that did not come within `timeout` seconds.
+
+        Raises what `Jobs.submit` raises; then nothing is queued.
+        """
+        answers: dict[str, Answer] = {}
+        done = threading.Event()
+
+        def receive(task: str, answer: Answer) -> None:
+            answers[task] = answer
+            if len(answers) == len(jobs):
+                done.set()
+
+        self._start_reader()
+        for job in jobs:
+            self._waiting[job.task] = lambda answer, task=job.task: receive(task, answer)  # type: ignore[misc]
+        try:
+            self.jobs.submit(stream, jobs)
+            done.wait(timeout)
+        finally:
+            for job in jobs:
+                self._waiting.pop(job.task, None)
+        return [answers.get(job.task) for job in jobs]
+
+    def _start_reader(self) -> None:
+        # Not in the constructor: a thread does not survive the fork of a pre-loading server.
+        with self._lock:
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="replies", daemon=True)
+                self._reader.start()
+
+    def _read(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                for task, answer in self.jobs.read_replies(self.name, timeout=5):
+                    receive = self._waiting.get(task)
+                    if receive is not None:
+                        receive(answer)
+            except (redis.RedisError, msgspec.DecodeError) as error:
+                logger.warning("replies cannot be read, trying again: %s", error)
+                pause.wait(0.2)
+
+
+def _task_key(task: str) -> str:
+    return f"{PREFIX}task:{task}"
+
+
+def _reply_key(name: str) -> str:
+    return f"{PREFIX}reply:{name}"
+
+
+def _published_key(classifier: str) -> str:
+    return f"{PREFIX}weights:{classifier}"

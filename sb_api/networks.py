@@ -1,0 +1,144 @@
+"""The Keras networks. Keras is imported on first use, so that processes without a network never carry it.
+
+Numbers travel as plain arrays by variable name; the architecture lives here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.errors import InvalidWeights
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Predict = Callable[[Arrays], npt.NDArray[np.float32]]
+
+# A batch is padded to the next of these, so that few shapes are ever traced.
+BATCH_SIZES = (1, 8, 64, 512)
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow, with TensorFlow's start-up chatter off and deterministic operations on."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+    import tensorflow
+
+    tensorflow.config.experimental.enable_op_determinism()
+    return keras
+
+
+def _scaling_layer(keras: Any) -> Any:
+    class SignedLogScaling(keras.layers.Layer):  # type: ignore[misc]
+        """(f(x) - mean) / deviation, with f(x) = sign(x) ln(1 + |x|) where `log` is 1 and x where it is 0.
+
+        Bio lengths and hours spread over six orders of magnitude; their logarithms do not. As made it changes
+        nothing, which is what weights of the original network, trained on raw numbers, need.
+        """
+
+        def build(self, shape: tuple[int | None, ...]) -> None:
+            for name, value in (("log", "zeros"), ("mean", "zeros"), ("deviation", "ones")):
+                variable = self.add_weight(name=name, shape=(shape[-1],), initializer=value, trainable=False)
+                setattr(self, f"_{name}", variable)
+
+        def call(self, x: Any) -> Any:
+            ops = keras.ops
+            logarithm = ops.sign(x) * ops.log1p(ops.abs(x))
+            return (self._log * logarithm + (1.0 - self._log) * x - self._mean) / self._deviation
+
+    return SignedLogScaling
+
+
+def build_lodbrok() -> keras.Model:
+    """The editor network: inputs `main_input` (n, 9), `email_input` (n, 1), `website_input` (n, 1), `bio_input`
+    (n, 512); output (n, 2), the probabilities of not spam and spam. Layers are named as in the original project.
+    """
+    keras = import_keras()
+    layers = keras.layers
+    main = keras.Input((9,), name="main_input")
+    website = keras.Input((1,), name="website_input", dtype="int32")
+    email = keras.Input((1,), name="email_input", dtype="int32")
+    bio = keras.Input((512,), name="bio_input")
+
+    scaled = _scaling_layer(keras)(name="main_scaling")(main)
+    website_state = layers.LSTM(32, name="website_lstm")(layers.Embedding(1025, 256, name="website_embedding")(website))
+    email_state = layers.LSTM(32, name="email_lstm")(layers.Embedding(1025, 256, name="email_embedding")(email))
+    bio_state = layers.LSTM(64, name="bio_lstm")(layers.Reshape((1, 512), name="bio_reshape")(bio))
+
+    x = layers.Concatenate(name="merge")([website_state, email_state, bio_state, scaled])
+    x = layers.Dropout(0.5, name="dropout_1")(x)
+    x = layers.Dense(64, activation="tanh", name="dense_1")(x)
+    x = layers.Dropout(0.5, name="dropout_2")(x)
+    x = layers.Dense(64, activation="tanh", name="dense_2")(x)
+    output = layers.Dense(2, activation="softmax", name="output")(x)
+    # A dictionary, because inputs go in by name: by position the original swapped e-mail and website.
+    inputs = {"main_input": main, "website_input": website, "email_input": email, "bio_input": bio}
+    return keras.Model(inputs, output, name="lodbrok")
+
+
+def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
+    """Copies of the network's numbers by variable path; the state of random generators is not among them."""
+    return {variable.path: np.array(variable.value) for variable in _numbers(model)}
+
+
+def set_arrays(model: keras.Model, arrays: Arrays) -> None:
+    """Put `arrays` into the network, all or none. Raises InvalidWeights when names or shapes are not the network's."""
+    assign_all(_numbers(model), arrays, f"the network {model.name}")
+
+
+def assign_all(variables: list[Any], arrays: Arrays, owner: str) -> None:
+    """Assign every array to the variable of its name, all or none.
+
+    Raises InvalidWeights when a name is missing or too many, a shape differs, or a number is not finite.
+    """
+    expected = {variable.path: tuple(variable.shape) for variable in variables}
+    if missing := sorted(expected.keys() ^ arrays.keys()):
+        raise InvalidWeights(f"The file is not of {owner}: {', '.join(missing[:3])} on one side only.")
+    for path, shape in expected.items():
+        if arrays[path].shape != shape:
+            raise InvalidWeights(f"{path} has the shape {arrays[path].shape}; {owner} needs {shape}.")
+        if not np.isfinite(arrays[path]).all():
+            raise InvalidWeights(f"{path} holds numbers that are not finite.")
+    for variable in variables:
+        variable.assign(arrays[variable.path])
+
+
+def _numbers(model: keras.Model) -> list[Any]:
+    return [variable for variable in model.weights if "seed_generator" not in variable.path]
+
+
+def compile_predict(model: keras.Model) -> Predict:
+    """A compiled forward pass: named arrays of n rows -> (n, classes) probabilities, every batch size warmed.
+
+    It follows later changes of the network's numbers without tracing again.
+    """
+    import tensorflow
+
+    specification = {
+        name: tensorflow.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for name, tensor in model.input.items()
+    }
+    forward = tensorflow.function(lambda inputs: model(inputs, training=False), input_signature=[specification])
+
+    def predict(arrays: Arrays) -> npt.NDArray[np.float32]:
+        rows = len(next(iter(arrays.values())))
+        parts = []
+        for start in range(0, rows, BATCH_SIZES[-1]):
+            count = min(rows - start, BATCH_SIZES[-1])
+            size = next(size for size in BATCH_SIZES if size >= count)
+            parts.append(forward({name: _padded(a[start : start + count], size) for name, a in arrays.items()})[:count])
+        return np.concatenate(parts)
+
+    for size in BATCH_SIZES:
+        predict({name: np.zeros((size, *tensor.shape[1:]), tensor.dtype) for name, tensor in model.input.items()})
+    return predict
+
+
+def _padded(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1)) if len(array) < rows else array

@@ -1,0 +1,168 @@
+"""Records -> named arrays.
+
+An editor becomes one vector of 524 numbers: [verdict, area set, gender set, birth date set, privs != 0, bio length,
+bio has a URL, confirm delta, update delta, login delta, e-mail token, website token, 512 x bio tf-idf].
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from math import log
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from urlextract import URLExtract
+
+from sb_api.networks import Arrays
+from sb_api.records import Editor
+from sb_api.tokenizers import Vocabularies, Vocabulary
+
+Matrix = npt.NDArray[np.float32]
+
+VECTOR_LENGTH = 524
+BIO_WORDS = 511  # columns 1 to 511 of the bio part; column 0 stays unused, as in the Keras tokenizer
+EMAIL_DOMAINS = 1022
+WEBSITE_HOSTS = 1021
+NO_EMAIL, UNKNOWN_EMAIL = 1023, 1024
+UNKNOWN_WEBSITE, NO_WEBSITE = 1023, 1024
+URL_TOKENS, URL_TOKEN_CHARACTERS = 64, 256
+NO_DATE, NO_MEMBER_SINCE = -1.0, -2.0
+
+_FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+_LABEL = re.compile(r"\.([^\W_][\w-]*)|localhost")
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-cased words, split at white space after the Keras tokenizer's default filter characters are blanked."""
+    return text.lower().translate(_FILTERED).split()
+
+
+def email_domain(email: str) -> str:
+    """What stands behind the last `@`, lower-cased; "" when there is none."""
+    return email.rpartition("@")[2].strip().lower() if "@" in email else ""
+
+
+def website_host(website: str) -> str:
+    """The lower-cased host of a URL, with or without a scheme; "" when it cannot be told."""
+    website = website.strip()
+    try:
+        return urlsplit(website if "//" in website else f"//{website}").hostname or ""
+    except ValueError:
+        return ""
+
+
+@cache
+def _url_extractor() -> URLExtract:
+    return URLExtract()
+
+
+@cache
+def _top_level_domains() -> frozenset[str]:
+    listed = files("urlextract").joinpath("data/tlds-alpha-by-domain.txt").read_text("utf-8")
+    return frozenset(line.lower() for line in listed.splitlines() if not line.startswith("#"))
+
+
+def has_url(text: str) -> bool:
+    """Whether urlextract finds a URL in `text`.
+
+    It costs up to a millisecond a bio, and seconds where a long text has no spaces, so it is asked only about tokens
+    in which a dot stands before a top-level domain, by their first characters, and about so many at most.
+    """
+    if "." not in text and "localhost" not in text:
+        return False
+    candidates = dict.fromkeys(token[:URL_TOKEN_CHARACTERS] for token in text.split() if _may_be_url(token))
+    return any(_url_extractor().has_urls(token) for token in islice(candidates, URL_TOKENS))
+
+
+def _may_be_url(token: str) -> bool:
+    return any(
+        label.lower() in _top_level_domains() or label.isdigit() or not label.isascii() or not label
+        for label in _LABEL.findall(token)
+    )
+
+
+def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n editors, (n, 524). Column 0, the verdict, is 0 for an editor without one."""
+    matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
+    emails, websites, bios = (vocabularies[name] for name in ("email", "website", "bio"))
+    for row, editor in zip(matrix, editors, strict=True):
+        bio = editor.bio or ""
+        row[:12] = (
+            getattr(editor, "verdict", 0),
+            _is_set(editor.area),
+            _is_set(editor.gender),
+            _is_set(editor.birth_date),
+            bool(editor.privs),
+            len(bio),
+            has_url(bio),
+            *_hours_since_member(editor),
+            _email_token(editor.email, emails),
+            _website_token(editor.website, websites),
+        )
+        if bio:
+            _write_tf_idf(row[12:], bio, bios)
+    return matrix
+
+
+def name_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
+    """The network's inputs by name, views and copies of (n, 524) vectors."""
+    return {
+        "main_input": vectors[:, 1:10],
+        "email_input": vectors[:, 10:11].astype(np.int32),
+        "website_input": vectors[:, 11:12].astype(np.int32),
+        "bio_input": vectors[:, 12:],
+    }
+
+
+def preprocess_editors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Arrays:
+    """Named arrays of n rows for n editors."""
+    return name_inputs(editor_vectors(editors, vocabularies))
+
+
+def preprocess_editor(editor: Editor, vocabularies: Vocabularies) -> Arrays:
+    """Named arrays of one row."""
+    return preprocess_editors([editor], vocabularies)
+
+
+def _is_set(value: int | str | None) -> bool:
+    return value is not None and value != ""
+
+
+def _hours_since_member(editor: Editor) -> tuple[float, float, float]:
+    if not editor.member_since:
+        return NO_MEMBER_SINCE, NO_MEMBER_SINCE, NO_MEMBER_SINCE
+    start = _moment(editor.member_since)
+    confirm, update, login = (
+        (_moment(date) - start).total_seconds() / 3600 if date else NO_DATE
+        for date in (editor.email_confirm_date, editor.last_updated, editor.last_login_date)
+    )
+    return confirm, update, login
+
+
+def _moment(date: str) -> datetime:
+    moment = datetime.fromisoformat(date)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _email_token(email: str | None, vocabulary: Vocabulary) -> int:
+    return vocabulary.ranks.get(email_domain(email), UNKNOWN_EMAIL) if email else NO_EMAIL
+
+
+def _website_token(website: str | None, vocabulary: Vocabulary) -> int:
+    return vocabulary.ranks.get(website_host(website), UNKNOWN_WEBSITE) if website else NO_WEBSITE
+
+
+def _write_tf_idf(columns: Matrix, bio: str, vocabulary: Vocabulary) -> None:
+    ranks, idf = vocabulary.ranks, vocabulary.inverse_document_frequencies
+    for word, count in Counter(split_words(bio)).items():
+        rank = ranks.get(word)
+        if rank is not None:
+            columns[rank] = (1 + log(count)) * idf[word]

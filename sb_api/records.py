@@ -1,0 +1,172 @@
+"""What clients send, as typed records: decoded and checked in one pass, encoded again for the queue."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from sb_api.errors import InvalidRecords, MalformedBody, TooLarge
+
+# Bounded to 64 bits: a longer number cannot travel through msgpack or a database column.
+IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+BoundedInteger = IntegerId
+
+
+class FieldError(ValueError):
+    """A value that its type allows and its field does not."""
+
+    def __init__(self, field_name: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field_name
+
+
+class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
+
+    id: IntegerId | StringId
+    email: str | None = None
+    website: str | None = None
+    bio: str | None = None
+    area: BoundedInteger | str | None = None
+    privs: BoundedInteger | Literal[""] | None = None
+    gender: BoundedInteger | str | None = None
+    birth_date: str | None = None
+    member_since: str | None = None
+    email_confirm_date: str | None = None
+    last_updated: str | None = None
+    last_login_date: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date"):
+            value = getattr(self, name)
+            if value:
+                try:
+                    datetime.fromisoformat(value)
+                except ValueError:
+                    raise FieldError(
+                        name, f"{value[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08"
+                    ) from None
+
+
+class Verdict(Editor, kw_only=True):
+    """An editor and what a moderator says of it: 1 is spam, 0 is not."""
+
+    verdict: BoundedInteger
+    reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.verdict not in (0, 1):
+            raise FieldError("verdict", f"must be 1 (spam) or 0 (not spam), not {self.verdict}")
+
+
+Record = TypeVar("Record", bound=Editor)
+
+
+@dataclass(slots=True)
+class Records:
+    """The records of one request: the sound ones by their key in the body, and what is wrong with the others."""
+
+    sound: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def all_sound(self) -> list[Any]:
+        """The records, when every one is sound.
+
+        Raises InvalidRecords, which lists every wrong one.
+        """
+        if self.errors:
+            named = ", ".join(f"{key!r} ({fault['field']})" for key, fault in list(self.errors.items())[:5])
+            more = f" and {len(self.errors) - 5} more" if len(self.errors) > 5 else ""
+            raise InvalidRecords(
+                f"{len(self.errors)} of {len(self.errors) + len(self.sound)} records are wrong: {named}{more}. "
+                "Mend or leave out those listed under `errors` and send the request again.",
+                errors=self.errors,
+            )
+        return list(self.sound.values())
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+@cache
+def _payload_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+def _decode(body: bytes, kind: Any) -> Any:
+    try:
+        return _decoder(kind).decode(body)
+    except RecursionError:
+        raise MalformedBody("The JSON is nested too deeply; records are flat objects.") from None
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
+
+
+def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
+    """Decode `{"key": record, ...}` or `[record, ...]`, at most `limit` records (a list's keys are its positions).
+
+    Raises MalformedBody when the body is not such JSON or holds no record, TooLarge past the limit. Records that are
+    wrong in themselves raise nothing: they are listed in `errors` of what is returned.
+    """
+    if not body.strip():
+        raise MalformedBody("The body is empty; send a JSON object or array of records.")
+    records = Records()
+    try:
+        keyed = _keyed(_decode(body, dict[str, kind] | list[kind]), limit)  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        # The quick pass stops at the first fault; this one judges record by record to name them all.
+        try:
+            raw = _keyed(_decode(body, dict[str, msgspec.Raw] | list[msgspec.Raw]), limit)
+        except msgspec.ValidationError as error:
+            raise MalformedBody(f"The body must be a JSON object or array of records: {error}.") from None
+        keyed = {}
+        for key, text in raw.items():
+            try:
+                keyed[key] = _decode(bytes(text), kind)
+            except msgspec.ValidationError as error:
+                records.errors[key] = _fault(error)
+    first: dict[str, str] = {}
+    for key, record in keyed.items():
+        earlier = first.setdefault(str(record.id), key)
+        if earlier == key:
+            records.sound[key] = record
+        else:
+            records.errors[key] = {"field": "id", "detail": f"record {earlier!r} has the id {record.id} too"}
+    return records
+
+
+def _keyed(decoded: Any, limit: int) -> dict[str, Any]:
+    if not decoded:
+        raise MalformedBody("The body holds no record; send at least one.")
+    if len(decoded) > limit:
+        raise TooLarge(f"{len(decoded)} records are more than the {limit} of one request; send them in several.")
+    return decoded if isinstance(decoded, dict) else {str(key): value for key, value in enumerate(decoded)}
+
+
+def _fault(error: msgspec.ValidationError) -> dict[str, str]:
+    if isinstance(error.__cause__, FieldError):
+        return {"field": error.__cause__.field, "detail": str(error.__cause__)}
+    detail, _, path = str(error).partition(" - at `$.")
+    missing = re.search(r"missing required field `(\w+)`", detail)
+    return {"field": missing[1] if missing else path.rstrip("`"), "detail": detail}
+
+
+def encode_payload(value: Any) -> bytes:
+    """Records, or any plain data, as they travel through the queue (msgpack)."""
+    return msgspec.msgpack.encode(value)
+
+
+def decode_payload(payload: bytes, kind: Any = Any) -> Any:
+    """What `encode_payload` encoded, as `kind`. Raises msgspec.ValidationError when it is something else."""
+    return _payload_decoder(kind).decode(payload)

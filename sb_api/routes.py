@@ -1,0 +1,306 @@
+"""The JSON API: what comes in is decoded, queued, waited for, and answered."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from flask import Blueprint, Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.config import Settings
+from sb_api.errors import (
+    InvalidParameter,
+    InvalidRecords,
+    MalformedBody,
+    NoAnswerInTime,
+    SbApiError,
+    TooLarge,
+    Unavailable,
+    UnknownTask,
+    error_from_problem,
+)
+from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs, Mailbox
+from sb_api.records import decode_records, encode_payload
+from sb_api.weights import Chain
+
+logger = logging.getLogger(__name__)
+
+api = Blueprint("api", __name__)
+
+SMALL_RECORDS = 64  # a request with more goes to the bulk stream
+ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with."""
+
+    settings: Settings
+    jobs: Jobs
+    mailbox: Mailbox
+
+
+@dataclass(frozen=True)
+class Judged:
+    """n records' probabilities (n, classes), by one version, and by position why one could not be judged."""
+
+    version: str
+    scores: Any
+    errors: dict[int, str]
+
+
+def _service() -> Service:
+    service: Service = current_app.extensions["sb_api"]
+    return service
+
+
+@api.post("/predict")
+def predict() -> Response:
+    """Judge editors."""
+    service, classifier = _service(), CLASSIFIERS["lodbrok"]
+    partial = _flag("partial")
+    records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
+    editors = list(records.sound.values()) if partial and records.sound else records.all_sound()
+    judged = judge(service, classifier, editors)
+    keys = list(records.sound)
+    errors = records.errors | {
+        keys[position]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
+    }
+    if errors and not partial:
+        raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
+    answer: dict[str, Any] = {"success": True, "predictions": {}, "scores": {}, "weights": judged.version}
+    for position, editor in enumerate(editors):
+        if position not in judged.errors:
+            row = judged.scores[position]
+            answer["predictions"][str(editor.id)] = classifier.labels[int(row.argmax())]
+            answer["scores"][str(editor.id)] = float(row[1])
+    if partial:
+        answer["errors"] = errors
+    return _json(answer)
+
+
+def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> Judged:
+    """Have n records judged by the classify processes, all by one version of the weights.
+
+    Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
+    """
+    size = service.settings.slice_records
+    slices = [records[start : start + size] for start in range(0, len(records), size)]
+    judgements: list[Any] = [None] * len(slices)
+    wanted = list(range(len(slices)))
+    for _ in range(ROUNDS):
+        stream = SMALL if len(records) <= SMALL_RECORDS else BULK
+        jobs = [_job(service, "predict", classifier, encode_payload(slices[position])) for position in wanted]
+        answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
+        for position, answer in zip(wanted, answers, strict=True):
+            judgements[position] = _completed(answer, service.settings.predict_timeout)
+        # A training or a rollback may end between two slices; those of another version are judged again.
+        version = judgements[wanted[-1]]["weights"]
+        wanted = [position for position, judgement in enumerate(judgements) if judgement["weights"] != version]
+        if not wanted:
+            break
+    else:
+        raise Unavailable("The weights changed again and again while the request was judged; try again.")
+    scores = np.concatenate([np.frombuffer(judgement["scores"], np.float32) for judgement in judgements])
+    errors = {
+        position * size + offset: detail
+        for position, judgement in enumerate(judgements)
+        for offset, detail in judgement["errors"].items()
+    }
+    return Judged(version, scores.reshape(len(records), -1), errors)
+
+
+@api.post("/train")
+def train() -> Response:
+    """Learn from verdicts."""
+    service, classifier = _service(), CLASSIFIERS["lodbrok"]
+    records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
+    verdicts = records.all_sound()
+    job = _job(service, "train", classifier, encode_payload(verdicts), keep=service.settings.result_ttl)
+    if "respond-async" in request.headers.get("Prefer", ""):
+        service.jobs.submit(TRAIN, [job])
+        return _accepted(job)
+    return _json({"success": True, "response": "Successfully retrained the model", **_trained(service, job)})
+
+
+@api.post("/rollback")
+def rollback() -> Response:
+    """Make earlier weights current again."""
+    service, classifier = _service(), _classifier()
+    try:
+        body = msgspec.json.decode(request.get_data())
+        wanted = body["to"]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
+    if not isinstance(wanted, str):
+        raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
+    # Resolved here, so that a job that is done twice does not go back two steps.
+    version = _chain(service, classifier).resolve(wanted)
+    job = _job(service, "rollback", classifier, encode_payload(version), keep=service.settings.result_ttl)
+    return _json({"success": True, **_trained(service, job)})
+
+
+@api.get("/weights")
+def weights() -> Response:
+    """The slots and the versions with their figures."""
+    service, classifier = _service(), _classifier()
+    chain = _chain(service, classifier)
+    return _json({"success": True, "model": classifier.name, **msgspec.to_builtins(chain)})
+
+
+@api.get("/get-result/<task_id>")
+def get_result(task_id: str) -> Response:
+    """What became of an asynchronous task."""
+    try:
+        task = uuid.UUID(task_id).hex
+    except ValueError:
+        raise UnknownTask(f"{task_id[:40]!r} is not a task id.", success=False) from None
+    answer = _service().jobs.result(task)
+    if answer is None:
+        raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
+    if answer.status in ("queued", "processing"):
+        response = _json({"success": True, "status": answer.status, "task_id": task}, 202)
+        response.headers["Retry-After"] = "1"
+        return response
+    if answer.problem is not None:
+        return _json({"success": False, "status": "failed", "task_id": task, "error": answer.problem})
+    return _json({"success": True, "status": "completed", "task_id": task, "data": answer.data})
+
+
+@api.get("/healthz")
+def healthz() -> Response:
+    """This web process is alive."""
+    return _json({"success": True, "status": "alive"})
+
+
+@api.get("/readyz")
+def readyz() -> Response:
+    """Whether editors can be judged: Redis, a warm classify process, published weights."""
+    service = _service()
+    problems = []
+    alive: list[Any] = []
+    published: dict[str, str | None] = {}
+    try:
+        alive = service.jobs.alive()
+        published = {name: service.jobs.published_version(name) for name in CLASSIFIERS}
+    except Unavailable as error:
+        problems.append(f"Redis: {error.detail}")
+    classify = [beat for beat in alive if beat.role == "classify"]
+    trainers = [beat for beat in alive if beat.role == "train"]
+    if not classify:
+        problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
+    notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
+    if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
+        problems.append("a classifier has no weights yet")
+    document = {
+        "success": not problems,
+        "status": "not ready" if problems else "ready",
+        "problems": problems,
+        "notes": notes,
+        "classify_processes": len(classify),
+        "train_processes": len(trainers),
+        "weights": published,
+    }
+    return _json(document, 503 if problems else 200)
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Every error leaves as RFC 9457 `application/problem+json`."""
+
+    @app.errorhandler(SbApiError)
+    def on_own(error: SbApiError) -> Response:
+        if error.status >= 500:
+            logger.warning("%s %s: %s", request.method, request.path, error.detail)
+        response = _problem(error.problem())
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def on_too_large(_: RequestEntityTooLarge) -> Response:
+        limit = _service().settings.max_body_bytes
+        return _problem(TooLarge(f"The body is larger than {limit} bytes; send it in several requests.").problem())
+
+    @app.errorhandler(HTTPException)
+    def on_http(error: HTTPException) -> Response:
+        document = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
+        response = _problem({**document, "success": False})
+        for name, value in error.get_headers():
+            if name != "Content-Type":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def on_unexpected(_: Exception) -> Response:
+        logger.exception("%s %s failed", request.method, request.path)
+        return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
+
+
+def _job(service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0) -> Job:
+    return Job(
+        task=uuid.uuid4().hex,
+        operation=operation,
+        classifier=classifier.name,
+        body=body,
+        reply=service.mailbox.name,
+        keep=keep,
+    )
+
+
+def _trained(service: Service, job: Job) -> Any:
+    """The figures of a job for the train process, once it is done."""
+    answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
+    return _completed(answers[0], service.settings.train_timeout, task_id=job.task)
+
+
+def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
+    if answer is None:
+        where = f" It goes on; ask GET /get-result/{members['task_id']} for its result." if members else ""
+        raise NoAnswerInTime(f"No answer within {timeout:g} s.{where}", **members)
+    if answer.problem is not None:
+        raise error_from_problem(answer.problem)
+    return answer.data
+
+
+def _accepted(job: Job) -> Response:
+    response = _json({"success": True, "task_id": job.task, "message": "The task is queued."}, 202)
+    response.headers["Location"] = f"/get-result/{job.task}"
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _chain(service: Service, classifier: Classifier) -> Chain:
+    published = service.jobs.published_chain(classifier.name)
+    if published is None:
+        raise Unavailable("No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one.")
+    return msgspec.json.decode(published, type=Chain)
+
+
+def _classifier() -> Classifier:
+    name = request.args.get("model", "lodbrok")
+    try:
+        return CLASSIFIERS[name]
+    except KeyError:
+        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(CLASSIFIERS)}.") from None
+
+
+def _flag(name: str) -> bool:
+    value = request.args.get(name, "false").lower()
+    if value not in ("true", "false", "1", "0"):
+        raise InvalidParameter(f"{name}={value[:40]!r}: must be true or false.")
+    return value in ("true", "1")
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, mimetype="application/json")
+
+
+def _problem(document: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")

@@ -1,0 +1,42 @@
+"""How good scores are: numpy arrays in, numbers out. The formulas are scikit-learn's, imported on first use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.floating[Any]]
+Targets = npt.NDArray[np.integer[Any]]
+
+
+def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
+    """Figures of n scores (n, 2), the probabilities of labels 0 and 1, against n targets of 0 or 1.
+
+    accuracy, precision, recall and F1 of label 1 by the larger probability, false positives per thousand of label 0,
+    ROC AUC (None unless both labels occur), and the confusion matrix [[TN, FP], [FN, TP]].
+    """
+    from sklearn import metrics
+
+    predicted = scores.argmax(axis=1)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        targets, predicted, labels=[1], average="binary", zero_division=0.0
+    )
+    confusion = metrics.confusion_matrix(targets, predicted, labels=[0, 1])
+    innocent = int(confusion[0].sum())
+    both = len(np.unique(targets)) == 2
+    return {
+        "count": len(targets),
+        "accuracy": _rounded(metrics.accuracy_score(targets, predicted)),
+        "precision": _rounded(precision),
+        "recall": _rounded(recall),
+        "f1": _rounded(f1),
+        "roc_auc": _rounded(metrics.roc_auc_score(targets, scores[:, 1])) if both else None,
+        "false_positives_per_thousand": _rounded(1000 * confusion[0, 1] / innocent) if innocent else None,
+        "confusion": confusion.tolist(),
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)

@@ -1,0 +1,315 @@
+"""Weights files: one `.h5` each, the slots original / previous / current, and the versions behind them.
+
+A file holds numbers only: the network's arrays, the optimizer's, and attributes that say which version it is. It is
+read without Keras, and refused when its checksum differs or when it holds anything but plain arrays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import h5py
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, UnknownVersion
+from sb_api.networks import Arrays
+
+Slot = Literal["original", "previous", "current"]
+SLOTS: tuple[Slot, ...] = get_args(Slot)
+VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
+MAX_FILE_BYTES = 256 * 2**20
+
+logger = logging.getLogger(__name__)
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC."""
+
+    classifier: str
+    version: str
+    parent: str | None
+    created: str
+    tokenizers: str
+    labels: list[str]
+    task: str | None = None
+    learned: int = 0
+    figures: dict[str, Any] = {}
+
+    @property
+    def number(self) -> int:
+        return int(self.version.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One version: `arrays` are the network's numbers by variable path, `optimizer` those of its optimizer."""
+
+    about: Version
+    arrays: Arrays
+    optimizer: Arrays
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The slots, each the name of a version, and the kept versions, newest first."""
+
+    slots: dict[str, str | None]
+    versions: list[Version]
+
+    def resolve(self, wanted: str) -> str:
+        """The version that a slot's name or a version's name stands for. Raises UnknownVersion."""
+        version = self.slots.get(wanted, wanted)
+        if version is None or version not in {about.version for about in self.versions}:
+            raise UnknownVersion(
+                f"There are no weights {wanted[:40]!r}; there are {', '.join(s for s in SLOTS if self.slots[s])}"
+                f" and the versions {', '.join(about.version for about in self.versions)}."
+            )
+        return version
+
+
+def version_name(number: int, arrays: Arrays) -> str:
+    """The name of a version: its number in the chain and eight digits of what it holds."""
+    return f"{number:06d}-{_digest(arrays).hexdigest()[:8]}"
+
+
+def dump_weights(weights: Weights) -> bytes:
+    """The bytes of a weights file."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for group, arrays in (("weights", weights.arrays), ("optimizer", weights.optimizer)):
+            file.create_group(group)
+            for path, array in sorted(arrays.items()):
+                file.create_dataset(f"{group}/{path}", data=array)
+        for name, value in msgspec.to_builtins(weights.about).items():
+            if value is not None:
+                file.attrs[name] = value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
+        file.attrs["checksum"] = _checksum(weights)
+    return buffer.getvalue()
+
+
+def parse_weights(content: bytes, source: str) -> Weights:
+    """A weights file from its bytes; `source` names it in errors.
+
+    Raises InvalidWeights when it is damaged, too large, or holds more than plain arrays and attributes.
+    """
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            about = _parse_about(file)
+            weights = Weights(about, _read_arrays(file["weights"]), _read_arrays(file["optimizer"]))
+            checksum = file.attrs["checksum"]
+    except InvalidWeights as error:
+        raise InvalidWeights(f"{source}: {error.detail}") from None
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise InvalidWeights(f"{source} is not a weights file of sb_api, or is damaged: {error}") from error
+    if checksum != _checksum(weights):
+        raise InvalidWeights(f"{source} is damaged: its checksum differs.")
+    return weights
+
+
+def _parse_about(file: h5py.File) -> Version:
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    for name in ("labels", "figures"):
+        values[name] = msgspec.json.decode(values[name])
+    about = msgspec.convert({"parent": None, **values}, Version, strict=False)
+    if not VERSION_NAME.fullmatch(about.version):
+        raise InvalidWeights(f"{about.version[:40]!r} is not the name of a version.")
+    return about
+
+
+def _read_arrays(group: h5py.Group) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def read(path: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        plain = item.dtype.kind in "fiu" and not item.is_virtual and item.external is None and item.chunks is None
+        # A shape may promise more than the file holds; what is read must be there.
+        if not plain or item.nbytes > MAX_FILE_BYTES or item.id.get_storage_size() != item.nbytes:
+            raise InvalidWeights(f"{path} is not a plain array of numbers.")
+        arrays[path] = item[()]
+
+    group.visititems(read)  # does not follow links out of the file
+    return arrays
+
+
+def _digest(arrays: Arrays) -> Any:
+    digest = hashlib.sha256()
+    for path, array in sorted(arrays.items()):
+        digest.update(f"{path} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest
+
+
+def _checksum(weights: Weights) -> str:
+    digest = _digest(weights.arrays)
+    digest.update(_digest(weights.optimizer).digest())
+    digest.update(msgspec.json.encode(weights.about))
+    return str(digest.hexdigest())
+
+
+class WeightsStore:
+    """The weights files of one classifier in a directory of their own; the shipped original lies in another.
+
+    `<directory>/{original,previous,current}_<classifier>.h5` are the slots, `<directory>/versions/<classifier>/` the
+    kept versions. A slot is a hard link to its version's file, put in place by rename: whoever is killed in between
+    leaves a slot that is whole. While there is no current file, the original is current.
+    """
+
+    def __init__(self, classifier: str, shipped: Path, directory: Path, kept: int = 10) -> None:
+        self.classifier = classifier
+        self.directory = directory
+        self.kept = kept
+        self._shipped = shipped
+        self._versions = directory / "versions" / classifier
+
+    @classmethod
+    def of(cls, settings: Settings, classifier: str) -> WeightsStore:
+        """The store of a classifier on this host."""
+        shipped = settings.static / "weights" / f"original_{classifier}.h5"
+        return cls(classifier, shipped, settings.state / "weights", settings.versions_kept)
+
+    def load(self, slot: Slot) -> Weights:
+        """The weights in a slot. Raises UnknownVersion when it is empty, InvalidWeights when its file is damaged."""
+        path = self._path(slot)
+        try:
+            return parse_weights(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            raise UnknownVersion(f"There is no {path}; `sb-api bootstrap` makes the original.") from None
+        except OSError as error:
+            raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
+
+    def load_current(self) -> Weights:
+        """The current weights, or the first of previous and original that can be used, with a loud log line."""
+        for slot in ("current", "previous"):
+            if self._path(slot).exists():
+                try:
+                    return self.load(slot)
+                except InvalidWeights as error:
+                    logger.error("falling back from the %s weights: %s", slot, error.detail)
+        return self.load("original")
+
+    def load_version(self, version: str) -> Weights:
+        """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
+        path = self._version_path(version)
+        if path.is_file():
+            return parse_weights(path.read_bytes(), str(path))
+        original = self.load("original")
+        if original.about.version != version:
+            raise UnknownVersion(f"There are no weights {version!r}.")
+        return original
+
+    def chain(self) -> Chain:
+        """The slots and the kept versions, the original always among them. Damaged files are left out."""
+        original = self.load("original").about
+        slots: dict[str, str | None] = {"original": original.version, "previous": None, "current": None}
+        for slot in ("previous", "current"):
+            about = self._read_about(self._path(slot))
+            slots[slot] = about.version if about else None
+        slots["current"] = slots["current"] or slots["previous"] or original.version
+        kept = [about for path in self._versions.glob("*.h5") if (about := self._read_about(path))]
+        versions = {about.version: about for about in [original, *kept]}
+        return Chain(slots, sorted(versions.values(), key=lambda about: about.number, reverse=True))
+
+    def save(self, weights: Weights) -> None:
+        """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
+        self._write(self._version_path(weights.about.version), dump_weights(weights))
+
+    def promote(self, version: str) -> None:
+        """Make a kept version, or the original, current; what was current becomes previous.
+
+        May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
+        """
+        weights = self.load_version(version)
+        if not self._version_path(version).exists():
+            self.save(weights)
+        current = self._read_about(self._path("current"))
+        if current is None:
+            current = self.load_current().about
+        if current.version == version:
+            if not self._path("current").exists() or self._read_about(self._path("current")) is None:
+                self._link(version, "current")
+            return
+        if not self._version_path(current.version).exists():
+            self.save(self.load_current())
+        self._link(current.version, "previous")
+        self._link(version, "current")
+        self._prune()
+
+    def install_original(self, weights: Weights) -> None:
+        """Make `weights` the original and start the chain anew from it."""
+        for path in [self._path("previous"), self._path("current"), *self._versions.glob("*.h5")]:
+            path.unlink(missing_ok=True)
+        self._write(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
+
+    def clean(self) -> None:
+        """Remove what a killed writer left behind."""
+        for folder in (self.directory, self._versions):
+            for path in folder.glob(".*.partial"):
+                path.unlink(missing_ok=True)
+
+    def _path(self, slot: Slot | str) -> Path:
+        path = self.directory / f"{slot}_{self.classifier}.h5"
+        return self._shipped if slot == "original" and not path.exists() else path
+
+    def _version_path(self, version: str) -> Path:
+        if not VERSION_NAME.fullmatch(version):
+            raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
+        return self._versions / f"{version}.h5"
+
+    def _read_about(self, path: Path) -> Version | None:
+        try:
+            with h5py.File(path, "r") as file:
+                return _parse_about(file)
+        except FileNotFoundError:
+            return None
+        except (InvalidWeights, OSError, KeyError, ValueError, RuntimeError) as error:
+            logger.error("the weights file %s cannot be used: %s", path, error)
+            return None
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+        try:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+    def _link(self, version: str, slot: Slot) -> None:
+        path = self._path(slot)
+        partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+        partial.unlink(missing_ok=True)
+        os.link(self._version_path(version), partial)
+        os.replace(partial, path)
+        # Renaming a hard link onto its own file leaves both names.
+        partial.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+
+    def _prune(self) -> None:
+        chain = self.chain()
+        for about in chain.versions[self.kept :]:
+            if about.version not in chain.slots.values():
+                self._version_path(about.version).unlink(missing_ok=True)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

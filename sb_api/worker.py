@@ -1,0 +1,153 @@
+"""The loop of every process that works on jobs: claim, do, finish, beat; and go on after whatever happens to Redis."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.exceptions import LockError
+
+from sb_api.errors import JobFailed, LeaseLost, SbApiError
+from sb_api.jobs import BEAT_INTERVAL, Answer, Claim, Jobs, failure
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1.0  # seconds to wait for a job before looking after other things
+PAUSE = 0.5  # seconds between attempts to reach a lost Redis
+
+
+class Worker:
+    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch.
+
+    In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        role: str,
+        streams: Sequence[str],
+        do: Callable[[Sequence[Claim]], list[Answer]],
+        refresh: Callable[[], dict[str, str]],
+        *,
+        ordered: bool = False,
+    ) -> None:
+        self.jobs = jobs
+        self.role = role
+        self.streams = streams
+        self.do = do
+        self.refresh = refresh
+        self.ordered = ordered
+        self.stopping = threading.Event()
+        self._versions: dict[str, str] = {}
+        self._held: Sequence[Claim] = ()
+        self._locks: list[Any] = []
+
+    def stop_on_signals(self) -> None:
+        """Finish the batch under way and return from `run` on SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopping.set())
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        while not self.stopping.is_set():
+            try:
+                self._run_connected()
+            except (redis.RedisError, OSError) as error:
+                logger.warning("Redis is not there, trying again: %s", error)
+                self.stopping.wait(PAUSE)
+        try:
+            self.jobs.leave(self.streams)
+        except redis.RedisError as error:
+            logger.debug("left without a word to Redis: %s", error)
+
+    def _run_connected(self) -> None:
+        self.jobs.ensure_groups(self.streams)
+        self._versions = self.refresh()
+        while not self.stopping.is_set():
+            claims = self._claim()
+            # Only now: a job that was sent after a training must be judged by what the training made.
+            self._versions = self.refresh()
+            if claims:
+                self._work(claims)
+
+    def _claim(self) -> list[Claim]:
+        stale = self.jobs.claim_stale(self.streams)
+        if stale:
+            return stale
+        if self.ordered and any(self.jobs.pending(stream) for stream in self.streams):
+            # Somebody's job is under way, or its lease has yet to run out; what came later waits for it.
+            self.stopping.wait(PAUSE)
+            return []
+        count = 1 if self.ordered else self.jobs.settings.batch_requests
+        return self.jobs.claim(self.streams, count, BLOCK)
+
+    def _work(self, claims: Sequence[Claim]) -> None:
+        self._held = claims
+        try:
+            self.jobs.mark_processing(claims)
+            # What has been in a process that died is tried alone: if it kills this one too, no other job is hurt.
+            suspects = [claim for claim in claims if claim.deliveries > 1]
+            for batch in [[claim for claim in claims if claim.deliveries == 1], *([claim] for claim in suspects)]:
+                if batch:
+                    self._finish(batch, self._answers(batch))
+        finally:
+            self._held = ()
+
+    def _answers(self, claims: Sequence[Claim]) -> list[Answer]:
+        first = claims[0]
+        if first.deliveries > self.jobs.settings.max_deliveries:
+            logger.error("task %s is set aside after %d deliveries", first.job.task, first.deliveries)
+            return [failure(JobFailed(f"The job has stopped {first.deliveries - 1} processes and was set aside."))]
+        try:
+            return self.do(claims)
+        except (redis.RedisError, LeaseLost):
+            raise
+        except SbApiError as error:
+            if len(claims) == 1:
+                return [failure(error)]
+        except Exception:
+            logger.exception("a batch of %d jobs failed", len(claims))
+            if len(claims) == 1:
+                return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
+        return [self._answers([claim])[0] for claim in claims]
+
+    def _finish(self, claims: Sequence[Claim], answers: Sequence[Answer]) -> None:
+        self.jobs.finish(list(zip(claims, answers, strict=True)))
+
+    def _beat(self) -> None:
+        while not self.stopping.wait(BEAT_INTERVAL):
+            try:
+                if self._versions:
+                    self.jobs.beat(self.role, self._versions)
+                self.jobs.renew(self._held)
+                for lock in list(self._locks):
+                    lock.reacquire()
+            except (redis.RedisError, OSError) as error:
+                logger.debug("no beat: %s", error)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Callable[[], None]]:
+        """Hold a lock across all hosts. Yields a check that raises LeaseLost when the lock or a claim is lost."""
+        lock = self.jobs.lock(name)
+        lock.acquire(blocking=True)
+        self._locks.append(lock)
+
+        def check() -> None:
+            if not lock.owned() or not self.jobs.renew(self._held):
+                raise LeaseLost("This process stood still for too long, and another has taken the job over.")
+
+        try:
+            yield check
+        finally:
+            self._locks.remove(lock)
+            try:
+                lock.release()
+            except (LockError, redis.RedisError) as error:
+                logger.warning("the lock %s was lost before it was given back: %s", name, error)

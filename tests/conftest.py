@@ -1,0 +1,83 @@
+"""Fixtures: a real redis-server for the session, settings with a state directory of their own for each test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from sb_api.config import Settings, load_settings
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
+from sb_api.server import find_redis_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With CI=true a test that would be skipped fails instead: a skipped test is a hole."""
+    if os.environ.get("CI") == "true":
+        for item in items:
+            for mark in list(item.iter_markers("skip")) + list(item.iter_markers("skipif")):
+                raise pytest.UsageError(f"{item.nodeid} would be skipped ({mark}); with CI=true nothing may be")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although CI=true: {report.longrepr}"
+    return report
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 20.0, interval: float = 0.01) -> None:
+    """Wait until `condition()` is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {condition}")
+        time.sleep(interval)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real redis-server, on a unix socket, for this session alone."""
+    folder = tmp_path_factory.mktemp("redis")
+    path = folder / "redis.sock"
+    command = [find_redis_server(), "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([*command, "--logfile", str(folder / "log")]) as server:
+        client = redis.Redis(unix_socket_path=str(path))
+
+        def answers() -> bool:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+        wait_until(answers)
+        client.close()
+        yield f"unix://{path}"
+        server.terminate()
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings with a state directory of their own and short times."""
+    return load_settings(
+        {}, redis_url=redis_url, state_dir=str(tmp_path / "state"), lease=1.0, predict_timeout=20.0, train_timeout=60.0
+    )
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Iterator[Jobs]:
+    """The queue in an empty Redis. Fails a test that leaves a key without a time to live, other than the streams."""
+    client = connect(settings)
+    client.flushall()
+    yield Jobs(client, settings)
+    lasting = [key for key in client.keys() if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
+    client.flushall()
+    client.close()
+    assert not lasting, f"keys without a time to live: {lasting}"
