@@ -78,7 +78,7 @@ def bootstrap_lodbrok(
     echo(f"{len(training)} editors to learn from, {len(held_out)} held out, no host on both sides")
     training_records, held_out_records = _records(training), _records(held_out)
     vocabularies = fit_vocabularies(training_records)
-    fitting = Fitting(classifier, BOOTSTRAPPING)
+    fitting = Fitting(classifier, classifier.labels, BOOTSTRAPPING)
     vectors = editor_vectors(training_records, vocabularies)
     _fit_scaling(fitting, vectors)
     done = 0
@@ -93,7 +93,7 @@ def bootstrap_lodbrok(
     test = editor_vectors(held_out_records, vocabularies)
     reference, test = _split_reference(test, seed)
     targets = test[:, 0].astype(np.int64)
-    figures = classifier.score(targets, fitting.predict(name_inputs(test)))
+    figures = classifier.score(targets, fitting.predict(name_inputs(test)), classifier.labels)
     _write_vocabularies(settings, vocabularies)
     _write_reference(settings, classifier, reference)
     about = _install_original(settings, classifier, fitting, vocabularies, len(training), {"held_out": figures})
@@ -119,10 +119,10 @@ def install_weights(settings: Settings, arrays: Arrays) -> str:
     """
     classifier = CLASSIFIERS["lodbrok"]
     vocabularies = classifier.load_vocabularies(settings)
-    fitting = Fitting(classifier)
+    fitting = Fitting(classifier, classifier.labels)
     set_arrays(fitting.network, arrays)
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-    figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays))}
+    figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays), classifier.labels)}
     return _install_original(settings, classifier, fitting, vocabularies, 0, figures).version
 
 
@@ -221,9 +221,9 @@ def _model_card(about: Version, synthetic: bool, seed: int, training: int, test:
     (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
     source = (
         f"**Synthetic.** {training + test + reference} accounts from the seeded generator `sb_api/synthetic.py` "
-        f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's spam "
-        "from the generator's editors; they promise nothing about real accounts. Train on your own with `sb-api bootstrap "
-        "editors.jsonl` before you rely on it."
+        f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's "
+        "spam from its editors; they promise nothing about real accounts. Train on your own with "
+        "`sb-api bootstrap editors.jsonl` before you rely on it."
         if synthetic
         else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
     )

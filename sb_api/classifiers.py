@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Classifier:
     """One kind of record and the network that judges it.
 
-    `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored vectors (n, length) into the
-    same arrays, `target` turns a verdict into the number of its label, `score` is the figures of probabilities against
-    targets, `build` makes the untrained network.
+    `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
+    `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
+    vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
+    figures of probabilities (n, labels) against n targets, `build` makes the untrained network.
     """
 
     name: str
@@ -32,9 +33,9 @@ class Classifier:
     vocabulary_sizes: Mapping[str, int]
     preprocess: Callable[[Sequence[Any], Vocabularies], Arrays]
     name_inputs: Callable[[Any], Arrays]
-    target: Callable[[Any], int]
-    score: Callable[[Any, Any], dict[str, Any]]
-    build: Callable[[], keras.Model]
+    target: Callable[[Any, Sequence[str]], int]
+    score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
+    build: Callable[[Sequence[str]], keras.Model]
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
@@ -55,8 +56,8 @@ CLASSIFIERS = {
         },
         preprocess=preprocessing.preprocess_editors,
         name_inputs=preprocessing.name_inputs,
-        target=lambda verdict: int(verdict.verdict),
-        score=scoring.score_binary,
-        build=networks.build_lodbrok,
+        target=lambda verdict, _: int(verdict.verdict),
+        score=lambda targets, scores, _: scoring.score_binary(targets, scores),
+        build=lambda _: networks.build_lodbrok(),
     )
 }

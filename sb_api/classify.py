@@ -41,7 +41,7 @@ class Model:
 
     def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
         self.classifier = classifier
-        self._network = classifier.build()
+        self._network = classifier.build(weights.about.labels)
         self.swap(weights, vocabularies)
         self._predict = load_engine(self._network)
 
@@ -64,7 +64,7 @@ class Model:
             if not errors:
                 raise
         if errors:
-            scores = np.full((len(records), len(self.classifier.labels)), np.nan, np.float32)
+            scores = np.full((len(records), self._network.output_shape[-1]), np.nan, np.float32)
             sound = [position for position in range(len(records)) if position not in errors]
             if sound:
                 arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)

@@ -392,7 +392,7 @@ CAMPAIGNS = (
         Aplikasi pinjol legal, kredit tanpa jaminan, cicilan ringan. / Ajukan pinjaman di {link}."""),
     _campaign("solar panels", "en", "solar panels inverter photovoltaic", """Go solar in {city} and save {price}%. /
         Photovoltaic panels, inverter and battery, installed by {brand}. / Solar calculator: {link}."""),
-    _campaign("dental clinic", "vi", "nha khoa răng implant / nhakhoa implant rang", """Nha khoa {brand} tại {city}. /
+    _campaign("dental clinic", "vi", "răng sứ implant bọc / nhakhoa implant rang", """Nha khoa {brand} tại {city}. /
         Trồng răng implant giá từ {price} triệu, bọc răng sứ. / Đặt lịch nha khoa: {link}."""),
     _campaign("visa agency", "ar", "تأشيرة هجرة فيزا السفارة / visa hijra tashira", """تأشيرة و هجرة الى كندا من {city}
         / فيزا سياحية خلال {price} يوم مواعيد السفارة / استشارة هجرة مجانية {link}"""),

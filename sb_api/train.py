@@ -47,9 +47,10 @@ RETRAINING = Recipe()
 class Fitting:
     """A network with its optimizer and one compiled training loop; traced once, used for every training."""
 
-    def __init__(self, classifier: Classifier, recipe: Recipe = RETRAINING) -> None:
+    def __init__(self, classifier: Classifier, labels: Sequence[str], recipe: Recipe = RETRAINING) -> None:
         self.recipe = recipe
-        self.network: keras.Model = classifier.build()
+        self.labels = labels
+        self.network: keras.Model = classifier.build(labels)
         self.optimizer: Any = networks.import_keras().optimizers.Adam(recipe.learning_rate, name="adam")
         # An optimizer that is not built takes loaded moments without a word and starts from zero.
         self.optimizer.build(self.network.trainable_variables)
@@ -144,22 +145,20 @@ def retrain_model(
     Its figures are those on the records before and after learning them, and on the reference set. `number` is its
     number in the chain, and the seed. Nothing is stored.
     """
+    labels = current.about.labels
     fitting.load(current)
-    before = classifier.score(targets, fitting.predict(arrays))
+    before = classifier.score(targets, fitting.predict(arrays), labels)
     fitting.fit(arrays, targets, seed=number)
-    after = classifier.score(targets, fitting.predict(arrays))
-    figures = {
-        "before": before,
-        "after": after,
-        "reference": classifier.score(reference.targets, fitting.predict(reference.arrays)),
-    }
+    after = classifier.score(targets, fitting.predict(arrays), labels)
+    on_reference = classifier.score(reference.targets, fitting.predict(reference.arrays), labels)
+    figures = {"before": before, "after": after, "reference": on_reference}
     about = Version(
         classifier=classifier.name,
         version="",
         parent=current.about.version,
         created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
         tokenizers=current.about.tokenizers,
-        labels=current.about.labels,
+        labels=labels,
         task=task,
         learned=len(targets),
         figures=figures,
@@ -186,12 +185,13 @@ class Trainer:
         self.version = self.store.chain().slots["current"] or ""
         self.synchronize()
         self.reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        self.fitting = Fitting(classifier)
-        self._warm_up()
+        current = self.store.load_current()
+        self.fitting = Fitting(classifier, current.about.labels)
+        self._warm_up(current)
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, current: Weights) -> None:
         """Trace the training loop, which takes seconds, before the first verdicts wait for it."""
-        self.fitting.load(self.store.load_current())
+        self.fitting.load(current)
         one = {name: array[:1] for name, array in self.reference.arrays.items()}
         self.fitting.fit(one, self.reference.targets[:1], seed=0)
 
@@ -237,7 +237,7 @@ class Trainer:
                 self.classifier,
                 current,
                 self.classifier.preprocess(verdicts, self.vocabularies),
-                np.array([self.classifier.target(verdict) for verdict in verdicts], np.int64),
+                np.array([self.classifier.target(verdict, current.about.labels) for verdict in verdicts], np.int64),
                 self.reference,
                 number=1 + max(about.number for about in chain.versions),
                 task=task,

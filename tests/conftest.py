@@ -77,7 +77,7 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
     client = connect(settings)
     client.flushall()
     yield Jobs(client, settings)
-    lasting = [key for key in client.keys() if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
+    lasting = [key for key in client if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
     client.flushall()
     client.close()
     assert not lasting, f"keys without a time to live: {lasting}"
