@@ -45,6 +45,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease: Annotated[float, Meta(ge=0.5, description="a claim not renewed for so long passes to another process")] = 5.0
     max_deliveries: Annotated[int, _integer("an entry that has killed so many processes is set aside", 1)] = 3
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
+    verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
+    replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
+    guard_tolerance: Annotated[
+        float, Meta(ge=0, le=1, description="how far a training may lower the figures on the reference set")
+    ] = 0.01
+    fp_budget: Annotated[
+        float, Meta(gt=0, lt=1, description="share of innocent editors that may be called certain spam")
+    ] = 0.0025
+    auto_rollback: Annotated[
+        Literal["on", "off"], Meta(description="roll back to the last sound weights when errors rise")
+    ] = "off"
+    two_reporters: Annotated[
+        Literal["on", "off"], Meta(description="verdicts against a certain score wait for a second reporter")
+    ] = "off"
+    reporter_training_cap: Annotated[int, _integer("verdicts of one reporter learned in one training", 1)] = 1_000
+    reporter_day_cap: Annotated[int, _integer("verdicts of one reporter learned in 24 hours", 1)] = 5_000
     redis_memory: Annotated[str, Meta(pattern=r"^\d+[kmg]b$", description="memory limit of the embedded Redis")] = "1gb"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level that is logged")

@@ -38,5 +38,22 @@ def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
     }
 
 
+def score_balanced(targets: Targets, scores: Scores) -> float:
+    """The mean of the recalls of the labels that occur among n targets; scores are (n, labels)."""
+    from sklearn import metrics
+
+    return _rounded(metrics.balanced_accuracy_score(targets, scores.argmax(axis=1)))
+
+
+def recall_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
+    """The share of label 1 that scores (n,) above the lowest threshold which at most a share `budget` of label 0
+    exceeds."""
+    innocent = np.sort(scores[targets == 0])
+    allowed = int(budget * len(innocent))
+    threshold = innocent[len(innocent) - 1 - allowed] if len(innocent) > allowed else -np.inf
+    guilty = scores[targets == 1]
+    return _rounded((guilty > threshold).mean()) if len(guilty) else 0.0
+
+
 def _rounded(value: float) -> float:
     return round(float(value), 6)

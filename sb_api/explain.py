@@ -1,0 +1,130 @@
+"""The reasons behind a score: which fields and which words of the bio moved it, and by how much.
+
+Each feature is replaced by what is usual among innocent editors (a word: by its absence) and the record judged again;
+the effect is the score with the feature minus the score without it (occlusion; Zeiler and Fergus, 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.networks import Arrays
+from sb_api.preprocessing import email_domain, name_inputs, website_host
+from sb_api.records import Editor
+from sb_api.tokenizers import Vocabularies
+
+WORDS = 8  # words of a bio that are tried, those of the greatest weight
+LEAST_EFFECT = 0.001
+
+Matrix = npt.NDArray[np.float32]
+Judge = Callable[[Arrays], npt.NDArray[np.float32]]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One feature in a moderator's words, its value, and what it adds to the probability of spam."""
+
+    feature: str
+    value: str | int | float | None
+    effect: float
+
+
+def explain_editors(
+    editors: Sequence[Editor], vectors: Matrix, usual: Sequence[float], judge: Judge, vocabularies: Vocabularies
+) -> list[list[Reason]]:
+    """The reasons of n editors, strongest first, from their vectors (n, 524).
+
+    `usual` are columns 1 to 11 of a usual innocent editor, `judge` turns named arrays into calibrated probabilities.
+    """
+    words = {rank: word for word, rank in vocabularies["bio"].ranks.items()}
+    bios = vectors[:, 12:]
+    # The words of the greatest tf-idf, per editor; a column without a word changes nothing when it is blanked.
+    chosen = np.argsort(bios, axis=1)[:, ::-1][:, :WORDS]
+    variants = [vectors]
+    for columns, _ in _FIELDS:
+        changed = vectors.copy()
+        changed[:, columns] = [usual[column - 1] for column in columns]
+        variants.append(changed)
+    for place in range(chosen.shape[1]):
+        changed = vectors.copy()
+        changed[np.arange(len(vectors)), 12 + chosen[:, place]] = 0.0
+        variants.append(changed)
+    scores = judge(name_inputs(np.concatenate(variants)))[:, 1].reshape(len(variants), len(vectors))
+    effects = scores[0] - scores[1:]
+    reasons = []
+    for row, editor in enumerate(editors):
+        found = [
+            Reason(*describe(editor), round(float(effects[place, row]), 4))
+            for place, (_, describe) in enumerate(_FIELDS)
+            if abs(effects[place, row]) >= LEAST_EFFECT
+        ]
+        for place, column in enumerate(chosen[row]):
+            effect = float(effects[len(_FIELDS) + place, row])
+            if bios[row, column] and abs(effect) >= LEAST_EFFECT:
+                found.append(Reason(f"word {words[int(column)]!r}", words[int(column)], round(effect, 4)))
+        reasons.append(sorted(found, key=lambda reason: -abs(reason.effect)))
+    return reasons
+
+
+def usual_editor(vectors: Matrix) -> list[float]:
+    """Columns 1 to 11 of what is usual among n innocent editors (n, 524): the most common value of each flag and
+    token, the median of each number."""
+    numbers = (5, 7, 8, 9)
+    return [
+        float(np.median(vectors[:, column])) if column in numbers else _most_common(vectors[:, column])
+        for column in range(1, 12)
+    ]
+
+
+def _most_common(values: Matrix) -> float:
+    found, counts = np.unique(values, return_counts=True)
+    return float(found[counts.argmax()])
+
+
+def _set_or_not(name: str, value: Any) -> tuple[str, Any]:
+    return f"{name} {'not set' if value in (None, '') else 'set'}", value
+
+
+def _date(editor: Editor, name: str, never: str, ever: str) -> tuple[str, Any]:
+    value = getattr(editor, name)
+    return (ever if value else never), value or None
+
+
+def _describe_email(editor: Editor) -> tuple[str, Any]:
+    domain = email_domain(editor.email or "")
+    return (f"e-mail domain {domain}" if domain else "no e-mail"), domain or None
+
+
+def _describe_website(editor: Editor) -> tuple[str, Any]:
+    host = website_host(editor.website or "")
+    return (f"website {host}" if host else "no website"), host or editor.website or None
+
+
+def _describe_bio(editor: Editor) -> tuple[str, Any]:
+    length = len(editor.bio or "")
+    return (f"bio of {length} characters" if length else "no bio"), length
+
+
+# Columns of the vector that go together, and how they are called for one editor.
+_FIELDS: tuple[tuple[list[int], Callable[[Editor], tuple[str, Any]]], ...] = (
+    ([1], lambda editor: _set_or_not("area", editor.area)),
+    ([2], lambda editor: _set_or_not("gender", editor.gender)),
+    ([3], lambda editor: _set_or_not("birth date", editor.birth_date)),
+    ([4], lambda editor: ("has privileges" if editor.privs else "no privileges", editor.privs or 0)),
+    ([5], _describe_bio),
+    ([6], lambda _: ("link in the bio", None)),
+    (
+        [7],
+        lambda editor: _date(
+            editor, "email_confirm_date", "never confirmed the e-mail", "when the e-mail was confirmed"
+        ),
+    ),
+    ([8], lambda editor: _date(editor, "last_updated", "never updated the profile", "when the profile was updated")),
+    ([9], lambda editor: _date(editor, "last_login_date", "never logged in again", "when it last logged in")),
+    ([10], _describe_email),
+    ([11], _describe_website),
+)

@@ -1,0 +1,158 @@
+"""The verdict log keeps who said what of which record, in numbers, on SQLite, MariaDB and PostgreSQL alike."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from sb_api.config import load_settings
+from sb_api.errors import Unavailable
+from sb_api.verdicts import LoggedVerdict, VerdictLog, open_verdict_log, pack_rows, unpack_rows
+
+NOON = datetime(2026, 1, 1, 12)
+
+
+def verdict(record: str = "1", **changes: object) -> LoggedVerdict:
+    fields: dict[str, object] = {
+        "classifier": "lodbrok",
+        "task": "a" * 32,
+        "record": record,
+        "reporter": "ann",
+        "label": 1,
+        "predicted": 0,
+        "score": 0.25,
+        "weights": "000001-aaaaaaaa",
+        "received": NOON,
+        "tokenizers": "t",
+        "vector": b"\x00\xff",
+        "status": "learned",
+    }
+    return LoggedVerdict(**(fields | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> VerdictLog:
+    log = open_verdict_log(load_settings({}, state_dir=str(tmp_path)), "lodbrok")
+    assert log is not None
+    return log
+
+
+def test_what_is_added_is_found_again(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2", reporter="bob")])
+    first, second = log.of_task("a" * 32)
+    assert msgspec.structs.replace(first, number=0) == verdict("1")
+    assert (second.record, second.reporter, second.number) == ("2", "bob", first.number + 1)
+
+
+def test_nothing_is_added_when_one_of_several_cannot_be(log: VerdictLog) -> None:
+    broken = msgspec.structs.replace(verdict("2"), weights=None)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        log.add([verdict("1"), broken])
+    assert log.find() == []
+
+
+def test_known_names_the_same_verdict_of_the_same_reporter_and_not_refused_ones(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2", status="refused"), verdict("3", status="waiting")])
+    keys = [("1", 1, "ann"), ("1", 0, "ann"), ("1", 1, "bob"), ("2", 1, "ann"), ("3", 1, "ann")]
+    assert log.known(keys) == {("1", 1, "ann"): "learned", ("3", 1, "ann"): "waiting"}
+
+
+def test_known_asks_about_more_records_than_a_query_has_room_for(log: VerdictLog) -> None:
+    log.add([verdict(str(number)) for number in range(1200)])
+    assert len(log.known((str(number), 1, "ann") for number in range(1200))) == 1200
+
+
+def test_settle_says_what_became_of_verdicts(log: VerdictLog) -> None:
+    log.add([verdict("1", status="learning"), verdict("2", status="learning")])
+    numbers = [row.number for row in log.of_task("a" * 32)]
+    log.settle(numbers[:1], "learned", "000002-bbbbbbbb")
+    log.settle(numbers[1:], "refused")
+    assert [(row.status, row.version) for row in log.of_task("a" * 32)] == [
+        ("learned", "000002-bbbbbbbb"),
+        ("refused", None),
+    ]
+
+
+def test_learned_since_counts_by_reporter_and_leaves_out_what_was_not_learned(log: VerdictLog) -> None:
+    old = NOON - timedelta(days=2)
+    log.add([verdict("1"), verdict("2", status="learning"), verdict("3", status="held"), verdict("4", received=old)])
+    log.add([verdict("5", reporter="bob")])
+    assert log.learned_since(NOON - timedelta(days=1)) == {"ann": 2, "bob": 1}
+
+
+def test_a_sample_has_one_label_one_vocabulary_and_follows_from_the_generator(log: VerdictLog) -> None:
+    log.add([verdict(str(n), label=n % 2, tokenizers="t" if n < 80 else "u") for n in range(100)])
+    drawn = log.sample(1, 10, "t", np.random.default_rng(3))
+    assert drawn == log.sample(1, 10, "t", np.random.default_rng(3))
+    assert len({row.number for row in drawn}) == 10
+    assert {(row.label, row.tokenizers) for row in drawn} == {(1, "t")}
+    assert len(log.sample(1, 1000, "t", np.random.default_rng(3))) == 40
+    assert log.sample(7, 10, "t", np.random.default_rng(3)) == []
+
+
+def test_the_latest_come_oldest_first(log: VerdictLog) -> None:
+    log.add([verdict(str(number)) for number in range(5)])
+    assert [row.record for row in log.latest(3)] == ["2", "3", "4"]
+
+
+def test_counts_add_up_verdicts_by_version_and_reporter(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2"), verdict("3", predicted=1), verdict("4", reporter="bob")])
+    assert sorted(log.counts()) == [
+        ("000001-aaaaaaaa", "ann", 1, 0, 2),
+        ("000001-aaaaaaaa", "ann", 1, 1, 1),
+        ("000001-aaaaaaaa", "bob", 1, 0, 1),
+    ]
+
+
+def test_purge_takes_out_what_it_is_told_and_nothing_else(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2", reporter="bob"), verdict("3", received=NOON + timedelta(days=1))])
+    assert log.purge(reporter="bob") == 1
+    assert log.purge(since=NOON + timedelta(hours=1)) == 1
+    assert [row.record for row in log.find()] == ["1"]
+    assert log.purge(record="1") == 1
+    assert log.find() == []
+
+
+def test_classifiers_do_not_see_each_others_verdicts(tmp_path: Path) -> None:
+    settings = load_settings({}, state_dir=str(tmp_path))
+    lodbrok, intent = open_verdict_log(settings, "lodbrok"), open_verdict_log(settings, "intent")
+    assert lodbrok is not None
+    assert intent is not None
+    lodbrok.add([verdict("1")])
+    assert intent.find() == []
+    assert intent.purge(record="1") == 0
+    assert len(lodbrok.find()) == 1
+
+
+def test_the_log_can_be_turned_off(tmp_path: Path) -> None:
+    assert open_verdict_log(load_settings({}, state_dir=str(tmp_path), verdict_log="off"), "lodbrok") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path, log: VerdictLog) -> None:
+    assert (tmp_path / "verdicts.sqlite").stat().st_mode & 0o777 == 0o600
+    assert log.find() == []
+
+
+def test_a_lost_database_is_said_and_nothing_else(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="verdict log"):
+        VerdictLog(sa.create_engine(f"sqlite:///{tmp_path}/missing/folder.sqlite"), "lodbrok")
+
+
+def test_rows_are_packed_and_unpacked_without_loss() -> None:
+    random = np.random.default_rng(1)
+    arrays = {
+        "tokens": random.integers(0, 1025, (7, 1)).astype(np.int32),
+        "main": random.normal(size=(7, 9)).astype(np.float32),
+        "grid": random.normal(size=(7, 2, 3)).astype(np.float32),
+    }
+    back = unpack_rows(pack_rows(arrays), arrays)
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
