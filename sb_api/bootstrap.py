@@ -78,7 +78,7 @@ def bootstrap_lodbrok(
     echo(f"{len(training)} editors to learn from, {len(held_out)} held out, no host on both sides")
     training_records, held_out_records = _records(training), _records(held_out)
     vocabularies = fit_vocabularies(training_records)
-    fitting = Fitting(classifier, classifier.labels, BOOTSTRAPPING)
+    fitting = Fitting(classifier, classifier.labels, vocabularies, BOOTSTRAPPING)
     vectors = editor_vectors(training_records, vocabularies)
     _fit_scaling(fitting, vectors)
     done = 0
@@ -119,7 +119,7 @@ def install_weights(settings: Settings, arrays: Arrays) -> str:
     """
     classifier = CLASSIFIERS["lodbrok"]
     vocabularies = classifier.load_vocabularies(settings)
-    fitting = Fitting(classifier, classifier.labels)
+    fitting = Fitting(classifier, classifier.labels, vocabularies)
     set_arrays(fitting.network, arrays)
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays), classifier.labels)}

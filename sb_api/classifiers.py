@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sb_api import networks, preprocessing, scoring
 from sb_api.config import Settings
 from sb_api.networks import Arrays
-from sb_api.records import Editor, Verdict
+from sb_api.errors import InvalidRecords
+from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.tokenizers import Vocabularies, load_vocabularies
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class Classifier:
     `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
     `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
-    figures of probabilities (n, labels) against n targets, `build` makes the untrained network.
+    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `answer` is what a client
+    is told of one row of probabilities: the prediction and the score. A row whose largest probability lies below the
+    weights' threshold is of no class.
     """
 
     name: str
@@ -35,12 +38,30 @@ class Classifier:
     name_inputs: Callable[[Any], Arrays]
     target: Callable[[Any, Sequence[str]], int]
     score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
-    build: Callable[[Sequence[str]], keras.Model]
+    build: Callable[[Sequence[str], Vocabularies], keras.Model]
+    answer: Callable[[Any, Sequence[str], float], tuple[Any, Any]]
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
         folders = [settings.state / "tokenizers", settings.static / "tokenizers"]
         return load_vocabularies(dict.fromkeys(folders), self.vocabulary_sizes)
+
+
+def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
+    try:
+        return labels.index(message.intent)
+    except ValueError:
+        detail = f"{message.intent[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
+        raise InvalidRecords(
+            f"The message {str(message.id)!r} has an unknown intent: {detail}. New classes need `sb-api bootstrap`.",
+            errors={str(message.id): {"field": "intent", "detail": detail}},
+        ) from None
+
+
+def _answer_of_message(row: Any, labels: Sequence[str], threshold: float) -> tuple[str | None, dict[str, float]]:
+    best = int(row.argmax())
+    scores = dict(zip(labels, map(float, row), strict=True))
+    return (labels[best] if row[best] >= threshold else None), scores
 
 
 CLASSIFIERS = {
@@ -58,6 +79,40 @@ CLASSIFIERS = {
         name_inputs=preprocessing.name_inputs,
         target=lambda verdict, _: int(verdict.verdict),
         score=lambda targets, scores, _: scoring.score_binary(targets, scores),
-        build=lambda _: networks.build_lodbrok(),
-    )
+        build=lambda *_: networks.build_lodbrok(),
+        answer=lambda row, labels, _: (labels[int(row.argmax())], float(row[1])),
+    ),
+    "intent": Classifier(
+        name="intent",
+        labels=(),
+        record=Message,
+        verdict=LabelledMessage,
+        vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
+        preprocess=preprocessing.preprocess_messages,
+        name_inputs=preprocessing.name_message_inputs,
+        target=_target_of_message,
+        score=lambda targets, scores, labels: scoring.score_classes(targets, scores, len(labels)),
+        build=lambda labels, vocabularies: networks.build_intent(
+            len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
+        ),
+        answer=_answer_of_message,
+    ),
 }
+
+
+def describe_answers(
+    classifier: Classifier,
+    records: Sequence[Any],
+    scores: Any,
+    errors: Mapping[int, str],
+    weights: str,
+    labels: Sequence[str],
+    threshold: float,
+) -> dict[str, Any]:
+    """What a client is told of n records and their probabilities (n, labels), those at the positions in `errors`
+    left out."""
+    predictions, told = {}, {}
+    for position, record in enumerate(records):
+        if position not in errors:
+            predictions[str(record.id)], told[str(record.id)] = classifier.answer(scores[position], labels, threshold)
+    return {"predictions": predictions, "scores": told, "weights": weights}

@@ -39,10 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     batch_requests: Annotated[int, _integer("requests that a classify process takes at once", 1, 10_000)] = 256
     queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000
-    predict_timeout: Annotated[float, Meta(gt=0, description="longest wait for a prediction")] = 30.0
-    train_timeout: Annotated[float, Meta(gt=0, description="longest wait for a training")] = 300.0
+    predict_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a prediction")] = 30.0
+    train_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a training")] = 300.0
     result_ttl: Annotated[int, _integer("how long the result of an asynchronous job is kept", 1)] = 3600
-    lease: Annotated[float, Meta(ge=0.5, description="a claim not renewed for so long passes to another process")] = 5.0
+    lease: Annotated[
+        float, Meta(ge=0.5, le=3_600, description="a claim not renewed for so long passes to another process")
+    ] = 5.0
     max_deliveries: Annotated[int, _integer("an entry that has killed so many processes is set aside", 1)] = 3
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
@@ -61,7 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "off"
     reporter_training_cap: Annotated[int, _integer("verdicts of one reporter learned in one training", 1)] = 1_000
     reporter_day_cap: Annotated[int, _integer("verdicts of one reporter learned in 24 hours", 1)] = 5_000
-    redis_memory: Annotated[str, Meta(pattern=r"^\d+[kmg]b$", description="memory limit of the embedded Redis")] = "1gb"
+    redis_memory: Annotated[
+        str, Meta(pattern=r"^[1-9][0-9]*[kmg]b\Z", description="memory limit of the embedded Redis")
+    ] = "1gb"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level that is logged")
     ] = "INFO"
@@ -132,7 +136,7 @@ def _is_loopback(host: str) -> bool:
         pass
     try:
         addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return all(ip_address(address).is_loopback for address in addresses)
 

@@ -61,6 +61,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
 
 
+_REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `keep` is how long it is kept under the task id
     (seconds, 0: not at all)."""
@@ -129,7 +132,7 @@ def unavailable_when_lost() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
     except redis.ResponseError as error:
-        if not str(error).startswith(("OOM", "READONLY", "MISCONF", "NOREPLICAS")):
+        if not isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) and not _has_code(error, *_REFUSALS):
             raise
         raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
 
@@ -204,21 +207,25 @@ class Jobs:
             self._mend_group(error, streams)
             return []
 
-    def claim_stale(self, streams: Sequence[str], count: int = 16) -> list[Claim]:
-        """Jobs whose lease ran out, now this process's: whoever had them is dead or stands still."""
+    def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
+        """A job whose lease ran out, now this process's: whoever had it is dead or stands still.
+
+        One at a time: if it kills this process too, that counts against no other job.
+        """
         lease = round(self.settings.lease * 1000)
-        claims: list[Claim] = []
         try:
             for stream in streams:
-                pending = self.redis.xpending_range(stream, GROUP, "-", "+", count, idle=lease)
-                deliveries = {entry["message_id"]: entry["times_delivered"] + 1 for entry in pending}
-                if not deliveries:
-                    continue
-                entries = self.redis.xclaim(stream, GROUP, self.consumer, lease, list(deliveries))
-                claims += self._claims([(stream.encode(), entries)], deliveries)
+                for pending in self.redis.xpending_range(stream, GROUP, "-", "+", 1, idle=lease):
+                    entry = pending["message_id"]
+                    claimed = self.redis.xclaim(stream, GROUP, self.consumer, lease, [entry])
+                    if any(found is not None for found, _ in claimed):
+                        return list(self._claims([(stream.encode(), claimed)], 1 + pending["times_delivered"]))
+                    # Another process was quicker, or someone has deleted the entry, which would come back for ever.
+                    if not self.redis.xrange(stream, entry, entry):
+                        self.redis.xack(stream, GROUP, entry)
         except redis.ResponseError as error:
             self._mend_group(error, streams)
-        return claims
+        return []
 
     def renew(self, claims: Iterable[Claim]) -> bool:
         """Renew the lease of every claim; False when one of them has passed to another process."""
@@ -278,7 +285,7 @@ class Jobs:
             self._mend_group(error, [stream])
             return 0
 
-    def _claims(self, read: Any, deliveries: dict[bytes, int] | None = None) -> Iterator[Claim]:
+    def _claims(self, read: Any, deliveries: int = 1) -> Iterator[Claim]:
         for stream, entries in read or ():
             for entry, fields in entries:
                 try:
@@ -288,10 +295,10 @@ class Jobs:
                     logger.error("the entry %s of %s is no job; it is removed", entry.decode(), stream.decode())
                     self.redis.pipeline().xack(stream, GROUP, entry).xdel(stream, entry).execute()
                 else:
-                    yield Claim(stream.decode(), entry, job, (deliveries or {}).get(entry, 1))
+                    yield Claim(stream.decode(), entry, job, deliveries)
 
     def _mend_group(self, error: redis.ResponseError, streams: Sequence[str]) -> None:
-        if not str(error).startswith("NOGROUP"):
+        if not _has_code(error, "NOGROUP"):
             raise error
         logger.warning("the queue has lost its consumer group; making it anew")
         self.ensure_groups(streams)
@@ -382,21 +389,31 @@ class Mailbox:
     def _start_reader(self) -> None:
         # Not in the constructor: a thread does not survive the fork of a pre-loading server.
         with self._lock:
-            if self._reader is None:
+            if self._reader is None or not self._reader.is_alive():
                 self._reader = threading.Thread(target=self._read, name="replies", daemon=True)
                 self._reader.start()
 
     def _read(self) -> None:
         pause = threading.Event()
+        lost = False
         while True:
             try:
                 for task, answer in self.jobs.read_replies(self.name, timeout=5):
                     receive = self._waiting.get(task)
                     if receive is not None:
                         receive(answer)
+                lost = False
             except (redis.RedisError, msgspec.DecodeError) as error:
-                logger.warning("replies cannot be read, trying again: %s", error)
+                # Once: five lines a second would drown what else the log says of an outage.
+                if not lost:
+                    logger.warning("replies cannot be read, trying until they can: %s", error)
+                lost = True
                 pause.wait(0.2)
+
+
+def _has_code(error: redis.ResponseError, *codes: str) -> bool:
+    # Not only at the start: a pipeline and a script put words of their own before the code.
+    return any(code in str(error) for code in codes)
 
 
 def _task_key(task: str) -> str:

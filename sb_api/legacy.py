@@ -2,7 +2,7 @@
 
 A pickle is a program that may call whatever it names, and a Keras 2 file describes a network with code in it. Neither
 is run here: the pickle is read step by step with nothing imported or called, and of the weights file only arrays are
-taken, into the network that `networks.py` builds.
+taken, by a process of its own, for the network that `networks.py` builds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from __future__ import annotations
 import io
 import pickletools
 import re
+import subprocess
+import sys
+from math import prod
+from pathlib import Path
 from typing import Annotated, Any
 
 import h5py
@@ -54,13 +58,12 @@ class _Tokenizer(msgspec.Struct):
 _TOKENIZER = re.compile(
     r"(keras_preprocessing|(keras|tf_keras|tensorflow|tensorflow_core)(\.\w+)*\.preprocessing)\.text\.Tokenizer"
 )
-_INTEGERS = ("builtins.int", "__builtin__.int", "__builtin__.long")  # the last two in protocol 2
-_NAMES = ("collections.OrderedDict", "collections.defaultdict", *_INTEGERS)
-_EMPTY_OBJECTS = (
-    ["Tokenizer", ()],
-    ["collections.OrderedDict", ()],
-    *(["collections.defaultdict", (name,)] for name in _INTEGERS),
-)
+_NAMES = {
+    "collections.OrderedDict": "dictionary",
+    "collections.defaultdict": "counts",
+    **dict.fromkeys(("builtins.int", "__builtin__.int", "__builtin__.long"), "int"),  # the last two in protocol 2
+}
+_EMPTY_OBJECTS = (["Tokenizer", ()], ["dictionary", ()], ["counts", ("int",)])
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 # A Tokenizer fills its dictionaries a thousand entries at a time, and 64 MiB hold at most 1.6 million words.
 _MAX_STACK, _MAX_MEMO = 10_000, 2_000_000
@@ -68,14 +71,10 @@ _MAX_STACK, _MAX_MEMO = 10_000, 2_000_000
 # The variables of `networks.build_lodbrok` that the original has too. Keras 2 and 3 both keep the gates of an LSTM in
 # the order input, forget, cell, output, with one bias.
 _SHAPES: dict[str, tuple[int, ...]] = {
-    "email_embedding/embeddings": (1025, 256),
-    "website_embedding/embeddings": (1025, 256),
-    "email_lstm/lstm_cell/kernel": (256, 128),
-    "email_lstm/lstm_cell/recurrent_kernel": (32, 128),
-    "email_lstm/lstm_cell/bias": (128,),
-    "website_lstm/lstm_cell/kernel": (256, 128),
-    "website_lstm/lstm_cell/recurrent_kernel": (32, 128),
-    "website_lstm/lstm_cell/bias": (128,),
+    **{f"{field}_embedding/embeddings": (1025, 256) for field in ("email", "website")},
+    **{f"{field}_lstm/lstm_cell/kernel": (256, 128) for field in ("email", "website")},
+    **{f"{field}_lstm/lstm_cell/recurrent_kernel": (32, 128) for field in ("email", "website")},
+    **{f"{field}_lstm/lstm_cell/bias": (128,) for field in ("email", "website")},
     "bio_lstm/lstm_cell/kernel": (512, 256),
     "bio_lstm/lstm_cell/recurrent_kernel": (64, 256),
     "bio_lstm/lstm_cell/bias": (256,),
@@ -86,8 +85,10 @@ _SHAPES: dict[str, tuple[int, ...]] = {
     "output/kernel": (64, 2),
     "output/bias": (2,),
 }
-_MERGED = ["website_lstm", "email_lstm", "bio_lstm", "main_input"]
-_MAX_OBJECTS = 1000
+_MERGED = (b"website_lstm", b"email_lstm", b"bio_lstm", b"main_input")
+_MERGE = re.compile(rb"\[" + rb", ".join([rb'\["(\w+)", 0, 0, \{\}\]'] * 4) + rb"\]")
+_BEFORE_2_3 = re.compile(rb"\0(?:1\.\d|2\.[012])\.\d{1,2}\0")
+_TIME_LIMIT = 60.0  # seconds
 
 
 def import_tokenizers(bio: bytes, email: bytes, website: bytes) -> Vocabularies:
@@ -125,16 +126,37 @@ def import_weights(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
     """
     if len(content) > MAX_FILE_BYTES:
         raise InvalidWeights(f"The file has {len(content)} bytes; at most {MAX_FILE_BYTES} are read.")
+    command, folder = [sys.executable, "-m", "sb_api.legacy"], Path(__file__).parents[1]
+    try:
+        # In a damaged file HDF5 can loop for ever, where no signal stops it, or crash.
+        child = subprocess.run(
+            command, input=content, capture_output=True, cwd=folder, timeout=_TIME_LIMIT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise InvalidWeights(f"The file is damaged: reading it took longer than {_TIME_LIMIT} seconds.") from None
+    if child.returncode:
+        raise InvalidWeights(
+            child.stderr.decode(errors="replace").strip() or "The file is damaged: HDF5 crashed on it."
+        )
+    parts = np.split(
+        np.frombuffer(child.stdout, np.float32), np.cumsum([prod(shape) for shape in _SHAPES.values()])[:-1]
+    )
+    arrays = {path: part.reshape(shape) for (path, shape), part in zip(_SHAPES.items(), parts, strict=True)}
+    scaling = {"log": np.zeros(9), "mean": np.zeros(9), "deviation": np.ones(9)}
+    return arrays | {f"main_scaling/{name}": values.astype(np.float32) for name, values in scaling.items()}
+
+
+def read_weights(content: bytes) -> bytes:
+    """What `import_weights` takes from the file, one array after the other, read in this process."""
+    _check_network(content)
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            _check_network(file)
-            arrays = {path: _read_array(path, dataset) for path, dataset in _find_datasets(file).items()}
+            datasets = _find_datasets(file)
+            return b"".join(_read_array(path, datasets[path]).tobytes() for path in _SHAPES)
     except InvalidWeights:
         raise
     except Exception as error:  # h5py raises whatever a damaged file leads it to
         raise InvalidWeights(f"The file is not one of Keras 2, or is damaged: {error!s:.200}.") from error
-    scaling = {"log": np.zeros(9), "mean": np.zeros(9), "deviation": np.ones(9)}
-    return arrays | {f"main_scaling/{name}": values.astype(np.float32) for name, values in scaling.items()}
 
 
 def _read_attributes(content: bytes) -> Any:
@@ -158,7 +180,8 @@ def _read_attributes(content: bytes) -> Any:
                 start = marks.pop() if opcode.name == "SETITEMS" else len(stack) - 2
                 items = stack[start:]
                 del stack[start:]
-                _set_items(stack[-1], items)
+                # Keys are texts, numbers and the like: with tuples they could be made to take for ever to hash.
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
             case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE":
                 stack.append(_CONSTANTS[opcode.name])
             case "GLOBAL":
@@ -183,18 +206,10 @@ def _read_attributes(content: bytes) -> Any:
 
 
 def _check_name(name: str) -> str:
-    if _TOKENIZER.fullmatch(name):
-        return "Tokenizer"
-    if name not in _NAMES:
+    known = "Tokenizer" if _TOKENIZER.fullmatch(name) else _NAMES.get(name)
+    if known is None:
         raise InvalidTokenizer(f"it asks for {name[:100]!r}, which no Tokenizer needs; nothing was imported or run.")
-    return name
-
-
-def _set_items(target: Any, items: list[Any]) -> None:
-    # Keys of other types can be made so that hashing them takes for ever.
-    if type(target) is not dict or not all(type(key) in (str, int) for key in items[::2]):
-        raise InvalidTokenizer("it sets items of what is no dictionary of words or ranks.")
-    target.update(zip(items[::2], items[1::2], strict=True))
+    return known
 
 
 def _make_vocabulary(field: str, attributes: Any) -> Vocabulary:
@@ -202,10 +217,10 @@ def _make_vocabulary(field: str, attributes: Any) -> Vocabulary:
     tokenizer = msgspec.convert(attributes, _Tokenizer)
     options = (tokenizer.lower, tokenizer.split, tokenizer.char_level, tokenizer.oov_token, set(tokenizer.filters))
     if options != (True, " ", False, None, set(filters)):
+        given = f"{options[:4]!r:.60} and {tokenizer.filters!r:.60}"
         raise InvalidTokenizer(
-            f"it finds other words than preprocessing, with lower={tokenizer.lower}, split={tokenizer.split!r:.20}, "
-            f"char_level={tokenizer.char_level}, oov_token={tokenizer.oov_token!r:.20} and filters="
-            f"{tokenizer.filters!r:.60}; it takes True, ' ', False, None and {filters!r}."
+            f"with lower, split, char_level, oov_token and filters of {given} it finds other words than preprocessing, "
+            f"which needs (True, ' ', False, None) and {filters!r}."
         )
     end = tokenizer.num_words or len(tokenizer.word_index) + 1  # Keras uses the ranks below
     if end > room + 1:
@@ -225,42 +240,24 @@ def _make_vocabulary(field: str, attributes: Any) -> Vocabulary:
     return parse_vocabulary(Vocabulary(tokenizer.document_count, pairs).to_json(), room, field)
 
 
-def _check_network(file: h5py.File) -> None:
-    """Refuse a network that does other things with arrays of the same names and shapes, as far as the file tells."""
-    if (version := _read_text(file, "keras_version")) is None:
-        raise InvalidWeights("The file does not say which Keras saved it.")
-    if (config := _read_text(file, "model_config")) is None:
-        if re.fullmatch(r"(0|1|2\.[012])\.[\d.]+", version):
-            raise InvalidWeights(f"Keras {version} saved the file: before 2.3 the gates of an LSTM were hard sigmoids.")
-        return
-    layers = {layer["name"]: layer for layer in msgspec.json.decode(config)["config"]["layers"]}
-    merged = [source[0] for source in layers["merge"]["inbound_nodes"][0]]
-    gates = {layers[name]["config"]["recurrent_activation"] for name in _MERGED[:3]}
-    if merged != _MERGED or gates != {"sigmoid"}:
-        raise InvalidWeights(f"The network merges {merged!s:.200} after gates of {gates!s:.100}, not as the original.")
+def _check_network(content: bytes) -> None:
+    """Refuse a network that does other things with arrays of the same names and shapes, as far as the file tells.
 
-
-def _read_text(file: h5py.File, name: str) -> str | None:
-    if name not in file.attrs:
-        return None
-    # A million references to one long text would be a million texts once read.
-    if file.attrs.get_id(name).shape != ():
-        raise InvalidWeights(f"The attribute {name} is not a text.")
-    value = file.attrs[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
+    Sought in the bytes, so that nothing in the file is decoded for it.
+    """
+    for sources in _MERGE.findall(content):
+        if sources != _MERGED:
+            raise InvalidWeights(f"The network merges {b', '.join(sources).decode()}, in another order than here.")
+    # Without such a word the file has no description of the network, and the version has to do.
+    told = b'"recurrent_activation"' in content
+    if b'"hard_sigmoid"' in content or (not told and _BEFORE_2_3.search(content)):
+        raise InvalidWeights("The gates of the LSTM are hard sigmoids, Keras's default before 2.3; here they are not.")
 
 
 def _find_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """The network's datasets by the path of our variable. None is read, and no link out of the file is followed."""
-    objects: dict[str, Any] = {}
-
-    def note(path: str, item: Any) -> None:
-        objects[path] = item
-        if len(objects) > _MAX_OBJECTS:
-            raise InvalidWeights(f"The file holds more than {_MAX_OBJECTS} objects.")
-
-    file.visititems(note)
-    found = {path: item for path, item in objects.items() if isinstance(item, h5py.Dataset)}
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda path, item: found.update({path: item}) if isinstance(item, h5py.Dataset) else None)
     root = "model_weights/"  # in the file of a whole network; weights alone lie at the top
     if any(path.startswith(root) for path in found):
         found = {path.removeprefix(root): item for path, item in found.items() if path.startswith(root)}
@@ -289,3 +286,10 @@ def _read_array(path: str, item: h5py.Dataset) -> npt.NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise InvalidWeights(f"{path} holds numbers that are not finite.")
     return array
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.buffer.write(read_weights(sys.stdin.buffer.read()))
+    except InvalidWeights as invalid:
+        sys.exit(invalid.detail)

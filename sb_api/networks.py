@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, npt.NDArray[Any]]
 Predict = Callable[[Arrays], npt.NDArray[np.float32]]
 
+FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 256, 32
+LEAST_UNITS, MOST_UNITS, UNITS_PER_LABEL = 32, 256, 4
+
 # A batch is padded to the next of these, so that few shapes are ever traced.
 BATCH_SIZES = (1, 8, 64, 512)
 
@@ -83,6 +86,66 @@ def build_lodbrok() -> keras.Model:
     # A dictionary, because inputs go in by name: by position the original swapped e-mail and website.
     inputs = {"main_input": main, "website_input": website, "email_input": email, "bio_input": bio}
     return keras.Model(inputs, output, name="lodbrok")
+
+
+def _members_layer(keras: Any) -> Any:
+    class MeanOfMembers(keras.layers.Layer):  # type: ignore[misc]
+        """Probabilities (n, members, labels) -> their mean (n, labels); in training they stay apart.
+
+        Members that each learn for themselves err apart, so that their mean errs less than any of them.
+        """
+
+        def call(self, probabilities: Any, training: bool = False) -> Any:
+            return probabilities if training else keras.ops.mean(probabilities, axis=1)
+
+        def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            return (shape[0], shape[2])
+
+    return MeanOfMembers
+
+
+def build_intent(label_count: int, feature_count: int, word_count: int) -> keras.Model:
+    """The message network: inputs `feature_input` and `weight_input` (n, 256), `word_input` (n, 32); output
+    (n, labels) probabilities.
+
+    Two members: a weighted sum of feature embeddings with one hidden layer, as in fastText (Joulin et al., Bag of
+    Tricks for Efficient Text Classification, 2017), and convolutions over the words in order (Kim, Convolutional
+    Neural Networks for Sentence Classification, 2014). Their width grows with the number of labels. While it trains
+    it gives (n, members, labels), for a loss of each member's own.
+    """
+    keras = import_keras()
+    layers = keras.layers
+    width = min(MOST_UNITS, max(LEAST_UNITS, UNITS_PER_LABEL * label_count))
+    features = keras.Input((FEATURES_PER_MESSAGE,), name="feature_input", dtype="int32")
+    weights = keras.Input((FEATURES_PER_MESSAGE,), name="weight_input")
+    words = keras.Input((WORDS_PER_MESSAGE,), name="word_input", dtype="int32")
+
+    # Row 0 stands for no feature and no word.
+    small = keras.initializers.RandomNormal(stddev=0.1, seed=1)
+    rows = layers.Embedding(feature_count + 1, width, embeddings_initializer=small, name="feature_embedding")(features)
+    kept = layers.Dropout(0.6, name="feature_dropout")(weights)
+    bag = layers.Activation("relu", name="bag")(layers.Dot(axes=1, name="bag_sum")([kept, rows]))
+    bag = layers.Dropout(0.5, name="bag_dropout")(bag)
+
+    sequence = layers.Embedding(word_count + 2, width // 2, name="word_embedding")(words)
+    sequence = layers.SpatialDropout1D(0.2, name="word_dropout")(sequence)
+    maxima = [
+        layers.GlobalMaxPooling1D(name=f"maximum_{size}")(
+            layers.Conv1D(width * 3 // 4, size, padding="same", activation="relu", name=f"convolution_{size}")(sequence)
+        )
+        for size in (1, 2, 3, 4)
+    ]
+    phrases = layers.Dropout(0.6, name="phrase_dropout")(layers.Concatenate(name="phrases")(maxima))
+
+    members = [
+        layers.Reshape((1, label_count), name=f"{name}_member")(
+            layers.Dense(label_count, activation="softmax", name=f"{name}_output")(x)
+        )
+        for name, x in (("bag", bag), ("phrase", phrases))
+    ]
+    output = _members_layer(keras)(name="output")(layers.Concatenate(axis=1, name="members")(members))
+    inputs = {"feature_input": features, "weight_input": weights, "word_input": words}
+    return keras.Model(inputs, output, name="intent")
 
 
 def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -2,18 +2,23 @@
 
 An editor becomes one vector of 524 numbers: [verdict, area set, gender set, birth date set, privs != 0, bio length,
 bio has a URL, confirm delta, update delta, login delta, e-mail token, website token, 512 x bio tf-idf].
+
+A message becomes one of 545: [label, 256 x rank of a feature, 256 x its weight, 32 x word number], of the heaviest
+features where there are more, 0 where there are fewer. Features are words, pairs of neighbouring words, and the character n-grams of
+each word, which typing errors and slang leave mostly whole.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import islice
-from math import log
+from itertools import chain, islice, pairwise
+from math import log, sqrt
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from urlextract import URLExtract
 
-from sb_api.networks import Arrays
-from sb_api.records import Editor
+from sb_api.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
+from sb_api.records import Editor, Message
 from sb_api.tokenizers import Vocabularies, Vocabulary
 
 Matrix = npt.NDArray[np.float32]
@@ -35,8 +40,17 @@ NO_EMAIL, UNKNOWN_EMAIL = 1023, 1024
 UNKNOWN_WEBSITE, NO_WEBSITE = 1023, 1024
 URL_TOKENS, URL_TOKEN_CHARACTERS = 64, 256
 NO_DATE, NO_MEMBER_SINCE = -1.0, -2.0
+FEATURES = 100_000  # that a vocabulary of messages may have
+WORDS = 20_000  # whose order counts
+UNKNOWN_WORD = 1  # known ones are numbered from 2
+CHARACTERS = (3, 4, 5)  # lengths of the character n-grams
 
 _FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+_RANKS = slice(1, 1 + FEATURES_PER_MESSAGE)
+_WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
+_ORDERED = slice(_WEIGHTS.stop, _WEIGHTS.stop + WORDS_PER_MESSAGE)
+_WORD = re.compile(r"\w+|[^\w\s]")
+_STRETCHED = re.compile(r"(.)\1{2,}", re.DOTALL)
 _LABEL = re.compile(r"\.([^\W_][\w-]*)|localhost")
 
 
@@ -166,3 +180,72 @@ def _write_tf_idf(columns: Matrix, bio: str, vocabulary: Vocabulary) -> None:
         rank = ranks.get(word)
         if rank is not None:
             columns[rank] = (1 + log(count)) * idf[word]
+
+
+def message_words(text: str) -> list[str]:
+    """Lower-cased words and marks. "soooo" and "sooooooo" are one word."""
+    return _WORD.findall(_STRETCHED.sub(r"\1\1", unicodedata.normalize("NFKC", text).lower()))
+
+
+def message_features(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Features as often as they occur: words with pairs of neighbours, and the character n-grams of the words."""
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    return [*words, *pairs], list(chain.from_iterable(map(_character_ngrams, words)))
+
+
+@lru_cache(maxsize=65_536)
+def _character_ngrams(word: str) -> tuple[str, ...]:
+    """A mark, then the characters: no word has a `#` in front."""
+    marked = f"<{word[:40]}>"
+    return tuple(
+        f"#{marked[start : start + length]}" for length in CHARACTERS for start in range(len(marked) - length + 1)
+    )
+
+
+def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n messages, (n, 545). Column 0, the number of the label, is left 0."""
+    vocabulary, ranks_of_words = vocabularies["features"], vocabularies["words"].ranks
+    matrix: Matrix = np.zeros((len(messages), 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE), np.float32)
+    for row, message in zip(matrix, messages, strict=True):
+        words = message_words(message.text)
+        numbers = [ranks_of_words.get(word, 0) + UNKNOWN_WORD for word in words[:WORDS_PER_MESSAGE]]
+        row[_ORDERED][: len(numbers)] = numbers
+        weighted = [pair for features in message_features(words) for pair in _tf_idf(features, vocabulary)]
+        if len(weighted) > FEATURES_PER_MESSAGE:
+            weighted = sorted(weighted, key=lambda pair: (-pair[1], pair[0]))[:FEATURES_PER_MESSAGE]
+        if weighted:
+            ranks, weights = zip(*weighted, strict=True)
+            row[_RANKS][: len(ranks)] = ranks
+            row[_WEIGHTS][: len(weights)] = weights
+    return matrix
+
+
+def name_message_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
+    """The network's inputs by name, views and copies of (n, 545) vectors."""
+    return {
+        "feature_input": vectors[:, _RANKS].astype(np.int32),
+        "weight_input": vectors[:, _WEIGHTS],
+        "word_input": vectors[:, _ORDERED].astype(np.int32),
+    }
+
+
+def preprocess_messages(messages: Sequence[Message], vocabularies: Vocabularies) -> Arrays:
+    """Named arrays of n rows for n messages."""
+    return name_message_inputs(message_vectors(messages, vocabularies))
+
+
+def preprocess_message(message: Message, vocabularies: Vocabularies) -> Arrays:
+    """Named arrays of one row."""
+    return preprocess_messages([message], vocabularies)
+
+
+def _tf_idf(features: list[str], vocabulary: Vocabulary) -> list[tuple[int, float]]:
+    """Ranks and weights of the known ones among `features`; the squares of the weights sum up to 1."""
+    ranks, idf = vocabulary.ranks, vocabulary.inverse_document_frequencies
+    weighted = [
+        (ranks[feature], (1 + log(count)) * idf[feature])
+        for feature, count in Counter(features).items()
+        if feature in ranks
+    ]
+    norm = sqrt(sum(weight * weight for _, weight in weighted)) or 1.0
+    return [(rank, weight / norm) for rank, weight in weighted]

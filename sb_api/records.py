@@ -16,6 +16,7 @@ from sb_api.errors import InvalidRecords, MalformedBody, TooLarge
 IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
+LONGEST_TEXT = 20_000  # characters
 
 
 class FieldError(ValueError):
@@ -66,7 +67,25 @@ class Verdict(Editor, kw_only=True):
             raise FieldError("verdict", f"must be 1 (spam) or 0 (not spam), not {self.verdict}")
 
 
-Record = TypeVar("Record", bound=Editor)
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A short text: a review, an edit note, a line of a support chat."""
+
+    id: IntegerId | StringId
+    text: Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise FieldError("text", "holds no text")
+
+
+class LabelledMessage(Message, kw_only=True):
+    """A message and the class that a person says it belongs to."""
+
+    intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+
+
+Record = TypeVar("Record", Editor, Message)
 
 
 @dataclass(slots=True)

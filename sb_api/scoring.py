@@ -10,6 +10,8 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.floating[Any]]
 Targets = npt.NDArray[np.integer[Any]]
 
+_MEASURES = ("precision", "recall", "f1")
+
 
 def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
     """Figures of n scores (n, 2), the probabilities of labels 0 and 1, against n targets of 0 or 1.
@@ -36,6 +38,31 @@ def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
         "false_positives_per_thousand": _rounded(1000 * confusion[0, 1] / innocent) if innocent else None,
         "confusion": confusion.tolist(),
     }
+
+
+def score_classes(targets: Targets, scores: Scores, size: int) -> dict[str, Any]:
+    """Figures of n scores (n, size), the probabilities of any number of labels, against n targets.
+
+    accuracy, and macro and weighted means over the labels that occur of precision, recall and F1.
+    """
+    from sklearn import metrics
+
+    predicted = scores.argmax(axis=1)
+    figures = {"count": len(targets), "accuracy": _rounded(metrics.accuracy_score(targets, predicted))}
+    for average in ("macro", "weighted"):
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            targets, predicted, labels=np.unique(targets), average=average, zero_division=0.0
+        )
+        figures |= {f"{average}_{name}": _rounded(v) for name, v in zip(_MEASURES, (precision, recall, f1), strict=True)}
+    return {**figures, "labels": size}
+
+
+def calibrate_threshold(targets: Targets, scores: Scores, share: float) -> float:
+    """The probability that all but a share `share` of the right answers among n scores (n, labels) reach; 0 when no
+    answer is right. Held against messages that were not learned, it is the price in accuracy of telling what is out of
+    scope."""
+    right = np.sort(scores.max(axis=1)[scores.argmax(axis=1) == targets])
+    return float(right[int(share * len(right))]) if len(right) else 0.0
 
 
 def score_balanced(targets: Targets, scores: Scores) -> float:

@@ -90,11 +90,11 @@ class _EditorKind:
 
 
 _QUIET_LIVES = ((66, _LEFT), (23, _RETURNED), (11, _REGULAR))
-_PROMOTER_LIVES = ((40, _LEFT), (38, _RETURNED), (22, _REGULAR))
-_EDITOR_LIVES = ((12, _LEFT), (30, _RETURNED), (58, _REGULAR))
+_PROMOTER_LIVES = ((8, _LEFT), (42, _RETURNED), (50, _REGULAR))
+_EDITOR_LIVES = ((6, _LEFT), (30, _RETURNED), (64, _REGULAR))
 _EDITOR_KINDS = {
     "silent": _EditorKind(500, 0.0, 0.02, _QUIET_LIVES),
-    "listener": _EditorKind(165, 0.75, 0.14, ((35, _LEFT), (35, _RETURNED), (30, _REGULAR))),
+    "listener": _EditorKind(165, 0.75, 0.1, ((20, _LEFT), (40, _RETURNED), (40, _REGULAR))),
     "collector": _EditorKind(85, 0.92, 0.25, _EDITOR_LIVES),
     "musician": _EditorKind(85, 0.8, 0.65, _PROMOTER_LIVES),
     "label": _EditorKind(30, 0.85, 0.8, _PROMOTER_LIVES),
@@ -135,8 +135,12 @@ class _Operator:
         host = rng.choice(self.hosts or (self._new_host(rng, pools),))
         shown = rng.choice(phrases.SPAM_PUBLIC_HOSTS) if rng.random() < 0.1 else host
         has_site = rng.random() < self.site_share
-        website = make_url(rng, pools, shown) if has_site else None
         bio = self._bio(rng, pools, host) if rng.random() < self.bio_share else None
+        # One in ten of the accounts that would advertise nothing stays empty: it waits for its first edit.
+        has_site = has_site or (bio is None and rng.random() < 0.9)
+        website = make_url(rng, pools, shown) if has_site else None
+        if bio is not None and not has_site and not _LINK.search(bio) and rng.random() < 0.8:
+            bio += f" {make_url(rng, pools, host)}"
         email = None
         if rng.random() > 0.015:
             email = make_address(rng, pools, self.language, self._mail_domain(rng, pools, host))
@@ -183,6 +187,8 @@ def _new_operator(rng: Random, pools: Pools) -> _Operator:
         "servers": [make_mail_domain(rng, pools, _SPAM_MAIL_ENDINGS) for _ in range(2)],
     }.get(mail, [])
     presence = weighted(rng, ((12, "no bio"), (14, "short"), (54, "pitch"), (20, "pose")))
+    # Only who pitches behaves like an editor or hides nothing at all: an account must be good for something.
+    habits = weighted(rng, _SPAM_HABITS if presence == "pitch" else _SPAM_HABITS[:2])
     sentences = phrases.SPAM_SENTENCES[kind][language]
     if presence == "pose":
         # Some tell the moderators what these want to read, and let the website do the advertising.
@@ -190,18 +196,18 @@ def _new_operator(rng: Random, pools: Pools) -> _Operator:
         sentences = source.get(language, phrases.EDITOR_SENTENCES["listener"][language])
     templates = rng.sample(sentences, rng.randint(1 + len(sentences) // 3, len(sentences)))
     templates += rng.sample(phrases.CALLS[language], rng.choice((0, 1, 1, 2)))
-    silent = rng.random() < 0.1
+    silent = presence != "pose" and mail != "free" and rng.random() < 0.1
     return _Operator(
         kind=kind,
         language=language,
-        habits=weighted(rng, _SPAM_HABITS),
+        habits=habits,
         keywords=phrases.KEYWORDS[kind],
         hosts=() if fresh else tuple(hosts),
         mail=mail,
         mail_domains=() if fresh else tuple(domains),
         templates=() if presence == "short" else tuple(templates),
         bio_share={"no bio": 0.0, "short": 0.15, "pitch": 0.93, "pose": 0.9}[presence],
-        site_share=rng.choice((0.1, 0.75, 0.9, 0.97)) if presence in ("pitch", "pose") else 0.1 if silent else 0.97,
+        site_share=rng.choice((0.1, 0.75, 0.9, 0.97)) if presence == "pitch" else 0.1 if silent else 0.97,
         link_style=rng.choice(("plain", "plain", "html", "bbcode", "markdown", "none", "none")),
         stuffing=rng.choice((0.0, 0.0, 0.0, 0.1, 0.8)),
         since=datetime(2006, 1, 1) + timedelta(days=17.8 * 365 * rng.random() ** 0.6),
@@ -243,7 +249,7 @@ def _real_editor(
     # Until 2011 an account needed no address.
     if rng.random() > (0.4 if born.year < 2011 else 0.05):
         own = host and host not in phrases.PUBLIC_HOSTS and rng.random() < 0.45
-        source = weighted(rng, ((82, "free"), (11, "employer"), (7, "disposable")))
+        source = weighted(rng, ((85, "free"), (11, "employer"), (4, "disposable")))
         if own:
             domain = host
         elif source == "employer":
@@ -251,9 +257,12 @@ def _real_editor(
         else:
             domain = rng.choice(pools.disposable) if source == "disposable" else free_mail_domain(rng, pools, language)
         email = make_address(rng, pools, language, domain)
-    bio = write_editor_bio(rng, pools, language, texts[language], host) if rng.random() < profile.bio_share else None
+    # Who has a site to show says who they are, and comes back.
+    bio_share = max(profile.bio_share, 0.97) if host else profile.bio_share
+    bio = write_editor_bio(rng, pools, language, texts[language], host) if rng.random() < bio_share else None
     website = make_url(rng, pools, host) if host else None
-    record = make_record(rng, identity, email, website, bio, weighted(rng, profile.lives), born)
+    lives = profile.lives[1:] or profile.lives if host and rng.random() < 0.9 else profile.lives
+    record = make_record(rng, identity, email, website, bio, weighted(rng, lives), born)
     return SyntheticEditor(record, 0, kind, host)
 
 

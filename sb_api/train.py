@@ -47,10 +47,16 @@ RETRAINING = Recipe()
 class Fitting:
     """A network with its optimizer and one compiled training loop; traced once, used for every training."""
 
-    def __init__(self, classifier: Classifier, labels: Sequence[str], recipe: Recipe = RETRAINING) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        labels: Sequence[str],
+        vocabularies: Vocabularies,
+        recipe: Recipe = RETRAINING,
+    ) -> None:
         self.recipe = recipe
         self.labels = labels
-        self.network: keras.Model = classifier.build(labels)
+        self.network: keras.Model = classifier.build(labels, vocabularies)
         self.optimizer: Any = networks.import_keras().optimizers.Adam(recipe.learning_rate, name="adam")
         # An optimizer that is not built takes loaded moments without a word and starts from zero.
         self.optimizer.build(self.network.trainable_variables)
@@ -96,8 +102,10 @@ def _compile_epoch(network: keras.Model, optimizer: Any) -> Callable[[Arrays, Ta
 
     def step(inputs: Any, targets: Any) -> None:
         with tensorflow.GradientTape() as tape:
-            loss = keras.losses.sparse_categorical_crossentropy(targets, network(inputs, training=True))
-            loss = tensorflow.reduce_mean(loss)
+            probabilities = network(inputs, training=True)
+            if probabilities.shape.rank == 3:  # of members that each learn for themselves
+                targets = tensorflow.repeat(targets[:, None], probabilities.shape[1], axis=1)
+            loss = tensorflow.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets, probabilities))
         optimizer.apply(tape.gradient(loss, variables), variables)
 
     # One compiled loop instead of a call per step: with one row a step, the calls would cost more than the steps.
@@ -186,7 +194,7 @@ class Trainer:
         self.synchronize()
         self.reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
         current = self.store.load_current()
-        self.fitting = Fitting(classifier, current.about.labels)
+        self.fitting = Fitting(classifier, current.about.labels, self.vocabularies)
         self._warm_up(current)
 
     def _warm_up(self, current: Weights) -> None:

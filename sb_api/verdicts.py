@@ -119,7 +119,7 @@ class VerdictLog:
             .group_by(VERDICTS.c.reporter)
         )
         with self._begin() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {str(reporter): int(count) for reporter, count in connection.execute(query)}
 
     def settle(self, numbers: Sequence[int], status: Status, version: str | None = None) -> None:
         """Say what became of verdicts."""

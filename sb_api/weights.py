@@ -1,7 +1,8 @@
 """Weights files: one `.h5` each, the slots original / previous / current, and the versions behind them.
 
 A file holds numbers only: the network's arrays, the optimizer's, and attributes that say which version it is. It is
-read without Keras, and refused when its checksum differs or when it holds anything but plain arrays.
+read without Keras, and refused when its checksum differs or when it holds anything but plain arrays. Its first 512
+bytes, which HDF5 readers skip, are the SHA-256 of all others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import io
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -28,6 +31,8 @@ Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
 MAX_FILE_BYTES = 256 * 2**20
+SEAL_BYTES = 512  # the smallest user block of HDF5
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +89,7 @@ def version_name(number: int, arrays: Arrays) -> str:
 def dump_weights(weights: Weights) -> bytes:
     """The bytes of a weights file."""
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", userblock_size=SEAL_BYTES) as file:
         for group, arrays in (("weights", weights.arrays), ("optimizer", weights.optimizer)):
             file.create_group(group)
             for path, array in sorted(arrays.items()):
@@ -93,7 +98,35 @@ def dump_weights(weights: Weights) -> bytes:
             if value is not None:
                 file.attrs[name] = value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
         file.attrs["checksum"] = _checksum(weights)
-    return buffer.getvalue()
+    content = buffer.getvalue()[SEAL_BYTES:]
+    return _seal(content) + content
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(content).hexdigest()
+    return f"sb_api weights; SHA-256 of what follows this block: {digest}\n".encode().ljust(SEAL_BYTES, b"\0")
+
+
+@contextmanager
+def _open(content: bytes, source: str) -> Iterator[h5py.File]:
+    """The HDF5 file in `content`. Raises InvalidWeights, also for whatever fails while it is open."""
+    try:
+        # Before HDF5 sees it: one wrong byte can make HDF5 crash the process, or loop for ever.
+        # Files from before the seal start with the signature; the clause goes with the last of them.
+        if content[:SEAL_BYTES] != _seal(memoryview(content)[SEAL_BYTES:]) and not content.startswith(HDF5_SIGNATURE):
+            raise InvalidWeights("it is not a weights file of sb_api, or is damaged: its checksum differs.")
+        with h5py.File(io.BytesIO(content), "r") as file:
+            file.visititems_links(_refuse_link)
+            yield file
+    except InvalidWeights as error:
+        raise InvalidWeights(f"{source}: {error.detail}") from None
+    except Exception as error:  # h5py raises whatever a foreign file leads it to
+        raise InvalidWeights(f"{source} is not a weights file of sb_api, or is damaged: {error}") from error
+
+
+def _refuse_link(path: str, link: object) -> None:
+    if not isinstance(link, h5py.HardLink):
+        raise InvalidWeights(f"{path} is a link to elsewhere.")
 
 
 def parse_weights(content: bytes, source: str) -> Weights:
@@ -101,18 +134,12 @@ def parse_weights(content: bytes, source: str) -> Weights:
 
     Raises InvalidWeights when it is damaged, too large, or holds more than plain arrays and attributes.
     """
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            about = _parse_about(file)
-            weights = Weights(about, _read_arrays(file["weights"]), _read_arrays(file["optimizer"]))
-            checksum = file.attrs["checksum"]
-    except InvalidWeights as error:
-        raise InvalidWeights(f"{source}: {error.detail}") from None
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise InvalidWeights(f"{source} is not a weights file of sb_api, or is damaged: {error}") from error
-    if checksum != _checksum(weights):
-        raise InvalidWeights(f"{source} is damaged: its checksum differs.")
-    return weights
+    with _open(content, source) as file:
+        about = _parse_about(file)
+        weights = Weights(about, _read_arrays(file["weights"]), _read_arrays(file["optimizer"]))
+        if file.attrs["checksum"] != _checksum(weights):
+            raise InvalidWeights("it is damaged: its checksum differs.")
+        return weights
 
 
 def _parse_about(file: h5py.File) -> Version:
@@ -267,12 +294,12 @@ class WeightsStore:
 
     def _read_about(self, path: Path) -> Version | None:
         try:
-            with h5py.File(path, "r") as file:
+            with _open(path.read_bytes(), str(path)) as file:
                 return _parse_about(file)
         except FileNotFoundError:
             return None
-        except (InvalidWeights, OSError, KeyError, ValueError, RuntimeError) as error:
-            logger.error("the weights file %s cannot be used: %s", path, error)
+        except (InvalidWeights, OSError) as error:
+            logger.error("a weights file cannot be used: %s", error)
             return None
 
     def _write(self, path: Path, content: bytes) -> None:

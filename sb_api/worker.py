@@ -92,11 +92,9 @@ class Worker:
         self._held = claims
         try:
             self.jobs.mark_processing(claims)
-            # What has been in a process that died is tried alone: if it kills this one too, no other job is hurt.
-            suspects = [claim for claim in claims if claim.deliveries > 1]
-            for batch in [[claim for claim in claims if claim.deliveries == 1], *([claim] for claim in suspects)]:
-                if batch:
-                    self._finish(batch, self._answers(batch))
+            self.jobs.finish(list(zip(claims, self._answers(claims), strict=True)))
+        except LeaseLost as error:
+            logger.warning("an answer is dropped: %s", error.detail)
         finally:
             self._held = ()
 
@@ -117,9 +115,6 @@ class Worker:
             if len(claims) == 1:
                 return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
         return [self._answers([claim])[0] for claim in claims]
-
-    def _finish(self, claims: Sequence[Claim], answers: Sequence[Answer]) -> None:
-        self.jobs.finish(list(zip(claims, answers, strict=True)))
 
     def _beat(self) -> None:
         while not self.stopping.wait(BEAT_INTERVAL):
