@@ -142,7 +142,10 @@ def weights_import(file: Path) -> None:
     arrays = import_weights(file.read_bytes())
     with hold_state(settings):
         version = install_weights(settings, arrays)
-    click.echo(f"Imported as {version}, the new original. The next `sb-api run` works with it.")
+    click.echo(
+        f"Imported as {version}, the new original. The next `sb-api run` works with it. Send it verdicts soon: the "
+        "original project fed it the e-mail's token for the website's, so its view of websites is not to be trusted."
+    )
 
 
 def _settings(**overrides: Any) -> Settings:

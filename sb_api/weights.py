@@ -30,9 +30,7 @@ from sb_api.networks import Arrays
 Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
-MAX_FILE_BYTES = 256 * 2**20
 SEAL_BYTES = 512  # the smallest user block of HDF5
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +51,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def number(self) -> int:
         return int(self.version.partition("-")[0])
+
+    @property
+    def threshold(self) -> float:
+        """The least probability of the best label with which a record is of that class, and not of none."""
+        return float(self.figures.get("threshold", 0.0))
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,6 @@ def dump_weights(weights: Weights) -> bytes:
         for name, value in msgspec.to_builtins(weights.about).items():
             if value is not None:
                 file.attrs[name] = value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
-        file.attrs["checksum"] = _checksum(weights)
     content = buffer.getvalue()[SEAL_BYTES:]
     return _seal(content) + content
 
@@ -112,8 +114,7 @@ def _open(content: bytes, source: str) -> Iterator[h5py.File]:
     """The HDF5 file in `content`. Raises InvalidWeights, also for whatever fails while it is open."""
     try:
         # Before HDF5 sees it: one wrong byte can make HDF5 crash the process, or loop for ever.
-        # Files from before the seal start with the signature; the clause goes with the last of them.
-        if content[:SEAL_BYTES] != _seal(memoryview(content)[SEAL_BYTES:]) and not content.startswith(HDF5_SIGNATURE):
+        if content[:SEAL_BYTES] != _seal(memoryview(content)[SEAL_BYTES:]):
             raise InvalidWeights("it is not a weights file of sb_api, or is damaged: its checksum differs.")
         with h5py.File(io.BytesIO(content), "r") as file:
             file.visititems_links(_refuse_link)
@@ -135,11 +136,8 @@ def parse_weights(content: bytes, source: str) -> Weights:
     Raises InvalidWeights when it is damaged, too large, or holds more than plain arrays and attributes.
     """
     with _open(content, source) as file:
-        about = _parse_about(file)
-        weights = Weights(about, _read_arrays(file["weights"]), _read_arrays(file["optimizer"]))
-        if file.attrs["checksum"] != _checksum(weights):
-            raise InvalidWeights("it is damaged: its checksum differs.")
-        return weights
+        arrays, optimizer = (_read_arrays(file[group], len(content)) for group in ("weights", "optimizer"))
+        return Weights(_parse_about(file), arrays, optimizer)
 
 
 def _parse_about(file: h5py.File) -> Version:
@@ -152,15 +150,17 @@ def _parse_about(file: h5py.File) -> Version:
     return about
 
 
-def _read_arrays(group: h5py.Group) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(group: h5py.Group, most_bytes: int) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
 
     def read(path: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset):
             return
+        # Arrays that share their storage could add up to any size.
+        total = item.nbytes + sum(array.nbytes for array in arrays.values())
         plain = item.dtype.kind in "fiu" and not item.is_virtual and item.external is None and item.chunks is None
         # A shape may promise more than the file holds; what is read must be there.
-        if not plain or item.nbytes > MAX_FILE_BYTES or item.id.get_storage_size() != item.nbytes:
+        if not plain or total > most_bytes or item.id.get_storage_size() != item.nbytes:
             raise InvalidWeights(f"{path} is not a plain array of numbers.")
         arrays[path] = item[()]
 
@@ -174,13 +174,6 @@ def _digest(arrays: Arrays) -> Any:
         digest.update(f"{path} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest
-
-
-def _checksum(weights: Weights) -> str:
-    digest = _digest(weights.arrays)
-    digest.update(_digest(weights.optimizer).digest())
-    digest.update(msgspec.json.encode(weights.about))
-    return str(digest.hexdigest())
 
 
 class WeightsStore:
@@ -197,6 +190,8 @@ class WeightsStore:
         self.kept = kept
         self._shipped = shipped
         self._versions = directory / "versions" / classifier
+        # What was read of a file, by what the system says of it: reading ten files for each look at the chain is slow.
+        self._known: dict[tuple[int, int, int], Version] = {}
 
     @classmethod
     def of(cls, settings: Settings, classifier: str) -> WeightsStore:
@@ -236,7 +231,7 @@ class WeightsStore:
 
     def chain(self) -> Chain:
         """The slots and the kept versions, the original always among them. Damaged files are left out."""
-        original = self.load("original").about
+        original = self._read_about(self._path("original")) or self.load("original").about
         slots: dict[str, str | None] = {"original": original.version, "previous": None, "current": None}
         for slot in ("previous", "current"):
             about = self._read_about(self._path(slot))
@@ -294,8 +289,12 @@ class WeightsStore:
 
     def _read_about(self, path: Path) -> Version | None:
         try:
-            with _open(path.read_bytes(), str(path)) as file:
-                return _parse_about(file)
+            status = path.stat()
+            key = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if key not in self._known:
+                with _open(path.read_bytes(), str(path)) as file:
+                    self._known[key] = _parse_about(file)
+            return self._known[key]
         except FileNotFoundError:
             return None
         except (InvalidWeights, OSError) as error:
