@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4321
 
-.PHONY: run test lint clean lock
+.PHONY: run test lint clean lock bench-quality load
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -17,6 +17,12 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-quality: $(VENV)/installed-dev
+	$(BIN)/python bench/quality.py
+
+load: $(VENV)/installed-dev
+	$(BIN)/python tests/load/run.py
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py

@@ -24,7 +24,7 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import routes
+    from sb_api import routes, tasks
     from sb_api.config import load_settings
     from sb_api.jobs import Jobs, Mailbox, connect
 
@@ -36,5 +36,6 @@ def create_app(config: Settings | None = None) -> Flask:
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     app.extensions["sb_api"] = routes.Service(settings, jobs, Mailbox(jobs, uuid.uuid4().hex))
     app.register_blueprint(routes.api)
+    app.register_blueprint(tasks.tasks)
     routes.register_error_handlers(app)
     return app

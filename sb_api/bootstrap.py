@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,24 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
+from sb_api.recipe import CAUTION, Examples, Recipe, compile_fit
 from sb_api.records import Verdict
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.train import Fitting, Recipe, load_reference, named
+from sb_api.train import Fitting, load_reference, named
 from sb_api.weights import Version, WeightsStore
 
-BOOTSTRAPPING = Recipe(learning_rate=0.001, batch_size=64, epochs=6)
-TEST_SHARE = 0.25
+# Two epochs with dropout, four as the network predicts: with half of the nine main inputs gone at each step, it never
+# learns to trust one of them, and that costs half a point of accuracy.
+BOOTSTRAPPING = Recipe(batch_size=64, epochs=6, final=0.0, dropout_epochs=2, label_weights=CAUTION)
+TEST_SHARE = 0.35
 REFERENCE_RECORDS = 2000
+CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000  # a budget of 0.0025 needs some thousand innocent accounts
+REPLAY_RECORDS = 10_000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
-SCALED = slice(4, 9)  # of the main inputs: bio length, bio has a URL, and the three deltas
+# Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
+# person happens within the first hour.
+LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
 
 Matrix = npt.NDArray[np.float32]
 
@@ -74,13 +82,11 @@ def bootstrap_lodbrok(
     if editors is None:
         echo(f"making {count} synthetic editors")
         editors = list(generate_editors(count, seed))
-    training, held_out = split_by_host(editors, TEST_SHARE, seed)
-    echo(f"{len(training)} editors to learn from, {len(held_out)} held out, no host on both sides")
-    training_records, held_out_records = _records(training), _records(held_out)
-    vocabularies = fit_vocabularies(training_records)
-    fitting = Fitting(classifier, classifier.labels, vocabularies, BOOTSTRAPPING)
-    vectors = editor_vectors(training_records, vocabularies)
-    _fit_scaling(fitting, vectors)
+    vocabularies, parts = split_editors(editors, seed)
+    held_out = sum(map(len, (parts.guard, parts.calibration, parts.test)))
+    echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
+    fitting = Fitting(classifier, classifier.labels, vocabularies)
+    _fit_scaling(fitting, parts.training)
     done = 0
 
     def progress(rows: int) -> None:
@@ -88,18 +94,17 @@ def bootstrap_lodbrok(
         done += 1
         echo(f"epoch {done} of {BOOTSTRAPPING.epochs}: {rows} editors")
 
-    fitting.fit(name_inputs(vectors), vectors[:, 0].astype(np.int64), seed, progress)
+    fit = compile_fit(fitting.network, fitting.optimizer)
+    fit(BOOTSTRAPPING, to_examples(parts.training), seed, progress=progress)
 
-    test = editor_vectors(held_out_records, vocabularies)
-    reference, test = _split_reference(test, seed)
-    targets = test[:, 0].astype(np.int64)
-    figures = classifier.score(targets, fitting.predict(name_inputs(test)), classifier.labels)
-    _write_vocabularies(settings, vocabularies)
-    _write_reference(settings, classifier, reference)
-    about = _install_original(settings, classifier, fitting, vocabularies, len(training), {"held_out": figures})
-    card = _card_folder(settings) / f"model-card-{classifier.name}.md"
+    test = to_examples(parts.test)
+    figures = classifier.score(test.targets, fitting.predict(test.arrays), classifier.labels)
+    write_vocabularies(settings, vocabularies)
+    write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
+    about = install_original(settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures})
+    card = card_folder(settings) / f"model-card-{classifier.name}.md"
     card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_text(_model_card(about, synthetic, seed, len(training), len(test), len(reference)), "utf-8")
+    card.write_text(_model_card(about, synthetic, seed, parts), "utf-8")
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
     return figures
@@ -108,8 +113,8 @@ def bootstrap_lodbrok(
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
     editors = _records(list(generate_editors(REFERENCE_RECORDS, seed=1)))
-    _write_vocabularies(settings, vocabularies)
-    _write_reference(settings, CLASSIFIERS["lodbrok"], editor_vectors(editors, vocabularies))
+    write_vocabularies(settings, vocabularies)
+    write_reference(settings, CLASSIFIERS["lodbrok"], editor_vectors(editors, vocabularies))
 
 
 def install_weights(settings: Settings, arrays: Arrays) -> str:
@@ -123,10 +128,10 @@ def install_weights(settings: Settings, arrays: Arrays) -> str:
     set_arrays(fitting.network, arrays)
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays), classifier.labels)}
-    return _install_original(settings, classifier, fitting, vocabularies, 0, figures).version
+    return install_original(settings, classifier, fitting, vocabularies, 0, figures).version
 
 
-def _install_original(
+def install_original(
     settings: Settings,
     classifier: Classifier,
     fitting: Fitting,
@@ -134,13 +139,14 @@ def _install_original(
     learned: int,
     figures: dict[str, Any],
 ) -> Version:
+    """Make what was fitted the original, learned from so many records, and start its chain anew."""
     about = Version(
         classifier=classifier.name,
         version="",
         parent=None,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         tokenizers=vocabularies.fingerprint,
-        labels=list(classifier.labels),
+        labels=list(fitting.labels),
         learned=learned,
         figures=figures,
     )
@@ -170,33 +176,66 @@ def _records(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
 def _fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
     """Set the network's scaling of the main inputs to the mean and deviation of their signed logarithms."""
     main = vectors[:, 1:10]
-    log = np.zeros(9, np.float32)
-    log[SCALED] = 1.0
-    scaled = np.where(log == 1.0, np.sign(main) * np.log1p(np.abs(main)), main)
+    scaled = np.where(LOG_UNITS > 0, np.sign(main) * np.log1p(LOG_UNITS * np.abs(main)), main)
     deviation = scaled.std(axis=0)
-    scaling = {"log": log, "mean": scaled.mean(axis=0), "deviation": np.where(deviation > 1e-6, deviation, 1.0)}
+    scaling = {"log": LOG_UNITS, "mean": scaled.mean(axis=0), "deviation": np.where(deviation > 1e-6, deviation, 1.0)}
     arrays = get_arrays(fitting.network)
     set_arrays(fitting.network, arrays | {f"main_scaling/{name}": value for name, value in scaling.items()})
 
 
-def _split_reference(vectors: Matrix, seed: int) -> tuple[Matrix, Matrix]:
-    """A class-balanced reference set, and the rest."""
+@dataclass(frozen=True)
+class Parts:
+    """The vectors of labelled editors: what is learned, and what is held out, each row for one purpose alone."""
+
+    training: Matrix
+    guard: Matrix
+    calibration: Matrix
+    test: Matrix
+
+    @property
+    def replay(self) -> Matrix:
+        """The rows of the training part that ship, so that later trainings do not forget."""
+        return self.training[:REPLAY_RECORDS]
+
+
+def split_editors(editors: Sequence[SyntheticEditor], seed: int) -> tuple[Vocabularies, Parts]:
+    """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
+    training, held_out = (_records(side) for side in split_by_host(editors, TEST_SHARE, seed))
+    vocabularies = fit_vocabularies(training)
+    vectors = editor_vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
-    size = min(REFERENCE_RECORDS, len(vectors) // 2) // 2
-    chosen = np.concatenate([random.permutation(np.flatnonzero(vectors[:, 0] == verdict))[:size] for verdict in (0, 1)])
-    chosen.sort()
+    size = min(REFERENCE_RECORDS, len(vectors) // 4) // 2
+    guard, vectors = _draw(vectors, (size, size), random)
+    sizes = (min(CALIBRATION_INNOCENT, len(vectors) // 4), min(CALIBRATION_SPAM, len(vectors) // 4))
+    calibration, test = _draw(vectors, sizes, random)
+    return vocabularies, Parts(editor_vectors(training, vocabularies), guard, calibration, test)
+
+
+def _draw(vectors: Matrix, sizes: tuple[int, int], random: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """So many rows of either verdict, and the rest."""
+    places = (random.permutation(np.flatnonzero(vectors[:, 0] == verdict)) for verdict in (0, 1))
+    chosen = np.sort(np.concatenate([part[:size] for part, size in zip(places, sizes, strict=True)]))
     return vectors[chosen], np.delete(vectors, chosen, axis=0)
 
 
-def _write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+def to_examples(vectors: Matrix) -> Examples:
+    """The rows of n vectors as the fitting takes them."""
+    return Examples(name_inputs(vectors), vectors[:, 0].astype(np.int64))
+
+
+def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    """Keep vocabularies in the state directory."""
     for name, vocabulary in vocabularies.by_name.items():
         _write(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
 
 
-def _write_reference(settings: Settings, classifier: Classifier, vectors: Matrix) -> None:
+def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
+    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
     path = settings.state / "reference" / f"{classifier.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, vectors=vectors)
+    # Column after column, because it packs to half the size.
+    columns = {name: np.asfortranarray(vectors) for name, vectors in others.items()}
+    np.savez_compressed(path, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -206,7 +245,7 @@ def _write(path: Path, content: bytes) -> None:
     os.replace(partial, path)
 
 
-def _card_folder(settings: Settings) -> Path:
+def card_folder(settings: Settings) -> Path:
     """A checkout's `docs/` when the shipped original is made, else the state directory's."""
     return (settings.state.parent if settings.state == settings.static else settings.state) / "docs"
 
@@ -216,11 +255,12 @@ def _line(figures: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {figures[name]}" for name in names)
 
 
-def _model_card(about: Version, synthetic: bool, seed: int, training: int, test: int, reference: int) -> str:
+def _model_card(about: Version, synthetic: bool, seed: int, parts: Parts) -> str:
     figures = about.figures["held_out"]
     (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
+    total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
     source = (
-        f"**Synthetic.** {training + test + reference} accounts from the seeded generator `sb_api/synthetic.py` "
+        f"**Synthetic.** {total} accounts from the seeded generator `sb_api/synthetic.py` "
         f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's "
         "spam from its editors; they promise nothing about real accounts. Train on your own with "
         "`sb-api bootstrap editors.jsonl` before you rely on it."
@@ -237,14 +277,17 @@ Written by `sb-api bootstrap`; do not edit.
 | tokenizers | `{about.tokenizers}` |
 | labels | {", ".join(about.labels)} |
 | network | 759,618 trainable parameters, see `sb_api/networks.py` |
-| recipe | Adam at {BOOTSTRAPPING.learning_rate}, batch size {BOOTSTRAPPING.batch_size}, {BOOTSTRAPPING.epochs} epochs |
+| recipe | Adam at {BOOTSTRAPPING.learning_rate}, falling along half a cosine, batch size {BOOTSTRAPPING.batch_size}, \
+{BOOTSTRAPPING.epochs} epochs, the first {BOOTSTRAPPING.dropout_epochs} with dropout; a false positive costs as much \
+as {CAUTION[0] / CAUTION[1]:.0f} misses |
 
 ## Data
 
 {source}
 
-{training} accounts were learned from. {test} others were held out for the figures below and {reference} more, as many
-of either kind, are the reference set on which every later training is measured. Accounts that share a website host or
+{len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into later trainings.
+{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more, as many of either kind, to measure every later training on, and
+{len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a website host or
 an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
 
 ## Held-out figures

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sb_api import networks, preprocessing, scoring
 from sb_api.config import Settings
+from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.networks import Arrays
-from sb_api.errors import InvalidRecords
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.tokenizers import Vocabularies, load_vocabularies
 
@@ -24,9 +24,9 @@ class Classifier:
     `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
     `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
-    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `answer` is what a client
-    is told of one row of probabilities: the prediction and the score. A row whose largest probability lies below the
-    weights' threshold is of no class.
+    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `answer` is what a
+    client is told of one row of probabilities: the prediction and the score. A row whose largest probability lies
+    below the weights' threshold is of no class.
     """
 
     name: str
@@ -91,13 +91,21 @@ CLASSIFIERS = {
         preprocess=preprocessing.preprocess_messages,
         name_inputs=preprocessing.name_message_inputs,
         target=_target_of_message,
-        score=lambda targets, scores, labels: scoring.score_classes(targets, scores, len(labels)),
+        score=lambda targets, scores, _: scoring.score_classes(targets, scores),
         build=lambda labels, vocabularies: networks.build_intent(
             len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
         ),
         answer=_answer_of_message,
     ),
 }
+
+
+def find_classifier(name: str) -> Classifier:
+    """The classifier of a name. Raises InvalidParameter."""
+    try:
+        return CLASSIFIERS[name]
+    except KeyError:
+        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(CLASSIFIERS)}.") from None
 
 
 def describe_answers(

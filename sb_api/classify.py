@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api import networks
-from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
-from sb_api.networks import Predict
+from sb_api.networks import Arrays, Predict
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, parse_weights
@@ -24,14 +25,19 @@ from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
+
 Probabilities = npt.NDArray[np.float32]
 
 
 class Judgement(msgspec.Struct, frozen=True):
     """The answer to a predict job of n records: `scores` holds n x classes float32, row by row; `errors` says by
-    position why a record could not be judged (its row is NaN)."""
+    position why a record could not be judged (its row is NaN). A row whose largest score lies below `threshold` is of
+    no class."""
 
     weights: str
+    labels: list[str]
+    threshold: float
     scores: bytes
     errors: dict[int, str] = {}
 
@@ -41,17 +47,49 @@ class Model:
 
     def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
         self.classifier = classifier
-        self._network = classifier.build(weights.about.labels)
+        self.labels = weights.about.labels
+        self.vocabularies = vocabularies
+        self._network: Any = None
+        self._recent: dict[str, Weights] = {}
         self.swap(weights, vocabularies)
-        self._predict = load_engine(self._network)
 
     def swap(self, weights: Weights, vocabularies: Vocabularies) -> None:
         """Work with other weights from now on. Raises InvalidWeights, and then keeps the ones it has."""
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
-        networks.set_arrays(self._network, weights.arrays)
+        about = weights.about
+        if self._network is None or (self.labels, self.vocabularies) != (about.labels, vocabularies):
+            # Their numbers decide the network's shape.
+            network = self.classifier.build(about.labels, vocabularies)
+            networks.set_arrays(network, weights.arrays)
+            self._network, self._predict = network, load_engine(network)
+            self._recent.clear()
+        else:
+            networks.set_arrays(self._network, weights.arrays)
         self.vocabularies = vocabularies
-        self.version = weights.about.version
+        self.labels = about.labels
+        self.threshold = about.threshold
+        self.version = about.version
+        self._recent.pop(about.version, None)
+        self._recent[about.version] = weights
+        while len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    @contextmanager
+    def at(self, version: str) -> Iterator[None]:
+        """Work with a recent version for a while; with the current weights when there is no such recent version."""
+        current = self._recent[self.version]
+        if version in self._recent and version != self.version:
+            self.swap(self._recent[version], self.vocabularies)
+        try:
+            yield
+        finally:
+            if self.version != current.about.version:
+                self.swap(current, self.vocabularies)
+
+    def score(self, arrays: Arrays) -> Probabilities:
+        """Probabilities (n, classes) of n rows of named arrays."""
+        return self._predict(arrays)
 
     def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
@@ -94,25 +132,42 @@ def load_engine(network: Any) -> Predict:
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
     answers: dict[bytes, Answer] = {}
-    batches: dict[str, list[tuple[Claim, list[Any]]]] = defaultdict(list)
+    batches: dict[tuple[str, str], list[tuple[Claim, list[Any]]]] = defaultdict(list)
     for claim in claims:
         try:
             model = models[claim.job.classifier]
             records = decode_payload(claim.job.body, list[model.classifier.record])  # type: ignore[name-defined]
-            batches[claim.job.classifier].append((claim, records))
+            batches[claim.job.classifier, claim.job.weights].append((claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
             answers[claim.entry] = failure(SbApiError(f"The job cannot be read: {error}."))
-    for name, batch in batches.items():
-        model = models[name]
-        scores, errors = model.judge([record for _, records in batch for record in records])
-        start = 0
-        for claim, records in batch:
-            end = start + len(records)
-            own = {position - start: detail for position, detail in errors.items() if start <= position < end}
-            judgement = Judgement(model.version, scores[start:end].tobytes(), own)
-            answers[claim.entry] = Answer(status="completed", data=judgement)
-            start = end
+    for (name, version), batch in batches.items():
+        with models[name].at(version):
+            answers |= _judge_batch(models[name], batch)
     return [answers[claim.entry] for claim in claims]
+
+
+def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
+    scores, errors = model.judge([record for _, records in batch for record in records])
+    answers = {}
+    start = 0
+    for claim, records in batch:
+        end = start + len(records)
+        own = {position - start: detail for position, detail in errors.items() if start <= position < end}
+        data = _describe(model, claim, records, scores[start:end], own)
+        answers[claim.entry] = Answer(status="completed", data=data)
+        start = end
+    return answers
+
+
+def _describe(
+    model: Model, claim: Claim, records: Sequence[Any], scores: Probabilities, errors: dict[int, str]
+) -> Judgement | dict[str, Any]:
+    if not claim.job.keep:
+        return Judgement(model.version, model.labels, model.threshold, scores.tobytes(), errors)
+    # What is kept for a client is kept as the client is told it: the records are gone by then.
+    document = describe_answers(model.classifier, records, scores, errors, model.version, model.labels, model.threshold)
+    wrong = {str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(errors.items())}
+    return document | ({"errors": wrong} if wrong else {})
 
 
 def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
@@ -160,5 +215,4 @@ def classify_process(settings: Settings) -> None:
         do=lambda claims: judge_claims(models, claims),
         refresh=lambda: refresh_models(jobs, models),
     )
-    worker.stop_on_signals()
-    worker.run()
+    worker.run_process()

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sb_api import data_cli
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidSettings, SbApiError
 
@@ -86,21 +87,27 @@ def trainer() -> None:
 
 @main.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--count", default=40_000, show_default=True, help="Synthetic editors to make, without a file.")
+@click.option("--model", type=data_cli.MODEL, default="lodbrok", show_default=True)
+@click.option("--count", type=int, help="Synthetic records to make (default 40000 editors or 3500 messages).")
+@click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
-def bootstrap(editors: Path | None, count: int, seed: int) -> None:
+def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bool, seed: int) -> None:
     """Make the original weights, tokenizers and reference set.
 
-    From EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
-    generator of MusicBrainz-like editors.
+    Lodbrok: from EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
+    generator of MusicBrainz-like editors. Intent: from the messages that `sb-api data` stored and split; with
+    --synthetic from a seeded generator of messages.
     """
     from sb_api.bootstrap import bootstrap_lodbrok, read_editors
     from sb_api.server import hold_state
 
     settings = _settings()
     with hold_state(settings):
+        if model == "intent":
+            data_cli.make_intent(settings, seed, count or 3_500 if synthetic else 0)
+            return
         labelled = read_editors(editors) if editors else None
-        bootstrap_lodbrok(settings, labelled, count=count, seed=seed, echo=click.echo)
+        bootstrap_lodbrok(settings, labelled, count=count or 40_000, seed=seed, echo=click.echo)
 
 
 @main.group()
@@ -131,14 +138,25 @@ def weights() -> None:
 
 
 @weights.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 def weights_import(file: Path) -> None:
-    """Take over the Lodbrok weights of the original project (a Keras 2 .h5 file) as the new original."""
+    """Make weights from elsewhere the new original.
+
+    FILE is a directory that `sb-api weights export` wrote, or Lodbrok weights of the original project (Keras 2 .h5).
+    """
+    from sb_api.artefacts import import_artefact
     from sb_api.bootstrap import install_weights
     from sb_api.legacy import import_weights
     from sb_api.server import hold_state
 
     settings = _settings()
+    if file.is_dir():
+        with hold_state(settings):
+            manifest = import_artefact(settings, file)
+        click.echo(
+            f"Imported {manifest.model} {manifest.version}, the new original. The next `sb-api run` works with it."
+        )
+        return
     arrays = import_weights(file.read_bytes())
     with hold_state(settings):
         version = install_weights(settings, arrays)
@@ -146,6 +164,11 @@ def weights_import(file: Path) -> None:
         f"Imported as {version}, the new original. The next `sb-api run` works with it. Send it verdicts soon: the "
         "original project fed it the e-mail's token for the website's, so its view of websites is not to be trusted."
     )
+
+
+for command in (data_cli.data, data_cli.evaluate, data_cli.predict):
+    main.add_command(command)
+weights.add_command(data_cli.weights_export)
 
 
 def _settings(**overrides: Any) -> Settings:

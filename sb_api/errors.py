@@ -60,6 +60,12 @@ class TooLarge(SbApiError):
     title = "The request is too large"
 
 
+class IdempotencyKeyReused(SbApiError):
+    status = 422
+    type = "idempotency-key-reused"
+    title = "The idempotency key stands for another request"
+
+
 class UnknownVersion(SbApiError):
     status = 404
     type = "unknown-version"

@@ -66,7 +66,7 @@ _REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `keep` is how long it is kept under the task id
-    (seconds, 0: not at all)."""
+    (seconds, 0: not at all), `weights` the version to work with, if the process still has it (else the current)."""
 
     task: str
     operation: Literal["predict", "train", "rollback"]
@@ -74,6 +74,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     reply: str = ""
     keep: int = 0
+    weights: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +171,18 @@ class Jobs:
             stored = self.redis.get(_task_key(task))
         answer: Answer | None = decode_payload(stored, Answer) if stored else None
         return answer
+
+    def forget(self, task: str) -> None:
+        """Drop the kept answer of a task."""
+        with unavailable_when_lost():
+            self.redis.delete(_task_key(task))
+
+    def reserve(self, name: str, value: str, seconds: int) -> str:
+        """What stands under a name: `value`, unless another was put there within the last `seconds`."""
+        key = f"{PREFIX}reserved:{name}"
+        with unavailable_when_lost():
+            _, stored = self.redis.pipeline(transaction=True).set(key, value, ex=seconds, nx=True).get(key).execute()
+        return str(stored.decode())
 
     def read_replies(self, name: str, timeout: float) -> list[tuple[str, Answer]]:
         """The answers that came to a reply list, waiting up to `timeout` seconds for the first."""

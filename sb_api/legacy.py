@@ -24,8 +24,8 @@ import numpy.typing as npt
 from sb_api import preprocessing
 from sb_api.errors import InvalidTokenizer, InvalidWeights
 from sb_api.tokenizers import Count, Vocabularies, Vocabulary, parse_vocabulary
-from sb_api.weights import MAX_FILE_BYTES
 
+MAX_FILE_BYTES = 256 * 2**20
 MAX_PICKLE_BYTES = 64 * 2**20
 KERAS_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 

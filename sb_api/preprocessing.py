@@ -3,9 +3,9 @@
 An editor becomes one vector of 524 numbers: [verdict, area set, gender set, birth date set, privs != 0, bio length,
 bio has a URL, confirm delta, update delta, login delta, e-mail token, website token, 512 x bio tf-idf].
 
-A message becomes one of 545: [label, 256 x rank of a feature, 256 x its weight, 32 x word number], of the heaviest
-features where there are more, 0 where there are fewer. Features are words, pairs of neighbouring words, and the character n-grams of
-each word, which typing errors and slang leave mostly whole.
+A message becomes one of 537: [label, 256 x rank of a feature, 256 x its weight, 24 x word number], of the heaviest
+features where there are more, 0 where there are fewer. Features are words, pairs of neighbouring words, and the
+character n-grams of each word, which typing errors and slang leave mostly whole.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from urlextract import URLExtract
 
+from sb_api.masking import mask_personal_data
 from sb_api.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
 from sb_api.records import Editor, Message
 from sb_api.tokenizers import Vocabularies, Vocabulary
@@ -49,7 +50,7 @@ _FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', 
 _RANKS = slice(1, 1 + FEATURES_PER_MESSAGE)
 _WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
 _ORDERED = slice(_WEIGHTS.stop, _WEIGHTS.stop + WORDS_PER_MESSAGE)
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"<\w+>|\w+|[^\w\s]")
 _STRETCHED = re.compile(r"(.)\1{2,}", re.DOTALL)
 _LABEL = re.compile(r"\.([^\W_][\w-]*)|localhost")
 
@@ -183,8 +184,10 @@ def _write_tf_idf(columns: Matrix, bio: str, vocabulary: Vocabulary) -> None:
 
 
 def message_words(text: str) -> list[str]:
-    """Lower-cased words and marks. "soooo" and "sooooooo" are one word."""
-    return _WORD.findall(_STRETCHED.sub(r"\1\1", unicodedata.normalize("NFKC", text).lower()))
+    """Lower-cased words and marks. "soooo" and "sooooooo" are one word, and so are all addresses and numbers
+    that are personal data."""
+    masked = mask_personal_data(unicodedata.normalize("NFKC", text))
+    return _WORD.findall(_STRETCHED.sub(r"\1\1", masked.lower()))
 
 
 def message_features(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -203,7 +206,7 @@ def _character_ngrams(word: str) -> tuple[str, ...]:
 
 
 def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> Matrix:
-    """The vectors of n messages, (n, 545). Column 0, the number of the label, is left 0."""
+    """The vectors of n messages, (n, 537). Column 0, the number of the label, is left 0."""
     vocabulary, ranks_of_words = vocabularies["features"], vocabularies["words"].ranks
     matrix: Matrix = np.zeros((len(messages), 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE), np.float32)
     for row, message in zip(matrix, messages, strict=True):
@@ -221,7 +224,7 @@ def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> 
 
 
 def name_message_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
-    """The network's inputs by name, views and copies of (n, 545) vectors."""
+    """The network's inputs by name, views and copies of (n, 537) vectors."""
     return {
         "feature_input": vectors[:, _RANKS].astype(np.int32),
         "weight_input": vectors[:, _WEIGHTS],
@@ -240,10 +243,13 @@ def preprocess_message(message: Message, vocabularies: Vocabularies) -> Arrays:
 
 
 def _tf_idf(features: list[str], vocabulary: Vocabulary) -> list[tuple[int, float]]:
-    """Ranks and weights of the known ones among `features`; the squares of the weights sum up to 1."""
+    """Ranks and weights of the known ones among `features`; the squares of the weights sum up to 1.
+
+    Weights are tf times the root of idf: in short messages common words such as "how" and "my" tell much.
+    """
     ranks, idf = vocabulary.ranks, vocabulary.inverse_document_frequencies
     weighted = [
-        (ranks[feature], (1 + log(count)) * idf[feature])
+        (ranks[feature], (1 + log(count)) * sqrt(idf[feature]))
         for feature, count in Counter(features).items()
         if feature in ranks
     ]

@@ -165,6 +165,20 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
     return records
 
 
+class _Task(msgspec.Struct):
+    model: str
+    data: msgspec.Raw
+
+
+def decode_task(body: bytes) -> tuple[str, bytes]:
+    """The `model` and the JSON of the `data` of `{"model": ..., "data": ...}`. Raises MalformedBody."""
+    try:
+        task = _decode(body, _Task)
+    except msgspec.ValidationError as error:
+        raise MalformedBody(f'Send {{"model": "lodbrok" or "intent", "data": <records>}}: {error}.') from None
+    return task.model, bytes(task.data)
+
+
 def _keyed(decoded: Any, limit: int) -> dict[str, Any]:
     if not decoded:
         raise MalformedBody("The body holds no record; send at least one.")

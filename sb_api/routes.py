@@ -13,7 +13,7 @@ import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers, find_classifier
 from sb_api.config import Settings
 from sb_api.errors import (
     InvalidParameter,
@@ -52,11 +52,13 @@ class Judged:
     """n records' probabilities (n, classes), by one version, and by position why one could not be judged."""
 
     version: str
+    labels: list[str]
+    threshold: float
     scores: Any
     errors: dict[int, str]
 
 
-def _service() -> Service:
+def get_service() -> Service:
     service: Service = current_app.extensions["sb_api"]
     return service
 
@@ -64,23 +66,31 @@ def _service() -> Service:
 @api.post("/predict")
 def predict() -> Response:
     """Judge editors."""
-    service, classifier = _service(), CLASSIFIERS["lodbrok"]
+    return answer_predict(CLASSIFIERS["lodbrok"])
+
+
+@api.post("/intents/predict")
+def predict_intents() -> Response:
+    """Sort messages into classes."""
+    return answer_predict(CLASSIFIERS["intent"])
+
+
+def answer_predict(classifier: Classifier) -> Response:
+    """Have the records of this request judged."""
+    service = get_service()
     partial = _flag("partial")
     records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
-    editors = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, classifier, editors)
+    sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
+    judged = judge(service, classifier, sound)
     keys = list(records.sound)
     errors = records.errors | {
         keys[position]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True, "predictions": {}, "scores": {}, "weights": judged.version}
-    for position, editor in enumerate(editors):
-        if position not in judged.errors:
-            row = judged.scores[position]
-            answer["predictions"][str(editor.id)] = classifier.labels[int(row.argmax())]
-            answer["scores"][str(editor.id)] = float(row[1])
+    answer: dict[str, Any] = {"success": True} | describe_answers(
+        classifier, sound, judged.scores, judged.errors, judged.version, judged.labels, judged.threshold
+    )
     if partial:
         answer["errors"] = errors
     return _json(answer)
@@ -95,9 +105,13 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> J
     slices = [records[start : start + size] for start in range(0, len(records), size)]
     judgements: list[Any] = [None] * len(slices)
     wanted = list(range(len(slices)))
+    version = ""
     for _ in range(ROUNDS):
         stream = SMALL if len(records) <= SMALL_RECORDS else BULK
-        jobs = [_job(service, "predict", classifier, encode_payload(slices[position])) for position in wanted]
+        jobs = [
+            _job(service, "predict", classifier, encode_payload(slices[position]), weights=version)
+            for position in wanted
+        ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
         for position, answer in zip(wanted, answers, strict=True):
             judgements[position] = _completed(answer, service.settings.predict_timeout)
@@ -114,26 +128,38 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> J
         for position, judgement in enumerate(judgements)
         for offset, detail in judgement["errors"].items()
     }
-    return Judged(version, scores.reshape(len(records), -1), errors)
+    latest = judgements[-1]
+    return Judged(version, latest["labels"], latest["threshold"], scores.reshape(len(records), -1), errors)
 
 
 @api.post("/train")
 def train() -> Response:
     """Learn from verdicts."""
-    service, classifier = _service(), CLASSIFIERS["lodbrok"]
+    return answer_train(CLASSIFIERS["lodbrok"])
+
+
+@api.post("/intents/train")
+def train_intents() -> Response:
+    """Learn from messages whose class a person told."""
+    return answer_train(CLASSIFIERS["intent"])
+
+
+def answer_train(classifier: Classifier) -> Response:
+    """Have the labelled records of this request learned."""
+    service = get_service()
     records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
     job = _job(service, "train", classifier, encode_payload(verdicts), keep=service.settings.result_ttl)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
-        return _accepted(job)
+        return accept_task(job.task)
     return _json({"success": True, "response": "Successfully retrained the model", **_trained(service, job)})
 
 
 @api.post("/rollback")
 def rollback() -> Response:
     """Make earlier weights current again."""
-    service, classifier = _service(), _classifier()
+    service, classifier = get_service(), _classifier()
     try:
         body = msgspec.json.decode(request.get_data())
         wanted = body["to"]
@@ -150,7 +176,7 @@ def rollback() -> Response:
 @api.get("/weights")
 def weights() -> Response:
     """The slots and the versions with their figures."""
-    service, classifier = _service(), _classifier()
+    service, classifier = get_service(), _classifier()
     chain = _chain(service, classifier)
     return _json({"success": True, "model": classifier.name, **msgspec.to_builtins(chain)})
 
@@ -162,7 +188,7 @@ def get_result(task_id: str) -> Response:
         task = uuid.UUID(task_id).hex
     except ValueError:
         raise UnknownTask(f"{task_id[:40]!r} is not a task id.", success=False) from None
-    answer = _service().jobs.result(task)
+    answer = get_service().jobs.result(task)
     if answer is None:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
     if answer.status in ("queued", "processing"):
@@ -183,7 +209,7 @@ def healthz() -> Response:
 @api.get("/readyz")
 def readyz() -> Response:
     """Whether editors can be judged: Redis, a warm classify process, published weights."""
-    service = _service()
+    service = get_service()
     problems = []
     alive: list[Any] = []
     published: dict[str, str | None] = {}
@@ -225,7 +251,7 @@ def register_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(RequestEntityTooLarge)
     def on_too_large(_: RequestEntityTooLarge) -> Response:
-        limit = _service().settings.max_body_bytes
+        limit = get_service().settings.max_body_bytes
         return _problem(TooLarge(f"The body is larger than {limit} bytes; send it in several requests.").problem())
 
     @app.errorhandler(HTTPException)
@@ -243,7 +269,9 @@ def register_error_handlers(app: Flask) -> None:
         return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
 
 
-def _job(service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0) -> Job:
+def _job(
+    service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0, weights: str = ""
+) -> Job:
     return Job(
         task=uuid.uuid4().hex,
         operation=operation,
@@ -251,6 +279,7 @@ def _job(service: Service, operation: Any, classifier: Classifier, body: bytes, 
         body=body,
         reply=service.mailbox.name,
         keep=keep,
+        weights=weights,
     )
 
 
@@ -269,9 +298,10 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
     return answer.data
 
 
-def _accepted(job: Job) -> Response:
-    response = _json({"success": True, "task_id": job.task, "message": "The task is queued."}, 202)
-    response.headers["Location"] = f"/get-result/{job.task}"
+def accept_task(task: str) -> Response:
+    """202, and where the result will be."""
+    response = _json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
+    response.headers["Location"] = f"/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
 
@@ -284,11 +314,7 @@ def _chain(service: Service, classifier: Classifier) -> Chain:
 
 
 def _classifier() -> Classifier:
-    name = request.args.get("model", "lodbrok")
-    try:
-        return CLASSIFIERS[name]
-    except KeyError:
-        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(CLASSIFIERS)}.") from None
+    return find_classifier(request.args.get("model", "lodbrok"))
 
 
 def _flag(name: str) -> bool:

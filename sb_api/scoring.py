@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
     }
 
 
-def score_classes(targets: Targets, scores: Scores, size: int) -> dict[str, Any]:
-    """Figures of n scores (n, size), the probabilities of any number of labels, against n targets.
+def score_classes(targets: Targets, scores: Scores) -> dict[str, Any]:
+    """Figures of n scores (n, labels), the probabilities of any number of labels, against n targets.
 
     accuracy, and macro and weighted means over the labels that occur of precision, recall and F1.
     """
@@ -53,8 +54,74 @@ def score_classes(targets: Targets, scores: Scores, size: int) -> dict[str, Any]
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
             targets, predicted, labels=np.unique(targets), average=average, zero_division=0.0
         )
-        figures |= {f"{average}_{name}": _rounded(v) for name, v in zip(_MEASURES, (precision, recall, f1), strict=True)}
-    return {**figures, "labels": size}
+        figures |= {
+            f"{average}_{name}": _rounded(v) for name, v in zip(_MEASURES, (precision, recall, f1), strict=True)
+        }
+    return figures
+
+
+def describe_classes(targets: Targets, scores: Scores, labels: Sequence[str]) -> dict[str, Any]:
+    """All there is to say of n scores (n, labels) against n targets, as plain data.
+
+    `classes`: precision, recall, F1 and support of each label; `confusion`: rows what is true, columns what was
+    predicted; `confused`: pairs of labels with the positions of up to five examples, most common first; `roc` and
+    `precision_recall`: curves and areas of each label against the others; `reliability`: by tenth of the largest
+    probability how sure and how right the answers were, and the expected calibration error (Naeini et al., 2015).
+    """
+    from sklearn import metrics
+
+    predicted, numbers = scores.argmax(axis=1), np.arange(len(labels))
+    rows = metrics.precision_recall_fscore_support(targets, predicted, labels=numbers, zero_division=0.0)
+    confusion = metrics.confusion_matrix(targets, predicted, labels=numbers)
+    wrong = np.argwhere((confusion > 0) & ~np.eye(len(labels), dtype=bool))
+    wrong = wrong[np.argsort(-confusion[wrong[:, 0], wrong[:, 1]], kind="stable")]
+    roc, curves = {}, {}
+    for number, label in enumerate(labels):
+        own = targets == number
+        if 0 < own.sum() < len(own):
+            false, true, _ = metrics.roc_curve(own, scores[:, number])
+            roc[label] = {"area": _rounded(metrics.auc(false, true)), "x": _thinned(false), "y": _thinned(true)}
+            precision, recall, _ = metrics.precision_recall_curve(own, scores[:, number])
+            area = _rounded(metrics.average_precision_score(own, scores[:, number]))
+            curves[label] = {"area": area, "x": _thinned(recall), "y": _thinned(precision)}
+    return {
+        **score_classes(targets, scores),
+        "labels": list(labels),
+        "classes": {
+            label: dict(zip((*_MEASURES, "count"), (_rounded(value[number]) for value in rows), strict=True))
+            for number, label in enumerate(labels)
+        },
+        "confusion": confusion.tolist(),
+        "confused": [
+            {
+                "true": labels[true],
+                "predicted": labels[other],
+                "count": int(confusion[true, other]),
+                "examples": np.flatnonzero((targets == true) & (predicted == other))[:5].tolist(),
+            }
+            for true, other in wrong[:20]
+        ],
+        "roc": roc,
+        "precision_recall": curves,
+        "reliability": _reliability(scores.max(axis=1), predicted == targets),
+    }
+
+
+def _reliability(sure: Scores, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    tenth = np.minimum((sure * 10).astype(int), 9)
+    bins = [
+        {"sure": _rounded(sure[own].mean()), "right": _rounded(right[own].mean()), "count": int(own.sum())}
+        for own in (tenth == number for number in range(10))
+        if own.any()
+    ]
+    error = sum(row["count"] * abs(row["sure"] - row["right"]) for row in bins) / max(1, len(sure))
+    return {"bins": bins, "expected_calibration_error": _rounded(error)}
+
+
+def _thinned(values: Scores) -> list[float]:
+    """At most 200 points of a curve."""
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), 200)).astype(int))
+    return [_rounded(value) for value in values[chosen]]
 
 
 def calibrate_threshold(targets: Targets, scores: Scores, share: float) -> float:

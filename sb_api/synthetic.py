@@ -396,8 +396,8 @@ def _group_by_host(editors: Sequence[SyntheticEditor]) -> tuple[list[list[int]],
 
 def _hosts(editor: SyntheticEditor) -> Iterator[str]:
     record = editor.record
-    for url in (editor.host, str(record["website"] or ""), *_LINK.findall(str(record["bio"] or ""))):
+    for url in (editor.host, str(record.get("website") or ""), *_LINK.findall(str(record.get("bio") or ""))):
         if match := _HOST.match(url):
             yield match[1].rstrip(".,").lower()
-    if email := record["email"]:
+    if email := record.get("email"):
         yield str(email).rpartition("@")[2].lower()

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import cos, pi
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -21,7 +23,7 @@ from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Published, connect
 from sb_api.networks import Arrays, Predict
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies
-from sb_api.weights import Version, Weights, WeightsStore, dump_weights, parse_weights, version_name
+from sb_api.weights import Chain, Version, Weights, WeightsStore, dump_weights, parse_weights, version_name
 from sb_api.worker import Worker
 
 if TYPE_CHECKING:
@@ -34,11 +36,19 @@ Targets = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is fitted: Adam at `learning_rate`, `batch_size` rows a step, `epochs` times over the rows."""
+    """How a network is fitted: Adam at `learning_rate`, `batch_size` rows a step, `epochs` times over the rows.
+
+    Along half a cosine over the epochs the learning rate falls to a share `final` of itself.
+    """
 
     learning_rate: float = 0.001
     batch_size: int = 1
     epochs: int = 2
+    final: float = 1.0
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.learning_rate * (self.final + (1 - self.final) * (1 + cos(pi * epoch / self.epochs)) / 2)
 
 
 RETRAINING = Recipe()
@@ -56,6 +66,8 @@ class Fitting:
     ) -> None:
         self.recipe = recipe
         self.labels = labels
+        # The same first numbers in every process, or the same seed would not give the same weights.
+        networks.import_keras().utils.set_random_seed(0)
         self.network: keras.Model = classifier.build(labels, vocabularies)
         self.optimizer: Any = networks.import_keras().optimizers.Adam(recipe.learning_rate, name="adam")
         # An optimizer that is not built takes loaded moments without a word and starts from zero.
@@ -77,7 +89,8 @@ class Fitting:
         for number, variable in enumerate(v for v in self.network.variables if "seed_generator" in v.path):
             variable.assign([seed % 2**31, number])
         random = np.random.default_rng(seed)
-        for _ in range(self.recipe.epochs):
+        for epoch in range(self.recipe.epochs):
+            self.optimizer.learning_rate.assign(self.recipe.rate(epoch))
             order = random.permutation(len(targets))
             self._epoch({name: array[order] for name, array in arrays.items()}, targets[order], self.recipe.batch_size)
             if progress:
@@ -85,7 +98,7 @@ class Fitting:
 
     def snapshot(self, about: Version) -> Weights:
         """Copies of what the network and its optimizer are now."""
-        optimizer = {variable.path: np.array(variable.value) for variable in self.optimizer.variables}
+        optimizer = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
         return Weights(about, networks.get_arrays(self.network), optimizer)
 
 
@@ -129,9 +142,10 @@ class Reference:
 def load_reference(path: Path, classifier: Classifier) -> Reference:
     """The shipped reference set. Raises InvalidWeights when it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             vectors = file["vectors"].astype(np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
     return Reference(classifier.name_inputs(vectors), vectors[:, 0].astype(np.int64))
 
@@ -160,6 +174,8 @@ def retrain_model(
     after = classifier.score(targets, fitting.predict(arrays), labels)
     on_reference = classifier.score(reference.targets, fitting.predict(reference.arrays), labels)
     figures = {"before": before, "after": after, "reference": on_reference}
+    if "threshold" in current.about.figures:
+        figures["threshold"] = current.about.figures["threshold"]
     about = Version(
         classifier=classifier.name,
         version="",
@@ -204,19 +220,27 @@ class Trainer:
         self.fitting.fit(one, self.reference.targets[:1], seed=0)
 
     def synchronize(self) -> None:
-        """Publish this host's current weights, unless another trainer has published newer ones: then take those."""
+        """Publish this host's current weights, unless another trainer has published later ones: then take those.
+
+        Those published are the later ones when whoever published them knew ours and chose others (a training or a
+        rollback), or when neither knows the other's and they were made later.
+        """
         published = self.jobs.published_version(self.classifier.name)
         if published == self.version:
             return
-        chain = self.store.chain()
-        known = {about.version: about for about in chain.versions}
+        known = {about.version: about for about in self.store.chain().versions}
         newest = self.jobs.published(self.classifier.name)
-        if newest is not None and newest.version not in known:
-            weights = parse_weights(newest.file, f"the published weights {newest.version}")
-            mine = known.get(self.version)
-            if mine is None or weights.about.created > mine.created:
-                self.store.save(weights)
-                self._promote(weights.about.version)
+        if newest is not None:
+            theirs = msgspec.json.decode(newest.chain, type=Chain).versions
+            later = self.version in {about.version for about in theirs}
+            if newest.version not in known:
+                weights = parse_weights(newest.file, f"the published weights {newest.version}")
+                mine = known.get(self.version)
+                later = later or mine is None or weights.about.created > mine.created
+                if later:
+                    self.store.save(weights)
+            if later:
+                self._promote(newest.version)
                 return
         self._publish()
 
@@ -308,5 +332,4 @@ def train_process(settings: Settings) -> None:
         refresh=refresh,
         ordered=True,
     )
-    worker.stop_on_signals()
-    worker.run()
+    worker.run_process()

@@ -203,7 +203,7 @@ class WeightsStore:
         """The weights in a slot. Raises UnknownVersion when it is empty, InvalidWeights when its file is damaged."""
         path = self._path(slot)
         try:
-            return parse_weights(path.read_bytes(), str(path))
+            return self._parse(path)
         except FileNotFoundError:
             raise UnknownVersion(f"There is no {path}; `sb-api bootstrap` makes the original.") from None
         except OSError as error:
@@ -223,7 +223,7 @@ class WeightsStore:
         """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
         path = self._version_path(version)
         if path.is_file():
-            return parse_weights(path.read_bytes(), str(path))
+            return self._parse(path)
         original = self.load("original")
         if original.about.version != version:
             raise UnknownVersion(f"There are no weights {version!r}.")
@@ -287,13 +287,24 @@ class WeightsStore:
             raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
         return self._versions / f"{version}.h5"
 
+    def _parse(self, path: Path) -> Weights:
+        weights = parse_weights(path.read_bytes(), str(path))
+        self._check_owner(weights.about, path)
+        return weights
+
+    def _check_owner(self, about: Version, path: Path) -> None:
+        if about.classifier != self.classifier:
+            raise InvalidWeights(f"{path} holds weights of {about.classifier[:40]!r}, not of {self.classifier!r}.")
+
     def _read_about(self, path: Path) -> Version | None:
         try:
             status = path.stat()
             key = (status.st_ino, status.st_mtime_ns, status.st_size)
             if key not in self._known:
                 with _open(path.read_bytes(), str(path)) as file:
-                    self._known[key] = _parse_about(file)
+                    about = _parse_about(file)
+                self._check_owner(about, path)
+                self._known[key] = about
             return self._known[key]
         except FileNotFoundError:
             return None
@@ -302,7 +313,8 @@ class WeightsStore:
             return None
 
     def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.directory, path.parent):  # `parents` alone are made with the default mode
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = path.parent / f".{path.name}.{os.getpid()}.partial"
         try:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -48,20 +49,34 @@ class Worker:
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
-    def stop_on_signals(self) -> None:
-        """Finish the batch under way and return from `run` on SIGTERM or SIGINT."""
+    def run_process(self) -> None:
+        """Be the work of this process: run until SIGTERM or SIGINT, and then finish the batch under way."""
+
+        def stop(*_: object) -> None:
+            self.stopping.set()
+            if not self._versions:
+                raise SystemExit(0)  # nothing is claimed yet, and warming up takes longer than stopping may
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+            signal.signal(number, stop)
+        self.run()
+        # At its end Python would look for garbage in all that TensorFlow has made, which takes seconds.
+        gc.freeze()
 
     def run(self) -> None:
         """Work until told to stop."""
-        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(over,), name="beat", daemon=True)
+        beat.start()
         while not self.stopping.is_set():
             try:
                 self._run_connected()
             except (redis.RedisError, OSError) as error:
                 logger.warning("Redis is not there, trying again: %s", error)
                 self.stopping.wait(PAUSE)
+        # Not at the signal: what is under way keeps its lease until it is done.
+        over.set()
+        beat.join(PAUSE)
         try:
             self.jobs.leave(self.streams)
         except redis.RedisError as error:
@@ -81,12 +96,23 @@ class Worker:
         stale = self.jobs.claim_stale(self.streams)
         if stale:
             return stale
-        if self.ordered and any(self.jobs.pending(stream) for stream in self.streams):
-            # Somebody's job is under way, or its lease has yet to run out; what came later waits for it.
-            self.stopping.wait(PAUSE)
-            return []
-        count = 1 if self.ordered else self.jobs.settings.batch_requests
-        return self.jobs.claim(self.streams, count, BLOCK)
+        if self.ordered:
+            return self._claim_in_order()
+        return self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK)
+
+    def _claim_in_order(self) -> list[Claim]:
+        # Under a lock, or two processes could both see that nothing is under way, and take a job each.
+        lock = self.jobs.lock(f"order:{self.role}")
+        if lock.acquire(blocking=False):
+            try:
+                # What is under way, or waits for a dead process's lease to run out, comes before what was sent later.
+                if not any(self.jobs.pending(stream) for stream in self.streams):
+                    return self.jobs.claim(self.streams, 1, min(BLOCK, self.jobs.settings.lease / 2))
+            finally:
+                with suppress(LockError):
+                    lock.release()
+        self.stopping.wait(PAUSE)
+        return []
 
     def _work(self, claims: Sequence[Claim]) -> None:
         self._held = claims
@@ -116,8 +142,8 @@ class Worker:
                 return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
         return [self._answers([claim])[0] for claim in claims]
 
-    def _beat(self) -> None:
-        while not self.stopping.wait(BEAT_INTERVAL):
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(min(BEAT_INTERVAL, self.jobs.settings.lease / 3)):
             try:
                 if self._versions:
                     self.jobs.beat(self.role, self._versions)

@@ -7,13 +7,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from flask import Flask
+from flask.testing import FlaskClient
 
+from sb_api import create_app
 from sb_api.config import Settings, load_settings
 from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
 from sb_api.server import find_redis_server
+
+if TYPE_CHECKING:
+    from service import Bare, Service
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,13 +78,74 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
     )
 
 
+def lasting_keys(client: redis.Redis) -> list[bytes]:
+    """The keys without a time to live, other than the streams."""
+    return [key for key in client.scan_iter() if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
+
+
 @pytest.fixture
 def jobs(settings: Settings) -> Iterator[Jobs]:
     """The queue in an empty Redis. Fails a test that leaves a key without a time to live, other than the streams."""
     client = connect(settings)
     client.flushall()
     yield Jobs(client, settings)
-    lasting = [key for key in client if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
+    lasting = lasting_keys(client)
     client.flushall()
     client.close()
     assert not lasting, f"keys without a time to live: {lasting}"
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The one whole service that most tests of the endpoints share, all of it warm."""
+    from service import start_service
+
+    folder = tmp_path_factory.mktemp("service")
+    with start_service(folder / "state", folder) as service:
+        service.wait_warm()
+        yield service
+        with redis.Redis.from_url(service.redis_url) as queue:
+            lasting = lasting_keys(queue)
+        assert not lasting, f"keys without a time to live: {lasting}"
+    assert service.process.returncode == 0, service.log
+
+
+@pytest.fixture
+def service(running: Service) -> Service:
+    """The shared service, with the original weights current again."""
+    slots = running.get("/weights").json()["slots"]
+    if slots["current"] != slots["original"]:
+        assert running.post("/rollback", {"to": "original"}).status_code == 200
+    return running
+
+
+@pytest.fixture(scope="session")
+def service_app(running: Service) -> Flask:
+    """The Flask application of this process, at the queue of the shared service."""
+    return create_app(load_settings({}, redis_url=running.redis_url, state_dir=str(running.state)))
+
+
+@pytest.fixture
+def client(service: Service, service_app: Flask) -> FlaskClient:
+    """A client of the routes in this process; real classify and train processes answer."""
+    return service_app.test_client()
+
+
+@pytest.fixture
+def lonely_client(jobs: Jobs, settings: Settings) -> FlaskClient:
+    """A client of the routes in this process at an empty queue that nobody works on."""
+    return create_app(settings).test_client()
+
+
+@pytest.fixture(scope="session")
+def bare_session() -> Bare:
+    from service import make_bare
+
+    return make_bare()
+
+
+@pytest.fixture
+def bare(bare_session: Bare) -> Bare:
+    """The model without any service around it, with the original weights."""
+    bare_session.reset()
+    return bare_session

@@ -1,0 +1,125 @@
+"""Calibrated scores and the bands they fall into: pure functions of scores and targets.
+
+All of it is measured on held-out rows that neither training nor replay has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.floating[Any]]
+Targets = npt.NDArray[np.integer[Any]]
+
+CERTAIN_SPAM, LIKELY_SPAM, UNSURE, LIKELY_FINE = BANDS = ("certain spam", "likely spam", "unsure", "likely fine")
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+_LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
+
+
+def apply_temperature(scores: Scores, temperature: float) -> npt.NDArray[np.float64]:
+    """Probabilities (n, labels) of the same order, made flatter by a temperature above 1 and sharper by one below.
+
+    softmax(ln(p) / temperature), as in Guo et al., On Calibration of Modern Neural Networks, 2017; the logarithm of a
+    softmax is its logits up to a constant. The larger of two stays the larger.
+    """
+    logits = np.log(np.clip(np.asarray(scores, np.float64), _LEAST_PROBABILITY, 1.0)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
+def negative_log_likelihood(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
+    """The mean of -ln P(target) of n scores (n, labels), weighted if `weights` (n,) are given."""
+    likelihoods = np.asarray(scores, np.float64)[np.arange(len(targets)), targets]
+    return float(np.average(-np.log(np.clip(likelihoods, _LEAST_PROBABILITY, 1.0)), weights=weights))
+
+
+def fit_temperature(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
+    """The temperature under which n held-out scores (n, labels) have the least negative log-likelihood.
+
+    Golden-section search over the logarithm of the temperature, between 0.05 and 20; the likelihood has one minimum
+    in 1 / temperature, because it is convex there. 1 when there are no rows. `weights` (n,) say how common each row's
+    like is among the accounts to be judged, where the held-out rows have other shares.
+    """
+    if len(targets) == 0:
+        return 1.0
+
+    def loss(logarithm: float) -> float:
+        return negative_log_likelihood(targets, apply_temperature(scores, float(np.exp(logarithm))), weights)
+
+    ratio = (np.sqrt(5.0) - 1) / 2
+    low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
+    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
+    at_inner, at_outer = loss(inner), loss(outer)
+    while high - low > 1e-4:
+        if at_inner < at_outer:
+            high, outer, at_outer = outer, inner, at_inner
+            inner = high - ratio * (high - low)
+            at_inner = loss(inner)
+        else:
+            low, inner, at_inner = inner, outer, at_outer
+            outer = low + ratio * (high - low)
+            at_outer = loss(outer)
+    return float(np.exp((low + high) / 2))
+
+
+def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.9) -> int:
+    """How many of so many innocent rows may exceed a threshold, if the true share is to lie within `budget`.
+
+    The largest m whose one-sided Clopper-Pearson bound, P(at most m of n | share = budget) <= 1 - confidence, lies
+    within the budget (Clopper and Pearson, 1934). -1 when not even none among so few would show it.
+    """
+    if budget >= 1:
+        return innocent
+    if budget <= 0:
+        return -1
+    allowed, mass, term = -1, 0.0, innocent * np.log1p(-budget)  # the logarithm of P(none)
+    while allowed + 1 < innocent:
+        mass += float(np.exp(term))
+        if mass > 1 - confidence:
+            break
+        allowed += 1
+        term += np.log(innocent - allowed) - np.log(allowed + 1) + np.log(budget) - np.log1p(-budget)
+    return allowed
+
+
+def choose_threshold(innocent: Scores, budget: float, confidence: float = 0.9) -> float:
+    """The lowest score that n innocent held-out scores (n,) show to be safe: the share of innocent accounts that
+    exceeds it lies within `budget`, with the given confidence.
+
+    Scores above the threshold are in the band. It is the score of an innocent row, the one after the
+    `allowed_false_positives` highest; 1, which no score exceeds, when the rows are too few to show anything.
+    """
+    ordered = np.sort(np.asarray(innocent, np.float64))[::-1]
+    allowed = allowed_false_positives(len(ordered), budget, confidence)
+    if allowed < 0 or len(ordered) == 0:
+        return 1.0
+    return float(ordered[allowed]) if allowed < len(ordered) else 0.0
+
+
+def choose_borders(
+    targets: Targets, scores: Scores, budget: float, likely: float = 4.0, confidence: float = 0.9
+) -> tuple[float, float, float]:
+    """The borders (certain, likely, unsure) of calibrated held-out scores (n,) of label 1; each at most the one before.
+
+    `certain spam` lies above the threshold of the budget. `likely spam` lies above that of `likely` times the budget,
+    and never below 0.5, so that what the plain label calls not spam is at most `unsure`. `likely fine` lies below the
+    score that all but a share `budget` of the spam reaches: as sure the one way as the other, by the same rule with
+    the labels swapped; and never above 0.5. Between the two lies `unsure`.
+    """
+    innocent, spam = scores[targets == 0], scores[targets == 1]
+    certain = max(choose_threshold(innocent, budget, confidence), 0.5)
+    probable = min(max(choose_threshold(innocent, min(likely * budget, 1.0), confidence), 0.5), certain)
+    fine = 1.0 - choose_threshold(1.0 - spam, budget, confidence)
+    return certain, probable, min(fine, 0.5)
+
+
+def name_band(score: float, borders: tuple[float, float, float]) -> str:
+    """The band of one calibrated score of label 1."""
+    certain, probable, fine = borders
+    if score > certain:
+        return CERTAIN_SPAM
+    if score > probable:
+        return LIKELY_SPAM
+    return UNSURE if score >= fine else LIKELY_FINE

@@ -1,0 +1,197 @@
+"""The commands for people with data: ingest, split, evaluate, export and import, and judging a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sb_api.classifiers import CLASSIFIERS
+from sb_api.config import Settings, load_settings
+
+SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+MODEL = click.Choice(list(CLASSIFIERS))
+_COLUMNS = (
+    click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
+    click.option("--text-column", default="query", show_default=True, help="Column of the text."),
+)
+_SEED = click.option("--seed", default=42, show_default=True, help="Same seed, same parts.")
+
+
+def _columns(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_COLUMNS):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def progress_bar(total: int, label: str) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal, on stderr. Yields what moves it on by one of `total`."""
+    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
+
+
+@click.group("data")
+def data() -> None:
+    """Labelled messages: from raw files to parts that a classifier learns from."""
+
+
+@data.command("ingest")
+@click.argument("file", type=EXISTING_FILE)
+@_columns
+def data_ingest(file: Path, intent_column: str, text_column: str) -> None:
+    """Clean the messages of a CSV FILE, mask personal data, and store them. Lines that are not used are told."""
+    ingest(load_settings(), file, intent_column, text_column)
+
+
+def ingest(settings: Settings, file: Path, intent_column: str, text_column: str) -> None:
+    from sb_api.datasets import open_messages
+    from sb_api.messages import read_messages
+
+    table = open_messages(settings)
+    with progress_bar(2, f"reading {file.name}") as advance:
+        reading = read_messages(file, intent_column, text_column)
+        advance()
+        stored, faults = table.add(reading.messages)
+        advance()
+    table.close()
+    faults = sorted([*reading.faults, *faults], key=lambda fault: fault.line)
+    for fault in faults:
+        click.echo(f"{file}:{fault.line}: {fault.reason}; not used", err=True)
+    click.echo(
+        f"{stored} messages stored from {file} ({reading.encoding}), {len(faults)} lines not used (named above), "
+        f"{reading.near} near duplicates kept, which will stay in one part."
+    )
+
+
+@data.command("split")
+@_SEED
+@click.option("--validation", default=SHARES["validation"], show_default=True, type=click.FloatRange(0.01, 0.5))
+@click.option("--test", default=SHARES["test"], show_default=True, type=click.FloatRange(0.01, 0.5))
+def data_split(seed: int, validation: float, test: float) -> None:
+    """Divide the stored messages into train, validation and test, every class by the same shares."""
+    if validation + test >= 1:
+        raise click.BadParameter("validation and test leave nothing to train on")
+    split(load_settings(), seed, validation, test)
+
+
+def split(settings: Settings, seed: int, validation: float, test: float) -> None:
+    from sb_api.datasets import Part, load_split, open_messages, split_messages
+
+    table = open_messages(settings)
+    shares: dict[Part, float] = {"train": 1 - validation - test, "validation": validation, "test": test}
+    with progress_bar(2, "splitting") as advance:
+        parts = split_messages(table.all(), shares, seed)
+        advance()
+        table.assign(parts)
+        advance()
+    divided = load_split(table)
+    table.close()
+    click.echo(
+        f"{len(divided.train)} to train on, {len(divided.validation)} for validation, {len(divided.test)} for the "
+        f"test; fingerprint {divided.fingerprint}."
+    )
+
+
+@data.command("run-all")
+@click.argument("file", type=EXISTING_FILE)
+@_columns
+@_SEED
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where the artefact goes.")
+def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, output: Path | None) -> None:
+    """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
+    from sb_api.artefacts import export_artefact
+    from sb_api.server import hold_state
+
+    settings = load_settings()
+    with hold_state(settings):
+        ingest(settings, file, intent_column, text_column)
+        split(settings, seed, SHARES["validation"], SHARES["test"])
+        make_intent(settings, seed, count=0)
+        evaluate_current(settings, "intent", None, None, None)
+        click.echo(
+            f"exported to {export_artefact(settings, CLASSIFIERS['intent'], output or settings.state / 'export')}"
+        )
+
+
+def make_intent(settings: Settings, seed: int, count: int) -> None:
+    """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0."""
+    from sb_api.bootstrap_intent import EPOCHS, bootstrap_intent, synthetic_split
+    from sb_api.datasets import load_split, open_messages
+
+    if count:
+        divided = synthetic_split(count, seed)
+    else:
+        table = open_messages(settings)
+        divided = load_split(table)
+        table.close()
+    with progress_bar(EPOCHS, f"learning {len(divided.train)} messages") as advance:
+        about = bootstrap_intent(settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance())
+    figures = about.figures["held_out"]
+    click.echo(
+        f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}; "
+        f"the original weights are {about.version}"
+    )
+
+
+@click.command("evaluate")
+@click.argument("file", required=False, type=EXISTING_FILE)
+@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None) -> None:
+    """Measure the current weights on labelled records: a FILE with one JSON object a line, as for training.
+
+    Without FILE: the test part of the stored messages, or else the reference set.
+    """
+    evaluate_current(load_settings(), model, file, json_file, html_file)
+
+
+def evaluate_current(
+    settings: Settings, model: str, file: Path | None, json_file: Path | None, html_file: Path | None
+) -> None:
+    import msgspec
+
+    from sb_api.evaluation import evaluate_weights
+    from sb_api.report import print_report, render_html
+
+    with progress_bar(1, f"judging with {model}") as advance:
+        document = evaluate_weights(settings, CLASSIFIERS[model], file)
+        advance()
+    print_report(document)
+    if json_file:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
+    if html_file:
+        with progress_bar(1, "drawing") as advance:
+            html_file.write_text(render_html(document), "utf-8")
+            advance()
+
+
+@click.command("export")
+@click.option("--model", type=MODEL, default="intent", show_default=True)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def weights_export(model: str, folder: Path) -> None:
+    """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""
+    from sb_api.artefacts import export_artefact
+
+    click.echo(f"exported to {export_artefact(load_settings(), CLASSIFIERS[model], folder)}")
+
+
+@click.command("predict")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
+@click.option("--url", default="http://127.0.0.1:4321", show_default=True, help="Address of the service.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the result, or print the task id.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait at most.")
+def predict(file: Any, model: str, url: str, wait: bool, timeout: float) -> None:
+    """Have the records of a JSON FILE (default: standard input) judged by a running service."""
+    from sb_api.polling import fetch_result, submit_task
+
+    task = submit_task(url, model, file.read(), timeout)
+    click.echo(fetch_result(url, task, timeout) if wait else task)

@@ -1,0 +1,42 @@
+"""Asynchronous judging: a task is queued and answered at once; its result is fetched from /get-result."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from flask import Blueprint, Response, request
+
+from sb_api.classifiers import find_classifier
+from sb_api.errors import IdempotencyKeyReused
+from sb_api.jobs import BULK, SMALL, Job
+from sb_api.records import decode_records, decode_task, encode_payload
+from sb_api.routes import SMALL_RECORDS, accept_task, get_service
+
+tasks = Blueprint("tasks", __name__)
+
+
+@tasks.post("/classify")
+def classify() -> Response:
+    """Queue records to be judged. The same content is the same task while its result is kept."""
+    service = get_service()
+    model, data = decode_task(request.get_data())
+    classifier = find_classifier(model)
+    records = decode_records(data, classifier.record, service.settings.max_records).all_sound()
+    body = encode_payload(records)
+    task = _content_id(classifier.name, body)
+    keep = service.settings.result_ttl
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and service.jobs.reserve(_content_id("key", key.encode()), task, keep) != task:
+        raise IdempotencyKeyReused("This Idempotency-Key was sent with other content; send a new key with new content.")
+    known = service.jobs.result(task)
+    if known is None or known.status == "failed":
+        service.jobs.forget(task)
+        job = Job(task=task, operation="predict", classifier=classifier.name, body=body, keep=keep)
+        service.jobs.submit(SMALL if len(records) <= SMALL_RECORDS else BULK, [job])
+    return accept_task(task)
+
+
+def _content_id(kind: str, content: bytes) -> str:
+    digest = hashlib.sha256(kind.encode() + b"\0" + content).digest()
+    return uuid.UUID(bytes=digest[:16], version=8).hex

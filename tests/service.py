@@ -1,0 +1,243 @@
+"""A whole service of its own for a test, started and stopped as an operator would, and the bare model beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+import requests
+from conftest import wait_until
+
+from sb_api.classifiers import CLASSIFIERS
+from sb_api.classify import Model
+from sb_api.config import load_settings
+from sb_api.jobs import Jobs, connect
+from sb_api.records import Editor, Verdict
+from sb_api.server import find_redis_server
+from sb_api.train import Fitting, Reference, load_reference
+from sb_api.weights import Weights, WeightsStore
+
+ROOT = Path(__file__).parent.parent
+LODBROK = CLASSIFIERS["lodbrok"]
+SPAM, NOT_SPAM = "Spam Editor Account", "Non Spam Editor Account"
+RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
+
+EDITOR = {
+    "id": 2478,
+    "email": "someone@example.org",
+    "website": "https://example.org/music",
+    "bio": "I collect records and add their covers, see https://example.org",
+    "area": None,
+    "privs": 0,
+    "gender": None,
+    "birth_date": None,
+    "member_since": "2000-07-05T14:22:08",
+    "email_confirm_date": "2000-07-05T14:22:09",
+    "last_updated": "2000-07-05T14:23:08",
+    "last_login_date": "2000-07-06T14:23:08",
+}
+
+
+def assert_stays(condition: Callable[[], object], seconds: float, interval: float = 0.02) -> None:
+    """Fail as soon as `condition()` is not true within the next `seconds`."""
+    end = time.monotonic() + seconds
+
+    def still() -> bool:
+        assert condition()
+        return time.monotonic() > end
+
+    wait_until(still, seconds + 20, interval)
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment without any setting of sb_api but `variables`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SB_API_")}
+    return {**kept, **variables}
+
+
+def make_editors(count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Editors of different ids, hosts, domains, bios and dates, whose scores differ."""
+    return [
+        {
+            "id": number,
+            "email": f"a{number}@{('gmail.com', 'example.org', 'mail.ru')[number % 3]}" if number % 5 else None,
+            "website": f"http://shop-{number % 7}.example.com/{number}" if number % 2 else "",
+            "bio": "cheap casino bonus http://win.example.com " * (number % 4) + "music " * (number % 11),
+            "privs": number % 2,
+            "gender": number % 3 or None,
+            "member_since": f"20{number % 20:02d}-03-0{1 + number % 9}T10:00:00",
+            "last_login_date": f"20{number % 20:02d}-04-0{1 + number % 7}T11:30:00" if number % 3 else None,
+        }
+        for number in range(start, start + count)
+    ]
+
+
+def make_verdicts(count: int, start: int = 0) -> list[dict[str, Any]]:
+    return [{**editor, "verdict": editor["id"] % 2} for editor in make_editors(count, start)]
+
+
+def as_editors(records: Sequence[dict[str, Any]]) -> list[Editor]:
+    return [Editor(**record) for record in records]
+
+
+def as_verdicts(records: Sequence[dict[str, Any]]) -> list[Verdict]:
+    return [Verdict(**record) for record in records]
+
+
+@dataclass
+class Service:
+    """A running service, its first process and what it has written."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    state: Path
+    folder: Path
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{self.state / 'redis' / 'redis.sock'}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text("utf-8", "replace")
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.address + path, timeout=60, **options)
+
+    def post(self, path: str, body: Any, **options: Any) -> requests.Response:
+        return requests.post(self.address + path, json=body, timeout=60, **options)
+
+    def ready(self) -> dict[str, Any]:
+        """What /readyz says, the status among it as `code`."""
+        response = self.get("/readyz")
+        return {"code": response.status_code, **response.json()}
+
+    def wait_warm(self, timeout: float = 90.0) -> None:
+        """Wait until a classify and a train process are warm."""
+
+        def warm() -> bool:
+            ready = self.ready()
+            return bool(ready["classify_processes"] and ready["train_processes"])
+
+        wait_until(warm, timeout, interval=0.1)
+
+    def jobs(self) -> Jobs:
+        settings = load_settings({}, redis_url=self.redis_url, state_dir=str(self.state))
+        return Jobs(connect(settings), settings)
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, part: str) -> psutil.Process:
+        """The process of the service whose command line has `part` in it."""
+        return next(child for child in self.children() if part in " ".join(child.cmdline()))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop it; returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those of `processes` that still run."""
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@contextmanager
+def start_service(
+    state: Path,
+    folder: Path,
+    command: Sequence[str] = RUN,
+    cwd: Path = ROOT,
+    timeout: float = 30.0,
+    **variables: str,
+) -> Iterator[Service]:
+    """Start a service with its own state directory; what it writes goes to `folder`. Yields it once it listens."""
+    environment = clean_environment(SB_API_STATE_DIR=str(state), **variables)
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / "out"
+    with out.open("wb") as stdout, (folder / "log").open("wb") as stderr:
+        process = subprocess.Popen(
+            list(command), cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        )
+    service = Service(process, "", state, folder)
+    try:
+        wait_until(lambda: b"\n" in out.read_bytes() or process.poll() is not None, timeout)
+        announced = re.search(r"sb_api listens on (http://\S+)", out.read_text())
+        assert announced, f"it did not start: {service.log}"
+        service.address = announced[1]
+        yield service
+    finally:
+        left = service.children() if process.poll() is None else []
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            for child in alive(left):
+                child.kill()
+            raise
+
+
+class RedisServer:
+    """A redis-server of a test's own, which may be killed and started again on the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"unix://{folder / 'redis.sock'}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [find_redis_server(), "--port", "0", "--unixsocket", str(self.folder / "redis.sock")]
+        command += ["--dir", str(self.folder), "--logfile", str(self.folder / "log"), "--save", ""]
+        command += ["--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen(command)
+        with redis.Redis.from_url(self.url) as client:
+            wait_until(lambda: _answers(client))
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@dataclass
+class Bare:
+    """The model without any service around it: what every answer of the service is measured against."""
+
+    original: Weights
+    reference: Reference
+    model: Model
+    fitting: Fitting
+
+    def reset(self) -> None:
+        self.model.swap(self.original, self.model.vocabularies)
+        self.fitting.load(self.original)
+
+
+def make_bare() -> Bare:
+    settings = load_settings({}, state_dir="/nonexistent")
+    original = WeightsStore.of(settings, LODBROK.name).load("original")
+    model = Model(LODBROK, original, LODBROK.load_vocabularies(settings))
+    fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
+    return Bare(original, load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK), model, fitting)

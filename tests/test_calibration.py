@@ -1,0 +1,125 @@
+"""Calibration: temperatures are recovered, thresholds keep their budget on rows that were not looked at, bands nest."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+
+from sb_api.calibration import (
+    BANDS,
+    allowed_false_positives,
+    apply_temperature,
+    choose_borders,
+    choose_threshold,
+    fit_temperature,
+    name_band,
+    negative_log_likelihood,
+)
+
+
+def overconfident(temperature: float, count: int = 20_000) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Targets drawn from honest probabilities, and those probabilities made too sharp by `temperature`."""
+    random = np.random.default_rng(1)
+    logits = np.stack([np.zeros(count), random.normal(0, 2, count)], axis=1)
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = (random.random(count) < honest[:, 1]).astype(np.int64)
+    return targets, apply_temperature(honest, 1 / temperature)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_that_made_scores_too_sure_is_found_again(temperature: float) -> None:
+    targets, scores = overconfident(temperature)
+    assert fit_temperature(targets, scores) == pytest.approx(temperature, rel=0.06)
+
+
+def test_the_likelihood_is_that_of_scikit_learn() -> None:
+    targets, scores = overconfident(2.0, 500)
+    weights = np.where(targets == 0, 4.0, 1.0)
+    for given_weights in (None, weights):
+        expected = log_loss(targets, scores, sample_weight=given_weights)
+        assert negative_log_likelihood(targets, scores, given_weights) == pytest.approx(expected)
+
+
+def test_no_rows_and_scores_of_exactly_zero_and_one_are_borne() -> None:
+    assert fit_temperature(np.zeros(0, np.int64), np.zeros((0, 2))) == 1.0
+    sure = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], np.float32)
+    temperature = fit_temperature(np.array([0, 1, 1]), sure)
+    assert np.isfinite(apply_temperature(sure, temperature)).all()
+    assert temperature > 1, "one of three sure scores was wrong"
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.floats(0.05, 20))
+def test_a_temperature_never_changes_the_label_nor_the_order(scores: list[float], temperature: float) -> None:
+    spam = np.array(scores)
+    changed = apply_temperature(np.stack([1 - spam, spam], axis=1), temperature)
+    assert changed.sum(axis=1) == pytest.approx(1)
+    assert (np.diff(changed[np.argsort(spam), 1]) >= -1e-12).all()
+    clear = np.abs(spam - 0.5) > 1e-9
+    assert ((changed[:, 1] > 0.5) == (spam > 0.5))[clear].all()
+
+
+@pytest.mark.parametrize(("innocent", "budget"), [(1000, 0.0025), (4000, 0.0025), (500, 0.05), (921, 0.0025)])
+def test_so_many_false_positives_are_allowed_as_clopper_and_pearson_allow(innocent: int, budget: float) -> None:
+    from scipy.stats import beta
+
+    allowed = allowed_false_positives(innocent, budget)
+    bounds = [beta.ppf(0.9, count + 1, innocent - count) for count in (allowed, allowed + 1)]
+    assert bounds[0] <= budget < bounds[1]
+
+
+def test_too_few_rows_allow_no_threshold_at_all() -> None:
+    assert allowed_false_positives(900, 0.0025) == -1
+    assert allowed_false_positives(0, 0.5) == -1
+    assert allowed_false_positives(100, 0.0) == -1
+    assert choose_threshold(np.linspace(0, 1, 900), 0.0025) == 1.0
+    assert choose_threshold(np.zeros(0), 0.0025) == 1.0
+    assert choose_threshold(np.linspace(0, 1, 9), 1.0) == 0.0
+
+
+def test_the_threshold_keeps_its_budget_on_unseen_rows_as_often_as_promised() -> None:
+    random = np.random.default_rng(3)
+    shares = [1 - choose_threshold(random.random(4000), 0.0025) for _ in range(400)]
+    kept = np.mean(np.array(shares) <= 0.0025)
+    assert kept >= 0.88, "confidence 0.9, less the sampling error of 400 draws"
+    assert np.mean(shares) > 0.0008, "but it does not play safe beyond reason"
+
+
+@pytest.fixture
+def held_out() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    random = np.random.default_rng(5)
+    targets = np.repeat([0, 1], (4000, 1000))
+    logits = np.concatenate([random.normal(-5, 2, 4000), random.normal(4, 2, 1000)])
+    return targets, 1 / (1 + np.exp(-logits))
+
+
+def test_bands_nest_and_each_border_is_the_measured_one(
+    held_out: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+) -> None:
+    targets, scores = held_out
+    certain, probable, fine = borders = choose_borders(targets, scores, 0.0025)
+    assert 1 > certain >= probable >= 0.5 > fine > 0
+    assert (scores[targets == 0] > certain).mean() <= 0.0025
+    assert (scores[targets == 0] > probable).mean() <= 0.01
+    assert (scores[targets == 1] < fine).mean() <= 0.0025
+    middles = [(1 + certain) / 2, (certain + probable) / 2, (probable + fine) / 2, fine / 2]
+    assert [name_band(score, borders) for score in middles] == list(BANDS)
+    assert [name_band(border, borders) for border in borders] == ["likely spam", "unsure", "unsure"]
+
+
+def test_without_evidence_nothing_is_certain() -> None:
+    borders = choose_borders(np.array([0, 1]), np.array([0.1, 0.9]), 0.0025)
+    assert name_band(1.0, borders) != "certain spam"
+    assert name_band(0.0, borders) == "unsure"
+
+
+@given(st.floats(0, 0.4), st.integers(0, 2**16))
+def test_a_score_above_half_is_never_likely_fine(budget: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    targets, scores = random.integers(0, 2, 300), random.random(300)
+    certain, probable, fine = choose_borders(targets, scores, budget)
+    assert certain >= probable >= 0.5 >= fine
+    assert name_band(0.5001, (certain, probable, fine)) != "likely fine"

@@ -1,0 +1,320 @@
+"""The classify process: what it answers is what the network says, and one bad record spoils nothing but itself."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import wait_until
+from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
+
+from sb_api import classify
+from sb_api.classify import Judgement, Model, judge_claims, load_current, refresh_models
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights
+from sb_api.jobs import PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
+from sb_api.records import encode_payload
+from sb_api.tokenizers import Vocabularies, Vocabulary
+from sb_api.train import named
+from sb_api.weights import Weights, dump_weights
+from sb_api.worker import Worker
+
+FAILED_REASON = "it cannot be turned into numbers"
+SPOILT = 13  # the id of a record that the next fixture makes unreadable
+
+
+@pytest.fixture
+def spoilt(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A model whose preprocessing chokes on one record."""
+
+    def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
+        if any(record.id == SPOILT for record in records):
+            raise OverflowError("of ours")
+        return LODBROK.preprocess(records, vocabularies)
+
+    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    return bare.model
+
+
+@pytest.fixture
+def models(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
+    """The models of a classify process that knows one classifier."""
+    monkeypatch.setattr(classify, "CLASSIFIERS", {"lodbrok": LODBROK})
+    return {"lodbrok": bare.model}
+
+
+def make_claim(
+    records: Sequence[Any], number: int, classifier: str = "lodbrok", body: bytes | None = None, keep: int = 0
+) -> Claim:
+    body = encode_payload(records) if body is None else body
+    job = Job(task=str(number), operation="predict", classifier=classifier, body=body, keep=keep)
+    return Claim(SMALL, str(number).encode(), job)
+
+
+def scores_of(answer: Answer) -> np.ndarray[Any, Any]:
+    assert isinstance(answer.data, Judgement)
+    return np.frombuffer(answer.data.scores, np.float32).reshape(-1, 2)
+
+
+def make_others(bare: Bare, number: int = 1) -> Weights:
+    """Weights that differ from the original's."""
+    arrays = {path: array * 0.9 if "output" in path else array for path, array in bare.original.arrays.items()}
+    return named(replace(bare.original, arrays=arrays), number)
+
+
+def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: bytes | None = None) -> None:
+    documents = {name: vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
+    published = Published(weights.about.version, dump_weights(weights) if file is None else file, documents, b"")
+    jobs.publish("lodbrok", published)
+
+
+# One model
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 70])
+def test_it_judges_as_the_network_does(count: int, bare: Bare) -> None:
+    editors = as_editors(make_editors(count))
+    scores, errors = bare.model.judge(editors)
+    inputs = LODBROK.preprocess(editors, bare.model.vocabularies)
+    expected = bare.fitting.network(dict(inputs), training=False).numpy()
+    assert scores.shape == (count, 2)
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert errors == {}
+    assert count == 1 or len(set(scores[:, 1])) > 1
+
+
+def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged(spoilt: Model, bare: Bare) -> None:
+    editors = as_editors(make_editors(20))
+    scores, errors = spoilt.judge(editors)
+    assert errors == {SPOILT: FAILED_REASON}
+    assert np.isnan(scores[SPOILT]).all()
+    sound = [position for position in range(20) if position != SPOILT]
+    inputs = LODBROK.preprocess([editors[position] for position in sound], bare.model.vocabularies)
+    np.testing.assert_allclose(scores[sound], bare.fitting.predict(inputs), atol=1e-6)
+
+
+def test_when_every_record_is_spoilt_every_one_is_named(spoilt: Model) -> None:
+    scores, errors = spoilt.judge(as_editors([{"id": SPOILT}]))
+    assert scores.shape == (1, 2)
+    assert list(errors) == [0]
+
+
+def test_a_fault_that_is_of_no_one_record_is_raised(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
+        if len(records) > 1:
+            raise MemoryError
+        return LODBROK.preprocess(records, vocabularies)
+
+    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    with pytest.raises(MemoryError):
+        bare.model.judge(as_editors(make_editors(2)))
+
+
+def test_a_score_that_is_no_number_is_an_error_of_its_record(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
+        arrays = dict(LODBROK.preprocess(records, vocabularies))
+        arrays["main_input"] = arrays["main_input"].copy()
+        arrays["main_input"][1] = np.inf
+        return arrays
+
+    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    scores, errors = bare.model.judge(as_editors(make_editors(3)))
+    assert errors == {1: "its score is not a finite number"}
+    assert np.isfinite(scores[[0, 2]]).all()
+
+
+def test_weights_that_were_trained_with_other_tokenizers_are_refused(bare: Bare) -> None:
+    editors = as_editors(make_editors(5))
+    before, _ = bare.model.judge(editors)
+    others = Vocabularies({**bare.model.vocabularies.by_name, "bio": Vocabulary(1, (("music", 1),))})
+    with pytest.raises(InvalidWeights, match="trained with other tokenizers"):
+        bare.model.swap(make_others(bare), others)
+    assert bare.model.version == bare.original.about.version
+    np.testing.assert_array_equal(bare.model.judge(editors)[0], before)
+
+
+def test_weights_of_another_network_are_refused_and_the_old_ones_kept(bare: Bare) -> None:
+    editors = as_editors(make_editors(5))
+    before, _ = bare.model.judge(editors)
+    others = make_others(bare)
+    path = "output/kernel"
+    with pytest.raises(InvalidWeights, match=path):
+        bare.model.swap(
+            replace(others, arrays={**others.arrays, path: others.arrays[path][:, :1]}), bare.model.vocabularies
+        )
+    assert bare.model.version == bare.original.about.version
+    np.testing.assert_array_equal(bare.model.judge(editors)[0], before)
+
+
+# Several jobs
+
+
+def test_every_job_of_a_batch_gets_the_scores_of_its_own_records(bare: Bare) -> None:
+    editors = as_editors(make_editors(80))
+    batches = [editors[:1], editors[1:4], editors[4:74], editors[74:]]
+    answers = judge_claims({"lodbrok": bare.model}, [make_claim(batch, n) for n, batch in enumerate(batches)])
+    assert [answer.status for answer in answers] == ["completed"] * 4
+    for batch, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(scores_of(answer), bare.model.judge(batch)[0], atol=1e-6)
+        assert answer.data.weights == bare.original.about.version
+        assert answer.data.errors == {}
+
+
+def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:
+    editors = as_editors(make_editors(20))
+    batches = [editors[:10], editors[10:15], editors[15:]]
+    answers = judge_claims({"lodbrok": spoilt}, [make_claim(batch, n) for n, batch in enumerate(batches)])
+    assert [list(answer.data.errors) for answer in answers] == [[], [SPOILT - 10], []]
+    assert np.isfinite(scores_of(answers[0])).all()
+    assert np.isfinite(scores_of(answers[2])).all()
+
+
+def test_a_job_whose_result_is_kept_is_answered_in_the_words_of_the_client(bare: Bare) -> None:
+    editors = as_editors(make_editors(3))
+    (answer,) = judge_claims({"lodbrok": bare.model}, [make_claim(editors, 1, keep=60)])
+    scores, _ = bare.model.judge(editors)
+    assert answer.data["predictions"] == {
+        str(editor.id): SPAM if row[1] > row[0] else NOT_SPAM for editor, row in zip(editors, scores, strict=True)
+    }
+    assert answer.data["scores"] == {
+        str(editor.id): pytest.approx(float(row[1]), abs=1e-6) for editor, row in zip(editors, scores, strict=True)
+    }
+    assert answer.data["weights"] == bare.original.about.version
+
+
+def test_a_kept_answer_names_the_records_that_could_not_be_judged(spoilt: Model) -> None:
+    (answer,) = judge_claims({"lodbrok": spoilt}, [make_claim(as_editors(make_editors(20)), 1, keep=60)])
+    assert answer.data["errors"] == {str(SPOILT): {"field": "", "detail": FAILED_REASON}}
+    assert len(answer.data["scores"]) == 19
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        make_claim([], 7, classifier="nobody"),
+        make_claim([], 7, body=b"\xc1"),
+        make_claim([], 7, body=encode_payload([{"email": 5}])),
+    ],
+    ids=["unknown classifier", "not msgpack", "not editors"],
+)
+def test_a_job_that_cannot_be_read_fails_alone(unreadable: Claim, bare: Bare) -> None:
+    sound = make_claim(as_editors(make_editors(2)), 1)
+    first, bad, last = judge_claims({"lodbrok": bare.model}, [sound, unreadable, replace_entry(sound, 2)])
+    assert bad.status == "failed"
+    assert bad.problem is not None
+    assert "cannot be read" in bad.problem["detail"]
+    np.testing.assert_array_equal(scores_of(first), scores_of(last))
+
+
+def replace_entry(claim: Claim, number: int) -> Claim:
+    return msgspec.structs.replace(claim, entry=str(number).encode())
+
+
+# Which weights
+
+
+def test_while_none_are_published_it_works_with_this_hosts_files(jobs: Jobs, bare: Bare) -> None:
+    weights, vocabularies = load_current(jobs, LODBROK)
+    assert weights.about == bare.original.about
+    assert vocabularies == bare.model.vocabularies
+
+
+def test_a_host_without_files_works_with_what_is_published(jobs: Jobs, bare: Bare) -> None:
+    words = Vocabulary(3, (("published", 2),))
+    vocabularies = Vocabularies({"bio": words, "email": words, "website": words})
+    others = make_others(bare)
+    others = replace(others, about=msgspec.structs.replace(others.about, tokenizers=vocabularies.fingerprint))
+    publish(jobs, others, vocabularies)
+    weights, found = load_current(jobs, LODBROK)
+    assert weights.about == others.about
+    assert found == vocabularies
+    np.testing.assert_array_equal(weights.arrays["output/kernel"], others.arrays["output/kernel"])
+
+
+def test_published_weights_are_swapped_in_between_two_batches(jobs: Jobs, bare: Bare, models: dict[str, Model]) -> None:
+    claim = make_claim(as_editors(make_editors(5)), 1)
+    assert refresh_models(jobs, models) == {"lodbrok": bare.original.about.version}
+    (before,) = judge_claims(models, [claim])
+    others = make_others(bare)
+    publish(jobs, others, bare.model.vocabularies)
+    assert refresh_models(jobs, models) == {"lodbrok": others.about.version}
+    (after,) = judge_claims(models, [claim])
+    assert (before.data.weights, after.data.weights) == (bare.original.about.version, others.about.version)
+    assert (scores_of(before) != scores_of(after)).all()
+    publish(jobs, bare.original, bare.model.vocabularies)
+    refresh_models(jobs, models)
+    np.testing.assert_array_equal(scores_of(judge_claims(models, [claim])[0]), scores_of(before))
+
+
+@pytest.mark.parametrize("damage", ["file", "tokenizers"])
+def test_published_weights_that_cannot_be_used_change_nothing_and_are_logged(
+    damage: str, jobs: Jobs, bare: Bare, models: dict[str, Model], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = make_others(bare)
+    if damage == "file":
+        publish(jobs, others, bare.model.vocabularies, dump_weights(others)[:-1000])
+    else:
+        words = Vocabulary(3, (("other", 2),))
+        publish(jobs, others, Vocabularies({"bio": words, "email": words, "website": words}))
+    assert refresh_models(jobs, models) == {"lodbrok": bare.original.about.version}
+    assert f"still working with the weights {bare.original.about.version}" in caplog.text
+
+
+# A process that dies
+
+KILLED_WITH_A_CLAIM = """
+import os, signal
+from sb_api import classify
+from sb_api.config import load_settings
+
+classify.refresh_models = lambda jobs, models: {"lodbrok": "1"}
+classify.judge_claims = lambda models, claims: os.kill(os.getpid(), signal.SIGKILL)
+classify.classify_process(load_settings())
+"""
+
+
+def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
+    jobs: Jobs, settings: Settings, models: dict[str, Model]
+) -> None:
+    editors = as_editors(make_editors(3))
+    jobs.submit(SMALL, [make_claim(editors, number, keep=60).job for number in range(3)])
+    environment = clean_environment(SB_API_REDIS_URL=settings.redis_url, SB_API_STATE_DIR=settings.state_dir)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITH_A_CLAIM], env=environment, timeout=30, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert jobs.pending(SMALL) == 3
+    (expected,) = judge_claims(models, [make_claim(editors, 1, keep=60)])
+    worker = Worker(
+        jobs,
+        "classify",
+        PREDICT_STREAMS,
+        do=lambda claims: judge_claims(models, claims),
+        refresh=lambda: refresh_models(jobs, models),
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: all((answer := jobs.result(str(n))) and answer.status == "completed" for n in range(3)))
+    finally:
+        worker.stopping.set()
+        thread.join()
+    for number in range(3):
+        answer = jobs.result(str(number))
+        assert answer is not None
+        assert answer.data["scores"] == pytest.approx(expected.data["scores"], abs=1e-6)
+
+
+def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
+    jobs = service.jobs()
+    warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
+    jobs.redis.close()
+    original = service.get("/weights").json()["slots"]["original"]
+    assert warm == [original]
+    assert f"lodbrok is warm with the weights {original}" in service.log

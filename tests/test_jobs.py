@@ -1,0 +1,448 @@
+"""The queue: a job is never lost, never answered to the wrong sender, and never left half done."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from conftest import wait_until
+from service import assert_stays
+
+from sb_api import jobs as jobs_module
+from sb_api.config import Settings
+from sb_api.errors import JobFailed, QueueFull, Unavailable
+from sb_api.jobs import (
+    BULK,
+    GROUP,
+    PREDICT_STREAMS,
+    SMALL,
+    TRAIN,
+    Answer,
+    Claim,
+    Job,
+    Jobs,
+    Mailbox,
+    Published,
+    connect,
+    failure,
+)
+
+LEASE = 0.5
+DONE = Answer(status="completed", data={"a": 1})
+
+
+def make_job(task: str, **fields: Any) -> Job:
+    return Job(task=task, operation="predict", classifier="lodbrok", body=task.encode(), **fields)
+
+
+def tasks(claims: list[Claim]) -> list[str]:
+    return [claim.job.task for claim in claims]
+
+
+def clients(jobs: Jobs) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = jobs.redis.client_list()
+    return listed
+
+
+@pytest.fixture
+def queue(jobs: Jobs) -> Jobs:
+    """The queue with its groups, as the first classify process leaves it, and with a short lease."""
+    queue = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=LEASE))
+    queue.ensure_groups([*PREDICT_STREAMS, TRAIN])
+    return queue
+
+
+@pytest.fixture
+def other(queue: Jobs) -> Jobs:
+    """The same queue as another process sees it."""
+    other = Jobs(queue.redis, queue.settings)
+    other.consumer = "elsewhere:1"
+    return other
+
+
+def claim_stale(jobs: Jobs, count: int = 1) -> list[Claim]:
+    """The next `count` jobs that `jobs` can claim once the lease of others has run out."""
+    claims: list[Claim] = []
+    wait_until(lambda: claims.extend(jobs.claim_stale(PREDICT_STREAMS)) or len(claims) == count)
+    return claims
+
+
+# From sender to answer
+
+
+def test_a_job_is_queued_then_processing_then_completed(queue: Jobs) -> None:
+    assert queue.result("t") is None
+    queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
+    assert queue.result("t") == Answer(status="queued")
+    (claim,) = queue.claim(PREDICT_STREAMS, 10, 0)
+    assert claim.job == make_job("t", keep=60, reply="web")
+    assert claim.deliveries == 1
+    queue.mark_processing([claim])
+    assert queue.result("t") == Answer(status="processing")
+    assert queue.pending(SMALL) == 1
+    queue.finish([(claim, DONE)])
+    assert queue.result("t") == DONE
+    assert queue.read_replies("web", timeout=1) == [("t", DONE)]
+    assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 0
+
+
+def test_a_failure_tells_the_sender_what_went_wrong(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60)])
+    queue.finish([(claim, failure(JobFailed("It is broken."))) for claim in queue.claim([SMALL], 1, 0)])
+    answer = queue.result("t")
+    assert answer is not None
+    assert (answer.status, answer.problem) == ("failed", JobFailed("It is broken.").problem())
+
+
+def test_small_requests_are_claimed_before_bulk_ones_and_in_the_order_they_came(queue: Jobs) -> None:
+    queue.submit(BULK, [make_job(f"bulk {number}") for number in range(3)])
+    queue.submit(SMALL, [make_job(f"small {number}") for number in range(3)])
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["small 0", "small 1", "bulk 0"]
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["small 2", "bulk 1"]
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["bulk 2"]
+    assert queue.claim(PREDICT_STREAMS, 2, 0) == []
+
+
+@pytest.mark.parametrize("stream", PREDICT_STREAMS)
+def test_a_waiting_process_has_a_job_as_soon_as_it_comes(stream: str, queue: Jobs) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        claimed = pool.submit(queue.claim, PREDICT_STREAMS, 10, 20)
+        wait_until(lambda: any(client["cmd"] == "xreadgroup" and "b" in client["flags"] for client in clients(queue)))
+        start = time.monotonic()
+        queue.submit(stream, [make_job("t")])
+        assert tasks(claimed.result(timeout=5)) == ["t"]
+        assert time.monotonic() - start < 2
+
+
+# All or none
+
+
+def test_more_than_the_queue_holds_is_refused_and_none_of_it_is_queued(queue: Jobs) -> None:
+    limited = Jobs(queue.redis, msgspec.structs.replace(queue.settings, queue_limit=3))
+    limited.submit(BULK, [make_job("1"), make_job("2")])
+    with pytest.raises(QueueFull, match="3 requests are waiting already"):
+        limited.submit(BULK, [make_job("3", keep=60), make_job("4", keep=60)])
+    assert queue.redis.xlen(BULK) == 2
+    assert limited.result("3") is limited.result("4") is None
+    limited.submit(BULK, [make_job("5")])
+    limited.submit(SMALL, [make_job("6")])  # the streams are bounded one by one
+    with pytest.raises(QueueFull):
+        limited.submit(BULK, [make_job("7")])
+
+
+def test_there_is_room_again_once_a_job_is_finished(queue: Jobs) -> None:
+    limited = Jobs(queue.redis, msgspec.structs.replace(queue.settings, queue_limit=1))
+    limited.submit(SMALL, [make_job("1")])
+    claims = limited.claim([SMALL], 1, 0)
+    with pytest.raises(QueueFull):
+        limited.submit(SMALL, [make_job("2")])
+    limited.finish([(claims[0], DONE)])
+    limited.submit(SMALL, [make_job("2")])
+
+
+@pytest.fixture(params=["out of memory", "read only"])
+def refusing(request: pytest.FixtureRequest, queue: Jobs) -> Iterator[Jobs]:
+    """A Redis that answers and takes nothing: full, or a replica during a failover."""
+    if request.param == "out of memory":
+        queue.redis.config_set("maxmemory", 1)
+    else:
+        queue.redis.replicaof("127.0.0.1", "1")
+    yield queue
+    queue.redis.config_set("maxmemory", 0)
+    queue.redis.replicaof("no", "one")
+
+
+@pytest.mark.parametrize("keep", [0, 60])
+def test_when_redis_takes_nothing_the_sender_is_told_and_nothing_is_queued(keep: int, refusing: Jobs) -> None:
+    with pytest.raises(Unavailable, match="takes nothing right now"):
+        refusing.submit(SMALL, [make_job("1", keep=keep), make_job("2", keep=keep)])
+    assert refusing.redis.xlen(SMALL) == 0
+    assert refusing.result("1") is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda jobs: jobs.submit(SMALL, [make_job("t", keep=60)]),
+        lambda jobs: jobs.result("t"),
+        lambda jobs: jobs.alive(),
+        lambda jobs: jobs.published_chain("lodbrok"),
+        lambda jobs: Mailbox(jobs, "web").exchange(SMALL, [make_job("t")], 5),
+    ],
+    ids=["submit", "result", "alive", "published_chain", "exchange"],
+)
+def test_without_redis_whoever_asks_is_told_so(call: Any, settings: Settings) -> None:
+    away = msgspec.structs.replace(settings, redis_url="unix:///nonexistent/redis.sock")
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        call(Jobs(connect(away), away))
+
+
+def test_finish_stores_the_answer_and_acknowledges_the_job_or_does_neither(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
+    (claim,) = queue.claim([SMALL], 1, 0)
+    queue.redis.config_set("maxmemory", 1)
+    with pytest.raises(redis.RedisError):
+        queue.finish([(claim, DONE)])
+    queue.redis.config_set("maxmemory", 0)
+    assert queue.result("t") == Answer(status="queued")
+    assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 1
+
+
+def test_finish_may_be_repeated(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60), make_job("u", keep=60)])
+    first, second = queue.claim([SMALL], 2, 0)
+    queue.finish([(first, DONE)])
+    queue.finish([(first, DONE), (second, DONE)])
+    assert queue.result("t") == queue.result("u") == DONE
+    assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 0
+
+
+# Leases
+
+
+def test_what_a_dead_process_held_passes_to_another_once_its_lease_runs_out(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1"), make_job("2")])
+    held = queue.claim([SMALL], 2, 0)
+    assert other.claim([SMALL], 2, 0) == other.claim_stale([SMALL]) == []
+    claims = claim_stale(other, 2)
+    assert [(claim.job, claim.entry) for claim in claims] == [(claim.job, claim.entry) for claim in held]
+    assert [claim.deliveries for claim in claims] == [2, 2]
+
+
+def test_a_process_claims_what_another_held_one_at_a_time(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1"), make_job("2")])
+    queue.claim([SMALL], 2, 0)
+    assert tasks(claim_stale(other)) == ["1"]
+    # It dies of the first; that is no reason to set the second aside.
+    assert [(claim.job.task, claim.deliveries) for claim in claim_stale(queue, 2)] == [("2", 2), ("1", 3)]
+
+
+def test_every_delivery_is_counted(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t")])
+    queue.claim([SMALL], 1, 0)
+    for expected, process in enumerate([other, queue, other], start=2):
+        assert [claim.deliveries for claim in claim_stale(process)] == [expected]
+
+
+def test_a_renewed_lease_does_not_run_out_and_is_no_delivery(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1")])
+    queue.submit(BULK, [make_job("2")])
+    claims = queue.claim(PREDICT_STREAMS, 1, 0)
+    assert len(claims) == 2
+    assert_stays(lambda: queue.renew(claims) and not other.claim_stale(PREDICT_STREAMS), 2.5 * LEASE)
+    assert [claim.deliveries for claim in claim_stale(other)] == [2]
+
+
+def test_renewing_does_not_take_back_what_has_passed_to_another(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1"), make_job("2")])
+    claims = queue.claim([SMALL], 2, 0)
+    taken = claim_stale(other, 2)
+    assert not queue.renew(claims)
+    assert other.renew(taken)
+    holders = {entry["consumer"].decode() for entry in queue.redis.xpending_range(SMALL, GROUP, "-", "+", 9)}
+    assert holders == {other.consumer}
+
+
+def test_renewing_what_is_finished_says_that_it_is_no_longer_held(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1")])
+    claims = queue.claim([SMALL], 1, 0)
+    queue.finish([(claims[0], DONE)])
+    assert not queue.renew(claims)
+
+
+# What may happen to Redis and its streams
+
+
+def test_a_lost_consumer_group_is_made_anew(queue: Jobs) -> None:
+    for heal in (
+        lambda: queue.claim(PREDICT_STREAMS, 1, 0),
+        lambda: queue.claim(PREDICT_STREAMS, 1, 0.01),
+        lambda: queue.claim_stale(PREDICT_STREAMS),
+        lambda: queue.pending(SMALL) or [],
+    ):
+        queue.redis.flushall()
+        queue.submit(SMALL, [make_job("t")])
+        assert heal() == []
+        (claim,) = queue.claim([SMALL], 1, 0)
+        queue.finish([(claim, DONE)])
+
+
+def test_a_job_that_was_under_way_when_redis_lost_everything_is_answered(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
+    claims = queue.claim([SMALL], 1, 0)
+    queue.redis.flushall()
+    queue.finish([(claims[0], DONE)])
+    assert queue.result("t") == DONE
+    assert queue.read_replies("web", timeout=1) == [("t", DONE)]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"foo": b"bar"}, {"job": b"\xc1 not msgpack"}, {"job": msgspec.msgpack.encode([1])}]
+)
+def test_an_entry_that_is_no_job_is_removed_and_does_not_come_back(fields: Any, queue: Jobs) -> None:
+    queue.redis.xadd(SMALL, fields)
+    queue.submit(SMALL, [make_job("t")])
+    assert tasks(queue.claim([SMALL], 10, 0)) == ["t"]
+    assert queue.redis.xlen(SMALL) == queue.pending(SMALL) == 1
+
+
+def test_an_entry_that_someone_deleted_while_it_was_held_is_forgotten(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1"), make_job("2")])
+    first, _ = queue.claim([SMALL], 2, 0)
+    queue.redis.xdel(SMALL, first.entry)
+    assert tasks(claim_stale(other)) == ["2"]
+    assert queue.pending(SMALL) == 1
+
+
+# Who is alive, and what is published
+
+
+def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert queue.alive() == []
+    queue.beat("train", {"lodbrok": "000001-00000000"})
+    other.beat("classify", {"lodbrok": "000002-00000000"})
+    assert [(beat.role, beat.name, beat.versions["lodbrok"]) for beat in queue.alive()] == [
+        ("classify", other.consumer, "000002-00000000"),
+        ("train", queue.consumer, "000001-00000000"),
+    ]
+    monkeypatch.setattr(jobs_module, "BEAT_LIFE", 1.0)
+
+    def only_one_is_left() -> bool:
+        queue.beat("train", {"lodbrok": "000001-00000000"})
+        return [beat.role for beat in queue.alive()] == ["train"]
+
+    wait_until(only_one_is_left, interval=0.1)
+
+
+def test_who_leaves_is_gone_at_once(queue: Jobs) -> None:
+    queue.beat("classify", {"lodbrok": "000001-00000000"})
+    queue.leave(PREDICT_STREAMS)
+    assert queue.alive() == []
+
+
+def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t")])
+    queue.claim([SMALL], 1, 0)
+    queue.leave([SMALL])
+    assert tasks(claim_stale(other)) == ["t"]
+
+
+def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
+    assert queue.published("lodbrok") is queue.published_version("lodbrok") is queue.published_chain("lodbrok") is None
+    published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]")
+    queue.publish("lodbrok", published)
+    assert queue.published("lodbrok") == published
+    assert queue.published_version("lodbrok") == published.version
+    assert queue.published_chain("lodbrok") == b"[]"
+    assert queue.published("intent") is None
+
+
+def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1", keep=60, reply="web"), make_job("2", keep=60)])
+    first, second = queue.claim([SMALL], 2, 0)
+    queue.mark_processing([first])
+    queue.finish([(first, DONE)])
+    queue.beat("classify", {})
+    queue.publish("lodbrok", Published("000001-00000000", b"", {}, b""))
+    assert queue.lock("train").acquire(blocking=False)
+    lives = {key.decode().partition(":")[2]: queue.redis.ttl(key) for key in queue.redis.scan_iter()}
+    assert {name for name, life in lives.items() if life == -1} == {"predict:small", "predict:bulk", "train"}
+    assert {"task:1", "task:2", "reply:web", "workers", "weights:lodbrok", "lock:train"} < lives.keys()
+    assert 0 < lives["task:1"] <= 60
+    assert second.job.task == "2"
+
+
+def test_keys_share_one_slot_of_a_cluster(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1", keep=60)])
+    queue.beat("classify", {})
+    assert {key.partition(b":")[0] for key in queue.redis.scan_iter()} == {b"{sb_api}"}
+
+
+# Mailboxes
+
+
+@pytest.fixture
+def mailbox(queue: Jobs) -> Mailbox:
+    """A mailbox with connections and a name of its own: its thread goes on reading when the test is over."""
+    return Mailbox(Jobs(connect(queue.settings), queue.settings), uuid.uuid4().hex)
+
+
+other_mailbox = mailbox
+
+
+@pytest.fixture
+def echo(queue: Jobs) -> Iterator[None]:
+    """A process that answers every job with its own body, in no order, some of them one by one."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            claims = queue.claim(PREDICT_STREAMS, 20, 0.05)
+            random.shuffle(claims)
+            for batch in (claims[:3], claims[3:]):
+                if batch:
+                    queue.finish([(claim, Answer(status="completed", data=claim.job.body)) for claim in batch])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("echo")
+def test_every_thread_gets_the_answers_to_its_own_jobs(mailbox: Mailbox, other_mailbox: Mailbox) -> None:
+    mailboxes = [mailbox, other_mailbox]
+
+    def exchange(number: int) -> list[Any]:
+        own_mailbox = mailboxes[number % 2]
+        own = [make_job(f"{number}.{part}", reply=own_mailbox.name) for part in range(1 + number % 4)]
+        answers = own_mailbox.exchange(PREDICT_STREAMS[number % 3 // 2], own, timeout=20)
+        return [answer and answer.data == job.body for job, answer in zip(own, answers, strict=True)]
+
+    with ThreadPoolExecutor(32) as pool:
+        results = list(pool.map(exchange, range(400)))
+    assert all(all(result) for result in results)
+
+
+def test_an_answer_that_does_not_come_is_none_and_the_others_are_given(queue: Jobs, mailbox: Mailbox) -> None:
+    both = [make_job("1", reply=mailbox.name), make_job("2", reply=mailbox.name)]
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(mailbox.exchange, SMALL, both, 1.0)
+        claims: list[Claim] = []
+        wait_until(lambda: claims.extend(queue.claim([SMALL], 2, 0.05)) or len(claims) == 2)
+        queue.finish([(claims[1], DONE)])
+        assert answers.result(timeout=10) == [None, DONE]
+    # An answer that comes too late is nobody's.
+    queue.finish([(claims[0], DONE)])
+    assert mailbox.exchange(SMALL, [make_job("3", reply=mailbox.name)], 0.2) == [None]
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: Mailbox) -> None:
+    for number in range(3):
+        job = make_job(str(number), reply=mailbox.name)
+        (answer,) = mailbox.exchange(SMALL, [job], timeout=20)
+        assert answer is not None
+        assert answer.data == job.body
+        reading = [client["id"] for client in clients(queue) if client["cmd"] == "blpop"]
+        assert reading
+        for client in reading:
+            queue.redis.client_kill_filter(_id=client)
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_mailbox_whose_thread_has_ended_starts_another(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mailbox, "_read", lambda: None)
+        assert mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], 0.1) == [None]
+    (answer,) = mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=20)
+    assert answer is not None

@@ -1,0 +1,404 @@
+"""The loop of every process that works on jobs: it answers every job, and goes on after whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import wait_until
+from service import RedisServer, assert_stays, clean_environment
+
+from sb_api import worker as worker_module
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, LeaseLost
+from sb_api.jobs import BEAT_INTERVAL, BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, connect
+from sb_api.worker import Worker
+
+LEASE = 0.5
+RUN_WORKER = """
+import os, signal, time
+from sb_api.config import load_settings
+from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs, connect
+from sb_api.worker import Worker
+
+settings = load_settings()
+
+def do(claims):
+    bodies = [claim.job.body for claim in claims]
+    if b"poison" in bodies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if b"until stopped" in bodies:
+        worker.stopping.wait(30)
+    return [Answer(status="completed", data=body) for body in bodies]
+
+worker = Worker(Jobs(connect(settings), settings), "classify", PREDICT_STREAMS, do, lambda: {"lodbrok": "1"})
+worker.run_process()
+"""
+
+Do = Callable[[Sequence[Claim]], list[Answer]]
+
+
+def make_job(body: str) -> Job:
+    return Job(task=body, operation="predict", classifier="lodbrok", body=body.encode(), keep=60)
+
+
+def echo(claims: Sequence[Claim]) -> list[Answer]:
+    return [Answer(status="completed", data=claim.job.body) for claim in claims]
+
+
+@pytest.fixture(autouse=True)
+def _short_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers notice sooner that they are to stop."""
+    monkeypatch.setattr(worker_module, "BLOCK", 0.1)
+
+
+@pytest.fixture
+def queue(jobs: Jobs) -> Jobs:
+    queue = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=LEASE))
+    queue.ensure_groups(PREDICT_STREAMS)
+    return queue
+
+
+def make_worker(queue: Jobs, do: Do, **options: Any) -> Worker:
+    return Worker(queue, "classify", PREDICT_STREAMS, do, lambda: {"lodbrok": "1"}, **options)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[Worker]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stopping.set()
+        thread.join()
+
+
+def completed(queue: Jobs, *tasks: str) -> bool:
+    return all((answer := queue.result(task)) and answer.status == "completed" for task in tasks)
+
+
+def failed(queue: Jobs, task: str) -> str:
+    """Why a task failed, once it has."""
+    answers: list[Any] = []
+
+    def has_failed() -> bool:
+        answers[:] = [queue.result(task)]
+        return bool(answers[0] and answers[0].status == "failed")
+
+    wait_until(has_failed)
+    return str(answers[0].problem["detail"])
+
+
+def start_process(settings: Settings) -> subprocess.Popen[bytes]:
+    environment = clean_environment(SB_API_REDIS_URL=settings.redis_url, SB_API_LEASE=str(LEASE))
+    return subprocess.Popen([sys.executable, "-c", RUN_WORKER], env=environment, stderr=subprocess.DEVNULL)
+
+
+def elsewhere(queue: Jobs) -> Jobs:
+    """The queue as another process sees it."""
+    other = Jobs(queue.redis, queue.settings)
+    other.consumer = "elsewhere:1"
+    return other
+
+
+# Batches
+
+
+def test_what_waits_is_taken_as_one_batch_small_requests_first(queue: Jobs) -> None:
+    batches = []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    queue.submit(BULK, [make_job("bulk 1"), make_job("bulk 2")])
+    queue.submit(SMALL, [make_job(f"small {number}") for number in range(5)])
+    with working(make_worker(queue, do)):
+        wait_until(lambda: completed(queue, "bulk 1", "bulk 2", *(f"small {number}" for number in range(5))))
+    assert batches == [[*(f"small {number}" for number in range(5)), "bulk 1"], ["bulk 2"]]
+
+
+def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    with working(make_worker(queue, echo)):
+        for number in range(3):
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)), timeout=0.9)
+
+
+def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_sent(queue: Jobs) -> None:
+    newest, seen = [0], []
+    worker = make_worker(queue, lambda claims: seen.append(ready[0]) or echo(claims))
+    ready = [0]
+
+    def refresh() -> dict[str, str]:
+        ready[0] = newest[0]
+        return {"lodbrok": "1"}
+
+    worker.refresh = refresh
+    with working(worker):
+        for number in range(1, 4):
+            newest[0] = number
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)))
+    assert seen == [1, 2, 3]
+
+
+def test_a_job_that_fails_does_so_for_its_own_sender_alone(queue: Jobs) -> None:
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        for claim in claims:
+            if claim.job.body == b"bad":
+                raise ValueError("of ours")
+            if claim.job.body == b"refused":
+                raise InvalidWeights("It says why.")
+        return echo(claims)
+
+    queue.submit(SMALL, [make_job(task) for task in ("1", "bad", "2", "refused", "3")])
+    with working(make_worker(queue, do)):
+        assert "a reason of ours" in failed(queue, "bad")
+        assert failed(queue, "refused") == "It says why."
+        wait_until(lambda: completed(queue, "1", "2", "3"))
+    assert queue.pending(SMALL) == 0
+
+
+def test_an_ordered_worker_does_one_job_at_a_time_oldest_first(queue: Jobs) -> None:
+    batches, under_way = [], []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        under_way.append(queue.pending(SMALL))
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    tasks = [str(number) for number in range(12)]
+    queue.submit(SMALL, [make_job(task) for task in tasks])
+    with working(make_worker(queue, do, ordered=True)), working(make_worker(elsewhere(queue), do, ordered=True)):
+        wait_until(lambda: completed(queue, *tasks))
+    assert batches == [[task] for task in tasks]
+    assert set(under_way) == {1}
+
+
+def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_later(queue: Jobs) -> None:
+    done = []
+    queue.submit(SMALL, [make_job("earlier"), make_job("later")])
+    elsewhere(queue).claim([SMALL], 1, 0)
+    worker = make_worker(queue, lambda claims: done.append(claims[0].job.task) or echo(claims), ordered=True)
+    with working(worker):
+        wait_until(lambda: completed(queue, "earlier", "later"))
+    assert done == ["earlier", "later"]
+
+
+# Processes that die
+
+
+def test_jobs_of_a_dead_process_are_tried_one_by_one(queue: Jobs) -> None:
+    tasks = ["1", "2", "3"]
+    queue.submit(SMALL, [make_job(task) for task in tasks])
+    assert len(elsewhere(queue).claim([SMALL], 3, 0)) == 3
+    batches = []
+    with working(make_worker(queue, lambda claims: batches.append(len(claims)) or echo(claims))):
+        wait_until(lambda: completed(queue, *tasks))
+    assert batches == [1, 1, 1]
+
+
+def test_a_job_that_keeps_killing_processes_is_set_aside_and_its_neighbours_are_answered(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job(task) for task in ("1", "poison", "2")])
+    deaths = 0
+    while not (answer := queue.result("poison")) or answer.status in ("queued", "processing"):
+        with start_process(queue.settings) as process:
+
+            def dead_or_done(process: subprocess.Popen[bytes] = process) -> bool:
+                answer = queue.result("poison")
+                return process.poll() is not None or bool(answer and answer.status == "failed")
+
+            wait_until(dead_or_done)
+            if process.poll() is None:
+                wait_until(lambda: completed(queue, "1", "2"))
+                process.terminate()
+        deaths += process.returncode == -signal.SIGKILL
+        assert deaths <= queue.settings.max_deliveries
+    assert deaths == queue.settings.max_deliveries == 3
+    assert "has stopped 3 processes and was set aside" in failed(queue, "poison")
+    assert completed(queue, "1", "2")
+    assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: int, queue: Jobs) -> None:
+    with start_process(queue.settings) as process:
+        wait_until(lambda: [beat.pid for beat in queue.alive()] == [process.pid])
+        queue.submit(SMALL, [make_job("until stopped")])
+        wait_until(lambda: (answer := queue.result("until stopped")) and answer.status == "processing")
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert completed(queue, "until stopped")
+    assert queue.alive() == []
+    assert queue.redis.xinfo_consumers(SMALL, GROUP) == []
+
+
+def test_told_to_stop_before_it_is_warm_it_does_so_at_once(queue: Jobs) -> None:
+    script = RUN_WORKER.replace('lambda: {"lodbrok": "1"}', "lambda: print('warming', flush=True) or time.sleep(60)")
+    environment = clean_environment(SB_API_REDIS_URL=queue.settings.redis_url)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "warming\n"
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: Jobs) -> None:
+    warm = threading.Event()
+
+    def refresh() -> dict[str, str]:
+        warm.wait(20)
+        return {"lodbrok": "000007-00000000"}
+
+    worker = make_worker(queue, echo)
+    worker.refresh = refresh
+    with working(worker):
+        assert_stays(lambda: not queue.alive(), 1.5 * BEAT_INTERVAL)
+        warm.set()
+        wait_until(queue.alive)
+        (beat,) = queue.alive()
+    assert (beat.role, beat.versions) == ("classify", {"lodbrok": "000007-00000000"})
+    assert queue.alive() == []
+
+
+@pytest.mark.parametrize("told_to_stop", [False, True])
+def test_a_long_job_keeps_its_lease(told_to_stop: bool, queue: Jobs) -> None:
+    doing, done = threading.Event(), threading.Event()
+    other = elsewhere(queue)
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        doing.set()
+        done.wait(20)
+        return echo(claims)
+
+    with working(make_worker(queue, do)) as worker:
+        queue.submit(SMALL, [make_job("1")])
+        doing.wait(20)
+        if told_to_stop:
+            worker.stopping.set()
+        assert_stays(lambda: not other.claim_stale([SMALL]), 3 * LEASE)
+        done.set()
+    assert completed(queue, "1")
+
+
+# Redis that goes away
+
+
+def test_after_redis_was_killed_and_came_back_it_goes_on(tmp_path: Path, settings: Settings) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    queue_settings = msgspec.structs.replace(settings, redis_url=server.url, lease=LEASE)
+    queue = Jobs(connect(queue_settings), queue_settings)
+    doing, go_on = threading.Event(), threading.Event()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        doing.set()
+        go_on.wait(20)
+        return echo(claims)
+
+    try:
+        with working(make_worker(Jobs(connect(queue_settings), queue_settings), do)):
+            queue.submit(SMALL, [make_job("under way")])
+            assert doing.wait(20)
+            queue.submit(SMALL, [make_job("waiting")])
+            server.kill()
+            go_on.set()
+            server.start()
+            wait_until(lambda: completed(queue, "under way", "waiting"))
+            queue.submit(SMALL, [make_job("later")])
+            wait_until(lambda: completed(queue, "later"))
+    finally:
+        queue.redis.close()
+        server.kill()
+
+
+def test_after_redis_lost_everything_it_goes_on(queue: Jobs) -> None:
+    with working(make_worker(queue, echo)):
+        for number in range(3):
+            queue.redis.flushall()
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)))
+
+
+# Locks
+
+
+@pytest.fixture
+def pair(queue: Jobs) -> tuple[Worker, Worker]:
+    return make_worker(queue, echo), make_worker(elsewhere(queue), echo)
+
+
+def held(worker: Worker) -> AbstractContextManager[Callable[[], None]]:
+    return worker.alone("train")
+
+
+def test_only_one_process_is_alone(pair: tuple[Worker, Worker]) -> None:
+    first, second = pair
+    entered = threading.Event()
+
+    def enter() -> None:
+        with held(second) as check:
+            check()
+            entered.set()
+
+    with held(first) as check:
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(LEASE / 2)
+        check()
+    assert entered.wait(20)
+    thread.join()
+
+
+def test_a_process_that_stood_still_learns_that_another_is_alone_now(pair: tuple[Worker, Worker]) -> None:
+    first, second = pair
+    with held(first) as check:
+        # Nobody beats for the first, so its lock runs out.
+        with held(second) as second_check:
+            with pytest.raises(LeaseLost):
+                check()
+            second_check()
+        with pytest.raises(LeaseLost):
+            check()
+
+
+def test_a_process_whose_job_has_passed_to_another_drops_its_answer_and_goes_on(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1")])
+    lost: list[str] = []
+    go_on = threading.Event()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        with worker.alone("train") as check:
+            go_on.wait(20)
+            try:
+                check()
+            except LeaseLost as error:
+                lost.append(error.detail)
+                raise
+        return echo(claims)
+
+    worker = make_worker(queue, do)
+    other = elsewhere(queue)
+    with working(worker):
+        wait_until(lambda: queue.pending(SMALL))
+        entry = queue.redis.xpending_range(SMALL, GROUP, "-", "+", 1)[0]["message_id"]
+        queue.redis.xclaim(SMALL, GROUP, other.consumer, 0, [entry])
+        go_on.set()
+        wait_until(lambda: lost)
+        queue.submit(SMALL, [make_job("2")])
+        wait_until(lambda: completed(queue, "2"))
+    assert "another has taken the job over" in lost[0]
