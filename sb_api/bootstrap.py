@@ -30,8 +30,11 @@ from sb_api.weights import Version, WeightsStore
 # learns to trust one of them, and that costs half a point of accuracy.
 BOOTSTRAPPING = Recipe(batch_size=64, epochs=6, final=0.0, dropout_epochs=2, label_weights=CAUTION)
 TEST_SHARE = 0.35
+SYNTHETIC_EDITORS = 60_000
 REFERENCE_RECORDS = 2000
-CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000  # a budget of 0.0025 needs some thousand innocent accounts
+# A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
+GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
+CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
 REPLAY_RECORDS = 10_000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
 # Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
@@ -205,10 +208,10 @@ def split_editors(editors: Sequence[SyntheticEditor], seed: int) -> tuple[Vocabu
     vocabularies = fit_vocabularies(training)
     vectors = editor_vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
-    size = min(REFERENCE_RECORDS, len(vectors) // 4) // 2
-    guard, vectors = _draw(vectors, (size, size), random)
-    sizes = (min(CALIBRATION_INNOCENT, len(vectors) // 4), min(CALIBRATION_SPAM, len(vectors) // 4))
-    calibration, test = _draw(vectors, sizes, random)
+    # Few editors make small parts: at most a sixth of what is held out each, so that some are left to test on.
+    most = len(vectors) // 6
+    guard, vectors = _draw(vectors, (min(GUARD_INNOCENT, most), min(GUARD_SPAM, most)), random)
+    calibration, test = _draw(vectors, (min(CALIBRATION_INNOCENT, most), min(CALIBRATION_SPAM, most)), random)
     return vocabularies, Parts(editor_vectors(training, vocabularies), guard, calibration, test)
 
 
@@ -287,8 +290,8 @@ as {CAUTION[0] / CAUTION[1]:.0f} misses |
 {source}
 
 {len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into later trainings.
-{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more, as many of either kind, to
-measure every later training on, and
+{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more to measure every
+later training on, and
 {len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a website host or
 an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
 

@@ -22,9 +22,9 @@ from sb_api.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.train import Fitting, Recipe
 from sb_api.weights import Version
 
-EPOCHS = 14
+EPOCHS = 12
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so that there are enough steps
-LEAST_MESSAGES = 2  # a feature or word of fewer messages tells nothing but which message it was
+FEATURE_MESSAGES, WORD_MESSAGES = 3, 2  # a feature or word of fewer tells little but which message it was
 REJECTED_SHARE = 0.002  # of the right answers on validation data that the threshold may cost
 HELD_OUT_SHARE = 0.25
 
@@ -49,8 +49,8 @@ def fit_message_vocabularies(messages: Messages) -> Vocabularies:
     features = ([feature for block in message_features(words) for feature in block] for words in texts)
     return Vocabularies(
         {
-            "features": fit_vocabulary(features, FEATURES, LEAST_MESSAGES),
-            "words": fit_vocabulary(texts, WORDS, LEAST_MESSAGES),
+            "features": fit_vocabulary(features, FEATURES, FEATURE_MESSAGES),
+            "words": fit_vocabulary(texts, WORDS, WORD_MESSAGES),
         }
     )
 

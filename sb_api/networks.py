@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, npt.NDArray[Any]]
 Predict = Callable[[Arrays], npt.NDArray[np.float32]]
 
-FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 256, 24
+FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
 LEAST_UNITS, MOST_UNITS, UNITS_PER_LABEL = 32, 256, 4
 
 # A batch is padded to the next of these, so that few shapes are ever traced.
@@ -109,7 +109,7 @@ def _members_layer(keras: Any) -> Any:
 
 
 def build_intent(label_count: int, feature_count: int, word_count: int) -> keras.Model:
-    """The message network: inputs `feature_input` and `weight_input` (n, 256), `word_input` (n, 24); output
+    """The message network: inputs `feature_input` and `weight_input` (n, 192), `word_input` (n, 24); output
     (n, labels) probabilities.
 
     Three members: a weighted sum of feature embeddings with one hidden layer, as in fastText (Joulin et al., Bag of

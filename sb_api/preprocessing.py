@@ -3,7 +3,7 @@
 An editor becomes one vector of 524 numbers: [verdict, area set, gender set, birth date set, privs != 0, bio length,
 bio has a URL, confirm delta, update delta, login delta, e-mail token, website token, 512 x bio tf-idf].
 
-A message becomes one of 537: [label, 256 x rank of a feature, 256 x its weight, 24 x word number], of the heaviest
+A message becomes one of 409: [label, 192 x rank of a feature, 192 x its weight, 24 x word number], of the heaviest
 features where there are more, 0 where there are fewer. Features are words, pairs of neighbouring words, and the
 character n-grams of each word, which typing errors and slang leave mostly whole.
 """
@@ -206,7 +206,7 @@ def _character_ngrams(word: str) -> tuple[str, ...]:
 
 
 def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> Matrix:
-    """The vectors of n messages, (n, 537). Column 0, the number of the label, is left 0."""
+    """The vectors of n messages, (n, 409). Column 0, the number of the label, is left 0."""
     vocabulary, ranks_of_words = vocabularies["features"], vocabularies["words"].ranks
     matrix: Matrix = np.zeros((len(messages), 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE), np.float32)
     for row, message in zip(matrix, messages, strict=True):
@@ -224,7 +224,7 @@ def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> 
 
 
 def name_message_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
-    """The network's inputs by name, views and copies of (n, 537) vectors."""
+    """The network's inputs by name, views and copies of (n, 409) vectors."""
     return {
         "feature_input": vectors[:, _RANKS].astype(np.int32),
         "weight_input": vectors[:, _WEIGHTS],

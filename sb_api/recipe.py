@@ -68,9 +68,9 @@ SPECIFIED = Recipe()
 RETRAINING = replace(
     SPECIFIED,
     dropout_epochs=0,
-    replay_rows=64,
+    replay_rows=128,
     replay_weight=4.0,
-    log_share=0.35,
+    log_share=0.25,
     distilled=0.7,
     averaged=True,
     label_weights=CAUTION,
@@ -96,6 +96,12 @@ def join(*parts: Examples) -> Examples:
     """The rows of all parts, in order, without their scores."""
     arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
     return Examples(arrays, np.concatenate([part.targets for part in parts]))
+
+
+def mix(current: Arrays, tuned: Arrays, share: float) -> dict[str, npt.NDArray[Any]]:
+    """current + share x (tuned - current), array by array: a smaller step the same way, for when the guard refuses the
+    whole one (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, 2022)."""
+    return {path: (array + share * (tuned[path] - array)).astype(array.dtype) for path, array in current.items()}
 
 
 def draw_replay(

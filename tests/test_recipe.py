@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from sb_api.networks import build_intent, get_arrays, import_keras, set_arrays
-from sb_api.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, compile_fit, draw_replay, join
+from sb_api.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, compile_fit, draw_replay, join, mix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +185,13 @@ def test_replay_keeps_what_verdicts_alone_would_overwrite(fitted: Fitted) -> Non
     assert learned["replay"] > 0.9
     assert kept["replay"] > 0.94
     assert kept["alone"] < kept["replay"] - 0.05
+
+
+def test_a_mixture_lies_that_share_of_the_way_to_the_tuned_weights() -> None:
+    current, tuned = {"a": np.array([0, 2], np.float32)}, {"a": np.array([4, 2], np.float32)}
+    assert mix(current, tuned, 0.25)["a"].tolist() == [1, 2]
+    assert differs(mix(current, tuned, 1.0), tuned) == 0
+    assert mix(current, tuned, 0.5)["a"].dtype == np.float32
 
 
 def test_nothing_to_learn_changes_nothing(fitted: Fitted) -> None:
