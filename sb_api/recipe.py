@@ -182,6 +182,9 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
         mean_from = steps * recipe.epochs // 2 if recipe.averaged else _NEVER
         new_rows = (dict(new.arrays), new.targets.astype(np.int64), _row_weights(recipe, new.targets))
         known_weights = _row_weights(recipe, known.targets)
+        for mean, variable in zip(means, variables, strict=True):
+            # Not what the last fitting left: (mean + (x - mean)) is x only nearly, and the bits would differ.
+            mean.assign(variable)
         for place in range(recipe.epochs):
             optimizer.learning_rate.assign(recipe.rate(place))
             order = random.permutation(len(new)).astype(np.int32)

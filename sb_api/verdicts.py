@@ -129,15 +129,29 @@ class VerdictLog:
                     VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status=status, version=version)
                 )
 
-    def sample(self, label: int, count: int, tokenizers: str, random: np.random.Generator) -> list[LoggedVerdict]:
-        """`count` learned verdicts of one label, drawn at random, or as many as there are."""
-        conditions = (
+    def adopt(self, numbers: Sequence[int], task: str) -> None:
+        """Make verdicts that waited part of a training."""
+        with self._begin() as connection:
+            for part in _parts(numbers):
+                connection.execute(
+                    VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status="learning", task=task)
+                )
+
+    def sample(
+        self, label: int, count: int, tokenizers: str, random: np.random.Generator, before: int | None = None
+    ) -> list[LoggedVerdict]:
+        """`count` learned verdicts of one label, drawn at random from those numbered less than `before`, or as many
+        as there are."""
+        conditions = [
             VERDICTS.c.status == "learned",
             VERDICTS.c.label == label,
             VERDICTS.c.tokenizers == tokenizers,
-        )
+        ]
+        if before is not None:
+            conditions.append(VERDICTS.c.number < before)
         with self._begin() as connection:
-            numbers = list(connection.scalars(self._query(VERDICTS.c.number).where(*conditions)))
+            query = self._query(VERDICTS.c.number).where(*conditions).order_by(VERDICTS.c.number)
+            numbers = list(connection.scalars(query))
         chosen = random.choice(numbers, min(count, len(numbers)), replace=False).tolist() if numbers else []
         found = [row for part in _parts(chosen) for row in self._select(VERDICTS.c.number.in_(part))]
         return sorted(found, key=lambda verdict: verdict.number)
