@@ -18,6 +18,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from sb_api.config import Settings
+from sb_api.databases import open_database
 from sb_api.errors import Unavailable
 from sb_api.networks import Arrays
 
@@ -209,13 +210,8 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
     """The log of a classifier; None when `SB_API_VERDICT_LOG` is off. Raises Unavailable."""
     if settings.verdict_log == "off":
         return None
-    if settings.verdict_log:
-        return VerdictLog(sa.create_engine(settings.verdict_log, pool_pre_ping=True), classifier)
-    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = settings.state / "verdicts.sqlite"
-    path.touch(mode=0o600)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-    return VerdictLog(engine, classifier)
+    file = settings.state / "verdicts.sqlite"
+    return VerdictLog(open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file), classifier)
 
 
 def pack_rows(arrays: Arrays) -> list[bytes]:
