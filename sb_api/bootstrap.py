@@ -113,7 +113,7 @@ def bootstrap_lodbrok(
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
-    editors = _records(list(generate_editors(REFERENCE_RECORDS, seed=1)))
+    editors = to_verdicts(list(generate_editors(REFERENCE_RECORDS, seed=1)))
     write_vocabularies(settings, vocabularies)
     write_reference(settings, CLASSIFIERS["lodbrok"], editor_vectors(editors, vocabularies))
 
@@ -180,7 +180,8 @@ def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
     )
 
 
-def _records(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
+def to_verdicts(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
+    """Labelled editors as /train takes them."""
     return [msgspec.convert({**editor.record, "verdict": editor.verdict}, Verdict) for editor in editors]
 
 
@@ -211,7 +212,7 @@ class Parts:
 
 def split_editors(editors: Sequence[SyntheticEditor], seed: int) -> tuple[Vocabularies, Parts]:
     """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
-    training, held_out = (_records(side) for side in split_by_host(editors, TEST_SHARE, seed))
+    training, held_out = (to_verdicts(side) for side in split_by_host(editors, TEST_SHARE, seed))
     vocabularies = fit_vocabularies(training)
     vectors = editor_vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
@@ -297,7 +298,8 @@ as {CAUTION[0] / CAUTION[1]:.0f} misses |
 {source}
 
 {len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into later trainings.
-{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more, as many of either kind, to measure every later training on, and
+{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more, as many of either kind, to
+measure every later training on, and
 {len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a website host or
 an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
 

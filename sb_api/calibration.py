@@ -120,6 +120,16 @@ def choose_borders(
     return certain, probable, min(fine, 0.5)
 
 
+def raise_border(borders: tuple[float, float, float], innocent: Scores, budget: float) -> tuple[float, float, float]:
+    """The borders with that of `certain spam` so high that at most a share `budget` of n more innocent scores (n,)
+    exceeds it: chosen on one set of rows, it must hold on another."""
+    certain, probable, fine = borders
+    if len(innocent):
+        ordered = np.sort(np.asarray(innocent, np.float64))[::-1]
+        certain = max(certain, float(ordered[min(int(budget * len(ordered)), len(ordered) - 1)]))
+    return certain, probable, fine
+
+
 def name_band(score: float, borders: tuple[float, float, float]) -> str:
     """The band of one calibrated score of label 1."""
     certain, probable, fine = borders

@@ -90,19 +90,22 @@ def build_lodbrok() -> keras.Model:
 
 
 def _members_layer(keras: Any) -> Any:
-    class MeanOfMembers(keras.layers.Layer):  # type: ignore[misc]
-        """Probabilities (n, members, labels) -> their mean (n, labels); in training they stay apart.
+    class PoolOfMembers(keras.layers.Layer):  # type: ignore[misc]
+        """Probabilities (n, members, labels) -> their normalized geometric mean (n, labels); not so in training.
 
-        Members that each learn for themselves err apart, so that their mean errs less than any of them.
+        Members that each learn for themselves err apart, so that together they err less than any of them; and where
+        they disagree, the pool is sure of nothing.
         """
 
         def call(self, probabilities: Any, training: bool = False) -> Any:
-            return probabilities if training else keras.ops.mean(probabilities, axis=1)
+            if training:
+                return probabilities
+            return keras.ops.softmax(keras.ops.mean(keras.ops.log(probabilities + 1e-9), axis=1))
 
         def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
             return (shape[0], shape[2])
 
-    return MeanOfMembers
+    return PoolOfMembers
 
 
 def build_intent(label_count: int, feature_count: int, word_count: int) -> keras.Model:

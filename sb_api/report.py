@@ -15,8 +15,9 @@ def print_report(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console, figures = Console(), document["figures"]
-    console.print(_headline(document), highlight=False, markup=False)
+    # What people wrote may look like markup.
+    console, figures = Console(markup=False, highlight=False), document["figures"]
+    console.print(_headline(document))
     table = Table("class", "precision", "recall", "F1", "messages")
     for label, row in figures["classes"].items():
         cells = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
@@ -29,7 +30,7 @@ def print_report(document: dict[str, Any]) -> None:
         pairs = Table("true", "predicted", "times", "example")
         for pair in figures["confused"][:10]:
             pairs.add_row(pair["true"], pair["predicted"], str(pair["count"]), (pair["examples"] or [""])[0][:80])
-        console.print(pairs, markup=False)
+        console.print(pairs)
 
 
 def _headline(document: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
             process_group=0,
+            umask=0o077,  # the queue and the logs hold editors' details
             preexec_fn=_die_with_parent,
         )
 

@@ -5,8 +5,7 @@ privileges are set on either side) sets the shares here; the rest is made up. Sp
 and differ in combinations: spam comes from operators that reuse hosts, mail domains, templates and habits.
 
 With the same versions of Faker and disposable-email-domains, the same seed gives the same accounts in every process:
-nothing depends on the clock, the order of a set or global random state. Building the name pools takes about 0.1 s a
-process; after that, thousands of accounts a second.
+nothing depends on the clock, the order of a set or global random state. It makes thousands of accounts a second.
 """
 
 from __future__ import annotations
@@ -73,10 +72,8 @@ _LEFT = Habits(0.72, 7, 0.35, 12, 12, 1.9, 0.24, odd_share=0.03, area_share=0.02
 _RETURNED = Habits(0.85, 10, 0.5, 3 * _DAY, 70 * _DAY, 1.9, 0.3, area_share=0.06, odd_share=0.03)
 _REGULAR = Habits(0.93, 15, 0.8, 250 * _DAY, 1100 * _DAY, 1.3, 0.35, birth_share=0.2, area_share=0.2, privs_share=0.03)
 _VETERAN = replace(_REGULAR, odd_share=0.6, privs_share=0.06)
-_MACHINE = replace(_REGULAR, privs_share=0.5)
 _SLEEPER = Habits(0.9, 15, 0.9, 500 * _DAY, 520 * _DAY, 0.3, 0.3)
-# Days before the reference time that a campaign registered, and its habits. Not all behave like the spam of the
-# training data, or there would be nothing to learn online: some wake accounts that have slept for a year or more.
+# Days before the reference time that a campaign registered, and its habits: not all behave like known spam.
 _CAMPAIGN_HABITS = ((40, _LEFT), (60, _SPAM_HABITS[3][1]), (900, _SLEEPER), (300, _RETURNED), (40, _SPAM_HABITS[0][1]))
 
 
@@ -101,7 +98,7 @@ _EDITOR_KINDS = {
     "archivist": _EditorKind(22, 0.9, 0.5, _EDITOR_LIVES),
     "worker": _EditorKind(42, 0.9, 0.45, _EDITOR_LIVES),
     "developer": _EditorKind(22, 0.8, 0.6, _EDITOR_LIVES),
-    "bot": _EditorKind(4, 0.9, 0.5, ((1, _MACHINE),), "developer"),
+    "bot": _EditorKind(4, 0.9, 0.5, ((1, replace(_REGULAR, privs_share=0.5)),), "developer"),
     "merchant": _EditorKind(30, 0.85, 0.8, _PROMOTER_LIVES),
     "veteran": _EditorKind(15, 0.4, 0.2, ((1, _VETERAN),), "collector"),
 }
@@ -139,7 +136,7 @@ class _Operator:
         # One in ten of the accounts that would advertise nothing stays empty: it waits for its first edit.
         has_site = has_site or (bio is None and rng.random() < 0.9)
         website = make_url(rng, pools, shown) if has_site else None
-        if bio is not None and not has_site and not _LINK.search(bio) and rng.random() < 0.8:
+        if bio and not has_site and not _LINK.search(bio) and rng.random() < 0.8:
             bio += f" {make_url(rng, pools, host)}"
         email = None
         if rng.random() > 0.015:
@@ -187,7 +184,7 @@ def _new_operator(rng: Random, pools: Pools) -> _Operator:
         "servers": [make_mail_domain(rng, pools, _SPAM_MAIL_ENDINGS) for _ in range(2)],
     }.get(mail, [])
     presence = weighted(rng, ((12, "no bio"), (14, "short"), (54, "pitch"), (20, "pose")))
-    # Only who pitches behaves like an editor or hides nothing at all: an account must be good for something.
+    # Who keeps an editor's hours puts a pitch on show; without one it is scripts that open the accounts.
     habits = weighted(rng, _SPAM_HABITS if presence == "pitch" else _SPAM_HABITS[:2])
     sentences = phrases.SPAM_SENTENCES[kind][language]
     if presence == "pose":
@@ -258,8 +255,8 @@ def _real_editor(
             domain = rng.choice(pools.disposable) if source == "disposable" else free_mail_domain(rng, pools, language)
         email = make_address(rng, pools, language, domain)
     # Who has a site to show says who they are, and comes back.
-    bio_share = max(profile.bio_share, 0.97) if host else profile.bio_share
-    bio = write_editor_bio(rng, pools, language, texts[language], host) if rng.random() < bio_share else None
+    has_bio = rng.random() < (max(profile.bio_share, 0.97) if host else profile.bio_share)
+    bio = write_editor_bio(rng, pools, language, texts[language], host) if has_bio else None
     website = make_url(rng, pools, host) if host else None
     lives = profile.lives[1:] or profile.lives if host and rng.random() < 0.9 else profile.lives
     record = make_record(rng, identity, email, website, bio, weighted(rng, lives), born)
@@ -329,7 +326,7 @@ def _generate_campaign(index: int, count: int, rng: Random) -> Iterator[Syntheti
         mail=mail,
         mail_domains=domains,
         templates=campaign.sentences + phrases.CALLS[campaign.language][: index % 3],
-        bio_share=0.9,
+        bio_share=0.97,
         site_share=(0.9, 0.5, 0.05)[index % 3],
         link_style=("none", "plain", "bbcode", "html")[index // 2 % 4],
         stuffing=(0.0, 0.3)[index % 2],

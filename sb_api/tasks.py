@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 
 from flask import Blueprint, Response, request
 
@@ -38,5 +37,4 @@ def classify() -> Response:
 
 
 def _content_id(kind: str, content: bytes) -> str:
-    digest = hashlib.sha256(kind.encode() + b"\0" + content).digest()
-    return uuid.UUID(bytes=digest[:16], version=8).hex
+    return hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()[:32]

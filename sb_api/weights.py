@@ -318,7 +318,8 @@ class WeightsStore:
             return None
 
     def _write(self, path: Path, content: bytes) -> None:
-        for folder in (self.directory, path.parent):  # `parents` alone are made with the default mode
+        # Each by itself: `parents` makes them with the default mode.
+        for folder in (self.directory.parent, self.directory, self._versions.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = path.parent / f".{path.name}.{os.getpid()}.partial"
         try:

@@ -22,7 +22,7 @@ from conftest import wait_until
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
 from sb_api.config import load_settings
-from sb_api.jobs import Jobs, connect
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
 from sb_api.records import Editor, Verdict
 from sb_api.server import find_redis_server
 from sb_api.train import Fitting, Reference, load_reference
@@ -49,6 +49,55 @@ EDITOR = {
 }
 
 
+# Bodies that hold no records, each with what is wrong with it.
+MALFORMED_BODIES = {
+    "empty": b"",
+    "blank": b" \n",
+    "not JSON": b"id=1",
+    "cut off": b'[{"id": 1}',
+    "null": b"null",
+    "a number": b"5",
+    "a string": b'"editors"',
+    "no record in a list": b"[]",
+    "no record in an object": b"{}",
+    "NaN": b'[{"id": 1, "privs": NaN}]',
+    "Infinity": b'[{"id": 1, "privs": -Infinity}]',
+    "a lone surrogate": b'[{"id": 1, "bio": "\\ud800"}]',
+    "a lone surrogate in an unknown field": b'[{"id": 1, "other": "\\udc00"}]',
+    "not UTF-8": b'[{"id": 1, "bio": "\xff"}]',
+    "nested without end": b"[" * 200_000,
+    "an object nested without end": b'{"a":' * 200_000,
+    "a field nested without end": b'[{"id": 1, "bio": ' + b"[" * 200_000,
+    "an unknown field nested without end": b'[{"id": 1, "other": ' + b'{"a":' * 200_000,
+}
+# Records that are wrong in one field, as JSON, and that field.
+WRONG_RECORDS = {
+    "no id": (b"{}", "id"),
+    "id null": (b'{"id": null}', "id"),
+    "id empty": (b'{"id": ""}', "id"),
+    "id a fraction": (b'{"id": 1.5}', "id"),
+    "id true": (b'{"id": true}', "id"),
+    "id a list": (b'{"id": [1]}', "id"),
+    "id of more than 64 bits": (b'{"id": 18446744073709551616}', "id"),
+    "id of 400 digits": (b'{"id": %s}' % (b"9" * 400), "id"),
+    "id of 256 characters": (b'{"id": "%s"}' % (b"x" * 256), "id"),
+    "email a number": (b'{"id": 1, "email": 5}', "email"),
+    "website a list": (b'{"id": 1, "website": ["http://example.com"]}', "website"),
+    "bio an object": (b'{"id": 1, "bio": {"text": "x"}}', "bio"),
+    "area a fraction": (b'{"id": 1, "area": 1.5}', "area"),
+    "area of 400 digits": (b'{"id": 1, "area": %s}' % (b"9" * 400), "area"),
+    "area of an endless exponent": (b'{"id": 1, "area": 1e999}', "area"),
+    "privs a word": (b'{"id": 1, "privs": "all"}', "privs"),
+    "privs of 400 digits": (b'{"id": 1, "privs": -%s}' % (b"9" * 400), "privs"),
+    "gender true": (b'{"id": 1, "gender": true}', "gender"),
+    "birth_date a word": (b'{"id": 1, "birth_date": "yesterday"}', "birth_date"),
+    "member_since no day": (b'{"id": 1, "member_since": "2000-02-30T00:00:00"}', "member_since"),
+    "email_confirm_date a number": (b'{"id": 1, "email_confirm_date": 962806928}', "email_confirm_date"),
+    "last_updated of 10,000 digits": (b'{"id": 1, "last_updated": "%s"}' % (b"2" * 10_000), "last_updated"),
+    "last_login_date in words": (b'{"id": 1, "last_login_date": "5 July 2000"}', "last_login_date"),
+}
+
+
 def assert_stays(condition: Callable[[], object], seconds: float, interval: float = 0.02) -> None:
     """Fail as soon as `condition()` is not true within the next `seconds`."""
     end = time.monotonic() + seconds
@@ -58,6 +107,24 @@ def assert_stays(condition: Callable[[], object], seconds: float, interval: floa
         return time.monotonic() > end
 
     wait_until(still, seconds + 20, interval)
+
+
+def assert_problem(response: Any, status: int, kind: str = "") -> dict[str, Any]:
+    """Fail unless a response is the RFC 9457 document that every error is; returns it."""
+    assert response.status_code == status, response.get_data(as_text=True)[:500]
+    assert response.content_type == "application/problem+json"
+    problem: dict[str, Any] = response.get_json()
+    assert {"type", "title", "status", "detail", "success"} <= problem.keys()
+    assert problem["status"] == status
+    assert problem["success"] is False
+    assert problem["type"].endswith(kind)
+    assert all(problem[member] for member in ("type", "title", "detail"))
+    return problem
+
+
+def waiting(jobs: Jobs) -> int:
+    """How many jobs wait or are under way in all streams."""
+    return sum(jobs.redis.xlen(stream) for stream in (SMALL, BULK, TRAIN))
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
@@ -132,9 +199,12 @@ class Service:
 
         wait_until(warm, timeout, interval=0.1)
 
-    def jobs(self) -> Jobs:
+    @contextmanager
+    def queue(self) -> Iterator[Jobs]:
+        """Its queue, as a process of it sees it."""
         settings = load_settings({}, redis_url=self.redis_url, state_dir=str(self.state))
-        return Jobs(connect(settings), settings)
+        with connect(settings) as client:
+            yield Jobs(client, settings)
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
-from sb_api.bootstrap import bootstrap_lodbrok, install_vocabularies, install_weights, read_editors
+from sb_api.bootstrap import BOOTSTRAPPING, bootstrap_lodbrok, install_vocabularies, install_weights, read_editors
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
@@ -107,11 +108,18 @@ def test_it_learns_something_even_from_few(made: Made) -> None:
     assert made.figures["f1"] > 0.7
 
 
-def test_every_editor_is_learned_from_held_out_or_in_the_reference_set(made: Made) -> None:
-    reference = load_reference(made.settings.find("reference/lodbrok.npz"), CLASSIFIER)
-    learned, held_out = made.original.about.learned, made.figures["count"]
-    assert learned + held_out + len(reference.targets) == pytest.approx(COUNT, abs=5)
-    assert 0.7 < learned / COUNT < 0.8
+def test_every_editor_is_learned_from_or_held_out_for_one_purpose(made: Made) -> None:
+    """The figures are of editors that neither the fitting nor the thresholds have seen."""
+    with np.load(made.settings.state / "reference" / "lodbrok.npz") as file:
+        guard, calibration, replay = (file[name] for name in ("vectors", "calibration", "replay"))
+    learned, test = made.original.about.learned, made.figures["count"]
+    assert learned + test + len(guard) + len(calibration) == COUNT
+    assert min(test, len(guard), len(calibration)) > 50
+    assert 0.6 < learned / COUNT < 0.8
+    assert 0 < len(replay) <= learned
+    held_out = {row.tobytes() for row in [*guard, *calibration]}
+    # Accounts of which next to nothing is known look alike, and are on both sides.
+    assert len(held_out & {row.tobytes() for row in replay}) < 0.2 * len(held_out)
 
 
 def test_the_reference_set_holds_as_many_of_either_kind(made: Made) -> None:
@@ -128,15 +136,16 @@ def test_the_reference_set_holds_as_many_of_either_kind(made: Made) -> None:
 
 
 def test_the_scaling_of_the_main_inputs_is_part_of_the_weights(made: Made) -> None:
-    """Bio lengths and hours by their logarithm, all of them by mean and deviation of what was learned from."""
+    """Bio lengths and times by their logarithm, all of them by mean and deviation of what was learned from."""
     arrays = made.original.arrays
-    assert arrays["main_scaling/log"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    logarithmic = [column for column, unit in enumerate(arrays["main_scaling/log"]) if unit > 0]
+    assert {4, 6, 7, 8} <= set(logarithmic) <= {4, 5, 6, 7, 8}
     assert arrays["main_scaling/mean"][4] > 1
     assert (arrays["main_scaling/deviation"] > 0).all()
 
 
 def test_the_optimizer_state_is_kept_for_the_trainings_to_come(made: Made) -> None:
-    steps = 6 * -(-made.original.about.learned // 64)
+    steps = BOOTSTRAPPING.epochs * ceil(made.original.about.learned / BOOTSTRAPPING.batch_size)
     assert made.original.optimizer["adam/iteration"] == steps
     assert any("momentum" in path and array.any() for path, array in made.original.optimizer.items())
 
@@ -170,7 +179,8 @@ def test_it_says_what_it_does(made: Made) -> None:
     assert f"making {COUNT} synthetic editors" in said
     assert "no host on both sides" in said
     assert [line for line in made.lines if line.startswith("epoch")] == [
-        f"epoch {number} of 6: {made.original.about.learned} editors" for number in range(1, 7)
+        f"epoch {number + 1} of {BOOTSTRAPPING.epochs}: {made.original.about.learned} editors"
+        for number in range(BOOTSTRAPPING.epochs)
     ]
     assert f"f1 {made.figures['f1']}" in said
     assert made.original.about.version in made.lines[-1]

@@ -18,6 +18,7 @@ from sb_api.calibration import (
     fit_temperature,
     name_band,
     negative_log_likelihood,
+    raise_border,
 )
 
 
@@ -123,3 +124,12 @@ def test_a_score_above_half_is_never_likely_fine(budget: float, seed: int) -> No
     certain, probable, fine = choose_borders(targets, scores, budget)
     assert certain >= probable >= 0.5 >= fine
     assert name_band(0.5001, (certain, probable, fine)) != "likely fine"
+
+
+def test_a_border_that_another_set_breaks_is_raised_until_it_holds_there_too() -> None:
+    borders, innocent = (0.9, 0.7, 0.1), np.linspace(0, 1, 1001)
+    raised = raise_border(borders, innocent, 0.0025)
+    assert raised[1:] == borders[1:]
+    assert (innocent > raised[0]).mean() <= 0.0025 < (innocent >= raised[0]).mean()
+    assert raise_border(borders, innocent * 0.5, 0.0025) == borders
+    assert raise_border(borders, innocent[:0], 0.0025) == borders

@@ -312,9 +312,8 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
 
 
 def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
-    jobs = service.jobs()
-    warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
-    jobs.redis.close()
+    with service.queue() as jobs:
+        warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
     original = service.get("/weights").json()["slots"]["original"]
     assert warm == [original]
     assert f"lodbrok is warm with the weights {original}" in service.log

@@ -35,7 +35,7 @@ from sb_api.jobs import (
     failure,
 )
 
-LEASE = 0.5
+LEASE = 0.8
 DONE = Answer(status="completed", data={"a": 1})
 
 

@@ -17,16 +17,17 @@ PACKAGE = Path(sb_api.__file__).parent
 
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
-    ("errors", "synthetic_phrases", "synthetic_messages"),
-    ("records", "networks", "scoring", "config", "tokenizers", "synthetic_parts"),
-    ("preprocessing", "jobs", "weights", "verdicts", "synthetic"),
-    ("classifiers", "worker", "legacy", "admission", "quality"),
-    ("guard", "explain"),
+    ("errors", "masking", "calibration", "report", "synthetic_messages", "synthetic_phrases"),
+    ("records", "networks", "scoring", "config", "tokenizers", "polling", "synthetic_parts"),
+    ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
+    ("classifiers", "worker", "legacy", "admission", "quality", "datasets"),
+    ("guard", "explain", "artefacts"),
     ("classify", "train"),
-    ("auth", "metrics", "bootstrap", "routes", "client"),
+    ("auth", "metrics", "bootstrap", "evaluation", "routes", "client"),
     ("bootstrap_intent", "tasks", "pages"),
     ("__init__",),
     ("server",),
+    ("data_cli",),
     ("cli",),
     ("__main__",),
 )

@@ -120,12 +120,12 @@ def test_as_built_the_scaling_changes_nothing() -> None:
 
 def test_the_scaling_is_the_signed_logarithm_less_the_mean_by_the_deviation(network: Any) -> None:
     random = np.random.default_rng(1)
-    log = np.array([0, 1] * 4 + [1], np.float32)
+    log = np.array([0, 1, 60] * 3, np.float32)
     mean, deviation = random.normal(size=9).astype(np.float32), (0.5 + random.random(9)).astype(np.float32)
     scaling = {"log": log, "mean": mean, "deviation": deviation}
     set_arrays(network, get_arrays(network) | {f"main_scaling/{name}": array for name, array in scaling.items()})
     x = (random.normal(size=(6, 9)) * 10.0 ** np.arange(-2, 7)).astype(np.float32)
-    expected = (np.where(log == 1, np.sign(x) * np.log1p(np.abs(x)), x) - mean) / deviation
+    expected = (np.where(log > 0, np.sign(x) * np.log1p(log * np.abs(x)), x) - mean) / deviation
     np.testing.assert_allclose(probe(network, "main_scaling", {**make_inputs(6), "main_input": x}), expected, rtol=1e-5)
 
 

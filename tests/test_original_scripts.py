@@ -58,13 +58,18 @@ def run(script: str, service: Service, folder: Path) -> dict[str, object]:
     path = folder / "script.py"
     path.write_text(script.replace("http://localhost:4321", service.address))
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=90, check=True)
+    assert done.stdout.startswith("{'success': True, ")
     printed = ast.literal_eval(done.stdout)
     assert isinstance(printed, dict)
     return printed
 
 
+CLASSIFY = SCRIPT.format(call="predict", spam="", fine="")
+TRAIN = SCRIPT.format(call="train", spam='\n    "verdict": 1,', fine='\n    "verdict": 0,')
+
+
 def test_the_classify_script_prints_success_and_the_two_labels(service: Service, tmp_path: Path) -> None:
-    printed = run(SCRIPT.format(call="predict", spam="", fine=""), service, tmp_path)
+    printed = run(CLASSIFY, service, tmp_path)
     assert printed["success"] is True
     labels = printed["predictions"]
     assert isinstance(labels, dict)
@@ -74,11 +79,20 @@ def test_the_classify_script_prints_success_and_the_two_labels(service: Service,
 
 
 def test_the_train_script_prints_success_and_the_response(service: Service, tmp_path: Path) -> None:
-    script = SCRIPT.format(call="train", spam='\n    "verdict": 1,', fine='\n    "verdict": 0,')
-    printed = run(script, service, tmp_path)
+    printed = run(TRAIN, service, tmp_path)
     assert printed["success"] is True
     assert printed["response"] == "Successfully retrained the model"
     assert printed["learned"] == 2
+
+
+def test_after_the_train_script_the_classify_script_is_answered_by_the_new_weights(
+    service: Service, tmp_path: Path
+) -> None:
+    before = run(CLASSIFY, service, tmp_path)
+    learned = run(TRAIN, service, tmp_path)
+    after = run(CLASSIFY, service, tmp_path)
+    assert learned["weights"] == {"version": after["weights"], "previous": before["weights"]}
+    assert after["scores"] != before["scores"]
 
 
 @pytest.mark.parametrize("shape", ["array", "object"])

@@ -216,6 +216,12 @@ def promise_more(file: h5py.File) -> None:
     file.create_dataset("weights/dense/bias", (2**40,), "f4")
 
 
+def promise_something(file: h5py.File) -> None:
+    """A small shape with nothing behind it, which HDF5 would fill with zeros."""
+    swap(file, "weights/dense/bias")
+    file.create_dataset("weights/dense/bias", (30,), "f4")
+
+
 def link_outwards(file: h5py.File) -> None:
     swap(file, "weights/dense/bias")
     file["weights/dense/bias"] = h5py.ExternalLink("/etc/passwd", "/weights")
@@ -285,6 +291,7 @@ FORGERIES = [
     compress,
     blow_up,
     promise_more,
+    promise_something,
     link_outwards,
     link_groups_outwards,
     link_softly,

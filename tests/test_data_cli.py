@@ -1,0 +1,149 @@
+"""The commands for people with data, from a raw file to a classifier that another machine takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sb_api.cli import main
+from sb_api.config import load_settings
+from sb_api.weights import WeightsStore
+
+WORDS = {
+    "refund": "money back refund return pay again please",
+    "greeting": "hello hi good morning dear friend nice day",
+    "delivery": "parcel arrive late shipping courier where box",
+}
+
+
+def raw_file(path: Path) -> Path:
+    """Sixty messages of three classes, no two of them near duplicates."""
+    rows = [
+        f"{intent},{' '.join(words.split()[n % 4 : n % 4 + 3])} {noun} {adjective}"
+        for intent, words in WORDS.items()
+        for n, (noun, adjective) in enumerate(
+            (noun, adjective)
+            for noun in ("bicycle", "umbrella", "keyboard", "telescope", "violin")
+            for adjective in ("red", "wooden", "broken", "gigantic")
+        )
+    ]
+    path.write_text("\n".join(["intent,query", *rows, "refund,write to joe@mail.example", "no columns", "greeting,"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def call(state: Path, *arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(a) for a in arguments], env={"SB_API_STATE_DIR": str(state)})
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def pipeline(folder: Path) -> Result:
+    """`run-all` on the raw file; its state is in `folder / "state"`, its artefact in `folder / "out"`."""
+    return call(folder / "state", "data", "run-all", raw_file(folder / "raw.csv"), "--output", folder / "out")
+
+
+def test_run_all_tells_what_it_did_and_what_it_did_not_use(pipeline: Result, folder: Path) -> None:
+    assert "61 messages stored" in pipeline.output
+    assert f"{folder / 'raw.csv'}:63: has 1 of 2 columns; not used" in pipeline.output
+    assert f"{folder / 'raw.csv'}:64: holds no text; not used" in pipeline.output
+    assert "fingerprint" in pipeline.output
+    assert "macro F1" in pipeline.output
+
+
+def test_personal_data_is_nowhere_in_the_state(pipeline: Result, folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "raw.csv"]
+    assert any(b"<email>" in path.read_bytes() for path in files)
+    assert not [path for path in files if b"joe@mail" in path.read_bytes()]
+
+
+def test_labels_come_from_the_data(pipeline: Result, folder: Path) -> None:
+    about = current(folder / "state")
+    assert about.labels == sorted(WORDS)
+    assert 0 <= about.threshold < 1
+
+
+def current(state: Path):  # type: ignore[no-untyped-def]
+    return WeightsStore.of(load_settings({}, state_dir=str(state)), "intent").load_current().about
+
+
+def test_evaluate_writes_json_and_one_page(pipeline: Result, folder: Path) -> None:
+    out, page = folder / "figures.json", folder / "page.html"
+    result = call(folder / "state", "evaluate", "--model", "intent", "--json", out, "--html", page)
+    assert "weighted mean" in result.output
+    document = json.loads(out.read_text())
+    assert document["source"] == "the test part of the stored messages"
+    figures = document["figures"]
+    assert (
+        sum(map(sum, figures["confusion"]))
+        == figures["count"]
+        == sum(row["count"] for row in figures["classes"].values())
+    )
+    html = page.read_text()
+    assert html.count("<svg") == 4
+    assert "src=" not in html
+    assert all(label in html for label in WORDS)
+
+
+def test_evaluate_lodbrok_on_the_reference_set(folder: Path) -> None:
+    result = call(folder / "other", "evaluate", "--model", "lodbrok")
+    assert "Spam Editor Account" in result.output
+    assert "the reference set" in result.output.replace("\n", " ")
+
+
+def test_evaluate_takes_a_file_and_names_wrong_lines(pipeline: Result, folder: Path) -> None:
+    file = folder / "labelled.jsonl"
+    file.write_text('{"id": 1, "text": "money back refund", "intent": "refund"}\n')
+    assert "labelled.jsonl" in call(folder / "state", "evaluate", file, "--model", "intent").output.replace("\n", "")
+    file.write_text('{"id": 1}\n')
+    assert "line 1" in call(folder / "state", "evaluate", file, "--model", "intent", code=1).output
+
+
+def test_an_artefact_is_taken_on_another_machine(pipeline: Result, folder: Path) -> None:
+    (artefact,) = (folder / "out").iterdir()
+    assert {path.name for path in artefact.iterdir()} == {
+        *("manifest.json", "weights.h5", "labels.json", "metrics.json"),
+        *("reference.npz", "features.json", "words.json"),
+    }
+    manifest = json.loads((artefact / "manifest.json").read_text())
+    assert manifest["labels"] == json.loads((artefact / "labels.json").read_text()) == sorted(WORDS)
+    assert manifest["data"]
+    call(folder / "elsewhere", "weights", "import", artefact)
+    assert current(folder / "elsewhere") == current(folder / "state")
+    figures = [folder / f"{name}.json" for name in ("here", "there")]
+    file = folder / "some.jsonl"
+    file.write_text('{"id": 1, "text": "where is the box", "intent": "delivery"}\n')
+    for state, out in zip(("state", "elsewhere"), figures, strict=True):
+        call(folder / state, "evaluate", file, "--model", "intent", "--json", out)
+    assert figures[0].read_text() == figures[1].read_text()
+
+
+def test_a_damaged_artefact_is_refused_and_changes_nothing(pipeline: Result, folder: Path, tmp_path: Path) -> None:
+    call(folder / "state", "weights", "export", "--model", "intent", tmp_path)
+    (artefact,) = tmp_path.iterdir()
+    words = artefact / "words.json"
+    words.write_bytes(words.read_bytes() + b" ")
+    result = call(tmp_path / "state", "weights", "import", artefact, code=1)
+    assert "words.json is damaged" in result.output.replace("\n", "")
+    assert not (tmp_path / "state" / "weights").exists()
+
+
+def test_a_version_is_exported_once(pipeline: Result, folder: Path) -> None:
+    result = call(folder / "state", "weights", "export", "--model", "intent", folder / "out", code=1)
+    assert "is there already" in result.output
+
+
+def test_bootstrap_without_messages_says_what_to_do(tmp_path: Path) -> None:
+    assert "sb-api data ingest" in call(tmp_path, "bootstrap", "--model", "intent", code=1).output
+
+
+def test_split_refuses_shares_that_leave_nothing(tmp_path: Path) -> None:
+    assert "nothing to train on" in call(tmp_path, "data", "split", "--validation", 0.5, "--test", 0.5, code=2).output

@@ -1,0 +1,95 @@
+"""Reading labelled messages: whatever is in the file is either used or told by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sb_api.errors import InvalidRecords
+from sb_api.messages import clean_text, group_near_duplicates, read_messages
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_every_line_is_used_or_told(tmp_path: Path) -> None:
+    lines = [
+        "intent,query",
+        "refund,I want my money back",
+        "refund,I WANT my money back!",
+        "greeting,hello there",
+        "greeting",
+        ",no class",
+        "refund,",
+        "refund,?!",
+        "greeting,who is it",
+        "refund,who is it",
+        "",
+        f"refund,{'x' * 20_001}",
+    ]
+    reading = read_messages(write(tmp_path / "raw.csv", "\n".join(lines)))
+    assert [(m.line, m.intent, m.text) for m in reading.messages] == [
+        (2, "refund", "I want my money back"),
+        (4, "greeting", "hello there"),
+    ]
+    assert {fault.line: fault.reason for fault in reading.faults} == {
+        3: "has the text of line 2",
+        5: "has 1 of 2 columns",
+        6: "names no class",
+        7: "holds no text",
+        8: "holds no text",
+        9: "has a text that stands under greeting and refund",
+        10: "has a text that stands under greeting and refund",
+        11: "is empty",
+        12: "holds more than 20000 characters",
+    }
+
+
+def test_a_message_over_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
+    reading = read_messages(write(tmp_path / "raw.csv", 'intent,query\na,"one\ntwo"\nb,\n'))
+    assert [m.text for m in reading.messages] == ["one two"]
+    assert [(fault.line, fault.reason) for fault in reading.faults] == [(4, "holds no text")]
+
+
+def test_columns_can_be_named_and_separated_otherwise(tmp_path: Path) -> None:
+    file = write(tmp_path / "raw.csv", "note;label;body\nx;a;one text\n")
+    assert [(m.intent, m.text) for m in read_messages(file, "label", "body").messages] == [("a", "one text")]
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRecords, match="no column query"):
+        read_messages(write(tmp_path / "raw.csv", "intent,text\na,b\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
+    rows = "\n".join(
+        f"a,Die Bestellung Nr {n} für Björk und André ist nicht angekommen, schöne Grüße" for n in range(9)
+    )
+    reading = read_messages(write(tmp_path / "raw.csv", f"intent,query\n{rows}", encoding))
+    assert "für Björk und André" in reading.messages[0].text
+
+
+def test_mojibake_white_space_and_personal_data_are_cleaned() -> None:
+    assert clean_text("  schÃ¶n \t and\u00a0 joe@mail.example &amp; co ") == "schön and <email> & co"
+
+
+def test_near_duplicates_are_one_group() -> None:
+    texts = [
+        "please cancel my order 123",
+        "please cancel my order 456!",
+        "please, cancel my ordr 9",
+        "order my cancel please",
+        "where is the nearest shop",
+        "tell me a joke",
+    ]
+    groups = group_near_duplicates(texts).tolist()
+    assert len(set(groups[:4])) == 1
+    assert len({groups[0], *groups[4:]}) == 3
+
+
+def test_no_text_is_no_group() -> None:
+    assert group_near_duplicates([]).tolist() == []

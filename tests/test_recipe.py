@@ -1,0 +1,269 @@
+"""The fitting: each step is what the recipe says, the same seed gives the same bits, replay keeps what was known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from sb_api.networks import build_intent, get_arrays, import_keras, set_arrays
+from sb_api.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, compile_fit, draw_replay, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAIN = replace(SPECIFIED, dropout_epochs=0)
+
+
+class Fitted:
+    """A small network with dropout, its optimizer and its fitting; `reset` makes both new again."""
+
+    def __init__(self) -> None:
+        keras = import_keras()
+        x = entry = keras.Input((3,), name="x")
+        for layer in (keras.layers.Dense(8, "tanh"), keras.layers.Dropout(0.5), keras.layers.Dense(2, "softmax")):
+            x = layer(x)
+        self.network = keras.Model({"x": entry}, x)
+        random = np.random.default_rng(0)
+        self._made = {
+            path: random.normal(0, 0.5, array.shape).astype(np.float32)
+            for path, array in get_arrays(self.network).items()
+        }
+        self.optimizer = keras.optimizers.Adam(0.001)
+        self.optimizer.build(self.network.trainable_variables)
+        self.fit = compile_fit(self.network, self.optimizer)
+
+    def reset(self) -> None:
+        set_arrays(self.network, self._made)
+        for variable in self.optimizer.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+        self.optimizer.learning_rate.assign(0.001)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return get_arrays(self.network)
+
+    def accuracy(self, examples: Examples) -> float:
+        scores = np.asarray(self.network(dict(examples.arrays), training=False))
+        return float((scores.argmax(axis=1) == examples.targets).mean())
+
+    def step(self, examples: Examples, targets: npt.NDArray[Any], weights: npt.NDArray[Any]) -> None:
+        """One step of Adam, by hand."""
+        import keras
+        import tensorflow
+
+        with tensorflow.GradientTape() as tape:
+            scores = self.network(dict(examples.arrays), training=False)
+            losses = keras.losses.categorical_crossentropy(targets.astype(np.float32), scores)
+            loss = tensorflow.reduce_sum(weights.astype(np.float32) * losses)
+        variables = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+
+
+@pytest.fixture(scope="module")
+def made() -> Fitted:
+    return Fitted()
+
+
+@pytest.fixture
+def fitted(made: Fitted) -> Fitted:
+    made.reset()
+    return made
+
+
+def rows(count: int, seed: int, column: int = 0) -> Examples:
+    """Rows of which one column tells the label."""
+    x = np.random.default_rng(seed).normal(0, 1, (count, 3)).astype(np.float32)
+    return Examples({"x": x}, (x[:, column] > 0).astype(np.int64))
+
+
+def some(examples: Examples, places: npt.NDArray[Any]) -> Examples:
+    return Examples({name: array[places] for name, array in examples.arrays.items()}, examples.targets[places])
+
+
+def differs(one: dict[str, npt.NDArray[Any]], other: dict[str, npt.NDArray[Any]]) -> float:
+    return max(float(np.abs(one[path] - other[path]).max()) for path in one)
+
+
+def test_the_specified_recipe_is_adam_row_by_row_twice_over_the_verdicts(fitted: Fitted) -> None:
+    assert (SPECIFIED.learning_rate, SPECIFIED.batch_size, SPECIFIED.epochs) == (0.001, 1, 2)
+    assert (SPECIFIED.replay_rows, SPECIFIED.averaged, SPECIFIED.label_weights) == (0, False, None)
+    new = rows(7, seed=1)
+    fitted.fit(PLAIN, new, seed=5)
+    learned = fitted.arrays()
+    fitted.reset()
+    random = np.random.default_rng(5)
+    for _ in range(2):
+        order = random.permutation(7)
+        draw_replay(np.zeros(0, np.int64), new.targets, 7, PLAIN, random)
+        for place in order:
+            one = some(new, np.array([place]))
+            fitted.step(one, np.eye(2)[one.targets], np.ones(1))
+    assert differs(learned, fitted.arrays()) < 1e-6
+    assert int(fitted.optimizer.iterations) == 14
+
+
+def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_second_half_comes_out(
+    fitted: Fitted,
+) -> None:
+    recipe = Recipe(
+        dropout_epochs=0,
+        replay_rows=4,
+        replay_weight=3.0,
+        log_share=0.5,
+        distilled=0.7,
+        averaged=True,
+        label_weights=CAUTION,
+    )
+    new, log, reference = rows(6, seed=1), rows(10, seed=3), rows(40, seed=2)
+    scores = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
+    reference = replace(reference, scores=scores)
+    fitted.fit(recipe, new, 9, reference, log)
+    learned = fitted.arrays()
+    fitted.reset()
+    random, iterates = np.random.default_rng(9), []
+    known = join(reference, log, new)
+    targets = np.eye(2)[known.targets]
+    targets[:40] = 0.3 * targets[:40] + 0.7 * scores
+    for _ in range(2):
+        order = random.permutation(6)
+        draws = draw_replay(reference.targets, join(log, new).targets, 6, recipe, random)
+        for place, drawn in zip(order, draws, strict=True):
+            one = some(new, np.array([place]))
+            batch = join(one, some(known, drawn))
+            weights = np.array([1.0, *[3.0 / 4] * 4]) * np.array(CAUTION)[batch.targets]
+            fitted.step(batch, np.concatenate([np.eye(2)[one.targets], targets[drawn]]), weights)
+            iterates.append(fitted.arrays())
+    mean = {path: np.mean([iterate[path] for iterate in iterates[6:]], axis=0) for path in iterates[0]}
+    assert differs(learned, mean) < 1e-6
+    assert differs(learned, iterates[-1]) > 1e-4
+
+
+@pytest.mark.parametrize("recipe", [SPECIFIED, RETRAINING], ids=["specified", "retraining"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(fitted: Fitted, recipe: Recipe) -> None:
+    new, reference = rows(20, seed=1), rows(100, seed=2)
+    results = []
+    for seed in (3, 3, 4):
+        fitted.reset()
+        fitted.fit(recipe, new, seed, reference)
+        results.append(fitted.arrays())
+    assert differs(results[0], results[1]) == 0
+    assert differs(results[0], results[2]) > 0
+
+
+def test_a_second_training_goes_on_from_the_optimizer_state_of_the_first(fitted: Fitted) -> None:
+    new = rows(10, seed=1)
+    fitted.fit(PLAIN, new, seed=1)
+    before, state = fitted.arrays(), [variable.numpy() for variable in fitted.optimizer.variables]
+    fitted.fit(PLAIN, new, seed=2)
+    continued = fitted.arrays()
+    set_arrays(fitted.network, before)
+    for variable, value in zip(fitted.optimizer.variables, state, strict=True):
+        variable.assign(value)
+    fitted.fit(PLAIN, new, seed=2)
+    assert differs(continued, fitted.arrays()) == 0
+    assert int(fitted.optimizer.iterations) == 40
+
+
+def test_replay_keeps_what_verdicts_alone_would_overwrite(fitted: Fitted) -> None:
+    """The spam of a campaign is like innocent rows but for one column, which had told nothing before."""
+    known, unseen, campaign = rows(600, seed=1), rows(400, seed=2), rows(400, seed=3).arrays["x"]
+    fitted.fit(replace(PLAIN, learning_rate=0.01, batch_size=8, epochs=10), known, seed=1)
+    assert fitted.accuracy(unseen) > 0.95
+    taught = fitted.arrays()
+    campaign[:, 0] = -np.abs(campaign[:, 0])
+    campaign[:, 2] += 4
+    spam = Examples({"x": campaign}, np.ones(400, np.int64))
+    kept, learned = {}, {}
+    for name, recipe in (("alone", PLAIN), ("replay", RETRAINING)):
+        set_arrays(fitted.network, taught)
+        fitted.fit(replace(recipe, learning_rate=0.01), some(spam, np.arange(300)), 2, known)
+        kept[name] = fitted.accuracy(unseen)
+        learned[name] = fitted.accuracy(some(spam, np.arange(300, 400)))
+    assert learned["replay"] > 0.9
+    assert kept["replay"] > 0.94
+    assert kept["alone"] < kept["replay"] - 0.05
+
+
+def test_nothing_to_learn_changes_nothing(fitted: Fitted) -> None:
+    before = fitted.arrays()
+    fitted.fit(RETRAINING, rows(0, seed=1), 1, rows(10, seed=2))
+    assert differs(before, fitted.arrays()) == 0
+
+
+def test_progress_is_told_after_each_epoch_and_the_rate_falls_along_half_a_cosine(fitted: Fitted) -> None:
+    told: list[tuple[int, float]] = []
+    recipe = Recipe(learning_rate=0.01, batch_size=4, epochs=3, final=0.1)
+
+    def progress(count: int) -> None:
+        told.append((count, float(fitted.optimizer.learning_rate)))
+
+    fitted.fit(recipe, rows(10, seed=1), 1, progress=progress)
+    assert [count for count, _ in told] == [10, 10, 10]
+    assert [rate for _, rate in told] == pytest.approx([recipe.rate(epoch) for epoch in range(3)])
+    assert recipe.rate(0) == pytest.approx(0.01)
+    assert recipe.rate(3) == pytest.approx(0.001)
+
+
+def test_members_that_learn_for_themselves_are_fitted_too() -> None:
+    network = build_intent(3, 10, 10)
+    optimizer = import_keras().optimizers.Adam(0.01)
+    optimizer.build(network.trainable_variables)
+    random = np.random.default_rng(1)
+    shapes = {name: (30, *tensor.shape[1:]) for name, tensor in network.input.items()}
+    targets = np.arange(30) % 3
+    arrays = {name: np.broadcast_to(targets[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
+    arrays["weight_input"] = random.random(shapes["weight_input"]).astype(np.float32)
+    compile_fit(network, optimizer)(replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1)
+    assert (np.asarray(network(arrays, training=False)).argmax(axis=1) == targets).all()
+
+
+class TestDraws:
+    reference = np.repeat([0, 1], (90, 10))
+    log = np.repeat([0, 1], (5, 35))
+    recipe = Recipe(replay_rows=16, log_share=0.25)
+
+    @staticmethod
+    def draw(reference: npt.NDArray[Any], log: npt.NDArray[Any], recipe: Recipe) -> npt.NDArray[np.int32]:
+        return draw_replay(reference, log, 50, recipe, np.random.default_rng(1))
+
+    def test_as_many_of_each_label_and_the_share_of_the_log_in_each(self) -> None:
+        draws = self.draw(self.reference, self.log, self.recipe)
+        labels = np.concatenate([self.reference, self.log])[draws]
+        assert draws.shape == (50, 16)
+        for label in (0, 1):
+            assert ((labels == label).sum(axis=1) == 8).all()
+            assert (((labels == label) & (draws >= 100)).sum(axis=1) == 2).all()
+        assert len(np.unique(draws)) > 100, "each step has a draw of its own"
+
+    @pytest.mark.parametrize(
+        ("reference", "log", "labels"),
+        [
+            (reference, log[:0], {0, 1}),
+            (reference[:0], log, {0, 1}),
+            (reference, log[:5], {0, 1}),
+            (reference[:90], log[5:], {0, 1}),
+            (reference[:0], log[:5], {0}),
+        ],
+        ids=["no log", "no reference", "one-sided log", "one side each", "one label in all"],
+    )
+    def test_what_one_has_not_comes_from_the_other(
+        self, reference: npt.NDArray[Any], log: npt.NDArray[Any], labels: set[int]
+    ) -> None:
+        draws = self.draw(reference, log, self.recipe)
+        drawn = np.concatenate([reference, log])[draws]
+        assert draws.shape == (50, 16)
+        for label in labels:
+            assert ((drawn == label).sum(axis=1) == 16 // len(labels)).all()
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda self: self.draw(self.reference[:0], self.log[:0], self.recipe),
+            lambda self: self.draw(self.reference, self.log, SPECIFIED),
+        ],
+    )
+    def test_no_rows_or_none_asked_for_are_no_draws(self, call: Callable[[TestDraws], npt.NDArray[np.int32]]) -> None:
+        assert call(self).shape == (50, 0)
