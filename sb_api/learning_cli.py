@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import datetime
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
 
+PATIENCE = 60.0  # seconds to wait for the service to take a task
 MODEL = click.option("--model", type=click.Choice(list(CLASSIFIERS)), default="lodbrok", show_default=True)
 _FILTERS = (
     click.option("--reporter", help="Only those of this reporter."),
@@ -49,8 +51,9 @@ def list_verdicts(
             click.echo(msgspec.json.encode(shown))
         else:
             who = f"{verdict.record} by {verdict.reporter or 'nobody named'}"
-            said = f"said {verdict.label}, {verdict.weights} said {verdict.predicted} ({verdict.score:.3f} for {verdict.label})"
-            click.echo(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {said}; {verdict.status} {verdict.version or ''}")
+            before = f"{verdict.weights} had said {verdict.predicted}, and {verdict.score:.3f} for {verdict.label}"
+            outcome = f"{verdict.status} {verdict.version or ''}"
+            click.echo(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {verdict.label}; {before}; {outcome}")
     if not found and not as_json:
         click.echo("No such verdicts.", err=True)
 
@@ -80,16 +83,16 @@ def replay(model: str, url: str | None, force: bool) -> None:
 
     settings = load_settings()
     address = url or f"http://{settings.host}:{settings.port}"
-    start = datetime.now(UTC)
-    task = ask(f"{address}/replay?model={model}&force={str(force).lower()}", b"")["task_id"]
+    start = time.monotonic()
+    task = ask(f"{address}/replay?model={model}&force={str(force).lower()}", b"", start + PATIENCE)["task_id"]
     with click.progressbar(length=1, label="replaying", file=sys.stderr, show_eta=False) as bar:
         for progress in follow_task(address, task):
             bar.length = progress["total"]
             bar.label = f"replaying, {progress['seconds_left']:.0f} s left"
             bar.update(progress["done"] - bar.pos)
         bar.finish()
-    answer = ask(f"{address}/get-result/{task}", None)["data"]
-    took = (datetime.now(UTC) - start).total_seconds()
+    answer = ask(f"{address}/get-result/{task}", None, time.monotonic() + PATIENCE)["data"]
+    took = time.monotonic() - start
     click.echo(f"{answer['learned']} verdicts replayed in {took:.1f} s; current is {answer['weights']['version']}.")
 
 
