@@ -33,6 +33,7 @@ SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFI
 PREDICT_STREAMS = (SMALL, BULK)
 WORKERS = f"{PREFIX}workers"
 
+CONNECTIONS = 64  # of one process to Redis
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
 PUBLISHED_TTL = 7 * 24 * 3600
@@ -117,14 +118,18 @@ class Published(msgspec.Struct, frozen=True):
 
 def connect(settings: Settings) -> redis.Redis:
     """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
-    return redis.Redis.from_url(
+    # A web process answers a thousand requests at a time; those that find every connection in use wait for one.
+    pool = redis.BlockingConnectionPool.from_url(
         settings.redis_address,
+        max_connections=CONNECTIONS,
+        timeout=5,
         protocol=2,
         socket_timeout=15,
         socket_connect_timeout=5,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
     )
+    return redis.Redis.from_pool(pool)
 
 
 @contextmanager

@@ -190,7 +190,7 @@ class Service:
         response = self.get("/readyz")
         return {"code": response.status_code, **response.json()}
 
-    def wait_warm(self, timeout: float = 90.0) -> None:
+    def wait_warm(self, timeout: float = 150.0) -> None:
         """Wait until a classify and a train process are warm."""
 
         def warm() -> bool:

@@ -49,4 +49,5 @@ def test_four_pictures_for_few_labels_and_for_many(labels: int) -> None:
 def test_a_class_that_never_occurs_is_no_error() -> None:
     targets = np.array([0, 0])
     figures = describe_classes(targets, np.array([[0.9, 0.1], [0.4, 0.6]]), ["a", "b"])
+    figures["confused"] = []
     assert "b" in render_html({"model": "m", "weights": "w", "source": "s", "figures": figures})
