@@ -89,6 +89,14 @@ def retrain_model(
     return named(fitting.snapshot(about), number)
 
 
+def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
+    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
+    fitting.load(original)
+    replay = reference.replay
+    scores = fitting.predict(replay.arrays) if len(replay) else None
+    return replace(reference, replay=replace(replay, scores=scores))
+
+
 def named(weights: Weights, number: int) -> Weights:
     """`weights` under the version name that follows from their number in the chain and their content."""
     version = version_name(number, weights.arrays)
@@ -109,14 +117,14 @@ class Trainer:
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
         self.synchronize()
-        self.reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        current = self.store.load_current()
-        self.fitting = Fitting(classifier, current.about.labels, self.vocabularies)
-        self._warm_up(current)
+        original = self.store.load("original")
+        self.fitting = Fitting(classifier, original.about.labels, self.vocabularies)
+        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+        self.reference = with_scores(reference, self.fitting, original)
+        self._warm_up()
 
-    def _warm_up(self, current: Weights) -> None:
+    def _warm_up(self) -> None:
         """Trace the training loop, which takes seconds, before the first verdicts wait for it."""
-        self.fitting.load(current)
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
         self.fitting.fit(first, 0, self.reference.replay)
