@@ -392,7 +392,9 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     make_trainer: Callable[..., Trainer], jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer()
-    worker = Worker(jobs, "train", [TRAIN], lambda _: [], dict)
+    # No beat renews this worker's lock, and a training takes a while.
+    patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=60.0))
+    worker = Worker(patient, "train", [TRAIN], lambda _: [], dict)
     locked: list[bool] = []
     synchronize = trainer.synchronize
     monkeypatch.setattr(
