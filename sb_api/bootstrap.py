@@ -17,13 +17,15 @@ from sb_api import preprocessing
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
+from sb_api.fitting import Fitting
+from sb_api.guard import calibrate, load_reference, measure
 from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
-from sb_api.recipe import CAUTION, Examples, Recipe, compile_fit
+from sb_api.recipe import CAUTION, Examples, Recipe
 from sb_api.records import Verdict
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.train import Fitting, load_reference, named
+from sb_api.train import named
 from sb_api.weights import Version, WeightsStore
 
 # Two epochs with dropout, four as the network predicts: with half of the nine main inputs gone at each step, it never
@@ -97,8 +99,7 @@ def bootstrap_lodbrok(
         done += 1
         echo(f"epoch {done} of {BOOTSTRAPPING.epochs}: {rows} editors")
 
-    fit = compile_fit(fitting.network, fitting.optimizer)
-    fit(BOOTSTRAPPING, to_examples(parts.training), seed, progress=progress)
+    fitting.fit(to_examples(parts.training), seed, recipe=BOOTSTRAPPING, progress=progress)
 
     test = to_examples(parts.test)
     figures = classifier.score(test.targets, fitting.predict(test.arrays), classifier.labels)
@@ -129,9 +130,7 @@ def install_weights(settings: Settings, arrays: Arrays) -> str:
     vocabularies = classifier.load_vocabularies(settings)
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     set_arrays(fitting.network, arrays)
-    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-    figures = {"reference": classifier.score(reference.targets, fitting.predict(reference.arrays), classifier.labels)}
-    return install_original(settings, classifier, fitting, vocabularies, 0, figures).version
+    return install_original(settings, classifier, fitting, vocabularies, 0, {}).version
 
 
 def install_original(
@@ -142,7 +141,16 @@ def install_original(
     learned: int,
     figures: dict[str, Any],
 ) -> Version:
-    """Make what was fitted the original, learned from so many records, and start its chain anew."""
+    """Make what was fitted the original, learned from so many records, and start its chain anew.
+
+    It is measured and calibrated on the classifier's reference set, which must have been written before.
+    """
+    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+    guard, held_out = reference.guard, reference.calibration
+    scores = fitting.predict(guard.arrays)
+    measured = classifier.score(guard.targets, scores, fitting.labels)
+    measured |= measure(guard.targets, scores, settings.fp_budget)
+    temperature, borders = calibrate(held_out.targets, fitting.predict(held_out.arrays), settings.fp_budget)
     about = Version(
         classifier=classifier.name,
         version="",
@@ -151,7 +159,10 @@ def install_original(
         tokenizers=vocabularies.fingerprint,
         labels=list(fitting.labels),
         learned=learned,
-        figures=figures,
+        figures=figures | {"reference": measured},
+        temperature=temperature,
+        borders=borders,
+        usual=reference.usual,
     )
     weights = named(fitting.snapshot(about), 0)
     WeightsStore.of(settings, classifier.name).install_original(weights)

@@ -14,12 +14,13 @@ from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.datasets import Split
 from sb_api.errors import InvalidRecords
+from sb_api.fitting import Fitting
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_vectors, message_words, name_message_inputs
+from sb_api.recipe import Examples, Recipe
 from sb_api.records import LabelledMessage
 from sb_api.scoring import calibrate_threshold
 from sb_api.synthetic_messages import SyntheticMessage, generate_messages, split_by_core
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.train import Fitting, Recipe
 from sb_api.weights import Version
 
 EPOCHS = 12
@@ -27,6 +28,7 @@ LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so
 FEATURE_MESSAGES, WORD_MESSAGES = 3, 2  # a feature or word of fewer tells little but which message it was
 REJECTED_SHARE = 0.002  # of the right answers on validation data that the threshold may cost
 HELD_OUT_SHARE = 0.25
+REPLAY_MESSAGES = 2_000
 
 Matrix = npt.NDArray[np.float32]
 Messages = Sequence[LabelledMessage]
@@ -68,12 +70,17 @@ def fit_messages(
         raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
     classifier = CLASSIFIERS["intent"]
     vocabularies = fit_message_vocabularies(messages)
-    batch = min(LARGEST_BATCH, max(16, len(messages) // STEPS_PER_EPOCH))
-    recipe = Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
-    fitting = Fitting(classifier, labels, vocabularies, recipe)
+    fitting = Fitting(classifier, labels, vocabularies)
     vectors = labelled_vectors(messages, labels, vocabularies)
-    fitting.fit(name_message_inputs(vectors), vectors[:, 0].astype(np.int64), seed, progress)
+    examples = Examples(name_message_inputs(vectors), vectors[:, 0].astype(np.int64))
+    fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
     return fitting, vocabularies
+
+
+def recipe_for(count: int) -> Recipe:
+    """How `count` messages are learned."""
+    batch = min(LARGEST_BATCH, max(16, count // STEPS_PER_EPOCH))
+    return Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
 
 
 def labelled_vectors(messages: Messages, labels: Sequence[str], vocabularies: Vocabularies) -> Matrix:
@@ -107,7 +114,8 @@ def bootstrap_intent(
         answered = scores.max(axis=1) >= figures["threshold"]
         figures[name]["answered_share"] = round(float(answered.mean()), 6)
     write_vocabularies(settings, vocabularies)
-    write_reference(settings, classifier, reference)  # type: ignore[arg-type]
+    replay = labelled_vectors(split.train[:REPLAY_MESSAGES], fitting.labels, vocabularies)
+    write_reference(settings, classifier, reference, replay=replay)  # type: ignore[arg-type]
     about = install_original(settings, classifier, fitting, vocabularies, len(split.train), figures)
     card = card_folder(settings) / f"model-card-{classifier.name}.md"
     card.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +129,7 @@ def bootstrap_intent(
 
 def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> str:
     figures = about.figures["held_out"]
+    recipe = recipe_for(counts["train"])
     source = (
         "**Synthetic.** Messages from the seeded generator `sb_api/synthetic_messages.py`, made of some hundred core "
         "sentences with slots, openings, endings, slang and typing errors. No real message was seen. No core sentence "
@@ -130,7 +139,6 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
         if synthetic
         else f"Messages of the `messages` table; fingerprint of the split: `{about.figures['data']}`."
     )
-    recipe = fitting.recipe
     return f"""# Model card: the intent classifier
 
 Written by `sb-api bootstrap --model intent`; do not edit.

@@ -29,6 +29,11 @@ def apply_temperature(scores: Scores, temperature: float) -> npt.NDArray[np.floa
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
 
 
+def calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
+    """What clients are told: float32 probabilities (n, labels) at a version's temperature, as they are at 1."""
+    return scores if temperature == 1.0 else apply_temperature(scores, temperature).astype(np.float32)
+
+
 def negative_log_likelihood(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
     """The mean of -ln P(target) of n scores (n, labels), weighted if `weights` (n,) are given."""
     likelihoods = np.asarray(scores, np.float64)[np.arange(len(targets)), targets]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sb_api import networks, preprocessing, scoring
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords
+from sb_api.explain import Judge, Reason, explain_editors, usual_editor
 from sb_api.networks import Arrays
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.tokenizers import Vocabularies, load_vocabularies
@@ -26,7 +27,8 @@ class Classifier:
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
     figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `answer` is what a
     client is told of one row of probabilities: the prediction and the score. A row whose largest probability lies
-    below the weights' threshold is of no class.
+    below the weights' threshold is of no class. `explain` says what moved the scores of n records; `usual` is what
+    it compares them with, from the vectors of innocent records.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Classifier:
     score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
     answer: Callable[[Any, Sequence[str], float], tuple[Any, Any]]
+    explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies], list[list[Reason]]] | None = None
+    usual: Callable[[Any], list[float]] | None = None
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
@@ -81,6 +85,8 @@ CLASSIFIERS = {
         score=lambda targets, scores, _: scoring.score_binary(targets, scores),
         build=lambda *_: networks.build_lodbrok(),
         answer=lambda row, labels, _: (labels[int(row.argmax())], float(row[1])),
+        explain=explain_editors,
+        usual=usual_editor,
     ),
     "intent": Classifier(
         name="intent",
@@ -108,19 +114,36 @@ def find_classifier(name: str) -> Classifier:
         raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(CLASSIFIERS)}.") from None
 
 
-def describe_answers(
-    classifier: Classifier,
-    records: Sequence[Any],
-    scores: Any,
-    errors: Mapping[int, str],
-    weights: str,
-    labels: Sequence[str],
-    threshold: float,
-) -> dict[str, Any]:
-    """What a client is told of n records and their probabilities (n, labels), those at the positions in `errors`
-    left out."""
-    predictions, told = {}, {}
+@dataclass(frozen=True)
+class Judged:
+    """n records' probabilities (n, labels) by one version of the weights, and by position why one could not be judged.
+
+    `bands` has the band of each record where the classifier has bands, `reasons` those of each when they were asked
+    for; both are empty otherwise.
+    """
+
+    version: str
+    labels: Sequence[str]
+    threshold: float
+    scores: Any
+    errors: Mapping[int, str]
+    bands: Sequence[str] = ()
+    reasons: Sequence[Any] = ()
+
+
+def describe_answers(classifier: Classifier, records: Sequence[Any], judged: Judged) -> dict[str, Any]:
+    """What a client is told of n records; those that could not be judged are left out."""
+    answer: dict[str, dict[str, Any]] = {"predictions": {}, "scores": {}}
+    answer |= {name: {} for name in ("bands", "reasons") if getattr(judged, name)}
     for position, record in enumerate(records):
-        if position not in errors:
-            predictions[str(record.id)], told[str(record.id)] = classifier.answer(scores[position], labels, threshold)
-    return {"predictions": predictions, "scores": told, "weights": weights}
+        if position in judged.errors:
+            continue
+        key = str(record.id)
+        answer["predictions"][key], answer["scores"][key] = classifier.answer(
+            judged.scores[position], judged.labels, judged.threshold
+        )
+        if judged.bands:
+            answer["bands"][key] = judged.bands[position]
+        if judged.reasons:
+            answer["reasons"][key] = judged.reasons[position]
+    return {**answer, "weights": judged.version}

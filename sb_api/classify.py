@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api import networks
-from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers
+from sb_api.calibration import calibrated, name_band
+from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, SbApiError
+from sb_api.explain import Reason
 from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
 from sb_api.networks import Arrays, Predict
 from sb_api.records import decode_payload
@@ -33,13 +35,15 @@ Probabilities = npt.NDArray[np.float32]
 class Judgement(msgspec.Struct, frozen=True):
     """The answer to a predict job of n records: `scores` holds n x classes float32, row by row; `errors` says by
     position why a record could not be judged (its row is NaN). A row whose largest score lies below `threshold` is of
-    no class."""
+    no class. `bands` and `reasons` are those of each record, or empty."""
 
     weights: str
     labels: list[str]
     threshold: float
     scores: bytes
     errors: dict[int, str] = {}
+    bands: list[str] = []
+    reasons: list[list[Reason]] = []
 
 
 class Model:
@@ -68,7 +72,7 @@ class Model:
             networks.set_arrays(self._network, weights.arrays)
         self.vocabularies = vocabularies
         self.labels = about.labels
-        self.threshold = about.threshold
+        self.about = about
         self.version = about.version
         self._recent.pop(about.version, None)
         self._recent[about.version] = weights
@@ -88,8 +92,19 @@ class Model:
                 self.swap(current, self.vocabularies)
 
     def score(self, arrays: Arrays) -> Probabilities:
-        """Probabilities (n, classes) of n rows of named arrays."""
-        return self._predict(arrays)
+        """Calibrated probabilities (n, classes) of n rows of named arrays."""
+        return calibrated(self._predict(arrays), self.about.temperature)
+
+    def bands(self, scores: Probabilities) -> list[str]:
+        """The band of each of n rows of calibrated probabilities; [] where the weights have no bands."""
+        borders = self.about.borders
+        return [name_band(float(row[1]), (borders[0], borders[1], borders[2])) for row in scores] if borders else []
+
+    def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
+        """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
+        if self.classifier.explain is None or not self.about.usual:
+            return [[] for _ in records]
+        return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies)
 
     def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
@@ -106,9 +121,9 @@ class Model:
             sound = [position for position in range(len(records)) if position not in errors]
             if sound:
                 arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)
-                scores[sound] = self._predict(arrays)
+                scores[sound] = self.score(arrays)
         else:
-            scores = self._predict(arrays)
+            scores = self.score(arrays)
         for position in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
             errors.setdefault(int(position), "its score is not a finite number")
         return scores, errors
@@ -162,10 +177,14 @@ def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict
 def _describe(
     model: Model, claim: Claim, records: Sequence[Any], scores: Probabilities, errors: dict[int, str]
 ) -> Judgement | dict[str, Any]:
+    bands = model.bands(scores)
+    reasons = model.explain(records) if claim.job.operation == "explain" and not errors else []
+    about = model.about
     if not claim.job.keep:
-        return Judgement(model.version, model.labels, model.threshold, scores.tobytes(), errors)
+        return Judgement(about.version, about.labels, about.threshold, scores.tobytes(), errors, bands, reasons)
     # What is kept for a client is kept as the client is told it: the records are gone by then.
-    document = describe_answers(model.classifier, records, scores, errors, model.version, model.labels, model.threshold)
+    judged = Judged(about.version, about.labels, about.threshold, scores, errors, bands, reasons)
+    document = describe_answers(model.classifier, records, judged)
     wrong = {str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(errors.items())}
     return document | ({"errors": wrong} if wrong else {})
 

@@ -16,7 +16,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
+from sb_api.databases import open_database
+from sb_api.errors import InvalidRecords, Unavailable
 from sb_api.messages import Fault, RawMessage, group_near_duplicates
 from sb_api.records import LabelledMessage
 
@@ -118,21 +119,8 @@ def _intents(connection: sa.Connection, digests: Sequence[str]) -> dict[str, str
 
 def open_messages(settings: Settings) -> MessageTable:
     """The table at `SB_API_MESSAGES_URL`, or in the state directory. Raises Unavailable or InvalidSettings."""
-    if not settings.messages_url:
-        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = settings.state / "messages.sqlite"
-        path.touch(mode=0o600)
-        return MessageTable(sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}))
-    try:
-        url = sa.make_url(settings.messages_url)
-        drivers = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
-        url = url.set(drivername=drivers.get(url.drivername, url.drivername))
-        if url.drivername.endswith("pymysql"):
-            url = url.update_query_dict({"charset": "utf8mb4"})
-        engine = sa.create_engine(url, pool_pre_ping=True)
-    except (sa.exc.ArgumentError, ImportError) as error:
-        raise InvalidSettings(f"SB_API_MESSAGES_URL is no database URL that can be used: {error}.") from None
-    return MessageTable(engine)
+    file = settings.state / "messages.sqlite"
+    return MessageTable(open_database(settings.messages_url, "SB_API_MESSAGES_URL", file))
 
 
 def split_messages(messages: Sequence[StoredMessage], shares: Mapping[Part, float], seed: int) -> dict[int, Part]:

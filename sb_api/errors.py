@@ -66,6 +66,14 @@ class IdempotencyKeyReused(SbApiError):
     title = "The idempotency key stands for another request"
 
 
+class TrainingRefused(SbApiError):
+    """The guard found that a candidate would lose what the weights know; the figures are among the members."""
+
+    status = 409
+    type = "training-refused"
+    title = "The training would have made the weights worse"
+
+
 class UnknownVersion(SbApiError):
     status = 404
     type = "unknown-version"

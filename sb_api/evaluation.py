@@ -14,9 +14,9 @@ from sb_api.classify import Model
 from sb_api.config import Settings
 from sb_api.datasets import load_split, open_messages
 from sb_api.errors import InvalidRecords
+from sb_api.guard import load_reference
 from sb_api.networks import Arrays
-from sb_api.scoring import describe_classes
-from sb_api.train import load_reference
+from sb_api.scoring import Targets, describe_classes
 from sb_api.weights import WeightsStore
 
 
@@ -37,10 +37,10 @@ def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | No
         source = "the test part of the stored messages"
     if records:
         arrays: Arrays = classifier.preprocess(records, model.vocabularies)
-        targets = np.array([classifier.target(record, labels) for record in records], np.int64)
+        targets: Targets = np.array([classifier.target(record, labels) for record in records], np.int64)
     else:
         reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        source, arrays, targets = "the reference set", reference.arrays, reference.targets
+        source, arrays, targets = "the reference set", reference.guard.arrays, reference.guard.targets
     scores = model.score(arrays)
     figures = describe_classes(targets, scores, labels)
     figures["answered_share"] = round(float((scores.max(axis=1) >= weights.about.threshold).mean()), 6)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.networks import Arrays
-from sb_api.preprocessing import email_domain, name_inputs, website_host
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.records import Editor
 from sb_api.tokenizers import Vocabularies
 
@@ -34,12 +34,13 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 def explain_editors(
-    editors: Sequence[Editor], vectors: Matrix, usual: Sequence[float], judge: Judge, vocabularies: Vocabularies
+    editors: Sequence[Editor], usual: Sequence[float], judge: Judge, vocabularies: Vocabularies
 ) -> list[list[Reason]]:
-    """The reasons of n editors, strongest first, from their vectors (n, 524).
+    """The reasons of n editors, strongest first.
 
     `usual` are columns 1 to 11 of a usual innocent editor, `judge` turns named arrays into calibrated probabilities.
     """
+    vectors = editor_vectors(editors, vocabularies)
     words = {rank: word for word, rank in vocabularies["bio"].ranks.items()}
     bios = vectors[:, 12:]
     # The words of the greatest tf-idf, per editor; a column without a word changes nothing when it is blanked.

@@ -70,7 +70,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     (seconds, 0: not at all), `weights` the version to work with, if the process still has it (else the current)."""
 
     task: str
-    operation: Literal["predict", "train", "rollback"]
+    operation: Literal["predict", "explain", "train", "rollback", "replay"]
     classifier: str
     body: bytes
     reply: str = ""
@@ -106,12 +106,14 @@ class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """The current weights of a classifier as every process can fetch them: the file, its vocabularies and the chain."""
+    """The current weights of a classifier as every process can fetch them: the file, its vocabularies, the chain of
+    versions, and how right they were on verdicts (both JSON)."""
 
     version: str
     file: bytes
     vocabularies: dict[str, bytes]
     chain: bytes
+    quality: bytes
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -253,9 +255,9 @@ class Jobs:
         kept = [self._renew([stream], [GROUP, self.consumer, *ids]) == len(ids) for stream, ids in entries.items()]
         return all(kept)
 
-    def mark_processing(self, claims: Iterable[Claim]) -> None:
-        """Say of the jobs whose answer is kept that they are being worked on."""
-        processing = encode_payload(Answer(status="processing"))
+    def mark_processing(self, claims: Iterable[Claim], progress: Any = None) -> None:
+        """Say of the jobs whose answer is kept that they are being worked on, and how far they are."""
+        processing = encode_payload(Answer(status="processing", data=progress))
         for claim in claims:
             if claim.job.keep:
                 self.redis.set(_task_key(claim.job.task), processing, ex=claim.job.keep)
@@ -344,7 +346,12 @@ class Jobs:
     def publish(self, classifier: str, published: Published) -> None:
         """Make these the weights that every process works with from now on."""
         key = _published_key(classifier)
-        fields = {"version": published.version, "all": encode_payload(published), "chain": published.chain}
+        fields = {
+            "version": published.version,
+            "all": encode_payload(published),
+            "chain": published.chain,
+            "quality": published.quality,
+        }
         self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
 
     def published_version(self, classifier: str) -> str | None:
@@ -358,11 +365,11 @@ class Jobs:
         published: Published | None = decode_payload(stored, Published) if stored else None
         return published
 
-    def published_chain(self, classifier: str) -> bytes | None:
-        """The chain of versions behind the published weights, as JSON."""
+    def published_about(self, classifier: str, what: Literal["chain", "quality"]) -> bytes | None:
+        """The chain of versions behind the published weights, or their quality, as JSON."""
         with unavailable_when_lost():
-            chain: bytes | None = self.redis.hget(_published_key(classifier), "chain")
-        return chain
+            about: bytes | None = self.redis.hget(_published_key(classifier), what)
+        return about
 
 
 def failure(error: SbApiError) -> Answer:

@@ -13,7 +13,7 @@ import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers, find_classifier
+from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
 from sb_api.config import Settings
 from sb_api.errors import (
     InvalidParameter,
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 api = Blueprint("api", __name__)
 
 SMALL_RECORDS = 64  # a request with more goes to the bulk stream
+NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
 
 
@@ -45,17 +46,6 @@ class Service:
     settings: Settings
     jobs: Jobs
     mailbox: Mailbox
-
-
-@dataclass(frozen=True)
-class Judged:
-    """n records' probabilities (n, classes), by one version, and by position why one could not be judged."""
-
-    version: str
-    labels: list[str]
-    threshold: float
-    scores: Any
-    errors: dict[int, str]
 
 
 def get_service() -> Service:
@@ -78,29 +68,28 @@ def predict_intents() -> Response:
 def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
-    partial = _flag("partial")
+    partial, explain = _flag("partial"), _flag("explain")
     records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, classifier, sound)
+    judged = judge(service, classifier, sound, explain=explain)
     keys = list(records.sound)
     errors = records.errors | {
         keys[position]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(
-        classifier, sound, judged.scores, judged.errors, judged.version, judged.labels, judged.threshold
-    )
+    answer: dict[str, Any] = {"success": True} | describe_answers(classifier, sound, judged)
     if partial:
         answer["errors"] = errors
     return _json(answer)
 
 
-def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> Judged:
+def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, explain: bool = False) -> Judged:
     """Have n records judged by the classify processes, all by one version of the weights.
 
     Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
     """
+    operation = "explain" if explain else "predict"
     size = service.settings.slice_records
     slices = [records[start : start + size] for start in range(0, len(records), size)]
     judgements: list[Any] = [None] * len(slices)
@@ -109,7 +98,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> J
     for _ in range(ROUNDS):
         stream = SMALL if len(records) <= SMALL_RECORDS else BULK
         jobs = [
-            _job(service, "predict", classifier, encode_payload(slices[position]), weights=version)
+            _job(service, operation, classifier, encode_payload(slices[position]), weights=version)
             for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
@@ -128,8 +117,15 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any]) -> J
         for position, judgement in enumerate(judgements)
         for offset, detail in judgement["errors"].items()
     }
-    latest = judgements[-1]
-    return Judged(version, latest["labels"], latest["threshold"], scores.reshape(len(records), -1), errors)
+    return Judged(
+        version,
+        judgements[-1]["labels"],
+        judgements[-1]["threshold"],
+        scores.reshape(len(records), -1),
+        errors,
+        [band for judgement in judgements for band in judgement["bands"]],
+        [reasons for judgement in judgements for reasons in judgement["reasons"]],
+    )
 
 
 @api.post("/train")
@@ -149,7 +145,8 @@ def answer_train(classifier: Classifier) -> Response:
     service = get_service()
     records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    job = _job(service, "train", classifier, encode_payload(verdicts), keep=service.settings.result_ttl)
+    body = encode_payload({"verdicts": encode_payload(verdicts), "force": _flag("force")})
+    job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
         return accept_task(job.task)
@@ -173,6 +170,25 @@ def rollback() -> Response:
     return _json({"success": True, **_trained(service, job)})
 
 
+@api.post("/replay")
+def replay() -> Response:
+    """Rebuild the current weights from the original and the verdict log."""
+    service, classifier = get_service(), _classifier()
+    job = _job(service, "replay", classifier, encode_payload(_flag("force")), keep=service.settings.result_ttl)
+    service.jobs.submit(TRAIN, [job])
+    return accept_task(job.task)
+
+
+@api.get("/quality")
+def quality() -> Response:
+    """How right the weights were on verdicts before they learned them."""
+    service, classifier = get_service(), _classifier()
+    measured = service.jobs.published_about(classifier.name, "quality")
+    if measured is None:
+        raise Unavailable(NOTHING_PUBLISHED)
+    return _json({"success": True, "model": classifier.name, **msgspec.json.decode(measured)})
+
+
 @api.get("/weights")
 def weights() -> Response:
     """The slots and the versions with their figures."""
@@ -192,7 +208,8 @@ def get_result(task_id: str) -> Response:
     if answer is None:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
     if answer.status in ("queued", "processing"):
-        response = _json({"success": True, "status": answer.status, "task_id": task}, 202)
+        progress = {"progress": answer.data} if answer.data else {}
+        response = _json({"success": True, "status": answer.status, "task_id": task, **progress}, 202)
         response.headers["Retry-After"] = "1"
         return response
     if answer.problem is not None:
@@ -307,9 +324,9 @@ def accept_task(task: str) -> Response:
 
 
 def _chain(service: Service, classifier: Classifier) -> Chain:
-    published = service.jobs.published_chain(classifier.name)
+    published = service.jobs.published_about(classifier.name, "chain")
     if published is None:
-        raise Unavailable("No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one.")
+        raise Unavailable(NOTHING_PUBLISHED)
     return msgspec.json.decode(published, type=Chain)
 
 

@@ -1,193 +1,100 @@
-"""The train process: verdicts -> candidate -> current weights; and back again."""
+"""The train process: verdicts -> candidate -> guard -> current weights; and back again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from math import cos, pi
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from time import monotonic
+from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from sb_api import networks
+from sb_api import quality
+from sb_api.calibration import calibrated
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
-from sb_api.errors import InvalidWeights, JobFailed
+from sb_api.errors import JobFailed, TrainingRefused, UnknownVersion
+from sb_api.fitting import Fitting
+from sb_api.guard import Reference, calibrate, find_broken_budget, find_losses, load_reference, measure
+from sb_api.intake import Batch, Intake
 from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Published, connect
-from sb_api.networks import Arrays, Predict
+from sb_api.recipe import Examples
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies
-from sb_api.weights import Chain, Version, Weights, WeightsStore, dump_weights, parse_weights, version_name
+from sb_api.verdicts import LoggedVerdict, open_verdict_log
+from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
 from sb_api.worker import Worker
-
-if TYPE_CHECKING:
-    import keras
 
 logger = logging.getLogger(__name__)
 
-Targets = npt.NDArray[np.int64]
+Check = Callable[[], None]
+Progress = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is fitted: Adam at `learning_rate`, `batch_size` rows a step, `epochs` times over the rows.
+class Training(msgspec.Struct, frozen=True):
+    """What a train job carries: verdicts, packed, and whether they are to be learned against the guard's word."""
 
-    Along half a cosine over the epochs the learning rate falls to a share `final` of itself.
-    """
-
-    learning_rate: float = 0.001
-    batch_size: int = 1
-    epochs: int = 2
-    final: float = 1.0
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.learning_rate * (self.final + (1 - self.final) * (1 + cos(pi * epoch / self.epochs)) / 2)
-
-
-RETRAINING = Recipe()
-
-
-class Fitting:
-    """A network with its optimizer and one compiled training loop; traced once, used for every training."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        labels: Sequence[str],
-        vocabularies: Vocabularies,
-        recipe: Recipe = RETRAINING,
-    ) -> None:
-        self.recipe = recipe
-        self.labels = labels
-        # The same first numbers in every process, or the same seed would not give the same weights.
-        networks.import_keras().utils.set_random_seed(0)
-        self.network: keras.Model = classifier.build(labels, vocabularies)
-        self.optimizer: Any = networks.import_keras().optimizers.Adam(recipe.learning_rate, name="adam")
-        # An optimizer that is not built takes loaded moments without a word and starts from zero.
-        self.optimizer.build(self.network.trainable_variables)
-        self.predict: Predict = networks.compile_predict(self.network)
-        self._epoch = _compile_epoch(self.network, self.optimizer)
-
-    def load(self, weights: Weights) -> None:
-        """Continue from `weights` and the optimizer state in them. Raises InvalidWeights."""
-        networks.set_arrays(self.network, weights.arrays)
-        networks.assign_all(self.optimizer.variables, weights.optimizer, "the optimizer")
-        self.optimizer.learning_rate.assign(self.recipe.learning_rate)
-
-    def fit(self, arrays: Arrays, targets: Targets, seed: int, progress: Callable[[int], None] | None = None) -> None:
-        """Train on n rows in an order, and with dropout, that follow from `seed` alone.
-
-        Loss: categorical cross-entropy. `progress` is called with the number of rows after each epoch.
-        """
-        for number, variable in enumerate(v for v in self.network.variables if "seed_generator" in v.path):
-            variable.assign([seed % 2**31, number])
-        random = np.random.default_rng(seed)
-        for epoch in range(self.recipe.epochs):
-            self.optimizer.learning_rate.assign(self.recipe.rate(epoch))
-            order = random.permutation(len(targets))
-            self._epoch({name: array[order] for name, array in arrays.items()}, targets[order], self.recipe.batch_size)
-            if progress:
-                progress(len(targets))
-
-    def snapshot(self, about: Version) -> Weights:
-        """Copies of what the network and its optimizer are now."""
-        optimizer = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
-        return Weights(about, networks.get_arrays(self.network), optimizer)
-
-
-def _compile_epoch(network: keras.Model, optimizer: Any) -> Callable[[Arrays, Targets, int], None]:
-    import keras
-    import tensorflow
-
-    variables = network.trainable_variables
-    signature = [
-        {name: tensorflow.TensorSpec((None, *t.shape[1:]), t.dtype) for name, t in network.input.items()},
-        tensorflow.TensorSpec((None,), tensorflow.int64),
-        tensorflow.TensorSpec((), tensorflow.int32),
-    ]
-
-    def step(inputs: Any, targets: Any) -> None:
-        with tensorflow.GradientTape() as tape:
-            probabilities = network(inputs, training=True)
-            if probabilities.shape.rank == 3:  # of members that each learn for themselves
-                targets = tensorflow.repeat(targets[:, None], probabilities.shape[1], axis=1)
-            loss = tensorflow.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets, probabilities))
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    # One compiled loop instead of a call per step: with one row a step, the calls would cost more than the steps.
-    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
-    def epoch(inputs: Any, targets: Any, batch_size: Any) -> None:
-        for start in tensorflow.range(0, tensorflow.shape(targets)[0], batch_size):
-            end = start + batch_size
-            step({name: tensor[start:end] for name, tensor in inputs.items()}, targets[start:end])
-
-    return lambda arrays, targets, batch_size: epoch(dict(arrays), targets, np.int32(batch_size))
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Records with known targets that no training sees: what every version is measured on."""
-
-    arrays: Arrays
-    targets: Targets
-
-
-def load_reference(path: Path, classifier: Classifier) -> Reference:
-    """The shipped reference set. Raises InvalidWeights when it is missing or damaged."""
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            vectors = file["vectors"].astype(np.float32)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
-    return Reference(classifier.name_inputs(vectors), vectors[:, 0].astype(np.int64))
+    verdicts: bytes
+    force: bool = False
 
 
 def retrain_model(
     fitting: Fitting,
     classifier: Classifier,
     current: Weights,
-    arrays: Arrays,
-    targets: Targets,
+    new: Examples,
     reference: Reference,
+    log: Examples | None = None,
     *,
+    budget: float,
     number: int,
     task: str | None = None,
     now: datetime | None = None,
 ) -> Weights:
-    """A candidate: `current`, its optimizer state carried on, fine-tuned on n records and their targets.
+    """A candidate: `current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of
+    the reference set and of the verdict log.
 
-    Its figures are those on the records before and after learning them, and on the reference set. `number` is its
-    number in the chain, and the seed. Nothing is stored.
+    Its figures are those on the new records before and after learning them, and on the guard's records; it is
+    calibrated anew. `number` is its number in the chain, and the seed. Nothing is stored.
     """
     labels = current.about.labels
     fitting.load(current)
-    before = classifier.score(targets, fitting.predict(arrays), labels)
-    fitting.fit(arrays, targets, seed=number)
-    after = classifier.score(targets, fitting.predict(arrays), labels)
-    on_reference = classifier.score(reference.targets, fitting.predict(reference.arrays), labels)
-    figures = {"before": before, "after": after, "reference": on_reference}
+    before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
+    fitting.fit(new, number, reference.replay, log)
+    after = classifier.score(new.targets, fitting.predict(new.arrays), labels)
+    guard = reference.guard
+    on_guard = fitting.predict(guard.arrays)
+    figures = {
+        "before": before,
+        "after": after,
+        "reference": classifier.score(guard.targets, on_guard, labels) | measure(guard.targets, on_guard, budget),
+    }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    about = Version(
-        classifier=classifier.name,
+    held_out = reference.calibration
+    temperature, borders = calibrate(held_out.targets, fitting.predict(held_out.arrays), budget)
+    about = msgspec.structs.replace(
+        current.about,
         version="",
         parent=current.about.version,
         created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        tokenizers=current.about.tokenizers,
-        labels=labels,
         task=task,
-        learned=len(targets),
+        learned=len(new),
         figures=figures,
+        temperature=temperature,
+        borders=borders,
     )
     return named(fitting.snapshot(about), number)
+
+
+def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
+    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
+    fitting.load(original)
+    replay = reference.replay
+    scores = fitting.predict(replay.arrays) if len(replay) else None
+    return replace(reference, replay=replace(replay, scores=scores))
 
 
 def named(weights: Weights, number: int) -> Weights:
@@ -197,27 +104,30 @@ def named(weights: Weights, number: int) -> Weights:
 
 
 class Trainer:
-    """A classifier's weights on this host, and the fitting that makes new ones."""
+    """A classifier's weights on this host, the log of its verdicts, and the fitting that makes new weights."""
 
     def __init__(self, jobs: Jobs, classifier: Classifier) -> None:
         settings = jobs.settings
         self.jobs = jobs
+        self.settings = settings
         self.classifier = classifier
         self.store = WeightsStore.of(settings, classifier.name)
         self.store.clean()
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
+        self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
         self.synchronize()
-        self.reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        current = self.store.load_current()
-        self.fitting = Fitting(classifier, current.about.labels, self.vocabularies)
-        self._warm_up(current)
+        original = self.store.load("original")
+        self.fitting = Fitting(classifier, original.about.labels, self.vocabularies)
+        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+        self.reference = with_scores(reference, self.fitting, original)
+        self._warm_up()
 
-    def _warm_up(self, current: Weights) -> None:
+    def _warm_up(self) -> None:
         """Trace the training loop, which takes seconds, before the first verdicts wait for it."""
-        self.fitting.load(current)
-        one = {name: array[:1] for name, array in self.reference.arrays.items()}
-        self.fitting.fit(one, self.reference.targets[:1], seed=0)
+        guard = self.reference.guard
+        first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
+        self.fitting.fit(first, 0, self.reference.replay)
 
     def synchronize(self) -> None:
         """Publish this host's current weights, unless another trainer has published later ones: then take those.
@@ -251,43 +161,112 @@ class Trainer:
     def _publish(self) -> None:
         current = self.store.load_current()
         self.version = current.about.version
-        documents = {name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()}
-        chain = msgspec.json.encode(self.store.chain())
-        self.jobs.publish(self.classifier.name, Published(self.version, dump_weights(current), documents, chain))
+        published = Published(
+            version=self.version,
+            file=dump_weights(current),
+            vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
+            chain=msgspec.json.encode(self.store.chain()),
+            quality=msgspec.json.encode(self._measure_quality(current.about.labels)),
+        )
+        self.jobs.publish(self.classifier.name, published)
 
-    def train(self, task: str, verdicts: Sequence[Any], check: Callable[[], None]) -> dict[str, Any]:
+    def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
+        log = self.intake.log
+        return quality.measure(log.counts(), log.latest(quality.WINDOW), labels) if log else {"log": "off"}
+
+    def train(self, task: str, verdicts: Sequence[Any], check: Check, force: bool = False) -> dict[str, Any]:
         """Learn from verdicts and promote what came of it. `check` raises when this process may no longer.
 
-        A task that was learned before its process died is not learned twice.
+        A task that was learned before its process died is not learned twice. Raises TrainingRefused when the guard
+        finds that the candidate would lose what the weights know, unless `force`; then nothing changes.
         """
-        chain = self.store.chain()
-        learned = next((about for about in chain.versions if about.task == task), None)
-        if learned is None:
-            current = self.store.load_current()
-            candidate = retrain_model(
-                self.fitting,
-                self.classifier,
-                current,
-                self.classifier.preprocess(verdicts, self.vocabularies),
-                np.array([self.classifier.target(verdict, current.about.labels) for verdict in verdicts], np.int64),
-                self.reference,
-                number=1 + max(about.number for about in chain.versions),
-                task=task,
-            )
-            check()
-            self.store.save(candidate)
-            learned = candidate.about
-        if learned.parent == self.store.chain().slots["current"]:
-            check()
-            self._promote(learned.version)
-            logger.info("learned %d verdicts; the current weights are %s", learned.learned, learned.version)
+        current = self.store.load_current()
+        self.fitting.load(current)
+        batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
+        self._roll_back_on_drift(task, check)
+        learned = self._made_by(task)
+        if learned is None and batch.learn:
+            learned = self._learn(task, batch, check, force)
+        about = self.store.load_current().about
+        if learned is not None:
+            if learned.about.parent == about.version:
+                check()
+                self.store.promote(learned.about.version)
+                logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
+            about = learned.about
+            self.intake.settle(batch, "learned", about.version)
+        self._publish()
         return {
-            "learned": learned.learned,
-            "weights": {"version": learned.version, "previous": learned.parent},
-            **learned.figures,
+            "learned": len(batch.learn),
+            "known": batch.known,
+            "held": batch.held,
+            "waiting": batch.waiting,
+            "weights": {"version": about.version, "previous": about.parent},
+            **(about.figures if learned is not None else {}),
         }
 
-    def roll_back(self, to: str, check: Callable[[], None]) -> dict[str, Any]:
+    def _made_by(self, task: str) -> Weights | None:
+        made = next((about for about in self.store.chain().versions if about.task == task), None)
+        return self.store.load_version(made.version) if made else None
+
+    def _learn(self, task: str, batch: Batch, check: Check, force: bool) -> Weights:
+        number = 1 + max(about.number for about in self.store.chain().versions)
+        candidate = self._make(self.store.load_current(), batch.learn, number, task)
+        losses = self._losses(candidate)
+        if losses and not force:
+            self.intake.settle(batch, "refused")
+            self._publish()
+            raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **candidate.about.figures)
+        check()
+        self.store.save(candidate)
+        return candidate
+
+    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str | None) -> Weights:
+        like = self.reference.guard.arrays
+        return retrain_model(
+            self.fitting,
+            self.classifier,
+            current,
+            self.intake.examples(rows, like),
+            self.reference,
+            self.intake.draw_log(current.about, rows[0].number, number, like),
+            budget=self.settings.fp_budget,
+            number=number,
+            task=task,
+        )
+
+    def _losses(self, candidate: Weights) -> list[str]:
+        guard, budget = self.reference.guard, self.settings.fp_budget
+        compared = {"candidate": candidate, "original": self.store.load("original")}
+        compared["current weights"] = self.store.load_current()
+        scores = {}
+        for owner, weights in compared.items():
+            self.fitting.load(weights)
+            scores[owner] = self.fitting.predict(guard.arrays)
+        mine = scores.pop("candidate")
+        losses = find_losses(guard.targets, mine, scores, budget, self.settings.guard_tolerance)
+        return losses + find_broken_budget(
+            guard.targets, calibrated(mine, candidate.about.temperature), candidate.about, budget
+        )
+
+    def _roll_back_on_drift(self, task: str, check: Check) -> None:
+        log = self.intake.log
+        if log is None or self.settings.auto_rollback == "off":
+            return
+        latest = log.latest(quality.WINDOW)
+        drift = quality.detect_drift(latest)
+        # Once: a rise that was known before this training has been answered already.
+        risen = drift.detected and not quality.detect_drift([row for row in latest if row.task != task]).detected
+        chain = self.store.chain()
+        if risen and drift.sound and drift.sound != chain.slots["current"]:
+            try:
+                version = chain.resolve(drift.sound)
+            except UnknownVersion:
+                version = chain.resolve("original")
+            logger.error("errors have risen from %s to %s", drift.error_rate_before, drift.error_rate)
+            self.roll_back(version, check)
+
+    def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""
         version = self.store.chain().resolve(to)
         previous = self.version
@@ -296,9 +275,56 @@ class Trainer:
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
 
+    def replay(self, task: str, check: Check, force: bool, progress: Progress) -> dict[str, Any]:
+        """Rebuild the current weights from the original and every learned verdict in the log, training by training.
+
+        The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
+        """
+        made = self._made_by(task) or self._rebuild(task, check, force, progress)
+        previous = self.version
+        self._promote(made.about.version)
+        return {
+            "learned": made.about.learned,
+            "weights": {"version": made.about.version, "previous": previous},
+            **made.about.figures,
+        }
+
+    def _rebuild(self, task: str, check: Check, force: bool, progress: Progress) -> Weights:
+        if self.intake.log is None:
+            raise JobFailed("The verdict log is off, so there is nothing to replay.")
+        original = self.store.load("original")
+        trainings = _by_training(self.intake.log.learned(original.about.tokenizers))
+        if not trainings:
+            return original
+        total, done, start = sum(map(len, trainings)), 0, monotonic()
+        weights = original
+        for number, rows in enumerate(trainings, start=1):
+            check()
+            weights = self._make(weights, rows, number, task)
+            done += len(rows)
+            left = (monotonic() - start) / done * (total - done)
+            progress({"done": done, "total": total, "seconds_left": round(left, 1)})
+        number = 1 + max(about.number for about in self.store.chain().versions)
+        about = msgspec.structs.replace(weights.about, parent=original.about.version, learned=total)
+        rebuilt = named(replace(weights, about=about), number)
+        losses = self._losses(rebuilt)
+        if losses and not force:
+            raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **rebuilt.about.figures)
+        check()
+        self.store.save(rebuilt)
+        return rebuilt
+
+
+def _by_training(rows: Sequence[LoggedVerdict]) -> list[list[LoggedVerdict]]:
+    trainings: dict[str, list[LoggedVerdict]] = {}
+    for row in rows:
+        trainings.setdefault(row.task, []).append(row)
+    # A verdict that waited for a second reporter is older than the training that learned it.
+    return sorted(trainings.values(), key=lambda training: training[-1].number)
+
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
-    """Train or roll back, as the job says. Raises SbApiError when it cannot be done; then nothing has changed."""
+    """Train, roll back or replay, as the job says. Raises SbApiError when it cannot be done; then nothing changes."""
     job = claim.job
     trainer = trainers.get(job.classifier)
     if trainer is None:
@@ -306,13 +332,19 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
     with worker.alone(f"train:{job.classifier}") as check:
         trainer.synchronize()
         if job.operation == "train":
-            verdicts = decode_payload(job.body, list[trainer.classifier.verdict])  # type: ignore[name-defined]
-            return Answer(status="completed", data=trainer.train(job.task, verdicts, check))
-        return Answer(status="completed", data=trainer.roll_back(decode_payload(job.body, str), check))
+            training = decode_payload(job.body, Training)
+            verdicts = decode_payload(training.verdicts, list[trainer.classifier.verdict])  # type: ignore[name-defined]
+            data = trainer.train(job.task, verdicts, check, training.force)
+        elif job.operation == "replay":
+            force = decode_payload(job.body, bool)
+            data = trainer.replay(job.task, check, force, lambda done: worker.jobs.mark_processing([claim], done))
+        else:
+            data = trainer.roll_back(decode_payload(job.body, str), check)
+        return Answer(status="completed", data=data)
 
 
 def train_process(settings: Settings) -> None:
-    """Train and roll back, one job at a time, until told to stop."""
+    """Train, roll back and replay, one job at a time, until told to stop."""
     jobs = Jobs(connect(settings), settings)
     trainers: dict[str, Trainer] = {}
 

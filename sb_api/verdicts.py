@@ -18,6 +18,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from sb_api.config import Settings
+from sb_api.databases import open_database
 from sb_api.errors import Unavailable
 from sb_api.networks import Arrays
 
@@ -129,15 +130,29 @@ class VerdictLog:
                     VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status=status, version=version)
                 )
 
-    def sample(self, label: int, count: int, tokenizers: str, random: np.random.Generator) -> list[LoggedVerdict]:
-        """`count` learned verdicts of one label, drawn at random, or as many as there are."""
-        conditions = (
+    def adopt(self, numbers: Sequence[int], task: str) -> None:
+        """Make verdicts that waited part of a training."""
+        with self._begin() as connection:
+            for part in _parts(numbers):
+                connection.execute(
+                    VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status="learning", task=task)
+                )
+
+    def sample(
+        self, label: int, count: int, tokenizers: str, random: np.random.Generator, before: int | None = None
+    ) -> list[LoggedVerdict]:
+        """`count` learned verdicts of one label, drawn at random from those numbered less than `before`, or as many
+        as there are."""
+        conditions = [
             VERDICTS.c.status == "learned",
             VERDICTS.c.label == label,
             VERDICTS.c.tokenizers == tokenizers,
-        )
+        ]
+        if before is not None:
+            conditions.append(VERDICTS.c.number < before)
         with self._begin() as connection:
-            numbers = list(connection.scalars(self._query(VERDICTS.c.number).where(*conditions)))
+            query = self._query(VERDICTS.c.number).where(*conditions).order_by(VERDICTS.c.number)
+            numbers = list(connection.scalars(query))
         chosen = random.choice(numbers, min(count, len(numbers)), replace=False).tolist() if numbers else []
         found = [row for part in _parts(chosen) for row in self._select(VERDICTS.c.number.in_(part))]
         return sorted(found, key=lambda verdict: verdict.number)
@@ -195,13 +210,8 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
     """The log of a classifier; None when `SB_API_VERDICT_LOG` is off. Raises Unavailable."""
     if settings.verdict_log == "off":
         return None
-    if settings.verdict_log:
-        return VerdictLog(sa.create_engine(settings.verdict_log, pool_pre_ping=True), classifier)
-    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = settings.state / "verdicts.sqlite"
-    path.touch(mode=0o600)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-    return VerdictLog(engine, classifier)
+    file = settings.state / "verdicts.sqlite"
+    return VerdictLog(open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file), classifier)
 
 
 def pack_rows(arrays: Arrays) -> list[bytes]:

@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC."""
+    """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC, `temperature` and
+    `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records."""
 
     classifier: str
     version: str
@@ -47,6 +48,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None = None
     learned: int = 0
     figures: dict[str, Any] = {}
+    temperature: float = 1.0
+    borders: list[float] = []
+    usual: list[float] = []
 
     @property
     def number(self) -> int:
@@ -142,8 +146,9 @@ def parse_weights(content: bytes, source: str) -> Weights:
 
 def _parse_about(file: h5py.File) -> Version:
     values = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
-    for name in ("labels", "figures"):
-        values[name] = msgspec.json.decode(values[name])
+    for name in ("labels", "figures", "borders", "usual"):
+        if name in values:
+            values[name] = msgspec.json.decode(values[name])
     about = msgspec.convert({"parent": None, **values}, Version, strict=False)
     if not VERSION_NAME.fullmatch(about.version):
         raise InvalidWeights(f"{about.version[:40]!r} is not the name of a version.")

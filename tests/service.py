@@ -21,16 +21,20 @@ from conftest import wait_until
 
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
+from sb_api.fitting import Fitting
+from sb_api.guard import Reference, load_reference
 from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
 from sb_api.records import Editor, Verdict
 from sb_api.server import find_redis_server
-from sb_api.train import Fitting, Reference, load_reference
+from sb_api.train import with_scores
+from sb_api.verdicts import VerdictLog, open_verdict_log
 from sb_api.weights import Weights, WeightsStore
 
 ROOT = Path(__file__).parent.parent
 LODBROK = CLASSIFIERS["lodbrok"]
 SPAM, NOT_SPAM = "Spam Editor Account", "Non Spam Editor Account"
+BUDGET = 0.05  # of the shared service
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
 EDITOR = {
@@ -179,6 +183,15 @@ class Service:
     def log(self) -> str:
         return (self.folder / "log").read_text("utf-8", "replace")
 
+    @property
+    def settings(self) -> Settings:
+        return load_settings({}, redis_url=self.redis_url, state_dir=str(self.state))
+
+    def verdict_log(self, classifier: str = "lodbrok") -> VerdictLog:
+        log = open_verdict_log(self.settings, classifier)
+        assert log is not None
+        return log
+
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.address + path, timeout=60, **options)
 
@@ -310,4 +323,5 @@ def make_bare() -> Bare:
     original = WeightsStore.of(settings, LODBROK.name).load("original")
     model = Model(LODBROK, original, LODBROK.load_vocabularies(settings))
     fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
-    return Bare(original, load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK), model, fitting)
+    reference = load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK)
+    return Bare(original, with_scores(reference, fitting, original), model, fitting)

@@ -17,10 +17,10 @@ from sb_api.bootstrap import BOOTSTRAPPING, bootstrap_lodbrok, install_vocabular
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
+from sb_api.guard import load_reference
 from sb_api.networks import get_arrays
 from sb_api.preprocessing import BIO_WORDS, EMAIL_DOMAINS, WEBSITE_HOSTS
 from sb_api.synthetic import SyntheticEditor, generate_editors
-from sb_api.train import load_reference
 from sb_api.weights import Weights, WeightsStore
 
 COUNT, SEED = 1500, 4
@@ -123,7 +123,7 @@ def test_every_editor_is_learned_from_or_held_out_for_one_purpose(made: Made) ->
 
 
 def test_the_reference_set_holds_as_many_of_either_kind(made: Made) -> None:
-    reference = load_reference(made.settings.find("reference/lodbrok.npz"), CLASSIFIER)
+    reference = load_reference(made.settings.find("reference/lodbrok.npz"), CLASSIFIER).guard
     counts = np.bincount(reference.targets)
     assert len(counts) == 2
     assert counts[0] == counts[1] > 50
@@ -251,7 +251,7 @@ def test_vocabularies_from_elsewhere_come_with_a_reference_set_made_with_them(tm
     settings = Settings(state_dir=str(tmp_path))
     install_vocabularies(settings, VOCABULARIES)
     assert CLASSIFIER.load_vocabularies(settings) == VOCABULARIES
-    reference = load_reference(settings.find("reference/lodbrok.npz"), CLASSIFIER)
+    reference = load_reference(settings.find("reference/lodbrok.npz"), CLASSIFIER).guard
     assert len(reference.targets) == 2000
     assert set(np.unique(reference.arrays["email_input"])) <= {1, 2, 1023, 1024}
     assert list(tmp_path.rglob("*.partial")) == []

@@ -8,8 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from service import LODBROK, NOT_SPAM, ROOT, SPAM, Bare, Service, as_editors, as_verdicts, make_editors, make_verdicts
+from service import (
+    BUDGET,
+    LODBROK,
+    NOT_SPAM,
+    ROOT,
+    SPAM,
+    Bare,
+    Service,
+    as_editors,
+    as_verdicts,
+    make_editors,
+    make_verdicts,
+)
 
+from sb_api.intake import Intake
+from sb_api.recipe import Examples
 from sb_api.train import retrain_model
 from sb_api.weights import Weights, WeightsStore
 
@@ -25,11 +39,15 @@ def assert_predicts_as(bare: Bare, service: Service, editors: list[dict[str, Any
     assert answer["predictions"] == {editor: SPAM if row[1] > row[0] else NOT_SPAM for editor, row in expected.items()}
 
 
-def retrain(bare: Bare, current: Weights, records: list[dict[str, Any]], number: int) -> Weights:
+def retrain(bare: Bare, service: Service, current: Weights, records: list[dict[str, Any]], number: int) -> Weights:
+    """What the bare model makes of verdicts that the service has just learned, with the same log behind it."""
     verdicts = as_verdicts(records)
-    arrays = LODBROK.preprocess(verdicts, bare.model.vocabularies)
     targets = np.array([verdict.verdict for verdict in verdicts], np.int64)
-    return retrain_model(bare.fitting, LODBROK, current, arrays, targets, bare.reference, number=number)
+    new = Examples(LODBROK.preprocess(verdicts, bare.model.vocabularies), targets)
+    intake = Intake(service.settings, LODBROK, service.verdict_log())
+    first = service.verdict_log().latest(len(records))[0].number
+    log = intake.draw_log(current.about, first, number, bare.reference.guard.arrays)
+    return retrain_model(bare.fitting, LODBROK, current, new, bare.reference, log, budget=BUDGET, number=number)
 
 
 def last_number(service: Service) -> int:
@@ -47,7 +65,7 @@ def test_predict_train_predict_rollback_predict_equals_the_bare_model(service: S
     for step in (1, 2):
         verdicts = make_verdicts(7 * step, start=1000 * step)
         answer = service.post("/train", verdicts).json()
-        current = retrain(bare, current, verdicts, number + step)
+        current = retrain(bare, service, current, verdicts, number + step)
         trained.append(current)
         assert answer["weights"] == {"version": current.about.version, "previous": current.about.parent}
         assert {name: answer[name] for name in ("before", "after", "reference")} == current.about.figures

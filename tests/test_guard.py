@@ -1,0 +1,105 @@
+"""The guard refuses what is surely worse and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb_api.classifiers import CLASSIFIERS
+from sb_api.config import load_settings
+from sb_api.errors import InvalidWeights
+from sb_api.guard import calibrate, find_broken_budget, find_losses, load_reference, measure
+from sb_api.weights import Version
+
+BUDGET = 0.0025
+TARGETS = np.arange(2000) % 2
+
+
+def scores(recall: float, false_positives: float, seed: int = 1) -> np.ndarray:
+    """Probabilities (2000, 2) with about so much recall and such a share of false positives."""
+    random = np.random.default_rng(seed)
+    spam = random.random(2000) < np.where(TARGETS == 1, recall, false_positives)
+    chance = np.where(spam, 0.9, 0.1) + random.normal(0, 0.02, 2000)
+    return np.stack([1 - chance, chance], axis=1).astype(np.float32)
+
+
+def about(borders: list[float]) -> Version:
+    return Version(
+        classifier="lodbrok",
+        version="000001-aaaaaaaa",
+        parent=None,
+        created="",
+        tokenizers="",
+        labels=[],
+        borders=borders,
+    )
+
+
+def test_figures_are_balanced_accuracy_and_recall_at_the_budget() -> None:
+    figures = measure(TARGETS, scores(0.9, 0.0), BUDGET)
+    assert figures["balanced_accuracy"] == pytest.approx(0.95, abs=0.02)
+    assert figures["recall_at_budget"] == pytest.approx(0.9, abs=0.03)
+    assert measure(np.array([0, 1, 2]), np.eye(3, dtype=np.float32), BUDGET) == {"balanced_accuracy": 1.0}
+
+
+def test_the_same_scores_lose_nothing() -> None:
+    good = scores(0.95, 0.001)
+    assert find_losses(TARGETS, good, {"original": good}, BUDGET, 0.01) == []
+
+
+def test_a_collapse_is_named_with_its_figures_and_the_standard_it_falls_behind() -> None:
+    losses = find_losses(TARGETS, scores(0.1, 0.0), {"original": scores(0.95, 0.001)}, BUDGET, 0.01)
+    assert any("balanced accuracy would fall to 0.5" in loss and "of the original" in loss for loss in losses)
+    blind = np.stack([np.ones(2000), np.zeros(2000)], axis=1).astype(np.float32)
+    assert find_losses(TARGETS, blind, {"current weights": scores(0.95, 0.001)}, BUDGET, 0.01)
+
+
+def test_calling_every_account_spam_is_a_loss() -> None:
+    """The mirror image of the original project's own experiment, which ended in calling every spammer innocent."""
+    losses = find_losses(TARGETS, scores(1.0, 0.9), {"original": scores(0.95, 0.001)}, BUDGET, 0.01)
+    assert losses
+
+
+def test_what_chance_explains_is_no_loss() -> None:
+    """Two draws of the same quality differ, and neither is refused for it."""
+    assert find_losses(TARGETS, scores(0.95, 0.001, 2), {"original": scores(0.95, 0.001, 1)}, BUDGET, 0.01) == []
+
+
+def test_the_tolerance_is_what_may_be_lost() -> None:
+    worse, good = scores(0.90, 0.001), scores(0.95, 0.001)
+    assert find_losses(TARGETS, worse, {"original": good}, BUDGET, 0.0)
+    assert find_losses(TARGETS, worse, {"original": good}, BUDGET, 0.2) == []
+
+
+def test_a_broken_budget_is_said_and_a_kept_one_is_not() -> None:
+    assert find_broken_budget(TARGETS, scores(0.95, 0.05), about([0.8, 0.6, 0.4]), BUDGET)
+    assert find_broken_budget(TARGETS, scores(0.95, 0.0), about([0.8, 0.6, 0.4]), BUDGET) == []
+    assert find_broken_budget(TARGETS, scores(0.95, 0.05), about([]), BUDGET) == []
+
+
+def test_calibration_keeps_the_budget_on_unseen_records_of_the_same_kind() -> None:
+    temperature, borders = calibrate(TARGETS, scores(0.95, 0.001, 3), 0.01)
+    assert temperature > 0
+    certain, likely, unsure = borders
+    assert certain >= likely >= unsure
+    assert calibrate(np.array([0, 1, 2]), np.eye(3, dtype=np.float32), 0.01) == (1.0, [])
+
+
+def test_the_shipped_reference_set_has_a_part_for_each_purpose() -> None:
+    settings = load_settings({}, state_dir="/nonexistent")
+    for classifier in CLASSIFIERS.values():
+        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+        assert len(reference.guard)
+        assert len(reference.replay)
+        assert len(reference.calibration)
+        assert bool(reference.usual) == (classifier.usual is not None)
+
+
+def test_a_missing_or_damaged_reference_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidWeights, match="reference set"):
+        load_reference(tmp_path / "none.npz", CLASSIFIERS["lodbrok"])
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(InvalidWeights):
+        load_reference(tmp_path / "bad.npz", CLASSIFIERS["lodbrok"])

@@ -1,0 +1,137 @@
+"""Verdicts are scored before they are learned, logged in numbers only, and drawn on again."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb_api.classifiers import CLASSIFIERS
+from sb_api.config import load_settings
+from sb_api.intake import Intake
+from sb_api.networks import Arrays
+from sb_api.records import Verdict
+from sb_api.verdicts import open_verdict_log
+from sb_api.weights import Version, Weights
+
+LODBROK = CLASSIFIERS["lodbrok"]
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECRETS = ("secret.person@hidden-domain.example", "http://hidden-site.example/me", "a very private biography")
+
+
+def weights(borders: list[float] | None = None) -> Weights:
+    about = Version(
+        classifier="lodbrok",
+        version="000007-abcdef01",
+        parent=None,
+        created="",
+        tokenizers="t",
+        labels=list(LODBROK.labels),
+        borders=borders or [],
+    )
+    return Weights(about, {}, {})
+
+
+def predict(arrays: Arrays) -> Any:
+    """Spam with 0.97 for a bio, with 0.02 without."""
+    spam = np.where(arrays["main_input"][:, 4] > 0, 0.97, 0.02).astype(np.float32)
+    return np.stack([1 - spam, spam], axis=1)
+
+
+def intake(folder: Path, **settings: Any) -> Intake:
+    loaded = load_settings({}, state_dir=str(folder), **settings)
+    return Intake(loaded, LODBROK, open_verdict_log(loaded, "lodbrok"), clock=lambda: NOON)
+
+
+def take(own: Intake, task: str, verdicts: list[Verdict], current: Weights | None = None) -> Any:
+    vocabularies = LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
+    return own.take(task, verdicts, current or weights(), predict, vocabularies)
+
+
+def verdict(number: int, label: int = 1, reporter: str | None = "ann", bio: str | None = None) -> Verdict:
+    return Verdict(id=number, verdict=label, reporter=reporter, bio=bio)
+
+
+def test_a_verdict_is_logged_with_what_the_weights_said_before(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    batch = take(own, "task", [verdict(1, 1, bio="words"), verdict(2, 1), verdict(3, 0)])
+    assert [(row.label, row.predicted) for row in batch.learn] == [(1, 1), (1, 0), (0, 0)]
+    assert [row.score for row in batch.learn] == pytest.approx([0.97, 0.02, 0.98])
+    assert {row.weights for row in batch.learn} == {"000007-abcdef01"}
+    assert {row.received for row in batch.learn} == {NOON.replace(tzinfo=None)}
+
+
+def test_the_database_holds_no_editor_details(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    email, website, bio = SECRETS
+    take(own, "task", [Verdict(id=1, verdict=1, email=email, website=website, bio=bio, reporter="ann")])
+    with sqlite3.connect(tmp_path / "verdicts.sqlite") as database:
+        assert database.execute("select count(*) from verdicts").fetchone() == (1,)
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in SECRETS:
+        for part in (secret, secret.split("@")[-1], secret.split("//")[-1]):
+            assert part.encode() not in content
+    assert b"ann" in content
+
+
+def test_a_task_done_again_gives_the_same_batch_and_logs_nothing_twice(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    first = take(own, "task", [verdict(1), verdict(2)])
+    again = take(intake(tmp_path), "task", [verdict(1), verdict(2)])
+    assert again.learn == first.learn
+    assert own.log is not None
+    assert len(own.log.find()) == 2
+
+
+def test_the_same_verdict_is_learned_once_across_trainings(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    take(own, "one", [verdict(1), verdict(2)])
+    batch = take(own, "two", [verdict(1), verdict(3), verdict(2, reporter="bob")])
+    assert [(row.record, row.reporter) for row in batch.learn] == [("3", "ann"), ("2", "bob")]
+    assert batch.known == 1
+
+
+def test_a_reporter_over_a_cap_is_held(tmp_path: Path) -> None:
+    own = intake(tmp_path, reporter_training_cap=2, reporter_day_cap=3)
+    assert take(own, "one", [verdict(n) for n in range(3)]).held == 1
+    second = take(own, "two", [verdict(n) for n in range(10, 13)])
+    assert (len(second.learn), second.held) == (1, 2)
+
+
+def test_against_a_certain_score_two_reporters_are_needed(tmp_path: Path) -> None:
+    own = intake(tmp_path, two_reporters="on")
+    sure = weights(borders=[0.9, 0.8, 0.1])
+    first = take(own, "one", [verdict(1, 0, "ann", bio="words"), verdict(2, 0, "ann")], sure)
+    assert [row.record for row in first.learn] == ["2"]
+    assert first.waiting == 1
+    second = take(own, "two", [verdict(1, 0, "bob", bio="words")], sure)
+    assert {(row.record, row.reporter) for row in second.learn} == {("1", "ann"), ("1", "bob")}
+    assert take(own, "two", [verdict(1, 0, "bob", bio="words")], sure).learn == second.learn
+
+
+def test_settled_verdicts_are_drawn_and_the_draw_follows_from_the_seed(tmp_path: Path) -> None:
+    own = intake(tmp_path, replay_records=3)
+    batch = take(own, "one", [verdict(n, n % 2) for n in range(20)])
+    arrays = LODBROK.preprocess([verdict(1)], LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent")))
+    last = batch.learn[-1].number + 1
+    assert own.draw_log(weights().about, last, 5, arrays) is None
+    own.settle(batch, "learned", "000008-abcdef01")
+    drawn, again = (own.draw_log(weights().about, last, 5, arrays) for _ in range(2))
+    assert drawn is not None
+    assert again is not None
+    assert sorted(drawn.targets.tolist()) == [0, 0, 0, 1, 1, 1]
+    for name, array in drawn.arrays.items():
+        np.testing.assert_array_equal(array, again.arrays[name])
+    assert own.draw_log(weights().about, batch.learn[0].number, 5, arrays) is None
+
+
+def test_without_a_log_everything_is_learned_and_nothing_is_kept(tmp_path: Path) -> None:
+    own = intake(tmp_path, verdict_log="off")
+    for task in ("one", "two"):
+        assert len(take(own, task, [verdict(1), verdict(1), verdict(2)]).learn) == 2
+    assert list(tmp_path.iterdir()) == []
+    assert own.draw_log(weights().about, 9, 5, {}) is None
