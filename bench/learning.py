@@ -26,13 +26,13 @@ from sb_api.bootstrap import SYNTHETIC_EDITORS, split_editors, to_examples, to_v
 from sb_api.calibration import apply_temperature, choose_borders, fit_temperature, raise_border
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
-from sb_api.guard import find_losses, measure
+from sb_api.fitting import Fitting
+from sb_api.guard import find_losses
 from sb_api.networks import assign_all, set_arrays
 from sb_api.preprocessing import editor_vectors
 from sb_api.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, compile_fit, join, mix
 from sb_api.synthetic import CAMPAIGNS, generate_campaign, generate_editors
 from sb_api.tokenizers import Vocabularies
-from sb_api.train import Fitting
 from sb_api.weights import WeightsStore
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -56,14 +56,14 @@ class Model:
     reference: Examples
     guard: Examples
     calibration: Examples
-    standard: dict[str, float]
+    standard: npt.NDArray[np.float32]
     log: list[Examples]
     refused: int = 0
 
     def restart(self, recipe: Recipe | None) -> None:
         self.recipe, self.log, self.refused = recipe, [], 0
         self.load(self.original.arrays, self.original.optimizer)
-        self.standard = self.guarded()
+        self.standard = self.scores(self.guard)
 
     def load(self, arrays: Any, optimizer: Any) -> None:
         set_arrays(self.fitting.network, arrays)
@@ -71,9 +71,6 @@ class Model:
 
     def scores(self, examples: Examples) -> npt.NDArray[np.float32]:
         return self.fitting.predict(examples.arrays)
-
-    def guarded(self) -> dict[str, float]:
-        return measure(self.guard.targets, self.scores(self.guard), BUDGET)
 
     def calibrate(self) -> tuple[float, tuple[float, float, float]]:
         targets, scores = self.calibration.targets, self.scores(self.calibration)
@@ -103,7 +100,8 @@ class Model:
         tuned = self.fitting.snapshot(self.original.about)
         for share in SHARES:
             set_arrays(self.fitting.network, mix(before.arrays, tuned.arrays, share))
-            if not find_losses(self.guarded(), {"original": self.standard}, TOLERANCE):
+            scores = self.scores(self.guard)
+            if not find_losses(self.guard.targets, scores, {"original": self.standard}, BUDGET, TOLERANCE):
                 self.log.append(new)
                 return True
         self.load(before.arrays, before.optimizer)
@@ -153,7 +151,7 @@ def prepare() -> tuple[Model, Data]:
     fitting = Fitting(classifier, original.about.labels, vocabularies)
     guard, calibration, reference = map(to_examples, (parts.guard, parts.calibration, parts.replay))
     fit = compile_fit(fitting.network, fitting.optimizer)
-    model = Model(None, fitting, fit, original, reference, guard, calibration, {}, [])
+    model = Model(None, fitting, fit, original, reference, guard, calibration, np.empty(0, np.float32), [])
     model.restart(None)
     model.reference = Examples(reference.arrays, reference.targets, model.scores(reference))
     fresh = editor_vectors(to_verdicts(list(generate_editors(INNOCENT + 4000, 99, 0.0))), vocabularies)
