@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4321
 
-.PHONY: run test lint clean lock bench-quality load
+.PHONY: run test lint clean lock bench-quality bench-learning load
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -20,6 +20,9 @@ lint: $(VENV)/installed-dev
 
 bench-quality: $(VENV)/installed-dev
 	$(BIN)/python bench/quality.py
+
+bench-learning: $(VENV)/installed-dev
+	$(BIN)/python bench/learning.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
@@ -41,8 +44,9 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "$$(printf 'coverage>=7.10')" hypothesis pytest pytest-cov pytest-timeout requests mypy ruff types-requests build
-	.venv-lock/bin/python -m pip freeze --exclude sb_api | grep -vxFf requirements.lock > requirements-dev.lock
+	.venv-lock/bin/python -m pip install --quiet "coverage>=7.10" hypothesis locust mypy psutil pytest pytest-cov \
+		pytest-timeout requests ruff "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 
 clean:

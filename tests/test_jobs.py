@@ -174,10 +174,10 @@ def test_when_redis_takes_nothing_the_sender_is_told_and_nothing_is_queued(keep:
         lambda jobs: jobs.submit(SMALL, [make_job("t", keep=60)]),
         lambda jobs: jobs.result("t"),
         lambda jobs: jobs.alive(),
-        lambda jobs: jobs.published_chain("lodbrok"),
+        lambda jobs: jobs.published_about("lodbrok", "chain"),
         lambda jobs: Mailbox(jobs, "web").exchange(SMALL, [make_job("t")], 5),
     ],
-    ids=["submit", "result", "alive", "published_chain", "exchange"],
+    ids=["submit", "result", "alive", "published_about", "exchange"],
 )
 def test_without_redis_whoever_asks_is_told_so(call: Any, settings: Settings) -> None:
     away = msgspec.structs.replace(settings, redis_url="unix:///nonexistent/redis.sock")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import databases
 import msgspec
 import numpy as np
 import pytest
@@ -156,3 +158,24 @@ def test_rows_are_packed_and_unpacked_without_loss() -> None:
     for name, array in arrays.items():
         assert back[name].dtype == array.dtype
         np.testing.assert_array_equal(back[name], array)
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_the_log_works_on_a_real_database_server(server: str) -> None:
+    """The whole life of a verdict: logged, found, sampled, settled, counted, purged."""
+    # Not in pytest's folder, which is closed to the unprivileged user that runs the server.
+    with tempfile.TemporaryDirectory(prefix="sb_api-db-") as folder, getattr(databases, server)(Path(folder)) as url:
+        log = open_verdict_log(load_settings({}, state_dir=folder, verdict_log=url), "lodbrok")
+        assert log is not None
+        log.add([verdict(str(n), label=n % 2, status="learning", vector=bytes(range(256))) for n in range(600)])
+        rows = log.of_task("a" * 32)
+        assert [row.record for row in rows] == [str(n) for n in range(600)]
+        assert rows[0].vector == bytes(range(256))
+        assert rows[0].received == NOON
+        log.settle([row.number for row in rows], "learned", "000002-bbbbbbbb")
+        assert len(log.known((row.record, row.label, row.reporter) for row in rows)) == 600
+        assert len(log.sample(1, 50, "t", np.random.default_rng(1), before=rows[300].number)) == 50
+        assert log.learned_since(NOON - timedelta(days=1)) == {"ann": 600}
+        assert sum(count for *_, count in log.counts()) == 600
+        assert log.purge(reporter="ann") == 600
+        assert log.find() == []
