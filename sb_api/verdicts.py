@@ -187,6 +187,10 @@ class VerdictLog:
         with self._begin() as connection:
             return connection.execute(VERDICTS.delete().where(*conditions)).rowcount
 
+    def close(self) -> None:
+        """Give up the connections to the database."""
+        self._engine.dispose()
+
     def _query(self, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).where(VERDICTS.c.classifier == self.classifier)
 

@@ -17,6 +17,7 @@ from conftest import wait_until
 from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
 from sb_api import classify
+from sb_api.calibration import calibrated
 from sb_api.classify import Judgement, Model, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
@@ -72,8 +73,8 @@ def make_others(bare: Bare, number: int = 1) -> Weights:
 
 def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: bytes | None = None) -> None:
     documents = {name: vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
-    published = Published(weights.about.version, dump_weights(weights) if file is None else file, documents, b"")
-    jobs.publish("lodbrok", published)
+    file = dump_weights(weights) if file is None else file
+    jobs.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
 
 
 # One model
@@ -84,7 +85,8 @@ def test_it_judges_as_the_network_does(count: int, bare: Bare) -> None:
     editors = as_editors(make_editors(count))
     scores, errors = bare.model.judge(editors)
     inputs = LODBROK.preprocess(editors, bare.model.vocabularies)
-    expected = bare.fitting.network(dict(inputs), training=False).numpy()
+    raw = bare.fitting.network(dict(inputs), training=False).numpy()
+    expected = calibrated(raw, bare.original.about.temperature)
     assert scores.shape == (count, 2)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
     assert errors == {}
@@ -98,7 +100,7 @@ def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged
     assert np.isnan(scores[SPOILT]).all()
     sound = [position for position in range(20) if position != SPOILT]
     inputs = LODBROK.preprocess([editors[position] for position in sound], bare.model.vocabularies)
-    np.testing.assert_allclose(scores[sound], bare.fitting.predict(inputs), atol=1e-6)
+    np.testing.assert_allclose(scores[sound], bare.model.score(inputs), atol=1e-6)
 
 
 def test_when_every_record_is_spoilt_every_one_is_named(spoilt: Model) -> None:
@@ -273,6 +275,7 @@ def test_published_weights_that_cannot_be_used_change_nothing_and_are_logged(
 KILLED_WITH_A_CLAIM = """
 import os, signal
 from sb_api import classify
+from sb_api.calibration import calibrated
 from sb_api.config import load_settings
 
 classify.refresh_models = lambda jobs, models: {"lodbrok": "1"}

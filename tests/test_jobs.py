@@ -336,12 +336,14 @@ def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jo
 
 
 def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
-    assert queue.published("lodbrok") is queue.published_version("lodbrok") is queue.published_chain("lodbrok") is None
-    published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]")
+    assert queue.published("lodbrok") is queue.published_version("lodbrok") is None
+    assert queue.published_about("lodbrok", "chain") is queue.published_about("lodbrok", "quality") is None
+    published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]", b"{}")
     queue.publish("lodbrok", published)
     assert queue.published("lodbrok") == published
     assert queue.published_version("lodbrok") == published.version
-    assert queue.published_chain("lodbrok") == b"[]"
+    assert queue.published_about("lodbrok", "chain") == b"[]"
+    assert queue.published_about("lodbrok", "quality") == b"{}"
     assert queue.published("intent") is None
 
 
@@ -351,7 +353,7 @@ def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
     queue.mark_processing([first])
     queue.finish([(first, DONE)])
     queue.beat("classify", {})
-    queue.publish("lodbrok", Published("000001-00000000", b"", {}, b""))
+    queue.publish("lodbrok", Published("000001-00000000", b"", {}, b"", b""))
     assert queue.lock("train").acquire(blocking=False)
     lives = {key.decode().partition(":")[2]: queue.redis.ttl(key) for key in queue.redis.scan_iter()}
     assert {name for name, life in lives.items() if life == -1} == {"predict:small", "predict:bulk", "train"}

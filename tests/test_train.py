@@ -444,6 +444,6 @@ def test_what_is_learned_is_what_is_judged_by(make_trainer: Callable[..., Traine
     trainer = make_trainer()
     learned = learn(trainer, "1")
     bare.model.swap(trainer.store.load_current(), bare.model.vocabularies)
-    scores, _ = bare.model.judge(as_editors(make_editors(4)))
+    scores, _ = bare.model.judge(as_editors(make_editors(4, start_of("1"))))
     targets = np.array([number % 2 for number in range(4)])
     assert LODBROK.score(targets, scores, bare.original.about.labels) == learned["after"]

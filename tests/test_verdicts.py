@@ -179,3 +179,4 @@ def test_the_log_works_on_a_real_database_server(server: str) -> None:
         assert sum(count for *_, count in log.counts()) == 600
         assert log.purge(reporter="ann") == 600
         assert log.find() == []
+        log.close()
