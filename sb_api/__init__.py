@@ -26,7 +26,8 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from sb_api import routes, tasks
     from sb_api.config import load_settings
-    from sb_api.jobs import Jobs, Mailbox, connect
+    from sb_api.jobs import Jobs, connect
+    from sb_api.mailbox import Mailbox
 
     settings = config or load_settings()
     app = Flask(__name__, static_folder=None)

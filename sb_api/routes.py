@@ -26,7 +26,8 @@ from sb_api.errors import (
     UnknownTask,
     error_from_problem,
 )
-from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs, Mailbox
+from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.mailbox import Mailbox
 from sb_api.records import decode_records, encode_payload
 from sb_api.weights import Chain
 

@@ -29,11 +29,11 @@ from sb_api.jobs import (
     Claim,
     Job,
     Jobs,
-    Mailbox,
     Published,
     connect,
     failure,
 )
+from sb_api.mailbox import Mailbox
 
 LEASE = 0.8
 DONE = Answer(status="completed", data={"a": 1})

@@ -17,17 +17,18 @@ PACKAGE = Path(sb_api.__file__).parent
 
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
-    ("errors", "masking", "calibration", "report", "synthetic_messages", "synthetic_phrases"),
-    ("records", "networks", "scoring", "config", "tokenizers", "polling", "synthetic_parts"),
+    ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
+    ("records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
     ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
-    ("classifiers", "worker", "legacy", "admission", "quality", "datasets"),
-    ("guard", "explain", "artefacts"),
+    ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
+    ("classifiers",),
+    ("fitting", "guard", "intake", "artefacts"),
     ("classify", "train"),
-    ("auth", "metrics", "bootstrap", "evaluation", "routes", "client"),
-    ("bootstrap_intent", "tasks", "pages"),
-    ("__init__",),
+    ("auth", "metrics", "routes", "client", "evaluation"),
+    ("tasks", "pages", "bootstrap"),
+    ("__init__", "bootstrap_intent"),
     ("server",),
-    ("data_cli",),
+    ("data_cli", "learning_cli"),
     ("cli",),
     ("__main__",),
 )
