@@ -116,9 +116,11 @@ def bootstrap_lodbrok(
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
-    editors = to_verdicts(list(generate_editors(REFERENCE_RECORDS, seed=1)))
+    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 2)
+    vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
+    guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
     write_vocabularies(settings, vocabularies)
-    write_reference(settings, CLASSIFIERS["lodbrok"], editor_vectors(editors, vocabularies))
+    write_reference(settings, CLASSIFIERS["lodbrok"], guard, calibration=calibration, replay=replay)
 
 
 def install_weights(settings: Settings, arrays: Arrays) -> str:
@@ -146,11 +148,11 @@ def install_original(
     It is measured and calibrated on the classifier's reference set, which must have been written before.
     """
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-    guard, held_out = reference.guard, reference.calibration
+    guard = reference.guard
     scores = fitting.predict(guard.arrays)
     measured = classifier.score(guard.targets, scores, fitting.labels)
     measured |= measure(guard.targets, scores, settings.fp_budget)
-    temperature, borders = calibrate(held_out.targets, fitting.predict(held_out.arrays), settings.fp_budget)
+    temperature, borders = calibrate(reference, fitting.predict, settings.fp_budget)
     about = Version(
         classifier=classifier.name,
         version="",

@@ -88,7 +88,7 @@ def trainer() -> None:
 @main.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", type=data_cli.MODEL, default="lodbrok", show_default=True)
-@click.option("--count", type=int, help="Synthetic records to make (default 40000 editors or 3500 messages).")
+@click.option("--count", type=int, help="Synthetic records to make (default 60000 editors or 3500 messages).")
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
 def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bool, seed: int) -> None:
@@ -98,7 +98,7 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
     generator of MusicBrainz-like editors. Intent: from the messages that `sb-api data` stored and split; with
     --synthetic from a seeded generator of messages.
     """
-    from sb_api.bootstrap import bootstrap_lodbrok, read_editors
+    from sb_api.bootstrap import SYNTHETIC_EDITORS, bootstrap_lodbrok, read_editors
     from sb_api.server import hold_state
 
     settings = _settings()
@@ -107,7 +107,7 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
             data_cli.make_intent(settings, seed, count or 3_500 if synthetic else 0)
             return
         labelled = read_editors(editors) if editors else None
-        bootstrap_lodbrok(settings, labelled, count=count or 40_000, seed=seed, echo=click.echo)
+        bootstrap_lodbrok(settings, labelled, count=count or SYNTHETIC_EDITORS, seed=seed, echo=click.echo)
 
 
 @main.group()

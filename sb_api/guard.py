@@ -8,14 +8,13 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from scipy.stats import binom
 
-from sb_api.calibration import apply_temperature, choose_borders, fit_temperature
+from sb_api.calibration import apply_temperature, choose_borders, fit_temperature, raise_border
 from sb_api.classifiers import Classifier
 from sb_api.errors import InvalidWeights
-from sb_api.recipe import Examples
+from sb_api.networks import Predict
+from sb_api.recipe import CAUTION, Examples
 from sb_api.scoring import Scores, Targets, recall_at_budget, score_balanced
-from sb_api.weights import Version
 
 RESAMPLES, CONFIDENCE = 100, 0.95
 
@@ -49,29 +48,22 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     return Reference(parts[0], parts[1], parts[2], usual)
 
 
-def calibrate(targets: Targets, scores: Scores, budget: float) -> tuple[float, list[float]]:
-    """The temperature and the borders of the bands, from n held-out rows of raw probabilities (n, labels).
+def calibrate(reference: Reference, predict: Predict, budget: float) -> tuple[float, list[float]]:
+    """The temperature of a network's scores and the borders of their bands, from the calibration records; the border of
+    `certain spam` keeps the budget on the guard's records too.
 
     Only scores of two labels have bands; others are left as they are.
     """
-    if scores.shape[1] != 2 or len(np.unique(targets)) < 2:
+    held_out, guard = reference.calibration, reference.guard
+    scores = predict(held_out.arrays)
+    if scores.shape[1] != 2 or len(np.unique(held_out.targets)) < 2:
         return 1.0, []
-    temperature = round(fit_temperature(targets, scores), 4)
-    borders = choose_borders(targets, apply_temperature(scores, temperature)[:, 1], budget)
-    return temperature, [float(np.float32(border)) for border in borders]
-
-
-def find_broken_budget(targets: Targets, scores: Scores, about: Version, budget: float) -> list[str]:
-    """A sentence when more of the guard's innocent records are called certain spam than `budget` (a share) allows,
-    and surely so; scores are calibrated (n, labels)."""
-    if not about.borders:
-        return []
-    innocent = scores[targets == 0, 1]
-    called = int((innocent > about.borders[0]).sum())
-    # As many as this happen by chance in less than one guard set of twenty, if the budget is kept.
-    if called <= binom.ppf(CONFIDENCE, len(innocent), budget):
-        return []
-    return [f"{called} of {len(innocent)} innocent records would be called certain spam"]
+    # Weighted as in training, or the temperature would answer for that difference.
+    weights = np.array(CAUTION)[held_out.targets]
+    temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
+    borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
+    guarded = apply_temperature(predict(guard.arrays), temperature)[guard.targets == 0, 1]
+    return temperature, [float(np.float32(border)) for border in raise_border(borders, guarded, budget)]
 
 
 def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 
 from sb_api import quality
-from sb_api.calibration import calibrated
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.errors import JobFailed, TrainingRefused, UnknownVersion
 from sb_api.fitting import Fitting
-from sb_api.guard import Reference, calibrate, find_broken_budget, find_losses, load_reference, measure
+from sb_api.guard import Reference, calibrate, find_losses, load_reference, measure
 from sb_api.intake import Batch, Intake
 from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Published, connect
-from sb_api.recipe import Examples
+from sb_api.networks import get_arrays, set_arrays
+from sb_api.recipe import Examples, mix
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import LoggedVerdict, open_verdict_log
@@ -28,6 +28,9 @@ from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_wei
 from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
+
+# Of the way to what a training made: the first that the guard lets pass is gone.
+SHARES = (1.0, 0.5, 0.25)
 
 Check = Callable[[], None]
 Progress = Callable[[dict[str, Any]], None]
@@ -51,10 +54,11 @@ def retrain_model(
     budget: float,
     number: int,
     task: str | None = None,
+    share: float = 1.0,
     now: datetime | None = None,
 ) -> Weights:
     """A candidate: `current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of
-    the reference set and of the verdict log.
+    the reference set and of the verdict log; of the way from `current` it goes the `share` given.
 
     Its figures are those on the new records before and after learning them, and on the guard's records; it is
     calibrated anew. `number` is its number in the chain, and the seed. Nothing is stored.
@@ -63,6 +67,8 @@ def retrain_model(
     fitting.load(current)
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     fitting.fit(new, number, reference.replay, log)
+    if share < 1.0:
+        set_arrays(fitting.network, mix(current.arrays, get_arrays(fitting.network), share))
     after = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     guard = reference.guard
     on_guard = fitting.predict(guard.arrays)
@@ -73,8 +79,7 @@ def retrain_model(
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    held_out = reference.calibration
-    temperature, borders = calibrate(held_out.targets, fitting.predict(held_out.arrays), budget)
+    temperature, borders = calibrate(reference, fitting.predict, budget)
     about = msgspec.structs.replace(
         current.about,
         version="",
@@ -211,8 +216,7 @@ class Trainer:
 
     def _learn(self, task: str, batch: Batch, check: Check, force: bool) -> Weights:
         number = 1 + max(about.number for about in self.store.chain().versions)
-        candidate = self._make(self.store.load_current(), batch.learn, number, task)
-        losses = self._losses(candidate)
+        candidate, losses = self._make(self.store.load_current(), batch.learn, number, task, force)
         if losses and not force:
             self.intake.settle(batch, "refused")
             self._publish()
@@ -221,33 +225,39 @@ class Trainer:
         self.store.save(candidate)
         return candidate
 
-    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str | None) -> Weights:
+    def _make(
+        self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool
+    ) -> tuple[Weights, list[str]]:
+        """A candidate that goes as far as the guard lets it, and what would be lost when that is nowhere."""
         like = self.reference.guard.arrays
-        return retrain_model(
-            self.fitting,
-            self.classifier,
-            current,
-            self.intake.examples(rows, like),
-            self.reference,
-            self.intake.draw_log(current.about, rows[0].number, number, like),
-            budget=self.settings.fp_budget,
-            number=number,
-            task=task,
-        )
+        log = self.intake.draw_log(current.about, rows[0].number, number, like)
+        for share in SHARES:
+            candidate = retrain_model(
+                self.fitting,
+                self.classifier,
+                current,
+                self.intake.examples(rows, like),
+                self.reference,
+                log,
+                budget=self.settings.fp_budget,
+                number=number,
+                task=task,
+                share=share,
+            )
+            losses = self._losses(candidate, current)
+            if not losses or force:
+                break
+        return candidate, losses
 
-    def _losses(self, candidate: Weights) -> list[str]:
-        guard, budget = self.reference.guard, self.settings.fp_budget
-        compared = {"candidate": candidate, "original": self.store.load("original")}
-        compared["current weights"] = self.store.load_current()
+    def _losses(self, candidate: Weights, current: Weights) -> list[str]:
+        guard = self.reference.guard
+        compared = {"candidate": candidate, "original": self.store.load("original"), "weights before": current}
         scores = {}
         for owner, weights in compared.items():
-            self.fitting.load(weights)
+            set_arrays(self.fitting.network, weights.arrays)
             scores[owner] = self.fitting.predict(guard.arrays)
         mine = scores.pop("candidate")
-        losses = find_losses(guard.targets, mine, scores, budget, self.settings.guard_tolerance)
-        return losses + find_broken_budget(
-            guard.targets, calibrated(mine, candidate.about.temperature), candidate.about, budget
-        )
+        return find_losses(guard.targets, mine, scores, self.settings.fp_budget, self.settings.guard_tolerance)
 
     def _roll_back_on_drift(self, task: str, check: Check) -> None:
         log = self.intake.log
@@ -300,16 +310,16 @@ class Trainer:
         weights = original
         for number, rows in enumerate(trainings, start=1):
             check()
-            weights = self._make(weights, rows, number, task)
+            candidate, losses = self._make(weights, rows, number, task, force)
+            if losses and not force:
+                raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **candidate.about.figures)
+            weights = candidate
             done += len(rows)
             left = (monotonic() - start) / done * (total - done)
             progress({"done": done, "total": total, "seconds_left": round(left, 1)})
         number = 1 + max(about.number for about in self.store.chain().versions)
         about = msgspec.structs.replace(weights.about, parent=original.about.version, learned=total)
         rebuilt = named(replace(weights, about=about), number)
-        losses = self._losses(rebuilt)
-        if losses and not force:
-            raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **rebuilt.about.figures)
         check()
         self.store.save(rebuilt)
         return rebuilt

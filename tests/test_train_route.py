@@ -40,28 +40,36 @@ def test_verdicts_are_learned_and_the_answer_says_what_came_of_it(client: FlaskC
     assert answer["learned"] == 10
     assert answer["weights"] == {"version": current(client), "previous": before}
     assert answer["weights"]["version"] != before
-    for name, count in (("before", 10), ("after", 10), ("reference", 2000)):
+    for name in ("before", "after", "reference"):
         assert answer[name].keys() >= FIGURES
-        assert answer[name]["count"] == count
+    assert answer["before"]["count"] == answer["after"]["count"] == 10
+    assert answer["reference"]["count"] > 1000
 
 
 def test_the_next_prediction_is_made_with_what_was_learned(client: FlaskClient) -> None:
     before = client.post("/predict", json=[EDITOR]).get_json()
     verdict = 1 - round(before["scores"]["2478"])
-    for _ in range(2):
-        learned = client.post("/train", json=[{**EDITOR, "verdict": verdict}]).get_json()
-        after = client.post("/predict", json=[EDITOR]).get_json()
-        assert after["weights"] == learned["weights"]["version"]
-        assert abs(after["scores"]["2478"] - verdict) < abs(before["scores"]["2478"] - verdict)
-        before = after
+    learned = client.post("/train", json=[{**EDITOR, "verdict": verdict}]).get_json()
+    after = client.post("/predict", json=[EDITOR]).get_json()
+    assert after["weights"] == learned["weights"]["version"]
+    assert abs(after["scores"]["2478"] - verdict) < abs(before["scores"]["2478"] - verdict)
 
 
 def test_a_list_and_an_object_of_verdicts_are_learned_alike(client: FlaskClient) -> None:
-    verdicts = make_verdicts(3)
-    listed = client.post("/train", json=verdicts).get_json()
-    keyed = client.post("/train", json={str(number): verdict for number, verdict in enumerate(verdicts)}).get_json()
-    assert keyed["learned"] == listed["learned"] == 3
-    assert keyed["weights"]["previous"] == listed["weights"]["version"]
+    listed = client.post("/train", json=make_verdicts(3)).get_json()
+    keyed = {f"key {verdict['id']}": verdict for verdict in make_verdicts(3, start=10)}
+    again = client.post("/train", json=keyed).get_json()
+    assert again["learned"] == listed["learned"] == 3
+    assert again["weights"]["previous"] == listed["weights"]["version"]
+
+
+def test_what_is_known_is_not_learned_again_and_nothing_changes(client: FlaskClient) -> None:
+    first = client.post("/train", json=make_verdicts(3)).get_json()
+    again = client.post("/train", json=make_verdicts(3)).get_json()
+    assert (first["learned"], first["known"]) == (3, 0)
+    assert (again["learned"], again["known"]) == (0, 3)
+    assert again["weights"] == first["weights"]
+    assert current(client) == first["weights"]["version"]
 
 
 @pytest.mark.parametrize("fields", [{"verdict": 0}, {"verdict": 1}, {"verdict": 1, "reporter": "someone"}])
