@@ -126,13 +126,14 @@ def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None
 def install_weights(settings: Settings, arrays: Arrays) -> str:
     """Make a network's numbers from elsewhere the original of Lodbrok; returns its version.
 
-    They are taken to go with the vocabularies that are in use. Raises InvalidWeights.
+    They are taken to go with the vocabularies that are in use, and their scores stay what they were elsewhere. Raises
+    InvalidWeights.
     """
     classifier = CLASSIFIERS["lodbrok"]
     vocabularies = classifier.load_vocabularies(settings)
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     set_arrays(fitting.network, arrays)
-    return install_original(settings, classifier, fitting, vocabularies, 0, {}).version
+    return install_original(settings, classifier, fitting, vocabularies, 0, {}, temperature=1.0).version
 
 
 def install_original(
@@ -142,17 +143,19 @@ def install_original(
     vocabularies: Vocabularies,
     learned: int,
     figures: dict[str, Any],
+    temperature: float | None = None,
 ) -> Version:
     """Make what was fitted the original, learned from so many records, and start its chain anew.
 
-    It is measured and calibrated on the classifier's reference set, which must have been written before.
+    It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
+    keeps its scores as they are at 1.
     """
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     guard = reference.guard
     scores = fitting.predict(guard.arrays)
     measured = classifier.score(guard.targets, scores, fitting.labels)
     measured |= measure(guard.targets, scores, settings.fp_budget)
-    temperature, borders = calibrate(reference, fitting.predict, settings.fp_budget)
+    temperature, borders = calibrate(reference, fitting.predict, settings.fp_budget, temperature)
     about = Version(
         classifier=classifier.name,
         version="",

@@ -48,9 +48,11 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     return Reference(parts[0], parts[1], parts[2], usual)
 
 
-def calibrate(reference: Reference, predict: Predict, budget: float) -> tuple[float, list[float]]:
-    """The temperature of a network's scores and the borders of their bands, from the calibration records; the border of
-    `certain spam` keeps the budget on the guard's records too.
+def calibrate(
+    reference: Reference, predict: Predict, budget: float, temperature: float | None = None
+) -> tuple[float, list[float]]:
+    """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
+    records; the border of `certain spam` keeps the budget on the guard's records too.
 
     Only scores of two labels have bands; others are left as they are.
     """
@@ -60,7 +62,8 @@ def calibrate(reference: Reference, predict: Predict, budget: float) -> tuple[fl
         return 1.0, []
     # Weighted as in training, or the temperature would answer for that difference.
     weights = np.array(CAUTION)[held_out.targets]
-    temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
+    if temperature is None:
+        temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
     borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
     guarded = apply_temperature(predict(guard.arrays), temperature)[guard.targets == 0, 1]
     return temperature, [float(np.float32(border)) for border in raise_border(borders, guarded, budget)]

@@ -147,8 +147,7 @@ def parse_weights(content: bytes, source: str) -> Weights:
 def _parse_about(file: h5py.File) -> Version:
     values = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
     for name in ("labels", "figures", "borders", "usual"):
-        if name in values:
-            values[name] = msgspec.json.decode(values[name])
+        values[name] = msgspec.json.decode(values[name])
     about = msgspec.convert({"parent": None, **values}, Version, strict=False)
     if not VERSION_NAME.fullmatch(about.version):
         raise InvalidWeights(f"{about.version[:40]!r} is not the name of a version.")

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from service import Service
 
 from sb_api.config import describe_settings
 
@@ -22,8 +23,8 @@ def test_the_settings_table_is_that_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[str(number) for number in range(len(COMMANDS))])
-def test_every_curl_line_does_what_it_says(command: str, service_url: str) -> None:
+def test_every_curl_line_does_what_it_says(command: str, service: Service) -> None:
     """Each block, pasted into a shell, prints JSON that says success."""
-    pasted = command.replace("http://127.0.0.1:4321", service_url)
+    pasted = command.replace("http://127.0.0.1:4321", service.address)
     done = subprocess.run(["bash", "-euc", pasted], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout)["success"] is True
