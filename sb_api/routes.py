@@ -204,7 +204,7 @@ def get_result(task_id: str) -> Response:
     try:
         task = uuid.UUID(task_id).hex
     except ValueError:
-        raise UnknownTask(f"{task_id[:40]!r} is not a task id.", success=False) from None
+        raise UnknownTask(f"{task_id[:40]!r} is not a task id.") from None
     answer = get_service().jobs.result(task)
     if answer is None:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
@@ -231,9 +231,11 @@ def readyz() -> Response:
     problems = []
     alive: list[Any] = []
     published: dict[str, str | None] = {}
+    drifting: list[str] = []
     try:
         alive = service.jobs.alive()
         published = {name: service.jobs.published_version(name) for name in CLASSIFIERS}
+        drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
     classify = [beat for beat in alive if beat.role == "classify"]
@@ -241,6 +243,7 @@ def readyz() -> Response:
     if not classify:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
+    notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
     if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
         problems.append("a classifier has no weights yet")
     document = {
@@ -251,8 +254,14 @@ def readyz() -> Response:
         "classify_processes": len(classify),
         "train_processes": len(trainers),
         "weights": published,
+        "drift": drifting,
     }
     return _json(document, 503 if problems else 200)
+
+
+def _drifts(service: Service, classifier: str) -> bool:
+    measured = service.jobs.published_about(classifier, "quality")
+    return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
 
 
 def register_error_handlers(app: Flask) -> None:
