@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from sb_api.errors import InvalidSettings
+from sb_api.errors import InvalidSettings, Unavailable
 
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 
@@ -28,3 +30,13 @@ def open_database(url: str, setting: str, file: Path) -> sa.Engine:
         return sa.create_engine(parsed, pool_pre_ping=True)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise InvalidSettings(f"{setting} is no database URL that can be used: {error}.") from None
+
+
+@contextmanager
+def begin(engine: sa.Engine, what: str) -> Iterator[sa.Connection]:
+    """A transaction. Raises Unavailable, which says that `what` cannot be used, when the database fails."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except sa.exc.DBAPIError as error:
+        raise Unavailable(f"{what} cannot be used ({type(error.orig).__name__}); nothing changed.") from error

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -16,8 +16,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from sb_api.config import Settings
-from sb_api.databases import open_database
-from sb_api.errors import InvalidRecords, Unavailable
+from sb_api.databases import begin, open_database
+from sb_api.errors import InvalidRecords
 from sb_api.messages import Fault, RawMessage, group_near_duplicates
 from sb_api.records import LabelledMessage
 
@@ -96,15 +96,8 @@ class MessageTable:
     def close(self) -> None:
         self._engine.dispose()
 
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            raise Unavailable(
-                f"The messages cannot be read or stored ({type(error.orig).__name__}); nothing changed."
-            ) from error
+    def _begin(self) -> AbstractContextManager[sa.Connection]:
+        return begin(self._engine, "The messages")
 
 
 def _intents(connection: sa.Connection, digests: Sequence[str]) -> dict[str, str]:

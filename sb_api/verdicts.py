@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,8 +18,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from sb_api.config import Settings
-from sb_api.databases import open_database
-from sb_api.errors import Unavailable
+from sb_api.databases import begin, open_database
 from sb_api.networks import Arrays
 
 # learning: taken by a training that is not over yet. held: over its reporter's cap. waiting: for a second reporter.
@@ -199,15 +198,8 @@ class VerdictLog:
             rows = connection.execute(self._query(VERDICTS).where(*conditions).order_by(VERDICTS.c.number))
             return [_verdict(row) for row in rows]
 
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            raise Unavailable(
-                f"The verdict log cannot be used ({type(error.orig).__name__}); nothing changed."
-            ) from error
+    def _begin(self) -> AbstractContextManager[sa.Connection]:
+        return begin(self._engine, "The verdict log")
 
 
 def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
