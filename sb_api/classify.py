@@ -51,7 +51,7 @@ class Model:
 
     def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
         self.classifier = classifier
-        self.labels = weights.about.labels
+        self.about = weights.about
         self.vocabularies = vocabularies
         self._network: Any = None
         self._recent: dict[str, Weights] = {}
@@ -62,7 +62,7 @@ class Model:
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
         about = weights.about
-        if self._network is None or (self.labels, self.vocabularies) != (about.labels, vocabularies):
+        if self._network is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
             # Their numbers decide the network's shape.
             network = self.classifier.build(about.labels, vocabularies)
             networks.set_arrays(network, weights.arrays)
@@ -71,13 +71,15 @@ class Model:
         else:
             networks.set_arrays(self._network, weights.arrays)
         self.vocabularies = vocabularies
-        self.labels = about.labels
         self.about = about
-        self.version = about.version
         self._recent.pop(about.version, None)
         self._recent[about.version] = weights
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
+
+    @property
+    def version(self) -> str:
+        return self.about.version
 
     @contextmanager
     def at(self, version: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 import redis
@@ -39,7 +40,7 @@ class Mailbox:
 
         self._start_reader()
         for job in jobs:
-            self._waiting[job.task] = lambda answer, task=job.task: receive(task, answer)  # type: ignore[misc]
+            self._waiting[job.task] = partial(receive, job.task)
         try:
             self.jobs.submit(stream, jobs)
             done.wait(timeout)

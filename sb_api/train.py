@@ -29,7 +29,7 @@ from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-# Of the way to what a training made: the first that the guard lets pass is gone.
+# How much of a training is taken: the first of these that the guard lets pass.
 SHARES = (1.0, 0.5, 0.25)
 
 Check = Callable[[], None]
@@ -122,10 +122,10 @@ class Trainer:
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
         self.synchronize()
-        original = self.store.load("original")
-        self.fitting = Fitting(classifier, original.about.labels, self.vocabularies)
+        self.original = self.store.load("original")
+        self.fitting = Fitting(classifier, self.original.about.labels, self.vocabularies)
         reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        self.reference = with_scores(reference, self.fitting, original)
+        self.reference = with_scores(reference, self.fitting, self.original)
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -188,11 +188,12 @@ class Trainer:
         current = self.store.load_current()
         self.fitting.load(current)
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
-        self._roll_back_on_drift(task, check)
+        if self._roll_back_on_drift(task, check):
+            current = self.store.load_current()
         learned = self._made_by(task)
         if learned is None and batch.learn:
-            learned = self._learn(task, batch, check, force)
-        about = self.store.load_current().about
+            learned = self._learn(task, current, batch, check, force)
+        about = current.about
         if learned is not None:
             if learned.about.parent == about.version:
                 check()
@@ -214,9 +215,9 @@ class Trainer:
         made = next((about for about in self.store.chain().versions if about.task == task), None)
         return self.store.load_version(made.version) if made else None
 
-    def _learn(self, task: str, batch: Batch, check: Check, force: bool) -> Weights:
+    def _learn(self, task: str, current: Weights, batch: Batch, check: Check, force: bool) -> Weights:
         number = 1 + max(about.number for about in self.store.chain().versions)
-        candidate, losses = self._make(self.store.load_current(), batch.learn, number, task, force)
+        candidate, losses = self._make(current, batch.learn, number, task, force)
         if losses and not force:
             self.intake.settle(batch, "refused")
             self._publish()
@@ -251,7 +252,7 @@ class Trainer:
 
     def _losses(self, candidate: Weights, current: Weights) -> list[str]:
         guard = self.reference.guard
-        compared = {"candidate": candidate, "original": self.store.load("original"), "weights before": current}
+        compared = {"candidate": candidate, "original": self.original, "weights before": current}
         scores = {}
         for owner, weights in compared.items():
             set_arrays(self.fitting.network, weights.arrays)
@@ -259,22 +260,24 @@ class Trainer:
         mine = scores.pop("candidate")
         return find_losses(guard.targets, mine, scores, self.settings.fp_budget, self.settings.guard_tolerance)
 
-    def _roll_back_on_drift(self, task: str, check: Check) -> None:
+    def _roll_back_on_drift(self, task: str, check: Check) -> bool:
         log = self.intake.log
         if log is None or self.settings.auto_rollback == "off":
-            return
+            return False
         latest = log.latest(quality.WINDOW)
         drift = quality.detect_drift(latest)
         # Once: a rise that was known before this training has been answered already.
         risen = drift.detected and not quality.detect_drift([row for row in latest if row.task != task]).detected
         chain = self.store.chain()
-        if risen and drift.sound and drift.sound != chain.slots["current"]:
-            try:
-                version = chain.resolve(drift.sound)
-            except UnknownVersion:
-                version = chain.resolve("original")
-            logger.error("errors have risen from %s to %s", drift.error_rate_before, drift.error_rate)
-            self.roll_back(version, check)
+        if not (risen and drift.sound and drift.sound != chain.slots["current"]):
+            return False
+        try:
+            version = chain.resolve(drift.sound)
+        except UnknownVersion:
+            version = chain.resolve("original")
+        logger.error("errors have risen from %s to %s", drift.error_rate_before, drift.error_rate)
+        self.roll_back(version, check)
+        return True
 
     def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""
@@ -302,7 +305,7 @@ class Trainer:
     def _rebuild(self, task: str, check: Check, force: bool, progress: Progress) -> Weights:
         if self.intake.log is None:
             raise JobFailed("The verdict log is off, so there is nothing to replay.")
-        original = self.store.load("original")
+        original = self.original
         trainings = _by_training(self.intake.log.learned(original.about.tokenizers))
         if not trainings:
             return original

@@ -265,7 +265,7 @@ def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: P
     scores, errors = model.judge(as_verdicts(editors))
     assert errors == {}
     spam = np.array([editor["verdict"] for editor in editors]) == 1
-    assert np.mean((scores[:, model.labels.index(SPAM)] > 0.5) == spam) > 0.65  # 0.5 by chance, give or take 0.03
+    assert np.mean((scores[:, model.about.labels.index(SPAM)] > 0.5) == spam) > 0.65  # 0.5 by chance, give or take 0.03
 
 
 @pytest.mark.parametrize(
