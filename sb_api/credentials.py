@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from sb_api.errors import InvalidCredentials
 from sb_api.files import make_private_folder, write_private
@@ -88,11 +86,17 @@ def revoke_credential(path: Path, name: str) -> int:
 
 def hash_secret(secret: str) -> str:
     """The argon2id hash of a secret at the library's recommended cost (RFC 9106, low memory), freshly salted."""
+    # Imported here: every process reads settings, which ask for credentials, and few check a secret.
+    from argon2 import PasswordHasher
+
     return PasswordHasher().hash(secret)
 
 
 def fits(secret: str, hashed: str) -> bool:
     """Whether `hashed` was made of this secret, compared in constant time. Takes tens of milliseconds, on purpose."""
+    from argon2 import PasswordHasher
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
         return PasswordHasher().verify(hashed, secret)
     except (VerificationError, InvalidHashError):

@@ -40,7 +40,7 @@ LAYERS = (
     ("tasks", "pages", "bootstrap"),
     ("__init__", "bootstrap_intent"),
     ("server",),
-    ("data_cli", "learning_cli"),
+    ("data_cli", "learning_cli", "token_cli"),
     ("cli",),
     ("__main__",),
 )
