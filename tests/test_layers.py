@@ -28,7 +28,7 @@ LAYERS = (
         "files",
         "throttle",
     ),
-    ("credentials", "headers"),
+    ("credentials", "headers", "supervisor"),
     ("sessions", "records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
     ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
