@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 import msgspec
 
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
 from sb_api.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
 
 
@@ -28,7 +27,7 @@ def add(name: str, role: Role, password: bool) -> None:
     web page alone.
     """
     chosen = _ask_password() if password else None
-    secret = add_credential(_file(), name, role, chosen)
+    secret = add_credential(_settings().credentials_file, name, role, chosen)
     if chosen is None:
         click.echo(secret)
     click.echo(f"{name} may come in, in the role {role}. The secret is kept nowhere; store it now.", err=True)
@@ -38,11 +37,15 @@ def add(name: str, role: Role, password: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def list_tokens(as_json: bool) -> None:
     """Show who may come in. Neither secrets nor their hashes are shown."""
+    settings = _settings()
     try:
-        credentials = list(read_credentials(_file()).values())
+        credentials = list(read_credentials(settings.credentials_file).values())
     except FileNotFoundError:
         credentials = []
-        click.echo("No credentials: the service answers to its own machine alone, and to all there.", err=True)
+        if settings.credentials:
+            click.echo(f"There is no {settings.credentials_file}, so nobody is let in.", err=True)
+        else:
+            click.echo("No credentials: the service answers to its own machine alone, and to all there.", err=True)
     if as_json:
         shown = [{"name": each.name, "role": each.role, "created": each.created} for each in credentials]
         click.echo(msgspec.json.encode(shown))
@@ -55,16 +58,16 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """Let NAME in no longer; who is signed in by it is out at once."""
-    file = _file()
+    file = _settings().credentials_file
     left = revoke_credential(file, name)
     click.echo(f"{name} is let in no longer.")
     if not left:
         click.echo(f"No credential is left, so nobody is let in. To go without credentials, remove {file}.", err=True)
 
 
-def _file() -> Path:
+def _settings() -> Settings:
     # An address that is open to others is refused until there is a credential; here the first one is made.
-    return load_settings(host="127.0.0.1").credentials_file
+    return load_settings(host="127.0.0.1")
 
 
 def _ask_password() -> str:
