@@ -17,6 +17,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive sb_api
+	$(BIN)/python .ci/audit.py
 
 bench-quality: $(VENV)/installed-dev
 	$(BIN)/python bench/quality.py
@@ -44,8 +46,8 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "coverage>=7.10" hypothesis locust mypy psutil pytest pytest-cov \
-		pytest-timeout requests ruff "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip install --quiet bandit "coverage>=7.10" hypothesis locust mypy pip-audit psutil pytest \
+		pytest-cov pytest-timeout requests ruff "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 

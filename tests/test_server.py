@@ -189,9 +189,9 @@ def test_a_process_that_keeps_dying_ends_the_service_with_an_error(tmp_path: Pat
 
 def test_a_redis_that_does_not_come_up_is_told(tmp_path: Path) -> None:
     """Here because what it kept is damaged in the middle; it must not be thrown away."""
-    folder = tmp_path / "state" / "redis" / "appendonlydir"
+    folder = tmp_path / "state" / "redis"
     folder.mkdir(parents=True)
-    (folder / "appendonly.aof.manifest").write_text("nonsense\n")
+    (folder / "appendonly.aof").write_text("nonsense\n")
     ended = run_briefly(
         *SB_API, "run", "--port", "0", SB_API_STATE_DIR=str(tmp_path / "state"), SB_API_RESTART_LIMIT="2"
     )
