@@ -404,7 +404,7 @@ def test_nothing_of_an_editor_or_a_message_is_logged(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "../current", "%2e%2e/x", "000001-deadbeef\n", "000001-deadbeef/..", "\0", "x" * 5000]
+    "name", ["..", "../current", "%2e%2e/x", "000001-deadbeef\n", "000001-deadbeef/..", "\0", "x" * 3000]
 )
 def test_tricks_with_the_name_of_a_version_get_a_4xx(service: Service, name: str) -> None:
     before = service.get("/weights").json()["slots"]
