@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from sb_api.explain import Reason
 from sb_api.quality import Drift
-from sb_api.records import Editor, Message
+from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.weights import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
@@ -23,8 +23,12 @@ Figures = Annotated[
     ),
 ]
 
-Editors = Annotated[dict[str, Editor], Meta(min_length=1)] | Annotated[list[Editor], Meta(min_length=1)]
-Messages = Annotated[dict[str, Message], Meta(min_length=1)] | Annotated[list[Message], Meta(min_length=1)]
+# Records by any key, or as an array; at least one.
+_SOME = Meta(min_length=1)
+Editors = Annotated[dict[str, Editor], _SOME] | Annotated[list[Editor], _SOME]
+Messages = Annotated[dict[str, Message], _SOME] | Annotated[list[Message], _SOME]
+Verdicts = Annotated[dict[str, Verdict], _SOME] | Annotated[list[Verdict], _SOME]
+LabelledMessages = Annotated[dict[str, LabelledMessage], _SOME] | Annotated[list[LabelledMessage], _SOME]
 
 
 class EditorTask(msgspec.Struct, tag_field="model", tag="lodbrok"):

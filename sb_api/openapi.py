@@ -11,9 +11,8 @@ import msgspec
 from flask import Flask
 
 from sb_api import contract, errors
-from sb_api.contract import Editors, Messages
+from sb_api.contract import Editors, LabelledMessages, Messages, Verdicts
 from sb_api.errors import SbApiError
-from sb_api.records import LabelledMessage, Verdict
 
 Schema = dict[str, Any]
 Describe = Callable[[Any], Schema]
@@ -106,7 +105,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /train": Operation(
         "train",
         {200: contract.Trained, 202: contract.Accepted},
-        dict[str, Verdict] | list[Verdict],
+        Verdicts,
         [{**EDITOR, "verdict": 1, "reporter": "moderator 7"}],
         (FORCE, PREFER),
         LEARNING,
@@ -114,7 +113,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /intents/train": Operation(
         "train",
         {200: contract.Trained, 202: contract.Accepted},
-        dict[str, LabelledMessage] | list[LabelledMessage],
+        LabelledMessages,
         [{**MESSAGE, "intent": "bug report"}],
         (FORCE, PREFER),
         LEARNING,

@@ -341,11 +341,18 @@ def _chain(service: Service, classifier: Classifier) -> Chain:
 
 
 def _classifier() -> Classifier:
-    return find_classifier(request.args.get("model", "lodbrok"))
+    return find_classifier(_parameter("model", "lodbrok"))
+
+
+def _parameter(name: str, default: str) -> str:
+    try:
+        return request.args.get(name, default)
+    except UnicodeDecodeError:  # raw bytes, which are passed on as they came
+        raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
 
 
 def _flag(name: str) -> bool:
-    value = request.args.get(name, "false").lower()
+    value = _parameter(name, "false").lower()
     if value not in ("true", "false", "1", "0"):
         raise InvalidParameter(f"{name}={value[:40]!r}: must be true or false.")
     return value in ("true", "1")
