@@ -61,10 +61,10 @@ def test_every_file_of_the_page_is_there(client: FlaskClient) -> None:
     named = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").get_data(as_text=True))
     assert {path.removeprefix("/docs/") for path in named} == {*SHIPPED, "start.js"}
     for path in named:
-        response = client.get(path)
-        assert (response.status_code, response.headers["X-Content-Type-Options"]) == (200, "nosniff")
-        again = client.get(path, headers={"If-None-Match": response.headers["ETag"]})
-        assert again.status_code == 304
+        with client.get(path) as response:
+            assert (response.status_code, response.headers["X-Content-Type-Options"]) == (200, "nosniff")
+        with client.get(path, headers={"If-None-Match": response.headers["ETag"]}) as again:
+            assert again.status_code == 304
 
 
 @pytest.mark.parametrize("name", ["index.html", "swagger-ui.js", "..", "%2e%2e%2fLICENSE", "LICENSE", "VERSION"])
