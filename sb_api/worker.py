@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import redis
@@ -46,6 +47,7 @@ class Worker:
         self.ordered = ordered
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._look_for_stale = 0.0
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
@@ -93,9 +95,12 @@ class Worker:
                 self._work(claims)
 
     def _claim(self) -> list[Claim]:
-        stale = self.jobs.claim_stale(self.streams)
-        if stale:
-            return stale
+        if monotonic() >= self._look_for_stale:
+            stale = self.jobs.claim_stale(self.streams)
+            if stale:
+                return stale
+            # Not before every batch: with many small ones it would cost as much as the claims themselves.
+            self._look_for_stale = monotonic() + self.jobs.settings.lease / 10
         if self.ordered:
             return self._claim_in_order()
         return self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK)

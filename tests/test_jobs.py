@@ -336,12 +336,13 @@ def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jo
 
 
 def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
-    assert queue.published("lodbrok") is queue.published_version("lodbrok") is None
+    assert queue.published("lodbrok") is None
+    assert queue.published_versions(["lodbrok", "intent"]) == {}
     assert queue.published_about("lodbrok", "chain") is queue.published_about("lodbrok", "quality") is None
     published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]", b"{}")
     queue.publish("lodbrok", published)
     assert queue.published("lodbrok") == published
-    assert queue.published_version("lodbrok") == published.version
+    assert queue.published_versions(["lodbrok", "intent"]) == {"lodbrok": published.version}
     assert queue.published_about("lodbrok", "chain") == b"[]"
     assert queue.published_about("lodbrok", "quality") == b"{}"
     assert queue.published("intent") is None
