@@ -10,10 +10,9 @@ import logging
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import redis
 
 from sb_api.errors import SbApiError
@@ -53,7 +52,7 @@ class Mailbox:
         self._waiting: dict[str, _Exchange] = {}
         self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._threads: dict[str, threading.Thread] = {}
+        self._started = False
 
     def exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
         """Submit jobs and wait for their answers, in order; None for one that did not come within `timeout` seconds.
@@ -62,7 +61,8 @@ class Mailbox:
         queued.
         """
         exchange = _Exchange(stream, jobs)
-        self._start_threads()
+        if not self._started:
+            self._start_threads()
         for job in jobs:
             self._waiting[job.task] = exchange
         try:
@@ -77,17 +77,11 @@ class Mailbox:
 
     def _start_threads(self) -> None:
         # Not in the constructor: a thread does not survive the fork of a pre-loading server.
-        for name, run in (("submissions", self._send), ("replies", self._read)):
-            thread = self._threads.get(name)
-            if thread is None or not thread.is_alive():
-                self._start_thread(name, run)
-
-    def _start_thread(self, name: str, run: Callable[[], None]) -> None:
         with self._lock:
-            thread = self._threads.get(name)
-            if thread is None or not thread.is_alive():
-                self._threads[name] = threading.Thread(target=run, name=name, daemon=True)
-                self._threads[name].start()
+            if not self._started:
+                threading.Thread(target=self._send, name="submissions", daemon=True).start()
+                threading.Thread(target=self._read, name="replies", daemon=True).start()
+            self._started = True
 
     def _send(self) -> None:
         while True:
@@ -129,9 +123,12 @@ class Mailbox:
                     if exchange is not None:
                         exchange.receive(task, answer)
                 lost = False
-            except (redis.RedisError, msgspec.DecodeError) as error:
+            except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.
                 if not lost:
                     logger.warning("replies cannot be read, trying until they can: %s", error)
                 lost = True
                 pause.wait(0.2)
+            except Exception:
+                # The thread must outlive whatever is wrong with one reply; whoever waits for it is told of no answer.
+                logger.exception("a reply cannot be read")
