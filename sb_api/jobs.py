@@ -231,15 +231,15 @@ class Jobs:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    def claim(self, streams: Sequence[str], count: int, block: float) -> list[Claim]:
-        """Up to `count` jobs of the first stream and one of each other, or the first to come within `block` seconds.
+    def claim(self, streams: Sequence[str], count: int, block: float, *, others: int = 1) -> list[Claim]:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds.
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
         try:
             pipeline = self.redis.pipeline(transaction=False)
             for position, stream in enumerate(streams):
-                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=1 if position else count)
+                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
             claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
             if not claims and block:
                 waiting = dict.fromkeys(streams, ">")
