@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 Describe = Callable[[Any], Schema]
 Role = Literal["open", "predict", "train", "admin"]
 TEMPLATE = "#/components/schemas/{name}"
+PAGES = ("/page/", "/assets/")  # for people, not for programs
 RETRY_AFTER = {"description": "seconds", "schema": {"type": "integer"}}
 DESCRIPTION = (
     "Judges MusicBrainz editor accounts and learns from moderators' verdicts. Records are sent as an object of records "
@@ -134,6 +135,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /healthz": Operation("open", {200: contract.Alive}),
     "GET /readyz": Operation("open", {200: contract.Readiness, 503: contract.Readiness}),
+    "GET /metrics": Operation("open", {200: "text/plain"}),
     "GET /openapi.json": Operation("open", {200: "application/json"}),
     "GET /docs": Operation("open", {200: "text/html"}),
     "GET /docs/{name}": Operation("open", {200: "*/*"}),
@@ -146,9 +148,11 @@ def list_errors(error: type[SbApiError] = SbApiError) -> list[type[SbApiError]]:
 
 
 def list_routes(app: Flask) -> dict[str, str]:
-    """The docstring of the function behind every "METHOD /path/{parameter}" of the application."""
+    """The docstring of the function behind every "METHOD /path/{parameter}" of the application but its web pages."""
     routes = {}
     for rule in app.url_map.iter_rules():
+        if rule.rule == "/" or rule.rule.startswith(PAGES):
+            continue
         path = re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             routes[f"{method} {path}"] = app.view_functions[rule.endpoint].__doc__ or ""

@@ -70,7 +70,7 @@ def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
     partial, explain = _flag("partial"), _flag("explain")
-    records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
+    records = decode_records(read_body(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, classifier, sound, explain=explain)
     keys = list(records.sound)
@@ -144,7 +144,7 @@ def train_intents() -> Response:
 def answer_train(classifier: Classifier) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
-    records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
+    records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
     body = encode_payload({"verdicts": encode_payload(verdicts), "force": _flag("force")})
     job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
@@ -159,7 +159,7 @@ def rollback() -> Response:
     """Make earlier weights current again."""
     service, classifier = get_service(), _classifier()
     try:
-        body = msgspec.json.decode(request.get_data())
+        body = msgspec.json.decode(read_body())
         wanted = body["to"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
@@ -323,6 +323,14 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
     if answer.problem is not None:
         raise error_from_problem(answer.problem)
     return answer.data
+
+
+def read_body() -> bytes:
+    """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
+    try:
+        return request.get_data()
+    except OSError as error:
+        raise MalformedBody(f"The body could not be read to its end: {error}.") from None
 
 
 def accept_task(task: str) -> Response:

@@ -77,7 +77,9 @@ def exchange(service: Service, sent: bytes) -> bytes:
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65_536):
                 received += part
-        except (BrokenPipeError, ConnectionResetError):
+        except TimeoutError:
+            raise
+        except OSError:
             pass  # it closed before it had all
     return received
 
