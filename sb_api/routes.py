@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
@@ -329,7 +330,7 @@ def read_body() -> bytes:
     """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
     try:
         return request.get_data()
-    except OSError as error:
+    except (OSError, ParseException) as error:
         raise MalformedBody(f"The body could not be read to its end: {error}.") from None
 
 
