@@ -42,7 +42,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("POST", "/replay"): "admin",
     ("POST", "/replay?force=true"): "admin",
 }
-OPEN = ("/healthz", "/readyz")
+OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/<name>")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_without_a_credential_nothing_but_the_open_routes_answers(client: FlaskC
         assert_problem(response, 401, "unauthenticated")
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="sb_api", Basic realm="sb_api"'
     for path in OPEN:
-        assert client.get(path).status_code in (200, 503)
+        assert client.get(path.replace("<name>", "start.js")).status_code in (200, 503)
 
 
 def test_every_route_says_who_may_use_it(app: Flask) -> None:
@@ -119,6 +119,17 @@ def test_every_route_says_who_may_use_it(app: Flask) -> None:
         if not hasattr(app.view_functions[rule.endpoint], "role") and rule.rule not in OPEN
     }
     assert silent == set()
+
+
+def test_the_document_tells_the_same_roles(app: Flask) -> None:
+    paths = app.test_client().get("/openapi.json").get_json()["paths"]
+    told = {
+        (method.upper(), path.replace("{task_id}", "no-task")): next(iter(operation["security"][0].values()))[0]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if operation["security"]
+    }
+    assert told == {place: role for place, role in NEEDED.items() if "force" not in place[1]}
 
 
 def test_a_browser_is_not_asked_for_basic(client: FlaskClient, tokens: dict[str, str]) -> None:

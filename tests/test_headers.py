@@ -44,6 +44,12 @@ def test_scripts_and_styles_are_our_own_files_alone_and_nobody_frames_us() -> No
     assert not {"script-src", "style-src"} & policy.keys()
 
 
+def test_every_header_stands_once() -> None:
+    """Two policies would both hold."""
+    names = [name.lower() for name, _ in answer("/cached").headers]
+    assert len(names) == len(set(names))
+
+
 def test_an_answer_may_say_itself_how_long_it_is_cached() -> None:
     assert answer("/cached").headers.getlist("Cache-Control") == ["max-age=60"]
 
