@@ -51,6 +51,7 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-timeout",
+            "pyyaml",
             "requests",
             "setuptools>=77",
             "tf_keras",

@@ -51,7 +51,10 @@ def test_the_counts_of_processes_add_up(jobs: Jobs) -> None:
     count_requests(two, 1, "503")
     first.publish()
     second.publish()
-    assert totals(jobs, "sb_api_http_requests_total") == {("POST", "/predict", "200"): 7, ("POST", "/predict", "503"): 1}
+    assert totals(jobs, "sb_api_http_requests_total") == {
+        ("POST", "/predict", "200"): 7,
+        ("POST", "/predict", "503"): 1,
+    }
 
 
 def test_a_count_is_added_once(jobs: Jobs) -> None:
