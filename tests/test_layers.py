@@ -19,10 +19,10 @@ PACKAGE = Path(sb_api.__file__).parent
 LAYERS = (
     ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
     ("records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
-    ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
+    ("preprocessing", "graphs", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
     ("classifiers",),
-    ("fitting", "guard", "intake", "artefacts"),
+    ("fitting", "guard", "intake", "artefacts", "engine"),
     ("classify", "train"),
     ("auth", "metrics", "routes", "client", "evaluation"),
     ("tasks", "pages", "bootstrap"),
