@@ -26,8 +26,9 @@ class Classifier:
     `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
     figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
-    network as an ONNX graph, `answer` is what a client is told of one row of probabilities: the prediction and the score. A row whose largest probability lies
-    below the weights' threshold is of no class. `explain` says what moved the scores of n records; `usual` is what
+    network as an ONNX graph, `answer` is what a client is told of one row of probabilities: the prediction and the
+    score. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
+    the scores of n records; `usual` is what
     it compares them with, from the vectors of innocent records.
     """
 

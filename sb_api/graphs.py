@@ -162,8 +162,9 @@ def _token_state(name: str) -> str:
 def _gates(name: str) -> str:
     # The first step of an LSTM has nothing to forget, and no state that recurs.
     cell = f"{name}_lstm/lstm_cell"
-    return f"""{name}_kernel_i, {name}_kernel_f, {name}_kernel_c, {name}_kernel_o = Split <axis = 1, num_outputs = 4> ("{cell}/kernel")
-{name}_bias_i, {name}_bias_f, {name}_bias_c, {name}_bias_o = Split <axis = 0, num_outputs = 4> ("{cell}/bias")
+    kernels, biases = (", ".join(f"{name}_{part}_{gate}" for gate in "ifco") for part in ("kernel", "bias"))
+    return f"""{kernels} = Split <axis = 1, num_outputs = 4> ("{cell}/kernel")
+{biases} = Split <axis = 0, num_outputs = 4> ("{cell}/bias")
 {name}_kernel = Concat <axis = 1> ({name}_kernel_i, {name}_kernel_o, {name}_kernel_c)
 {name}_bias = Concat <axis = 0> ({name}_bias_i, {name}_bias_o, {name}_bias_c)"""
 

@@ -23,7 +23,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
 class Worker:
-    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch.
+    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
+    when none has come.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -36,6 +37,7 @@ class Worker:
         do: Callable[[Sequence[Claim]], list[Answer]],
         refresh: Callable[[], dict[str, str]],
         *,
+        idle: Callable[[], None] | None = None,
         ordered: bool = False,
     ) -> None:
         self.jobs = jobs
@@ -43,9 +45,11 @@ class Worker:
         self.streams = streams
         self.do = do
         self.refresh = refresh
+        self.idle = idle
         self.ordered = ordered
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._idling = False
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
@@ -54,8 +58,8 @@ class Worker:
 
         def stop(*_: object) -> None:
             self.stopping.set()
-            if not self._versions:
-                raise SystemExit(0)  # nothing is claimed yet, and warming up takes longer than stopping may
+            if self._idling or not self._versions:
+                raise SystemExit(0)  # nothing is claimed, and warming up takes longer than stopping may
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -91,6 +95,10 @@ class Worker:
             self._versions = self.refresh()
             if claims:
                 self._work(claims)
+            elif self.idle is not None and not self.stopping.is_set():
+                self._idling = True
+                self.idle()
+                self._idling = False
 
     def _claim(self) -> list[Claim]:
         stale = self.jobs.claim_stale(self.streams)
