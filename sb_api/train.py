@@ -145,6 +145,11 @@ class Trainer:
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
         self.fitting.fit(first, 0, self.reference.replay)
+        try:
+            # Those that were made here were compared before they were promoted.
+            self._check_engine(self.original)
+        except EngineDisagrees as error:
+            logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
     def synchronize(self) -> None:
         """Publish this host's current weights, unless another trainer has published later ones: then take those.
