@@ -7,6 +7,7 @@ compared with Keras before it is promoted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -60,14 +61,21 @@ def check_engine(
     return check
 
 
+def import_onnxruntime() -> Any:
+    """ONNX Runtime, silent: since 1.29 its official builds report what they do to Microsoft unless told not to."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _load_keras(network: Any, predict: Predict, numbers: Arrays) -> Predict:
     networks.set_arrays(network, numbers)
     return predict
 
 
 def _load_onnx(graph: bytes, shapes: Mapping[str, tuple[int, ...]], used: Sequence[str], numbers: Arrays) -> Predict:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     networks.check_arrays(shapes, numbers, "the network")
     options = onnxruntime.SessionOptions()
     # One thread: there is a process per core. Without the arena, what a large batch took is given back.

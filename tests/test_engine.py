@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
@@ -234,6 +235,8 @@ def test_a_classify_process_carries_no_tensorflow_and_little_memory(service: Ser
     assert "onnxruntime" in mapped
     assert not {"tensorflow", "sklearn", "scipy", "matplotlib", "sqlalchemy"} & mapped
     assert process.memory_full_info().uss <= 120 * 2**20
+    assert not [file.path for file in process.open_files() if "onnxruntime" in file.path], "telemetry is on"
+    assert not [c for c in process.net_connections() if c.family != socket.AF_UNIX]
 
 
 def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Settings) -> None:

@@ -106,13 +106,18 @@ def test_pickle_is_imported_by_legacy_alone(module: str) -> None:
         assert "pickletools" not in modules
 
 
+def test_onnxruntime_is_imported_in_the_one_place_that_silences_it() -> None:
+    found = [module for module in MODULES for name in imported_names(module) if name.startswith("onnxruntime")]
+    assert found == ["engine"]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_keras_is_imported_inside_functions_only(module: str) -> None:
     """A process without a network never carries it. `if TYPE_CHECKING:` is never executed."""
     for node in executed_at_import(parse(module)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert not {name.partition(".")[0] for name in names} & {"keras", "tensorflow", "tf_keras"}, node.lineno
+            assert not {name.partition(".")[0] for name in names} & {"keras", "tensorflow", "tf_keras", "onnx", "onnxruntime"}, node.lineno
 
 
 @pytest.mark.parametrize("module", MODULES)
