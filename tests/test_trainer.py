@@ -29,7 +29,7 @@ def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_the_ne
         # At the start it is warmed, so that the first verdicts need not wait.
         train = service.child("sb_api trainer")
         wait_until(lambda: carries_tensorflow(train), 60)
-        wait_until(lambda: is_let_go(train), 90)
+        wait_until(lambda: is_let_go(train), 150)
         wait_until(lambda: is_listed(service))
         assert train.memory_full_info().uss < 100 * 2**20
         assert service.child("sb_api trainer").pid == train.pid
