@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4321
 
-.PHONY: run test lint clean lock bench-quality bench-learning load
+.PHONY: run test lint clean lock bench-quality bench-learning bench-preprocessing load
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -23,6 +23,9 @@ bench-quality: $(VENV)/installed-dev
 
 bench-learning: $(VENV)/installed-dev
 	$(BIN)/python bench/learning.py
+
+bench-preprocessing: $(VENV)/installed-dev
+	$(BIN)/python bench/preprocessing.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
