@@ -17,8 +17,8 @@ PACKAGE = Path(sb_api.__file__).parent
 
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
-    ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
-    ("records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
+    ("errors", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases", "urls", "words"),
+    ("records", "networks", "config", "tokenizers", "databases", "masking", "polling", "synthetic_parts"),
     ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
     ("classifiers",),

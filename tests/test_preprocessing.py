@@ -29,16 +29,16 @@ from sb_api.preprocessing import (
     WEBSITE_HOSTS,
     editor_vectors,
     email_domain,
-    has_url,
     name_inputs,
     preprocess_editor,
     preprocess_editors,
-    split_words,
     website_host,
 )
 from sb_api.records import Editor, Verdict, decode_records
 from sb_api.synthetic import generate_campaign, generate_editors
 from sb_api.tokenizers import Vocabularies, Vocabulary
+from sb_api.urls import has_url
+from sb_api.words import split_words
 
 VERDICT, AREA, GENDER, BIRTH_DATE, PRIVS, LENGTH, URL, CONFIRM, UPDATE, LOGIN, EMAIL_TOKEN, WEBSITE_TOKEN = range(12)
 BIO_START = 12
