@@ -230,11 +230,11 @@ def readyz() -> Response:
     service = get_service()
     problems = []
     alive: list[Any] = []
-    published: dict[str, str | None] = {}
+    published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
     drifting: list[str] = []
     try:
         alive = service.jobs.alive()
-        published = {name: service.jobs.published_version(name) for name in CLASSIFIERS}
+        published |= service.jobs.published_versions(CLASSIFIERS)
         drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
