@@ -61,16 +61,17 @@ def explain_editors(
     effects = np.zeros(differing.shape, np.float32)
     effects[differing] = scores[rows] - scores[len(vectors) :]
     reasons = []
-    for row, editor in enumerate(editors):
+    for row, (editor, of_fields, of_words) in enumerate(
+        zip(editors, effects[: len(_FIELDS)].T.tolist(), effects[len(_FIELDS) :].T.tolist(), strict=True)
+    ):
         found = [
-            Reason(*describe(editor), round(float(effects[place, row]), 4))
-            for place, (_, describe) in enumerate(_FIELDS)
-            if abs(effects[place, row]) >= LEAST_EFFECT
+            Reason(*describe(editor), round(effect, 4))
+            for (_, describe), effect in zip(_FIELDS, of_fields, strict=True)
+            if abs(effect) >= LEAST_EFFECT
         ]
-        for place, column in enumerate(chosen[row]):
-            effect = float(effects[len(_FIELDS) + place, row])
-            if bios[row, column] and abs(effect) >= LEAST_EFFECT:
-                found.append(Reason(f"word {words[int(column)]!r}", words[int(column)], round(effect, 4)))
+        for column, effect in zip(chosen[row].tolist(), of_words, strict=True):
+            if abs(effect) >= LEAST_EFFECT:
+                found.append(Reason(f"word {words[column]!r}", words[column], round(effect, 4)))
         reasons.append(sorted(found, key=lambda reason: -abs(reason.effect)))
     return reasons
 
