@@ -4,8 +4,8 @@ Synthetic streams from `sb_api/synthetic.py`, five seeds, medians. Three recipes
 alone (Adam, batch size 1, 2 epochs over the new verdicts, always taken), and this one: the service's own `Trainer` with
 its verdict log, guard, calibration and promotion, in a temporary state directory with a Redis of its own.
 
-Measured on accounts that nobody learns from: the test set that `sb-api bootstrap` held out, and as many ordinary editors
-of another seed as a share of half a percent needs. Recall and false positives are those of the plain label.
+Measured on accounts that nobody learns from: the test set that `sb-api bootstrap` held out, and as many ordinary
+editors of another seed as a share of half a percent needs. Recall and false positives are those of the plain label.
 `python bench/learning.py ten_campaigns --seeds 11,12` runs one part on other seeds and writes nothing.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -21,13 +20,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from learning_service import time_trainings
 
 from sb_api.bootstrap import SYNTHETIC_EDITORS, split_editors, to_examples, to_verdicts
 from sb_api.calibration import calibrated
@@ -37,7 +37,7 @@ from sb_api.errors import TrainingRefused
 from sb_api.jobs import Jobs, connect
 from sb_api.networks import set_arrays
 from sb_api.preprocessing import editor_vectors
-from sb_api.recipe import SPECIFIED, Examples, join
+from sb_api.recipe import RETRAINING, SPECIFIED, Examples, join
 from sb_api.records import Verdict
 from sb_api.server import embedded_redis
 from sb_api.synthetic import CAMPAIGNS, generate_campaign, generate_editors
@@ -53,6 +53,7 @@ CAMPAIGNS_A_SEED = 3  # all of the fourteen occur
 
 Figure = tuple[str, str]  # what is measured, and its unit
 Figures = dict[Figure, list[float]]
+Results = dict[Figure, dict[str, float]]  # medians by recipe
 
 
 @dataclass
@@ -223,10 +224,48 @@ def one_sided_days(learner: Learner, data: Data, recipe: str, seed: int, figures
         figures[f"500 {name} verdicts: trainings refused of 5", "trainings"].append(learner.refused)
 
 
+def replay_share(learner: Learner, data: Data, seed: int) -> float:
+    """What part of the time to fit a hundred verdicts goes into known rows."""
+    spam, _ = data.campaign(seed, seed)
+    verdicts = [verdict for day in list(data.days(spam, seed))[:5] for verdict in day]
+    trainer = learner.trainer
+    new = Examples(trainer.classifier.preprocess(verdicts, trainer.vocabularies), np.tile(np.repeat([1, 0], 10), 5))
+    seconds = []
+    for recipe in (RETRAINING, replace(RETRAINING, replay_rows=0)):
+        trainer.fitting.load(trainer.original)
+        start = time.perf_counter()
+        trainer.fitting.fit(new, seed, trainer.reference.replay, recipe=recipe)
+        seconds.append(time.perf_counter() - start)
+    return 1 - seconds[1] / seconds[0]
+
+
+def durations(learner: Learner, data: Data, seeds: Sequence[int]) -> Results:
+    """A hundred verdicts at the running service, two batches of every seed's campaign."""
+    batches = []
+    for seed in seeds:
+        days = [day for index in (seed, seed + 1) for day in data.days(data.campaign(index, seed)[0], seed + index)]
+        batches += [[builtins(verdict) for day in days[start : start + 5] for verdict in day] for start in (0, 10)]
+    editors = [builtins(verdict) for verdict in data.spam + data.ordinary]
+    seconds, shares = time_trainings(batches, editors)
+    replayed = [replay_share(learner, data, seed) for seed in seeds]
+    return {
+        SECONDS: {OURS: statistics.median(seconds)},
+        ("100 verdicts: fitting that goes into replay", "share"): {OURS: statistics.median(replayed)},
+        MEANWHILE: {OURS: statistics.median(shares)},
+    }
+
+
+def builtins(verdict: Verdict) -> dict[str, Any]:
+    return msgspec.to_builtins(verdict)  # type: ignore[no-any-return]
+
+
 SCENARIOS = {run.__name__: run for run in (new_campaigns, one_sided_days, wrong_verdicts, ten_campaigns)}
 # Verdicts that a seed's run of each learns, for the time left.
 SIZES = {"new_campaigns": 600, "one_sided_days": 1000, "wrong_verdicts": 600, "ten_campaigns": 2000}
 BUDGET = 100 * load_settings({}).fp_budget
+SECONDS = ("100 verdicts: request to promoted weights", "s")
+MEANWHILE = ("100 verdicts: predictions meanwhile, of the rate before", "share")
+DURATIONS = "durations"
 WORST = ("any promoted weights: most certain spam among innocent, reference", "%")
 # Figure: goal, and whether it is a floor.
 GOALS = {
@@ -238,23 +277,26 @@ GOALS = {
     ("5% flipped: certain spam among innocent, reference", "%"): (BUDGET, False),
     ("10% flipped: certain spam among innocent, reference", "%"): (BUDGET, False),
     WORST: (BUDGET, False),
+    SECONDS: (3.0, False),
+    MEANWHILE: (0.7, True),
     ("500 spam verdicts: points of recall lost by the other class", "points"): (1.0, False),
     ("500 innocent verdicts: points of recall lost by the other class", "points"): (1.0, False),
 }
 
 
-def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> dict[Figure, dict[str, float]]:
+def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> Results:
     """The medians of every figure by recipe, for each of the named scenarios."""
     settings = load_settings({}, state_dir=str(folder))
-    results: dict[Figure, dict[str, float]] = {}
+    results: Results = {}
     with embedded_redis(settings, threading.Event()) as url:
         jobs = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
         learner = Learner(Trainer(jobs, CLASSIFIERS["lodbrok"]))
         data = prepare(learner.trainer)
         before = f"{learner.accuracy(data.test):.2%} accuracy, {learner.flagged(data.innocent):.3%} false positives"
         print(f"the original: {before}, {learner.certain(data.innocent):.3%} certain spam among innocent", flush=True)
-        start, done, total = time.monotonic(), 0, len(seeds) * sum(SIZES[name] for name in names)
-        for name in names:
+        streams = [name for name in names if name != DURATIONS]
+        start, done, total = time.monotonic(), 0, len(seeds) * sum(SIZES[name] for name in streams)
+        for name in streams:
             figures: dict[str, Figures] = {recipe: defaultdict(list) for recipe in RECIPES}
             for seed in seeds:
                 for recipe in RECIPES:
@@ -265,12 +307,14 @@ def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> dict[Fi
             for figure, values in figures[OURS].items():
                 print(f"  {figure[0]}, {figure[1]}: {[round(value, 4) for value in values]}", flush=True)
                 results[figure] = {recipe: statistics.median(figures[recipe][figure]) for recipe in RECIPES}
-        if names:
+        if streams:
             results[WORST] = {OURS: 100 * learner.worst}
+        if DURATIONS in names:
+            results |= durations(learner, data, seeds)
     return results
 
 
-def tell(results: dict[Figure, dict[str, float]]) -> list[dict[str, Any]]:
+def tell(results: Results) -> list[dict[str, Any]]:
     """Print the table; the figures as the result file has them."""
     print(f"\n{'median of the seeds':70}" + "".join(f"{recipe:>11}" for recipe in RECIPES) + f"{'goal':>10}")
     lines = []
@@ -290,10 +334,12 @@ def tell(results: dict[Figure, dict[str, float]]) -> list[dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*SCENARIOS, []], help="parts to run; all of them by default")
+    parser.add_argument(
+        "names", nargs="*", choices=[*SCENARIOS, DURATIONS, []], help="parts to run; all of them by default"
+    )
     parser.add_argument("--seeds", help="other seeds, with commas between")
     arguments = parser.parse_args()
-    names = arguments.names or list(SCENARIOS)
+    names = arguments.names or [*SCENARIOS, DURATIONS]
     seeds = [int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else SEEDS
     with tempfile.TemporaryDirectory() as folder:
         lines = tell(measure(names, seeds, Path(folder)))

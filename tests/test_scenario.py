@@ -47,7 +47,13 @@ def retrain(bare: Bare, service: Service, current: Weights, records: list[dict[s
     intake = Intake(service.settings, LODBROK, service.verdict_log())
     first = service.verdict_log().latest(len(records))[0].number
     log = intake.draw_log(current.about, first, number, bare.reference.guard.arrays)
-    return retrain_model(bare.fitting, LODBROK, current, new, bare.reference, log, budget=BUDGET, number=number)
+    candidate = retrain_model(
+        *(bare.fitting, LODBROK, bare.original, current, new, bare.reference, log),
+        budget=BUDGET,
+        tolerance=1.0,
+        number=number,
+    )
+    return candidate.weights
 
 
 def last_number(service: Service) -> int:
