@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from sb_api.auth import challenge, check_role, require
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
 from sb_api.config import Settings
 from sb_api.errors import (
@@ -55,12 +57,14 @@ def get_service() -> Service:
 
 
 @api.post("/predict")
+@require("predict")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/predict")
+@require("predict")
 def predict_intents() -> Response:
     """Sort messages into classes."""
     return answer_predict(CLASSIFIERS["intent"])
@@ -70,7 +74,7 @@ def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
     partial, explain = _flag("partial"), _flag("explain")
-    records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
+    records = decode_records(read_body(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, classifier, sound, explain=explain)
     keys = list(records.sound)
@@ -130,12 +134,14 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
 
 
 @api.post("/train")
+@require("train")
 def train() -> Response:
     """Learn from verdicts."""
     return answer_train(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/train")
+@require("train")
 def train_intents() -> Response:
     """Learn from messages whose class a person told."""
     return answer_train(CLASSIFIERS["intent"])
@@ -144,9 +150,12 @@ def train_intents() -> Response:
 def answer_train(classifier: Classifier) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
-    records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
+    force = _flag("force")
+    if force:
+        check_role("admin")
+    records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": _flag("force")})
+    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
     job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
@@ -155,11 +164,12 @@ def answer_train(classifier: Classifier) -> Response:
 
 
 @api.post("/rollback")
+@require("admin")
 def rollback() -> Response:
     """Make earlier weights current again."""
     service, classifier = get_service(), _classifier()
     try:
-        body = msgspec.json.decode(request.get_data())
+        body = msgspec.json.decode(read_body())
         wanted = body["to"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
@@ -172,6 +182,7 @@ def rollback() -> Response:
 
 
 @api.post("/replay")
+@require("admin")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, classifier = get_service(), _classifier()
@@ -181,6 +192,7 @@ def replay() -> Response:
 
 
 @api.get("/quality")
+@require("predict")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, classifier = get_service(), _classifier()
@@ -191,6 +203,7 @@ def quality() -> Response:
 
 
 @api.get("/weights")
+@require("predict")
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, classifier = get_service(), _classifier()
@@ -199,6 +212,7 @@ def weights() -> Response:
 
 
 @api.get("/get-result/<task_id>")
+@require("predict")
 def get_result(task_id: str) -> Response:
     """What became of an asynchronous task."""
     try:
@@ -230,11 +244,11 @@ def readyz() -> Response:
     service = get_service()
     problems = []
     alive: list[Any] = []
-    published: dict[str, str | None] = {}
+    published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
     drifting: list[str] = []
     try:
         alive = service.jobs.alive()
-        published = {name: service.jobs.published_version(name) for name in CLASSIFIERS}
+        published |= service.jobs.published_versions(CLASSIFIERS)
         drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
@@ -274,6 +288,8 @@ def register_error_handlers(app: Flask) -> None:
         response = _problem(error.problem())
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = challenge(request.environ)
         return response
 
     @app.errorhandler(RequestEntityTooLarge)
@@ -325,6 +341,14 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
     return answer.data
 
 
+def read_body() -> bytes:
+    """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
+    try:
+        return request.get_data()
+    except (OSError, ParseException) as error:
+        raise MalformedBody(f"The body could not be read to its end: {error}.") from None
+
+
 def accept_task(task: str) -> Response:
     """202, and where the result will be."""
     response = _json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
@@ -341,11 +365,18 @@ def _chain(service: Service, classifier: Classifier) -> Chain:
 
 
 def _classifier() -> Classifier:
-    return find_classifier(request.args.get("model", "lodbrok"))
+    return find_classifier(_parameter("model", "lodbrok"))
+
+
+def _parameter(name: str, default: str) -> str:
+    try:
+        return request.args.get(name, default)
+    except UnicodeDecodeError:  # raw bytes, which are passed on as they came
+        raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
 
 
 def _flag(name: str) -> bool:
-    value = request.args.get(name, "false").lower()
+    value = _parameter(name, "false").lower()
     if value not in ("true", "false", "1", "0"):
         raise InvalidParameter(f"{name}={value[:40]!r}: must be true or false.")
     return value in ("true", "1")
