@@ -16,7 +16,6 @@ import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -40,6 +39,7 @@ from sb_api.preprocessing import editor_vectors
 from sb_api.recipe import RETRAINING, SPECIFIED, Examples, join
 from sb_api.records import Verdict
 from sb_api.server import embedded_redis
+from sb_api.supervisor import Stop
 from sb_api.synthetic import CAMPAIGNS, generate_campaign, generate_editors
 from sb_api.train import Trainer
 from sb_api.weights import Weights
@@ -288,7 +288,7 @@ def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> Results
     """The medians of every figure by recipe, for each of the named scenarios."""
     settings = load_settings({}, state_dir=str(folder))
     results: Results = {}
-    with embedded_redis(settings, threading.Event()) as url:
+    with embedded_redis(settings, Stop()) as url:
         jobs = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
         learner = Learner(Trainer(jobs, CLASSIFIERS["lodbrok"]))
         data = prepare(learner.trainer)
