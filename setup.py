@@ -20,6 +20,7 @@ setup(
         "gevent>=25",
         "gunicorn>=25",
         "h5py>=3.11",
+        "ijson>=3.4",
         "keras>=3.10,<4",
         "matplotlib>=3.9",
         "msgspec>=0.19",
@@ -38,6 +39,8 @@ setup(
         "sqlalchemy>=2,<3",
         "tensorflow-cpu>=2.19,<3",
         "urlextract>=1.9,<2",
+        "urllib3>=2,<3",
+        "zstandard>=0.23",
     ],
     extras_require={
         "test": [

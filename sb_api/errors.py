@@ -143,6 +143,22 @@ class CannotStart(SbApiError):
     title = "The service cannot start"
 
 
+class OutcomeUnknown(SbApiError):
+    """A client lost sight of a request that must not be done twice; nobody knows whether it was done."""
+
+    status = 504
+    type = "outcome-unknown"
+    title = "Whether the request was done is not known"
+
+
+class UnexpectedAnswer(SbApiError):
+    """A client was answered with something that sb_api does not say: another server, or a proxy before it."""
+
+    status = 502
+    type = "unexpected-answer"
+    title = "The answer is not one of sb_api"
+
+
 def error_from_problem(problem: dict[str, Any]) -> SbApiError:
     """The error that `problem` was made from in another process; of the root class when its type is not known here."""
     members = dict(problem)
