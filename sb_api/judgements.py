@@ -11,7 +11,7 @@ from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, UnexpectedAns
 from sb_api.exchange import Predictions, Reason, RecordFault, Steps, ask, predict
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the service said of one record. `score` is P(spam) of an editor, or P of each class of a message."""
 
     id: int | str
