@@ -184,12 +184,19 @@ class Client:
         """What a path answers to GET, such as `/quality` or `/readyz`."""
         return self._run(exchange.ask(_get(path, query), self.patience, kind))
 
-    def look(self, path: str) -> Reply:
-        """One GET whatever comes of it, 503 too. Raises Unavailable when nothing does."""
-        found = self._transport.send(_get(path, {}))
-        if isinstance(found, Lost):
-            raise Unavailable(f"GET {path}: {found.reason}.")
-        return found
+    def text(self, path: str) -> str:
+        """What a path answers to GET, as text, such as `/metrics`."""
+        return self._run(exchange.exchange(_get(path, {}), self.patience)).content.decode("utf-8", "replace")
+
+    def look(self, path: str, kind: type[T]) -> T:
+        """What a path answers to one GET, be it 503: `/readyz` of a service that is not ready tells why."""
+        request = _get(path, {})
+        reply = self._transport.send(request)
+        if isinstance(reply, Lost):
+            raise Unavailable(f"GET {path}: {reply.reason}.")
+        if reply.status not in (200, 503):
+            raise exchange.failure(request, reply)
+        return exchange.parse(request, reply, kind)
 
     def close(self) -> None:
         """Give the connections back, and let threads that wait to ask again give up."""

@@ -143,7 +143,12 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 @click.command("evaluate")
 @click.argument("file", required=False, type=EXISTING_FILE)
 @click.option("--model", type=MODEL, default="lodbrok", show_default=True)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write the figures here; `-`: print them.",
+)
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
 def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None) -> None:
     """Measure the current weights on labelled records: a FILE with one JSON object a line, as for training.
@@ -164,9 +169,13 @@ def evaluate_current(
     with progress_bar(1, f"judging with {model}") as advance:
         document = evaluate_weights(settings, CLASSIFIERS[model], file)
         advance()
-    print_report(document)
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
+    figures = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    if str(json_file) == "-":
+        click.echo(figures)
+    else:
+        print_report(document)
+        if json_file:
+            json_file.write_bytes(figures)
     if html_file:
         with progress_bar(1, "drawing") as advance:
             html_file.write_text(render_html(document), "utf-8")
@@ -181,17 +190,3 @@ def weights_export(model: str, folder: Path) -> None:
     from sb_api.artefacts import export_artefact
 
     click.echo(f"exported to {export_artefact(load_settings(), CLASSIFIERS[model], folder)}")
-
-
-@click.command("predict")
-@click.argument("file", type=click.File("rb"), default="-")
-@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
-@click.option("--url", default="http://127.0.0.1:4321", show_default=True, help="Address of the service.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the result, or print the task id.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait at most.")
-def predict(file: Any, model: str, url: str, wait: bool, timeout: float) -> None:
-    """Have the records of a JSON FILE (default: standard input) judged by a running service."""
-    from sb_api.polling import fetch_result, submit_task
-
-    task = submit_task(url, model, file.read(), timeout)
-    click.echo(fetch_result(url, task, timeout) if wait else task)

@@ -29,7 +29,7 @@ from sb_api.errors import (
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each is half as long again as the one before
 PATHS = {"lodbrok": "", "intent": "/intents"}  # where the calls of each model are
-REFUSED_UNDONE = frozenset({"queue-full", "too-many-requests"})  # the service promises that nothing was done
+REFUSED_UNDONE = frozenset({"queue-full", "too-many-failures"})  # the service promises that nothing was done
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ def exchange(request: Request, patience: float, now: Callable[[], float] = time.
             return outcome
         if outcome is None:
             raise TypeError("a request is answered with a Reply or with Lost")
-        error = _failure(request, outcome)
+        error = failure(request, outcome)
         wait = max(pause, _retry_after(outcome))
         if not _may_repeat(request, outcome, error) or now() + wait > deadline:
             raise error
@@ -161,7 +161,8 @@ def _may_repeat(request: Request, outcome: Reply | Lost, error: SbApiError) -> b
     return request.repeatable or error.type in REFUSED_UNDONE
 
 
-def _failure(request: Request, outcome: Reply | Lost) -> SbApiError:
+def failure(request: Request, outcome: Reply | Lost) -> SbApiError:
+    """The error that an answer or the lack of one stands for."""
     what = f"{request.method} {request.target.partition('?')[0]}"
     if isinstance(outcome, Lost):
         if outcome.sent and not request.repeatable:

@@ -47,7 +47,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     input: str
     format: str
-    columns: Sequence[str]
+    columns: tuple[str, ...]
     model: str
     explain: bool
     results: ResultFormat
@@ -187,7 +187,7 @@ def fingerprint(source: BinaryIO) -> str:
 @contextmanager
 def open_output(path: Path, wrong: Path, identity: Identity, *, restart: bool = False) -> Iterator[Output]:
     """The files of a scan, readable by their owner alone, cut to what the journal says is done; begun anew with
-    `restart`. The journal is removed once `Output.journal` is closed by `finish`.
+    `restart`. When all is done, `finish` takes the journal away.
 
     Raises InvalidParameter when the results are of another scan, or another process is at work on them.
     """
@@ -204,14 +204,13 @@ def open_output(path: Path, wrong: Path, identity: Identity, *, restart: bool = 
         if anew:
             journal.truncate(0)
         results, faults = files.enter_context(_open(path)), files.enter_context(_open(wrong))
-        committed = _read_journal(journal, identity, _size(results), _size(faults), path)
-        for file, size in ((results, committed.results), (faults, committed.wrong)):
+        committed, length = _read_journal(journal, identity, _size(results), _size(faults), path)
+        for file, size in ((results, committed.results), (faults, committed.wrong), (journal, length)):
             file.truncate(size)
             file.seek(size)
-        journal.seek(0)
-        journal.truncate(0)
-        journal.write(msgspec.json.encode(identity) + b"\n" + msgspec.json.encode(committed) + b"\n")
-        journal.flush()
+        if not length:
+            journal.write(msgspec.json.encode(identity) + b"\n")
+            journal.flush()
         yield Output(results, faults, identity.results, committed, journal)
 
 
@@ -239,9 +238,10 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _read_journal(journal: BinaryIO, identity: Identity, results: int, wrong: int, path: Path) -> Committed:
-    """The last line that the files bear out; after a power cut a later one may have outlived what it tells of."""
-    first, *lines = journal.read().split(b"\n")
+def _read_journal(journal: BinaryIO, identity: Identity, results: int, wrong: int, path: Path) -> tuple[Committed, int]:
+    """The last line that the files bear out, and where it ends; after a power cut a later one may have outlived what it
+    tells of. A line without its end was cut off while it was written."""
+    first, *lines = journal.read().split(b"\n")[:-1] or [b""]
     try:
         if msgspec.json.decode(first, type=Identity) != identity:
             raise InvalidParameter(
@@ -249,12 +249,12 @@ def _read_journal(journal: BinaryIO, identity: Identity, results: int, wrong: in
                 "for these results, or --restart."
             )
     except msgspec.DecodeError:
-        return Committed()
-    for line in reversed(lines):
-        try:
-            committed = msgspec.json.decode(line, type=Committed)
-        except msgspec.DecodeError:
-            continue  # cut off while it was written
+        return Committed(), 0
+    while lines:
+        committed = msgspec.json.decode(lines[-1], type=Committed)
         if committed.results <= results and committed.wrong <= wrong:
-            return committed
-    return Committed()
+            break
+        lines.pop()
+    else:
+        committed = Committed()
+    return committed, sum(len(line) + 1 for line in (first, *lines))

@@ -300,9 +300,12 @@ def test_it_does_not_wait_longer_than_told() -> None:
 
 def test_a_failed_task_raises_its_error() -> None:
     failed = b'{"status": "failed", "error": {"type": "urn:sb_api:problem:job-failed", "detail": "it broke"}}'
-    with scripted((200, {}, failed)) as server, Client(server.address) as caller:
-        with pytest.raises(errors.JobFailed, match="it broke"):
-            caller.wait("t", Predictions)
+    with (
+        scripted((200, {}, failed)) as server,
+        Client(server.address) as caller,
+        pytest.raises(errors.JobFailed, match="it broke"),
+    ):
+        caller.wait("t", Predictions)
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,18 @@ PACKAGE = Path(sb_api.__file__).parent
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
     ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
-    ("records", "networks", "config", "tokenizers", "databases", "exchange", "readers", "synthetic_parts"),
+    ("records", "networks", "config", "tokenizers", "databases", "exchange", "exits", "readers", "synthetic_parts"),
     ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic", "judgements"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets", "client"),
-    ("classifiers", "scan"),
+    ("classifiers", "scan", "overview"),
     ("fitting", "guard", "intake", "artefacts"),
     ("classify", "train"),
     ("auth", "metrics", "routes", "evaluation"),
     ("tasks", "pages", "bootstrap"),
     ("__init__", "bootstrap_intent"),
     ("server",),
-    ("doctor", "data_cli", "learning_cli"),
-    ("client_cli",),
+    ("client_cli", "doctor", "data_cli", "learning_cli"),
+    ("predict_cli", "doctor_cli"),
     ("cli",),
     ("__main__",),
 )
