@@ -337,19 +337,32 @@ class AsyncClient:
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T], in_flight: int) -> Iterator[R]:
-    """`function` of each item, in threads, in order; takes no more items than twice those in flight ahead."""
+    """`function` of each item, in threads, in order; takes no more items than twice those in flight ahead.
+
+    When there are no more items because of an error, it is raised after the results of those before.
+    """
     waiting: deque[Future[R]] = deque()
+    source = iter(items)
+    failure: Exception | None = None
     with ThreadPoolExecutor(in_flight, thread_name_prefix="sb_api client") as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * in_flight:
-                    yield waiting.popleft().result()
+            while failure is None:
+                try:
+                    waiting.append(pool.submit(function, next(source)))
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                else:
+                    if len(waiting) >= 2 * in_flight:
+                        yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+    if failure is not None:
+        raise failure
 
 
 def _batches(records: Iterable[Any], rows: int) -> Iterator[list[bytes]]:

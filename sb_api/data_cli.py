@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings, load_settings
+from sb_api.exchange import PATHS
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-MODEL = click.Choice(list(CLASSIFIERS))
+MODEL = click.Choice(list(PATHS))
 _COLUMNS = (
     click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
@@ -107,6 +107,7 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, output: Path | None) -> None:
     """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
     from sb_api.artefacts import export_artefact
+    from sb_api.classifiers import CLASSIFIERS
     from sb_api.server import hold_state
 
     settings = load_settings()
@@ -163,6 +164,7 @@ def evaluate_current(
 ) -> None:
     import msgspec
 
+    from sb_api.classifiers import CLASSIFIERS
     from sb_api.evaluation import evaluate_weights
     from sb_api.report import print_report, render_html
 
@@ -188,5 +190,6 @@ def evaluate_current(
 def weights_export(model: str, folder: Path) -> None:
     """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""
     from sb_api.artefacts import export_artefact
+    from sb_api.classifiers import CLASSIFIERS
 
     click.echo(f"exported to {export_artefact(load_settings(), CLASSIFIERS[model], folder)}")

@@ -26,7 +26,7 @@ from sb_api.config import Settings
 from sb_api.errors import SbApiError
 from sb_api.jobs import connect
 from sb_api.server import find_redis_server
-from sb_api.weights import WeightsStore
+from sb_api.weights import SLOTS, WeightsStore
 
 LEAST_PYTHON = (3, 11)
 LEAST_REDIS = Version("6.2")
@@ -157,21 +157,29 @@ def _judge_redis(version: str, which: str) -> Finding:
 
 
 def _weights(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
     for name, classifier in CLASSIFIERS.items():
-        again = (
-            f"`sb-api rollback original --model {name}`, `sb-api weights import` or `sb-api bootstrap --model {name}`"
-        )
+        store, check = WeightsStore.of(settings, name), f"weights of {name}"
+        again = f"`sb-api rollback original --model {name}`, or `sb-api bootstrap --model {name}`"
         try:
-            about = WeightsStore.of(patient.settings, name).load_current().about
-            fingerprint = classifier.load_vocabularies(patient.settings).fingerprint
-        except (SbApiError, OSError) as error:
-            yield Finding(f"weights of {name}", "wrong", getattr(error, "detail", str(error)), again)
+            fingerprint = classifier.load_vocabularies(settings).fingerprint
+        except SbApiError as error:
+            yield Finding(check, "wrong", error.detail, again)
             continue
-        if about.tokenizers != fingerprint:
-            detail = f"{about.version} was trained with the tokenizers {about.tokenizers}; here are {fingerprint}"
-            yield Finding(f"weights of {name}", "wrong", detail, f"bring both from one place; {again}")
-        else:
-            yield Finding(f"weights of {name}", "ok", f"{about.version}, whole, with its tokenizers {fingerprint}")
+        for slot in SLOTS:
+            # Each by itself: the service falls back to another slot when one is damaged.
+            if slot != "original" and not (settings.state / "weights" / f"{slot}_{name}.h5").exists():
+                continue
+            try:
+                about = store.load(slot).about
+            except (SbApiError, OSError) as error:
+                yield Finding(check, "wrong", f"{slot}: {getattr(error, 'detail', error)}", again)
+                continue
+            if about.tokenizers != fingerprint:
+                detail = f"{slot} was trained with the tokenizers {about.tokenizers}; here are {fingerprint}"
+                yield Finding(check, "wrong", detail, f"bring both from one place; {again}")
+            else:
+                yield Finding(check, "ok", f"{slot} is {about.version}, whole, with its tokenizers {fingerprint}")
 
 
 def _service(patient: Patient) -> Iterator[Finding]:

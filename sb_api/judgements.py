@@ -72,8 +72,7 @@ def judge_rows(
             first = yield from judge_rows(rows[:half], model, explain, patience)
             second = yield from judge_rows(rows[half:], model, explain, patience)
             return first + [shifted(outcome, half) for outcome in second]
-        for number, (place, identity) in enumerate(zip(sent, ids, strict=True)):
-            outcomes[place] = _outcome(answer, number, place, identity)
+        _distribute(answer, sent, ids, outcomes)
     return outcomes  # type: ignore[return-value]
 
 
@@ -82,20 +81,19 @@ def shifted(outcome: Judgement | Fault, by: int) -> Judgement | Fault:
     return Fault(outcome.row + by, outcome.field, outcome.detail) if isinstance(outcome, Fault) else outcome
 
 
-def _outcome(answer: Predictions, number: int, place: int, identity: Any) -> Judgement | Fault:
-    if answer.errors:
-        wrong = answer.errors.get(str(number))
-        if wrong is not None:
-            return Fault(place, wrong.field, wrong.detail)
-    key = str(identity)
-    try:
-        return Judgement(
-            identity,
-            answer.predictions[key],
-            answer.scores[key],
-            answer.bands.get(key),
-            answer.weights,
-            answer.reasons.get(key),
+def _distribute(
+    answer: Predictions, sent: Sequence[int], ids: Sequence[Any], outcomes: list[Judgement | Fault | None]
+) -> None:
+    """Put what the answer says of each record in its place."""
+    predictions, scores, bands, reasons = answer.predictions, answer.scores, answer.bands, answer.reasons
+    weights, errors = answer.weights, answer.errors
+    for number, (place, identity) in enumerate(zip(sent, ids, strict=True)):
+        if errors and (wrong := errors.get(str(number))) is not None:
+            outcomes[place] = Fault(place, wrong.field, wrong.detail)
+            continue
+        key = str(identity)
+        if key not in predictions or key not in scores:
+            raise UnexpectedAnswer(f"The answer to POST /predict does not tell of the record with the id {key}.")
+        outcomes[place] = Judgement(
+            identity, predictions[key], scores[key], bands.get(key), weights, reasons.get(key) if reasons else None
         )
-    except KeyError:
-        raise UnexpectedAnswer(f"The answer to POST /predict does not tell of the record with the id {key}.") from None

@@ -369,6 +369,17 @@ def test_the_iterator_takes_no_more_than_it_needs() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_what_came_before_an_error_of_the_source_is_done_first() -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2)
+        raise OSError("the file ends here")
+
+    results = in_order(lambda number: number * 2, items(), in_flight=3)
+    assert [next(results), next(results)] == [2, 4]
+    with pytest.raises(OSError, match="ends here"):
+        next(results)
+
+
 def test_it_imports_neither_flask_nor_redis_nor_keras() -> None:
     script = "import sb_api.client, sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=60)

@@ -246,7 +246,8 @@ def test_an_error_has_its_exit_code(kind: type[errors.SbApiError], code: int) ->
 def test_a_shell_can_complete_the_commands(shell: str) -> None:
     script = CliRunner().invoke(main, ["completion", shell]).output
     assert "_SB_API_COMPLETE" in script
-    environment = clean_environment(_SB_API_COMPLETE=f"{shell}_complete", COMP_WORDS="sb-api pre", COMP_CWORD="1")
+    word = "pre" if shell == "fish" else "1"
+    environment = clean_environment(_SB_API_COMPLETE=f"{shell}_complete", COMP_WORDS="sb-api pre", COMP_CWORD=word)
     program = "import sys; sys.argv[0] = 'sb-api'; from sb_api.cli import main; main(prog_name='sb-api')"
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, cwd=ROOT
