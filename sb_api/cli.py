@@ -26,6 +26,9 @@ class _Commands(click.Group):
             as_json = context.meta.get("sb_api.json")
             click.echo(msgspec.json.encode(error.problem()) if as_json else f"Error: {error.detail}", err=True)
             context.exit(exits.exit_code(error))
+        except KeyboardInterrupt:
+            click.echo("Broken off.", err=True)
+            context.exit(exits.BROKEN_OFF)
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(context, formatter)

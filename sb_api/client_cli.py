@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -14,11 +14,12 @@ import click
 import msgspec
 
 from sb_api import exits
+from sb_api.blocks import read_blocks
 from sb_api.client import Client
 from sb_api.config import load_settings
 from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
 from sb_api.exchange import PATHS, Trained
-from sb_api.readers import FORMATS, Batch, Format, WrongRow, guess_format, read_batches, read_blocks
+from sb_api.readers import FORMATS, Batch, Format, WrongRow, guess_format, read_batches
 
 MODEL = click.option("--model", type=click.Choice(list(PATHS)), default="lodbrok", show_default=True)
 Command = Callable[..., Any]
@@ -246,6 +247,7 @@ def top(interval: float, count: int, as_json: bool, **options: Any) -> None:
         live = None
         if console.is_terminal and not as_json:
             live = stack.enter_context(Live(console=console, screen=count == 0, auto_refresh=False))
+        stack.enter_context(suppress(KeyboardInterrupt))  # the usual way to end it
         looks = 0
         while True:
             try:

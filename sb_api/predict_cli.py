@@ -16,10 +16,11 @@ import click
 import msgspec
 
 from sb_api import exits
+from sb_api.blocks import read_blocks
 from sb_api.client import IN_FLIGHT, ROWS, Client
 from sb_api.client_cli import client_of, open_input, split_columns, with_input, with_service
 from sb_api.errors import InvalidSettings
-from sb_api.readers import Format, guess_format, read_batches, read_blocks
+from sb_api.readers import Format, guess_format, read_batches
 from sb_api.scan import Committed, Identity, Output, ResultFormat, fingerprint, finish, open_output, scan, start_of
 
 LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
@@ -75,18 +76,24 @@ def predict(
             chain([start], blocks), kind, size=options["rows"], columns=named, start=start_of(opened.committed)
         )
         begun = opened.committed
-        stopping = stack.enter_context(_stopping(client))
+        # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
+        stopping = stack.enter_context(_stopping(client)) if opened.journal else None
         advance = stack.enter_context(progress(size, source, begun))
-        done = scan(
-            client,
-            batches,
-            opened,
-            model=model,
-            explain=options["explain"],
-            in_flight=options["in_flight"],
-            stopping=stopping,
-            on_batch=advance,
-        )
+        try:
+            done = scan(
+                client,
+                batches,
+                opened,
+                model=model,
+                explain=options["explain"],
+                in_flight=options["in_flight"],
+                stopping=stopping,
+                on_batch=advance,
+            )
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # no room left, or a file that cannot be read on
+            raise click.ClickException(f"{error}; the same command goes on from here.") from None
         if done and output and wrong and opened.journal is not None:
             finish(output, wrong)
     _tell(opened, done, output, wrong, options["as_json"])
@@ -141,9 +148,6 @@ def _stopping(client: Client) -> Iterator[threading.Event]:
         client.close()
         signal.signal(number, signal.SIG_DFL)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, stop) for number in numbers]
     try:

@@ -1,31 +1,27 @@
 """Files of records, read in batches of rows that are ready to be sent, in bounded memory: JSON Lines, JSON, CSV and
-PostgreSQL `COPY` text, plain or packed with gzip or Zstandard.
+PostgreSQL `COPY` text. They come as blocks of bytes, which `sb_api.blocks` reads and unpacks.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, BinaryIO, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import ijson
 import msgspec
-import zstandard
 
 from sb_api.errors import MalformedBody
 
 Format = Literal["jsonl", "json", "csv", "copy"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-BLOCK = 2**20  # bytes read at once
 LONGEST_ROW = 2**20  # bytes
 TOO_LONG = f"is longer than {LONGEST_ROW} bytes"
 SHOWN = 200  # bytes of a row that is longer
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of its rows
 
 # https://github.com/metabrainz/musicbrainz-server/blob/master/admin/sql/CreateTables.sql
@@ -69,49 +65,6 @@ class Batch:
     wrong: list[WrongRow] = field(default_factory=list)
     end: Position = field(default_factory=Position)
     texts: list[bytes] = field(default_factory=list)  # as they were read; empty: the rows themselves
-
-
-class _Inflater(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
-def read_blocks(stream: BinaryIO) -> Iterator[bytes]:
-    """The unpacked bytes of a file, in blocks, without a byte order mark.
-
-    Raises MalformedBody when a packed file is damaged or cut off.
-    """
-    start = stream.read(BLOCK)
-    blocks: Iterator[bytes] = chain([start], iter(lambda: stream.read(BLOCK), b""))
-    if start.startswith(b"\x1f\x8b"):
-        blocks = _unpack(blocks, lambda: zlib.decompressobj(wbits=31))
-    elif start.startswith(b"\x28\xb5\x2f\xfd"):
-        blocks = _unpack(blocks, lambda: zstandard.ZstdDecompressor().decompressobj())
-    yield next(blocks, b"").removeprefix(BYTE_ORDER_MARK)
-    yield from blocks
-
-
-def _unpack(blocks: Iterable[bytes], new: Callable[[], _Inflater]) -> Iterator[bytes]:
-    inflater = new()
-    try:
-        for block in blocks:
-            rest = block
-            while rest:
-                if inflater.eof:
-                    rest = rest.lstrip(b"\0")  # some tools pad the end
-                    if not rest:
-                        break
-                    inflater = new()
-                if unpacked := inflater.decompress(rest):
-                    yield unpacked
-                rest = inflater.unused_data if inflater.eof else b""
-    except (zlib.error, zstandard.ZstdError) as error:
-        raise MalformedBody(f"The file is damaged and cannot be unpacked: {error}.") from None
-    if not inflater.eof:
-        raise MalformedBody("The file is cut off: it ends within its packed data.")
 
 
 def guess_format(name: str, start: bytes) -> Format:

@@ -18,7 +18,18 @@ PACKAGE = Path(sb_api.__file__).parent
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
     ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
-    ("records", "networks", "config", "tokenizers", "databases", "exchange", "exits", "readers", "synthetic_parts"),
+    (
+        "records",
+        "networks",
+        "config",
+        "tokenizers",
+        "databases",
+        "blocks",
+        "exchange",
+        "exits",
+        "readers",
+        "synthetic_parts",
+    ),
     ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic", "judgements"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets", "client"),
     ("classifiers", "contract", "scan", "overview"),
