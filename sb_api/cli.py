@@ -97,7 +97,7 @@ def trainer() -> None:
 
 @main.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", type=data_cli.MODEL, default="lodbrok", show_default=True)
+@client_cli.MODEL
 @click.option("--count", type=int, help="Synthetic records to make (default 60000 editors or 3500 messages).")
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")

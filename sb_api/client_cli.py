@@ -21,7 +21,8 @@ from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
 from sb_api.exchange import PATHS, Trained
 from sb_api.readers import FORMATS, Batch, Format, WrongRow, guess_format, read_batches
 
-MODEL = click.option("--model", type=click.Choice(list(PATHS)), default="lodbrok", show_default=True)
+MODELS = click.Choice(list(PATHS))
+MODEL = click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
 Command = Callable[..., Any]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
+from sb_api.client_cli import MODEL, MODELS
 from sb_api.config import Settings, load_settings
-from sb_api.exchange import PATHS
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-MODEL = click.Choice(list(PATHS))
+SHARE = click.FloatRange(0.01, 0.5)
 _COLUMNS = (
     click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
@@ -72,8 +72,10 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str)
 
 @data.command("split")
 @_SEED
-@click.option("--validation", default=SHARES["validation"], show_default=True, type=click.FloatRange(0.01, 0.5))
-@click.option("--test", default=SHARES["test"], show_default=True, type=click.FloatRange(0.01, 0.5))
+@click.option(
+    "--validation", default=SHARES["validation"], show_default=True, type=SHARE, help="Share to choose the weights by."
+)
+@click.option("--test", default=SHARES["test"], show_default=True, type=SHARE, help="Share to measure the weights on.")
 def data_split(seed: int, validation: float, test: float) -> None:
     """Divide the stored messages into train, validation and test, every class by the same shares."""
     if validation + test >= 1:
@@ -143,7 +145,7 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 
 @click.command("evaluate")
 @click.argument("file", required=False, type=EXISTING_FILE)
-@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
+@MODEL
 @click.option(
     "--json",
     "json_file",
@@ -185,7 +187,7 @@ def evaluate_current(
 
 
 @click.command("export")
-@click.option("--model", type=MODEL, default="intent", show_default=True)
+@click.option("--model", type=MODELS, default="intent", show_default=True, help="Which classifier.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def weights_export(model: str, folder: Path) -> None:
     """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""

@@ -146,7 +146,6 @@ class CannotStart(SbApiError):
 class OutcomeUnknown(SbApiError):
     """A client lost sight of a request that must not be done twice; nobody knows whether it was done."""
 
-    status = 504
     type = "outcome-unknown"
     title = "Whether the request was done is not known"
 
@@ -154,7 +153,6 @@ class OutcomeUnknown(SbApiError):
 class UnexpectedAnswer(SbApiError):
     """A client was answered with something that sb_api does not say: another server, or a proxy before it."""
 
-    status = 502
     type = "unexpected-answer"
     title = "The answer is not one of sb_api"
 

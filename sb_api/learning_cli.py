@@ -8,10 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from sb_api.client_cli import MODEL
 from sb_api.config import load_settings
-from sb_api.exchange import PATHS
 
-MODEL = click.option("--model", type=click.Choice(list(PATHS)), default="lodbrok", show_default=True)
 _FILTERS = (
     click.option("--reporter", help="Only those of this reporter."),
     click.option("--since", type=click.DateTime(), help="Only those received since this moment (UTC)."),

@@ -39,8 +39,8 @@ LAYERS = (
     ("tasks", "pages", "bootstrap"),
     ("__init__", "bootstrap_intent"),
     ("server",),
-    ("client_cli", "doctor", "data_cli", "learning_cli"),
-    ("predict_cli", "doctor_cli"),
+    ("client_cli", "doctor"),
+    ("data_cli", "learning_cli", "predict_cli", "doctor_cli"),
     ("cli",),
     ("__main__",),
 )
