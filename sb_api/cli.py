@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from sb_api import client_cli, data_cli, doctor_cli, exits, learning_cli, predict_cli
+from sb_api import client_cli, data_cli, doctor_cli, exits, learning_cli, predict_cli, token_cli
 from sb_api.config import Settings, load_settings
 from sb_api.errors import SbApiError
+from sb_api.logs import configure_logging
 
 
 class _Commands(click.Group):
@@ -188,6 +187,7 @@ for command in (
     data_cli.data,
     data_cli.evaluate,
     learning_cli.verdicts,
+    token_cli.token,
 ):
     main.add_command(command)
 weights.add_command(data_cli.weights_export)
@@ -195,11 +195,5 @@ weights.add_command(data_cli.weights_export)
 
 def _settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s",
-    )
-    # Its own lines tell of processes that the service's lines tell of already.
-    logging.getLogger("urlextract").setLevel(logging.WARNING)
+    configure_logging(settings)
     return settings

@@ -23,6 +23,7 @@ from packaging.version import Version
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.client import Client
 from sb_api.config import Settings
+from sb_api.credentials import has_credentials, read_credentials
 from sb_api.errors import SbApiError
 from sb_api.jobs import connect
 from sb_api.server import find_redis_server
@@ -32,7 +33,7 @@ LEAST_PYTHON = (3, 11)
 LEAST_REDIS = Version("6.2")
 LEAST_SPACE = 2**30  # bytes
 MOST_SKEW = 5.0  # seconds
-PRIVATE = ("redis", "credentials.json", "verdicts*.sqlite", "messages.sqlite", "*.log")  # of the state directory
+PRIVATE = ("redis", "verdicts*.sqlite", "messages.sqlite", "*.log")  # of the state directory
 
 State = Literal["ok", "note", "wrong"]
 
@@ -62,7 +63,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
             yield from check(patient)
         except (SbApiError, OSError, redis.RedisError, subprocess.SubprocessError) as error:
             name = check.__name__.removeprefix("_").replace("_", " ")
-            yield Finding(name, "wrong", getattr(error, "detail", str(error)), "mend what the line before says")
+            yield Finding(name, "wrong", getattr(error, "detail", str(error)), "mend what it says, and look again")
 
 
 def _python(_: Patient) -> Iterator[Finding]:
@@ -182,6 +183,20 @@ def _weights(patient: Patient) -> Iterator[Finding]:
                 yield Finding(check, "ok", f"{slot} is {about.version}, whole, with its tokenizers {fingerprint}")
 
 
+def _credentials(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    path = settings.credentials_file
+    if not path.exists():
+        detail = f"none: it listens on {settings.host} alone, and answers everybody there"
+        yield Finding("credentials", "ok", detail)
+    elif path.stat().st_mode & 0o077:
+        yield Finding("credentials", "wrong", f"others may read {path}", f"chmod 600 {path}")
+    elif not has_credentials(path):
+        yield Finding("credentials", "wrong", f"{path} lets nobody in", "`sb-api token add` lets someone in")
+    else:
+        yield Finding("credentials", "ok", f"{len(read_credentials(path))} in {path}")
+
+
 def _service(patient: Patient) -> Iterator[Finding]:
     client, settings = patient.client, patient.settings
     try:
@@ -213,7 +228,7 @@ def _token(patient: Patient) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     *(_python, _packages, _state_directory, _disk_space),
-    *(_redis, _weights, _service, _token),
+    *(_redis, _weights, _credentials, _service, _token),
 )
 
 

@@ -15,7 +15,7 @@ class SbApiError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong on our side"
-    retry_after: ClassVar[int | None] = None  # seconds
+    retry_after: int | None = None  # seconds
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -58,6 +58,30 @@ class TooLarge(SbApiError):
     status = 413
     type = "too-large"
     title = "The request is too large"
+
+
+class Unauthenticated(SbApiError):
+    status = 401
+    type = "unauthenticated"
+    title = "The service must know who asks"
+
+
+class Forbidden(SbApiError):
+    status = 403
+    type = "forbidden"
+    title = "This is not allowed"
+
+
+class TooManyFailures(SbApiError):
+    """`seconds` until the next attempt is looked at."""
+
+    status = 429
+    type = "too-many-failures"
+    title = "Too many failed attempts"
+
+    def __init__(self, detail: str, seconds: int = 1, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = seconds
 
 
 class IdempotencyKeyReused(SbApiError):
@@ -126,6 +150,11 @@ class InvalidTokenizer(SbApiError):
     title = "The tokenizer cannot be used"
 
 
+class InvalidCredentials(SbApiError):
+    type = "invalid-credentials"
+    title = "The credentials file cannot be used"
+
+
 class LeaseLost(SbApiError):
     """Another process took the work over while this one stood still; what this one has must not be stored."""
 
@@ -155,6 +184,11 @@ class UnexpectedAnswer(SbApiError):
 
     type = "unexpected-answer"
     title = "The answer is not one of sb_api"
+
+
+class CannotGoOn(SbApiError):
+    type = "cannot-go-on"
+    title = "The service cannot go on"
 
 
 def error_from_problem(problem: dict[str, Any]) -> SbApiError:

@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from sb_api.auth import challenge, check_role, require
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
 from sb_api.config import Settings
 from sb_api.errors import (
@@ -28,8 +29,10 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import decode_records, encode_payload
+from sb_api.tracing import current_trace
 from sb_api.weights import Chain
 
 logger = logging.getLogger(__name__)
@@ -56,12 +59,14 @@ def get_service() -> Service:
 
 
 @api.post("/predict")
+@require("predict")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/predict")
+@require("predict")
 def predict_intents() -> Response:
     """Sort messages into classes."""
     return answer_predict(CLASSIFIERS["intent"])
@@ -131,12 +136,14 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
 
 
 @api.post("/train")
+@require("train")
 def train() -> Response:
     """Learn from verdicts."""
     return answer_train(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/train")
+@require("train")
 def train_intents() -> Response:
     """Learn from messages whose class a person told."""
     return answer_train(CLASSIFIERS["intent"])
@@ -145,9 +152,12 @@ def train_intents() -> Response:
 def answer_train(classifier: Classifier) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
+    force = _flag("force")
+    if force:
+        check_role("admin")
     records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": _flag("force")})
+    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
     job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
@@ -156,6 +166,7 @@ def answer_train(classifier: Classifier) -> Response:
 
 
 @api.post("/rollback")
+@require("admin")
 def rollback() -> Response:
     """Make earlier weights current again."""
     service, classifier = get_service(), _classifier()
@@ -173,6 +184,7 @@ def rollback() -> Response:
 
 
 @api.post("/replay")
+@require("admin")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, classifier = get_service(), _classifier()
@@ -182,6 +194,7 @@ def replay() -> Response:
 
 
 @api.get("/quality")
+@require("predict")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, classifier = get_service(), _classifier()
@@ -192,6 +205,7 @@ def quality() -> Response:
 
 
 @api.get("/weights")
+@require("predict")
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, classifier = get_service(), _classifier()
@@ -200,6 +214,7 @@ def weights() -> Response:
 
 
 @api.get("/get-result/<task_id>")
+@require("predict")
 def get_result(task_id: str) -> Response:
     """What became of an asynchronous task."""
     try:
@@ -275,6 +290,8 @@ def register_error_handlers(app: Flask) -> None:
         response = _problem(error.problem())
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = challenge(request.environ)
         return response
 
     @app.errorhandler(RequestEntityTooLarge)
@@ -308,6 +325,8 @@ def _job(
         reply=service.mailbox.name,
         keep=keep,
         weights=weights,
+        request=current_request(),
+        trace=current_trace(),
     )
 
 
@@ -372,4 +391,5 @@ def _json(document: Any, status: int = 200) -> Response:
 
 
 def _problem(document: dict[str, Any]) -> Response:
+    document = {**document, "instance": f"urn:sb_api:request:{current_request()}"}
     return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")

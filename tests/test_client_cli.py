@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from service import ROOT, Service, clean_environment, make_editors, make_verdicts
+from service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service
 from test_client import CUT, PREDICTED, scripted
 
 from sb_api import errors, exits
@@ -197,6 +197,20 @@ def test_the_token_comes_from_the_environment_or_a_private_file_and_is_never_sho
             assert server.seen[-1][2]["Authorization"] == "Bearer s3cret"
             helped = CliRunner(env=environment).invoke(main, ["predict", "--help"])
             assert "s3cret" not in helped.output
+
+
+def test_who_may_not_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    """A token from `sb-api token add`: without it, or beyond its role, the exit code says so."""
+    state = tmp_path / "state"
+    runner = CliRunner(env={"SB_API_STATE_DIR": str(state)})
+    secret = runner.invoke(main, ["token", "add", "cron", "--role", "predict"]).stdout.strip()
+    with start_service(state, tmp_path) as service:
+        assert "token" in call(service.address, "weights", code=exits.NOT_ALLOWED).stderr.lower()
+        result = CliRunner(env={"SB_API_URL": service.address, "SB_API_TOKEN": secret}).invoke(
+            main, ["rollback", "original"]
+        )
+        assert result.exit_code == exits.NOT_ALLOWED, result.output
+        assert secret not in result.output
 
 
 # Documents

@@ -17,6 +17,7 @@ from test_client import scripted
 from sb_api.cli import main
 from sb_api.client import Client
 from sb_api.config import load_settings
+from sb_api.credentials import add_credential, revoke_credential
 from sb_api.doctor import Patient, _judge_redis, examine
 
 
@@ -49,7 +50,7 @@ def state(tmp_path: Path) -> Path:
 def test_a_service_that_is_well_has_nothing_wrong(service: Service) -> None:
     found = diagnose(service.state, SB_API_URL=service.address)
     assert {finding["check"] for finding in found["ok"]} == {
-        *("python", "packages", "file modes", "disk space", "redis", "clock", "service", "token"),
+        *("python", "packages", "file modes", "disk space", "redis", "clock", "credentials", "service", "token"),
         *("weights of lodbrok", "weights of intent"),
     }
 
@@ -89,6 +90,21 @@ def test_secrets_that_others_may_read(state: Path) -> None:
     assert (finding["check"], "chmod" in finding["remedy"]) == ("file modes", True)
     state.chmod(0o700)
     assert diagnose(state)["wrong"] == []
+
+
+def test_credentials_that_others_may_read_or_that_let_nobody_in(state: Path) -> None:
+    file = state / "credentials.json"
+    add_credential(file, "cron", "predict")
+    assert any("1 in" in finding["detail"] for finding in diagnose(state)["ok"])
+    file.chmod(0o644)
+    (finding,) = diagnose(state, 1)["wrong"]
+    assert finding["remedy"] == f"chmod 600 {file}"
+    file.chmod(0o600)
+    revoke_credential(file, "cron")
+    (finding,) = diagnose(state, 1)["wrong"]
+    assert "token add" in finding["remedy"]
+    (finding,) = diagnose(state, 1, SB_API_HOST="0.0.0.0")["wrong"]
+    assert finding["check"] == "settings"
 
 
 def test_a_redis_that_is_not_there_or_too_old(state: Path) -> None:
