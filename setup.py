@@ -22,6 +22,7 @@ setup(
         "gevent>=25",
         "gunicorn>=25",
         "h5py>=3.11",
+        "ijson>=3.4",
         "itsdangerous>=2.2",
         "hiredis>=3",
         "keras>=3.10,<4",
@@ -30,6 +31,7 @@ setup(
         "numpy>=2,<3",
         "onnx>=1.17",
         "onnxruntime>=1.22",
+        "packaging>=23",
         "phonenumbers>=8.13",
         "prometheus-client>=0.22",
         "psycopg[binary]>=3.2",
@@ -45,6 +47,8 @@ setup(
         "sqlalchemy>=2,<3",
         "tensorflow-cpu>=2.19,<3",
         "urlextract>=1.9,<2",
+        "urllib3>=2,<3",
+        "zstandard>=0.23",
     ],
     extras_require={
         "test": [
