@@ -17,15 +17,16 @@ PACKAGE = Path(sb_api.__file__).parent
 
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
-    ("errors", "masking", "calibration", "scoring", "report", "synthetic_messages", "synthetic_phrases"),
+    ("errors", "masking", "calibration", "scoring", "report", "charts", "synthetic_messages", "synthetic_phrases"),
     ("records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
-    ("preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
+    ("pastes", "preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
     ("classifiers",),
     ("fitting", "guard", "intake", "artefacts"),
     ("classify", "train"),
     ("auth", "metrics", "routes", "client", "evaluation"),
-    ("tasks", "pages", "bootstrap"),
+    ("tasks", "checks", "bootstrap"),
+    ("pages",),
     ("__init__", "bootstrap_intent"),
     ("server",),
     ("data_cli", "learning_cli"),
