@@ -69,7 +69,7 @@ def _number_json(text: str) -> bytes:
             return body  # whoever decodes it says what is wrong with it
         decoded = [msgspec.Raw(line) for line in lines]
     if isinstance(decoded, dict):
-        if not bytes(decoded.get("id", b"{")).lstrip().startswith(b"{"):
+        if any(not bytes(value).lstrip().startswith(b"{") for value in decoded.values()):
             return b'{"row 1":' + body + b"}"
         return body
     rows = [b'"row %d":%s' % (number, bytes(raw)) for number, raw in enumerate(decoded, start=1)]
