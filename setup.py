@@ -11,6 +11,7 @@ setup(
     package_dir={"sb_api.static": "static"},
     package_data={"sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"]},
     install_requires=[
+        "argon2-cffi>=23.1",
         "charset-normalizer>=3",
         "click>=8.1",
         "disposable-email-domains",
@@ -20,6 +21,7 @@ setup(
         "gevent>=25",
         "gunicorn>=25",
         "h5py>=3.11",
+        "itsdangerous>=2.2",
         "keras>=3.10,<4",
         "matplotlib>=3.9",
         "msgspec>=0.19",
@@ -52,7 +54,7 @@ setup(
             "setuptools>=77",
             "tf_keras",
         ],
-        "lint": ["mypy", "ruff", "types-requests"],
+        "lint": ["bandit", "mypy", "pip-audit", "ruff", "types-requests"],
     },
     entry_points={"console_scripts": ["sb-api = sb_api.cli:main"]},
 )

@@ -24,7 +24,7 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import routes, tasks
+    from sb_api import auth, routes, tasks
     from sb_api.config import load_settings
     from sb_api.jobs import Jobs, connect
     from sb_api.mailbox import Mailbox
@@ -39,4 +39,5 @@ def create_app(config: Settings | None = None) -> Flask:
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
     routes.register_error_handlers(app)
+    auth.protect(app, settings)
     return app

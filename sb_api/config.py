@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from sb_api.credentials import has_credentials
 from sb_api.errors import InvalidSettings
 
 PREFIX = "SB_API_"
@@ -30,6 +31,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, _integer("port to listen on", 0, 65535)] = 4321
     redis_url: Annotated[str, Meta(description="Redis to use; empty: `run` starts one of its own")] = ""
     state_dir: Annotated[str, Meta(description="where weights, queue and other state are kept; empty: see below")] = ""
+    credentials: Annotated[
+        str, Meta(description="file of credentials; empty: `credentials.json` in the state directory, if it is there")
+    ] = ""
+    session_ttl: Annotated[int, _integer("how long one stays signed in on the web page", 60)] = 43_200
+    proxies: Annotated[
+        int, _integer("reverse proxies in front, whose X-Forwarded-For, -Proto and -Host headers are believed", 0, 8)
+    ] = 0
     web_processes: Annotated[int, _integer("web processes", 1, 64)] = 1
     classify_processes: Annotated[int, _integer("classify processes; 0: one per spare core", 0, 256)] = 0
     max_records: Annotated[int, _integer("records in one request", 1)] = 10_000
@@ -92,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return kept if kept.exists() else self.static / name
 
     @property
+    def credentials_file(self) -> Path:
+        return Path(self.credentials).expanduser().absolute() if self.credentials else self.state / "credentials.json"
+
+    @property
     def redis_socket(self) -> Path:
         """The socket of the embedded Redis."""
         return self.state / "redis" / "redis.sock"
@@ -109,7 +121,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     """The settings from `environment` (that of this process by default), then `overrides` that are not None.
 
     Raises InvalidSettings for a name that is no setting, a value that does not fit, or an address that is not
-    loopback.
+    loopback without any credential; InvalidCredentials when their file is damaged.
     """
     environment = os.environ if environment is None else environment
     known = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
@@ -123,9 +135,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"A setting is wrong: {error}.") from None
-    if not _is_loopback(settings.host):
+    if not _is_loopback(settings.host) and not has_credentials(settings.credentials_file):
         raise InvalidSettings(
-            f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1)."
+            f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1); "
+            "`sb-api token add NAME --role ROLE` makes one."
         )
     return settings
 

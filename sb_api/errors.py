@@ -15,7 +15,7 @@ class SbApiError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong on our side"
-    retry_after: ClassVar[int | None] = None  # seconds
+    retry_after: int | None = None  # seconds
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -58,6 +58,30 @@ class TooLarge(SbApiError):
     status = 413
     type = "too-large"
     title = "The request is too large"
+
+
+class Unauthenticated(SbApiError):
+    status = 401
+    type = "unauthenticated"
+    title = "The service must know who asks"
+
+
+class Forbidden(SbApiError):
+    status = 403
+    type = "forbidden"
+    title = "This is not allowed"
+
+
+class TooManyFailures(SbApiError):
+    """`seconds` until the next attempt is looked at."""
+
+    status = 429
+    type = "too-many-failures"
+    title = "Too many failed attempts"
+
+    def __init__(self, detail: str, seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = seconds
 
 
 class IdempotencyKeyReused(SbApiError):
@@ -124,6 +148,11 @@ class InvalidWeights(SbApiError):
 class InvalidTokenizer(SbApiError):
     type = "invalid-tokenizer"
     title = "The tokenizer cannot be used"
+
+
+class InvalidCredentials(SbApiError):
+    type = "invalid-credentials"
+    title = "The credentials file cannot be used"
 
 
 class LeaseLost(SbApiError):

@@ -13,6 +13,7 @@ import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from sb_api.auth import challenge, check_role, require
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
 from sb_api.config import Settings
 from sb_api.errors import (
@@ -55,12 +56,14 @@ def get_service() -> Service:
 
 
 @api.post("/predict")
+@require("predict")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/predict")
+@require("predict")
 def predict_intents() -> Response:
     """Sort messages into classes."""
     return answer_predict(CLASSIFIERS["intent"])
@@ -130,12 +133,14 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
 
 
 @api.post("/train")
+@require("train")
 def train() -> Response:
     """Learn from verdicts."""
     return answer_train(CLASSIFIERS["lodbrok"])
 
 
 @api.post("/intents/train")
+@require("train")
 def train_intents() -> Response:
     """Learn from messages whose class a person told."""
     return answer_train(CLASSIFIERS["intent"])
@@ -144,9 +149,12 @@ def train_intents() -> Response:
 def answer_train(classifier: Classifier) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
+    force = _flag("force")
+    if force:
+        check_role("admin")
     records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": _flag("force")})
+    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
     job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
@@ -155,6 +163,7 @@ def answer_train(classifier: Classifier) -> Response:
 
 
 @api.post("/rollback")
+@require("admin")
 def rollback() -> Response:
     """Make earlier weights current again."""
     service, classifier = get_service(), _classifier()
@@ -172,6 +181,7 @@ def rollback() -> Response:
 
 
 @api.post("/replay")
+@require("admin")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, classifier = get_service(), _classifier()
@@ -181,6 +191,7 @@ def replay() -> Response:
 
 
 @api.get("/quality")
+@require("predict")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, classifier = get_service(), _classifier()
@@ -191,6 +202,7 @@ def quality() -> Response:
 
 
 @api.get("/weights")
+@require("predict")
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, classifier = get_service(), _classifier()
@@ -199,6 +211,7 @@ def weights() -> Response:
 
 
 @api.get("/get-result/<task_id>")
+@require("predict")
 def get_result(task_id: str) -> Response:
     """What became of an asynchronous task."""
     try:
@@ -274,6 +287,8 @@ def register_error_handlers(app: Flask) -> None:
         response = _problem(error.problem())
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = challenge(request.environ)
         return response
 
     @app.errorhandler(RequestEntityTooLarge)

@@ -6,6 +6,7 @@ import hashlib
 
 from flask import Blueprint, Response, request
 
+from sb_api.auth import require
 from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import BULK, SMALL, Job
@@ -16,6 +17,7 @@ tasks = Blueprint("tasks", __name__)
 
 
 @tasks.post("/classify")
+@require("predict")
 def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()

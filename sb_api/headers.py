@@ -1,0 +1,89 @@
+"""Security headers on every answer, and requests of other sites' pages refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from sb_api.errors import Forbidden
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
+SECURITY_HEADERS = [
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+]
+NO_STORE = [("Cache-Control", "no-store")]
+STRICT_TRANSPORT = [("Strict-Transport-Security", "max-age=31536000")]
+
+
+def secure(application: Wsgi) -> Wsgi:
+    """The application with security headers on every answer, and not to be cached where it does not say so itself."""
+
+    def secured(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            headers = headers + SECURITY_HEADERS
+            if not any(name.lower() == "cache-control" for name, _ in headers):
+                headers += NO_STORE
+            if environ["wsgi.url_scheme"] == "https":
+                headers += STRICT_TRANSPORT
+            return start_response(status, headers, *error)
+
+        return application(environ, start)
+
+    return secured
+
+
+def is_local(environ: dict[str, Any], host: str, proxies: int) -> bool:
+    """Whether a request is of this machine, and meant for it: no proxy in between, and no name that an attacker made
+    stand for a loopback address. `host` is the address that the service listens on."""
+    if not is_loopback(environ.get("REMOTE_ADDR", "")):
+        return False
+    if not proxies and any(name in environ for name in FORWARDED):
+        return False
+    name = host_name(environ)
+    return name in LOCAL_NAMES or name == host or is_loopback(name.strip("[]"))
+
+
+def host_name(environ: dict[str, Any]) -> str:
+    """The name by which the service was called, without the port; `localhost` when the client does not say."""
+    name: str = environ.get("HTTP_HOST", "localhost").lower()
+    return name if name.endswith("]") else name.rpartition(":")[0] or name
+
+
+def is_loopback(address: str) -> bool:
+    if address == "127.0.0.1":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_cross_site(environ: dict[str, Any]) -> None:
+    """Raises Forbidden for a request that changes something and comes from a page of another site.
+
+    Browsers say where a request comes from, and do not let pages say otherwise; other clients say nothing.
+    """
+    if environ["REQUEST_METHOD"] in SAFE_METHODS:
+        return
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    origin = environ.get("HTTP_ORIGIN")
+    if site is not None:
+        foreign = site not in ("same-origin", "none")
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != environ.get("HTTP_HOST", "").lower()
+    if foreign:
+        raise Forbidden("A page of another site sent this request; only this service's own pages may.")
