@@ -44,7 +44,8 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "coverage>=7.10" hypothesis locust mypy psutil pytest pytest-cov \
+	.venv-lock/bin/python -m pip install --quiet "coverage>=7.10" hypothesis locust mypy \
+		"opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" psutil pytest pytest-cov \
 		pytest-timeout requests ruff "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock

@@ -9,7 +9,10 @@ setup(
     # static/ lies beside the package in a checkout and inside it once installed.
     packages=["sb_api", "sb_api.static"],
     package_dir={"sb_api.static": "static"},
-    package_data={"sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"]},
+    package_data={
+        "sb_api": ["templates/*.html", "assets/*"],
+        "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
+    },
     install_requires=[
         "argon2-cffi>=23.1",
         "charset-normalizer>=3",
@@ -27,6 +30,7 @@ setup(
         "msgspec>=0.19",
         "numpy>=2,<3",
         "phonenumbers>=8.13",
+        "prometheus-client>=0.22",
         "psycopg[binary]>=3.2",
         "pymysql>=1.1",
         "python-stdnum>=2",
@@ -46,6 +50,8 @@ setup(
             "coverage>=7.10",
             "hypothesis",
             "locust",
+            "opentelemetry-exporter-otlp-proto-http>=1.30",
+            "opentelemetry-sdk>=1.30",
             "psutil",
             "pytest",
             "pytest-cov",
@@ -54,6 +60,7 @@ setup(
             "setuptools>=77",
             "tf_keras",
         ],
+        "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.30", "opentelemetry-sdk>=1.30"],
         "lint": ["bandit", "mypy", "pip-audit", "ruff", "types-requests"],
     },
     entry_points={"console_scripts": ["sb-api = sb_api.cli:main"]},

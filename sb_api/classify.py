@@ -19,6 +19,7 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
 from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
+from sb_api.metrics import Instruments
 from sb_api.networks import Arrays, Predict
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
@@ -49,8 +50,15 @@ class Judgement(msgspec.Struct, frozen=True):
 class Model:
     """A classifier with the weights it works with now. Only one thread may use it."""
 
-    def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        weights: Weights,
+        vocabularies: Vocabularies,
+        instruments: Instruments | None = None,
+    ) -> None:
         self.classifier = classifier
+        self.instruments = instruments or Instruments()
         self.about = weights.about
         self.vocabularies = vocabularies
         self._network: Any = None
@@ -95,7 +103,8 @@ class Model:
 
     def score(self, arrays: Arrays) -> Probabilities:
         """Calibrated probabilities (n, classes) of n rows of named arrays."""
-        return calibrated(self._predict(arrays), self.about.temperature)
+        with self.instruments.predict_seconds.labels(self.classifier.name).time():
+            return calibrated(self._predict(arrays), self.about.temperature)
 
     def bands(self, scores: Probabilities) -> list[str]:
         """The band of each of n rows of calibrated probabilities; [] where the weights have no bands."""
@@ -112,7 +121,8 @@ class Model:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
         errors: dict[int, str] = {}
         try:
-            arrays = self.classifier.preprocess(records, self.vocabularies)
+            with self.instruments.preprocess_seconds.labels(self.classifier.name).time():
+                arrays = self.classifier.preprocess(records, self.vocabularies)
         except Exception:
             # One record spoils the whole batch: find it, and judge the others.
             errors = self._unreadable(records)
@@ -165,6 +175,7 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
 
 def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
     scores, errors = model.judge([record for _, records in batch for record in records])
+    model.instruments.count_records(model.classifier.name, model.about.labels, scores)
     answers = {}
     start = 0
     for claim, records in batch:
@@ -206,12 +217,12 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
     return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
 
 
-def refresh_models(jobs: Jobs, models: dict[str, Model]) -> dict[str, str]:
+def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
-            models[name] = Model(classifier, *load_current(jobs, classifier))
+            models[name] = Model(classifier, *load_current(jobs, classifier), instruments)
             logger.info("%s is warm with the weights %s", name, models[name].version)
             continue
         version = jobs.published_version(name)
@@ -229,11 +240,13 @@ def classify_process(settings: Settings) -> None:
     """Judge records until told to stop."""
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
+    instruments = Instruments()
     worker = Worker(
         jobs,
         "classify",
         PREDICT_STREAMS,
         do=lambda claims: judge_claims(models, claims),
-        refresh=lambda: refresh_models(jobs, models),
+        refresh=lambda: refresh_models(jobs, models, instruments),
+        instruments=instruments,
     )
     worker.run_process()

@@ -78,6 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level that is logged")
     ] = "INFO"
+    log_format: Annotated[Literal["text", "json"], Meta(description="log lines for people, or a JSON object each")] = (
+        "text"
+    )
+    access_log: Annotated[float, Meta(ge=0, le=1, description="share of requests that are logged; 1: every one")] = 0.0
 
     @property
     def static(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sb_api.auth import challenge, check_role, require
@@ -322,6 +322,8 @@ def _job(
         reply=service.mailbox.name,
         keep=keep,
         weights=weights,
+        request=g.request_id,
+        trace=g.get("traceparent", ""),
     )
 
 
@@ -371,4 +373,5 @@ def _json(document: Any, status: int = 200) -> Response:
 
 
 def _problem(document: dict[str, Any]) -> Response:
+    document = {**document, "instance": f"urn:sb_api:request:{g.request_id}"}
     return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from sb_api.auth import require
 from sb_api.classifiers import find_classifier
@@ -33,7 +33,15 @@ def classify() -> Response:
     known = service.jobs.result(task)
     if known is None or known.status == "failed":
         service.jobs.forget(task)
-        job = Job(task=task, operation="predict", classifier=classifier.name, body=body, keep=keep)
+        job = Job(
+            task=task,
+            operation="predict",
+            classifier=classifier.name,
+            body=body,
+            keep=keep,
+            request=g.request_id,
+            trace=g.get("traceparent", ""),
+        )
         service.jobs.submit(SMALL if len(records) <= SMALL_RECORDS else BULK, [job])
     return accept_task(task)
 

@@ -355,7 +355,10 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
     trainer = trainers.get(job.classifier)
     if trainer is None:
         raise JobFailed(f"There is no classifier {job.classifier!r}.")
-    with worker.alone(f"train:{job.classifier}") as check:
+    with (
+        worker.instruments.training(job.classifier, job.operation),
+        worker.alone(f"train:{job.classifier}") as check,
+    ):
         trainer.synchronize()
         if job.operation == "train":
             training = decode_payload(job.body, Training)
