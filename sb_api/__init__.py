@@ -42,7 +42,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
-    app.register_blueprint(pages.pages)
+    pages.show_pages(app, jobs)
     routes.register_error_handlers(app)
     auth.protect(app, settings)
     return app

@@ -86,7 +86,8 @@ def give_verdict() -> str:
 def _results(template: str, classifier: Classifier, text: str, **members: Any) -> tuple[str, int] | str:
     """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
     service = get_service()
-    members = {"paste": request.form.get("paste", ""), **members}
+    # The script puts in the results alone; the paste, which may be large, is there already.
+    members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
     try:
         records = _records(classifier, service, text)
     except SbApiError as error:

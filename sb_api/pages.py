@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, current_app, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from sb_api.auth import csrf_token, current_identity, end_session, require, sign_in, start_session
@@ -17,7 +18,17 @@ from sb_api.charts import draw_reliability, draw_series
 from sb_api.checks import checks
 from sb_api.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.errors import SbApiError, Unauthenticated
-from sb_api.routes import await_rollback, describe_readiness, get_service, read_chain, read_quality, submit_replay
+from sb_api.jobs import Jobs
+from sb_api.routes import (
+    await_rollback,
+    describe_readiness,
+    get_service,
+    read_chain,
+    read_quality,
+    report_error,
+    submit_replay,
+)
+from sb_api.vitals import Vitals
 from sb_api.weights import Version
 
 pages = Blueprint("pages", __name__, static_folder="assets", static_url_path="/assets", template_folder="templates")
@@ -35,10 +46,22 @@ PLACES = (
 NAMES = {"lodbrok": "Editors", "intent": "Messages"}
 
 
+def show_pages(app: Flask, jobs: Jobs) -> None:
+    """Add the page to an application."""
+    app.extensions["sb_api.vitals"] = Vitals(jobs)
+    app.register_blueprint(pages)
+
+
 @pages.before_request
 def allow_large_forms() -> None:
     """A paste may be as large as any other request."""
     request.max_form_memory_size = get_service().settings.max_body_bytes
+
+
+@pages.app_template_filter("moment")
+def name_moment(seconds: float) -> str:
+    """Seconds since 1970 as a date and time in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @pages.after_request
@@ -63,6 +86,7 @@ def show_error(error: SbApiError) -> BaseResponse | tuple[str, int]:
     """An error as a page; whoever is not signed in is sent to where that is done."""
     if isinstance(error, Unauthenticated) and request.method == "GET":
         return redirect(url_for("pages.show_sign_in", next=request.full_path.rstrip("?")), 303)
+    report_error(error)
     return render_template("problem.html", problem=error.problem()), error.status
 
 
@@ -107,7 +131,7 @@ def show_weights() -> str:
         compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] else [],
         replay=read_quality(service, classifier).get("replay"),
         task=service.jobs.result(task) if task else None,
-        rolled_back="rolled-back" in request.args,
+        rolled_back="rolled_back" in request.args,
     )
 
 
@@ -117,7 +141,7 @@ def roll_back() -> BaseResponse:
     """Make the version of the form current."""
     classifier = _classifier()
     await_rollback(get_service(), classifier, request.form.get("to", ""))
-    return redirect(url_for("pages.show_weights", model=classifier.name, **{"rolled-back": ""}), 303)
+    return redirect(url_for("pages.show_weights", model=classifier.name, rolled_back=1), 303)
 
 
 @pages.post("/page/replay")
@@ -133,7 +157,9 @@ def replay() -> BaseResponse:
 @require("predict")
 def show_service() -> str:
     """Who is alive, what waits, and what went wrong."""
-    return render_template("service.html", ready=describe_readiness(get_service()))
+    vitals: Vitals = current_app.extensions["sb_api.vitals"]
+    ready = describe_readiness(get_service())
+    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=get_service().jobs.errors())
 
 
 @pages.get("/page/sign-in")

@@ -34,7 +34,7 @@ LAYERS = (
     ("pastes", "preprocessing", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("metrics", "tracing", "logs"),
     ("totals",),
-    ("worker", "mailbox", "explain", "legacy", "admission", "quality", "datasets"),
+    ("worker", "mailbox", "vitals", "explain", "legacy", "admission", "quality", "datasets"),
     ("classifiers",),
     ("fitting", "guard", "intake", "artefacts"),
     ("classify", "train"),
