@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 WIDTH, HEIGHT = 640.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 12.0, 12.0, 28.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 12.0, 28.0
 SIDE = 240.0  # of the square in which a calibration is drawn
 
 
