@@ -41,7 +41,8 @@ def read_editors(text: str, limit: int) -> Records:
     if not rows and faults:
         return Records(errors=faults)
     records = decode_records(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
-    records.errors |= faults
+    merged = records.errors | faults
+    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
     return records
 
 

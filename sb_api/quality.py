@@ -16,7 +16,7 @@ from sb_api.verdicts import Event, LoggedVerdict, Stretch, VerdictLog
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
 FRESH = 200  # verdicts for which a detected rise of errors stays flagged
-STRETCHES = 40  # points of the figures over time
+STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that one is made of
 EVENTS = 100  # trainings and rollbacks that are told of
 
 Confusion = npt.NDArray[np.int64]
@@ -36,7 +36,7 @@ def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
     events = log.events(EVENTS)
     return {
         **measure(log.counts(), log.latest(WINDOW), labels),
-        "series": describe_history(log.history(STRETCHES), len(labels)),
+        "series": describe_history(log.history(STRETCHES, LEAST), len(labels)),
         "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
         "replay": estimate_replay(*log.count_learned(), events),
     }

@@ -207,24 +207,28 @@ class VerdictLog:
         with self._begin() as connection:
             return [tuple(row) for row in connection.execute(self._query(*columns, sa.func.count()).group_by(*columns))]
 
-    def history(self, stretches: int) -> list[Stretch]:
-        """All verdicts, oldest first, cut into at most so many stretches of about as many verdicts each."""
+    def history(self, stretches: int, least: int) -> list[Stretch]:
+        """All verdicts, oldest first, cut into at most so many stretches of about as many verdicts each, about `least`
+        or more. Those that came at one moment stay together."""
         number = VERDICTS.c.number
         with self._begin() as connection:
-            low, high = connection.execute(self._query(sa.func.min(number), sa.func.max(number))).one()
-            if low is None:
+            columns = (sa.func.min(number), sa.func.max(number), sa.func.count())
+            low, high, total = connection.execute(self._query(*columns)).one()
+            if not total:
                 return []
+            stretches = max(1, min(stretches, total // least))
             place = sa.cast(number - low, sa.BigInteger) * stretches // (high - low + 1)
-            columns = (place, VERDICTS.c.label, VERDICTS.c.predicted)
-            rows = connection.execute(self._query(*columns, sa.func.count(), sa.func.max(number)).group_by(*columns))
-            counts: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+            cells = (place, VERDICTS.c.label, VERDICTS.c.predicted)
+            rows = connection.execute(self._query(*cells, sa.func.count(), sa.func.max(number)).group_by(*cells)).all()
             last: dict[int, int] = defaultdict(int)
-            for position, label, predicted, count, highest in rows:
-                counts[int(position)][label, predicted] = count
-                last[int(position)] = max(last[int(position)], highest)
+            for position, _, _, _, highest in rows:
+                last[position] = max(last[position], highest)
             moments = self._query(number, VERDICTS.c.received).where(number.in_(last.values()))
             received = {row.number: row.received for row in connection.execute(moments)}
-        return [Stretch(received[last[position]], counts[position]) for position in sorted(counts)]
+        counts: dict[datetime, dict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
+        for position, label, predicted, count, _ in sorted(rows):
+            counts[received[last[position]]][label, predicted] += count
+        return [Stretch(until, dict(counted)) for until, counted in counts.items()]
 
     def count_learned(self) -> tuple[int, int]:
         """How many verdicts are learned, and in how many trainings."""
