@@ -196,7 +196,9 @@ def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], servic
     shown = visit()
     page = shown.open("/page/weights")
     expect(page.locator("tr.current")).to_contain_text(newest)
-    expect(page.get_by_role("table", name="On the reference set", exact=True)).to_contain_text("False positives per 1,000")
+    expect(page.get_by_role("table", name="On the reference set", exact=True)).to_contain_text(
+        "False positives per 1,000"
+    )
     older = page.locator("table.versions tbody tr").nth(1)
     older.locator("summary").click()
     assert current(service) == newest  # asked, not done
