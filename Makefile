@@ -2,8 +2,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4321
+COUNT ?= 1000000
+SEED ?= 1
+START ?= 0
 
-.PHONY: run test lint clean lock bench-quality bench-learning load
+.PHONY: run test lint clean lock bench-quality bench-learning load fuzz
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -27,6 +30,10 @@ bench-learning: $(VENV)/installed-dev
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
 
+# Raw requests made from a seed; START goes on where a run was ended.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python tests/fuzzer.py --count $(COUNT) --seed $(SEED) --start $(START)
+
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -44,9 +51,10 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "coverage>=7.10" hypothesis locust mypy \
-		"opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" psutil pytest pytest-cov \
-		pytest-timeout requests ruff "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" "coverage>=7.10" hypothesis \
+		"jsonschema>=4.23" locust mypy "openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" \
+		"opentelemetry-sdk>=1.30" "playwright>=1.49" psutil pytest pytest-cov pytest-timeout requests ruff \
+		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 

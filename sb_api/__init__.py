@@ -26,6 +26,7 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from sb_api import auth, monitoring, pages, routes, tasks
     from sb_api.config import load_settings
+    from sb_api.docs import add_docs
     from sb_api.jobs import Jobs, connect
     from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
@@ -44,5 +45,6 @@ def create_app(config: Settings | None = None) -> Flask:
     app.register_blueprint(tasks.tasks)
     pages.show_pages(app, jobs)
     routes.register_error_handlers(app)
+    add_docs(app, __version__)
     auth.protect(app, settings)
     return app

@@ -219,14 +219,14 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
 
 def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
+    published = jobs.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
             models[name] = Model(classifier, *load_current(jobs, classifier), instruments)
             logger.info("%s is warm with the weights %s", name, models[name].version)
             continue
-        version = jobs.published_version(name)
-        if version is not None and version != model.version:
+        if published.get(name, model.version) != model.version:
             try:
                 model.swap(*load_current(jobs, classifier))
             except SbApiError as error:

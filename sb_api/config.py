@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_records: Annotated[int, _integer("records in one request", 1)] = 10_000
     max_body_bytes: Annotated[int, _integer("bytes in one request", 1024)] = 32 * 2**20
     slice_records: Annotated[int, _integer("a request with more records is queued in slices of so many", 1, 10_000)] = (
-        512
+        128
     )
     batch_requests: Annotated[int, _integer("requests that a classify process takes at once", 1, 10_000)] = 256
     queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000

@@ -40,11 +40,22 @@ BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
 PUBLISHED_TTL = 7 * 24 * 3600
 ERRORS_KEPT, ERRORS_TTL = 20, 7 * 24 * 3600
 
-# All entries or none, and never more than the stream may hold.
+# Of each group all entries or none, and never more than the stream may hold. A group is its size and its entries.
 _SUBMIT = """
-if redis.call('XLEN', KEYS[1]) + #ARGV - 1 > tonumber(ARGV[1]) then return 0 end
-for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'job', ARGV[i]) end
-return 1
+local room = tonumber(ARGV[1]) - redis.call('XLEN', KEYS[1])
+local accepted = {}
+local i = 2
+while i <= #ARGV do
+  local size = tonumber(ARGV[i])
+  local fits = size <= room
+  if fits then
+    for j = i + 1, i + size do redis.call('XADD', KEYS[1], '*', 'job', ARGV[j]) end
+    room = room - size
+  end
+  accepted[#accepted + 1] = fits and 1 or 0
+  i = i + size + 1
+end
+return accepted
 """
 # Renews only what is still this consumer's: a lease that ran out belongs to whoever claimed it since.
 _RENEW = """
@@ -182,10 +193,23 @@ class Jobs:
                 for job in kept:
                     pipeline.set(_task_key(job.task), queued, ex=job.keep, nx=True)
                 pipeline.execute()
-            entries = [encode_payload(job) for job in jobs]
-            if not self._submit([stream], [self.settings.queue_limit, *entries]):
+            if not self.submit_all(stream, [jobs])[0]:
                 self.redis.delete(*(_task_key(job.task) for job in kept)) if kept else None
-                raise QueueFull(f"{self.settings.queue_limit} requests are waiting already; try again in a moment.")
+                raise self.queue_full()
+
+    def submit_all(self, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
+        """Queue several groups of jobs in one exchange with Redis: of each group every job or, without room, none.
+
+        Returns whether each group is queued. Nothing is kept under a task id. Raises Unavailable without Redis.
+        """
+        arguments: list[int | bytes] = [self.settings.queue_limit]
+        for group in groups:
+            arguments += (len(group), *map(encode_payload, group))
+        with unavailable_when_lost():
+            return [bool(accepted) for accepted in self._submit([stream], arguments)]
+
+    def queue_full(self) -> QueueFull:
+        return QueueFull(f"{self.settings.queue_limit} requests are waiting already; try again in a moment.")
 
     def result(self, task: str) -> Answer | None:
         """What became of a task whose answer is kept; None when there is none, or no longer."""
@@ -223,15 +247,15 @@ class Jobs:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    def claim(self, streams: Sequence[str], count: int, block: float) -> list[Claim]:
-        """Up to `count` jobs of the first stream and one of each other, or the first to come within `block` seconds.
+    def claim(self, streams: Sequence[str], count: int, block: float, *, others: int = 1) -> list[Claim]:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds.
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
         try:
             pipeline = self.redis.pipeline(transaction=False)
             for position, stream in enumerate(streams):
-                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=1 if position else count)
+                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
             claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
             if not claims and block:
                 waiting = dict.fromkeys(streams, ">")
@@ -390,10 +414,13 @@ class Jobs:
         }
         self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
 
-    def published_version(self, classifier: str) -> str | None:
-        """The version that is published, None when there is none."""
-        version: bytes | None = self.redis.hget(_published_key(classifier), "version")
-        return version.decode() if version else None
+    def published_versions(self, classifiers: Iterable[str]) -> dict[str, str]:
+        """The version that is published, of each classifier that has one."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for classifier in (names := list(classifiers)):
+            pipeline.hget(_published_key(classifier), "version")
+        found = zip(names, pipeline.execute(), strict=True)
+        return {name: version.decode() for name, version in found if version}
 
     def published(self, classifier: str) -> Published | None:
         """The published weights, None when there are none."""

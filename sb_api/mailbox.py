@@ -1,18 +1,46 @@
-"""A web process's mailbox: jobs go out, and their answers come back to the threads that wait for them."""
+"""A web process's mailbox: jobs go out, and their answers come back to the threads that wait for them.
+
+Two threads speak with Redis for all the others. What is submitted while one exchange with Redis is under way goes out
+together in the next, and the answers that came together are read together: under load that saves most of the cost.
+"""
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import msgspec
 import redis
 
+from sb_api.errors import SbApiError
 from sb_api.jobs import Answer, Job, Jobs
 
 logger = logging.getLogger(__name__)
+
+GATHERED = 256  # exchanges that go out together at most
+
+
+@dataclass(eq=False, slots=True)
+class _Exchange:
+    """Jobs of one request, their answers by task, and what refused them."""
+
+    stream: str
+    jobs: Sequence[Job]
+    answers: dict[str, Answer] = field(default_factory=dict)
+    error: SbApiError | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def receive(self, task: str, answer: Answer) -> None:
+        self.answers[task] = answer
+        if len(self.answers) == len(self.jobs):
+            self.over.set()
+
+    def refuse(self, error: SbApiError) -> None:
+        self.error = error
+        self.over.set()
 
 
 class Mailbox:
@@ -21,40 +49,69 @@ class Mailbox:
     def __init__(self, jobs: Jobs, name: str) -> None:
         self.jobs = jobs
         self.name = name
-        self._waiting: dict[str, Callable[[Answer], None]] = {}
+        self._waiting: dict[str, _Exchange] = {}
+        self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._reader: threading.Thread | None = None
+        self._started = False
 
     def exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
         """Submit jobs and wait for their answers, in order; None for one that did not come within `timeout` seconds.
 
-        Raises what `Jobs.submit` raises; then nothing is queued.
+        Raises QueueFull when the stream has no room for all of them, and Unavailable without Redis; then nothing is
+        queued.
         """
-        answers: dict[str, Answer] = {}
-        done = threading.Event()
-
-        def receive(task: str, answer: Answer) -> None:
-            answers[task] = answer
-            if len(answers) == len(jobs):
-                done.set()
-
-        self._start_reader()
+        exchange = _Exchange(stream, jobs)
+        if not self._started:
+            self._start_threads()
         for job in jobs:
-            self._waiting[job.task] = partial(receive, job.task)
+            self._waiting[job.task] = exchange
         try:
-            self.jobs.submit(stream, jobs)
-            done.wait(timeout)
+            self._outgoing.put(exchange)
+            exchange.over.wait(timeout)
         finally:
             for job in jobs:
                 self._waiting.pop(job.task, None)
-        return [answers.get(job.task) for job in jobs]
+        if exchange.error is not None:
+            raise exchange.error
+        return [exchange.answers.get(job.task) for job in jobs]
 
-    def _start_reader(self) -> None:
+    def _start_threads(self) -> None:
         # Not in the constructor: a thread does not survive the fork of a pre-loading server.
         with self._lock:
-            if self._reader is None or not self._reader.is_alive():
-                self._reader = threading.Thread(target=self._read, name="replies", daemon=True)
-                self._reader.start()
+            if not self._started:
+                threading.Thread(target=self._send, name="submissions", daemon=True).start()
+                threading.Thread(target=self._read, name="replies", daemon=True).start()
+            self._started = True
+
+    def _send(self) -> None:
+        while True:
+            gathered = defaultdict(list)
+            exchange = self._outgoing.get()
+            gathered[exchange.stream].append(exchange)
+            for _ in range(GATHERED - 1):
+                try:
+                    exchange = self._outgoing.get_nowait()
+                except queue.Empty:
+                    break
+                gathered[exchange.stream].append(exchange)
+            for stream, exchanges in gathered.items():
+                self._submit(stream, exchanges)
+
+    def _submit(self, stream: str, exchanges: Sequence[_Exchange]) -> None:
+        try:
+            accepted = self.jobs.submit_all(stream, [exchange.jobs for exchange in exchanges])
+        except SbApiError as error:
+            for exchange in exchanges:
+                exchange.refuse(error)
+        except Exception:
+            # The thread must outlive whatever is wrong with one submission; its senders are told.
+            logger.exception("%d submissions failed", len(exchanges))
+            for exchange in exchanges:
+                exchange.refuse(SbApiError("The request could not be queued for a reason of ours; see the log."))
+        else:
+            for exchange, is_queued in zip(exchanges, accepted, strict=True):
+                if not is_queued:
+                    exchange.refuse(self.jobs.queue_full())
 
     def _read(self) -> None:
         pause = threading.Event()
@@ -62,13 +119,16 @@ class Mailbox:
         while True:
             try:
                 for task, answer in self.jobs.read_replies(self.name, timeout=5):
-                    receive = self._waiting.get(task)
-                    if receive is not None:
-                        receive(answer)
+                    exchange = self._waiting.get(task)
+                    if exchange is not None:
+                        exchange.receive(task, answer)
                 lost = False
-            except (redis.RedisError, msgspec.DecodeError) as error:
+            except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.
                 if not lost:
                     logger.warning("replies cannot be read, trying until they can: %s", error)
                 lost = True
                 pause.wait(0.2)
+            except Exception:
+                # The thread must outlive whatever is wrong with one reply; whoever waits for it is told of no answer.
+                logger.exception("a reply cannot be read")

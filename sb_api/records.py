@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -17,6 +19,7 @@ IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
 LONGEST_TEXT = 20_000  # characters
+TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
 
 
 class FieldError(ValueError):
@@ -125,7 +128,7 @@ def _decode(body: bytes, kind: Any) -> Any:
     try:
         return _decoder(kind).decode(body)
     except RecursionError:
-        raise MalformedBody("The JSON is nested too deeply; records are flat objects.") from None
+        raise MalformedBody(TOO_DEEP) from None
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -135,8 +138,8 @@ def _decode(body: bytes, kind: Any) -> Any:
 def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
     """Decode `{"key": record, ...}` or `[record, ...]`, at most `limit` records (a list's keys are its positions).
 
-    Raises MalformedBody when the body is not such JSON or holds no record, TooLarge past the limit. Records that are
-    wrong in themselves raise nothing: they are listed in `errors` of what is returned.
+    Raises MalformedBody when the body is not such JSON, holds no record or two under one key, TooLarge past the limit.
+    Records that are wrong in themselves raise nothing: they are listed in `errors` of what is returned.
     """
     if not body.strip():
         raise MalformedBody("The body is empty; send a JSON object or array of records.")
@@ -155,6 +158,9 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
                 keyed[key] = _decode(bytes(text), kind)
             except msgspec.ValidationError as error:
                 records.errors[key] = _fault(error)
+    # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
+    if body.count(b'"id"') > len(keyed) + len(records.errors):
+        _refuse_repeated_keys(body)
     first: dict[str, str] = {}
     for key, record in keyed.items():
         earlier = first.setdefault(str(record.id), key)
@@ -163,6 +169,19 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
         else:
             records.errors[key] = {"field": "id", "detail": f"record {earlier!r} has the id {record.id} too"}
     return records
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    if body.lstrip().startswith(b"["):
+        return
+    try:
+        # Numbers stay text: one of 5,000 digits under an unknown key is no error.
+        pairs = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise MalformedBody(TOO_DEEP) from None
+    repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+    if repeated:
+        raise MalformedBody(f"The key {repeated[0][:40]!r} stands for several records; give each a key of its own.")
 
 
 class _Task(msgspec.Struct):

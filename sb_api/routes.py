@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from flask import Blueprint, Flask, Response, current_app, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sb_api.auth import challenge, check_role, require
@@ -73,7 +74,7 @@ def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
     partial, explain = _flag("partial"), _flag("explain")
-    records = decode_records(request.get_data(), classifier.record, service.settings.max_records)
+    records = decode_records(read_body(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, classifier, sound, explain=explain)
     keys = list(records.sound)
@@ -152,7 +153,7 @@ def answer_train(classifier: Classifier) -> Response:
     force = _flag("force")
     if force:
         check_role("admin")
-    records = decode_records(request.get_data(), classifier.verdict, service.settings.max_records)
+    records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
     job = _training(service, classifier, verdicts, force=force)
     if "respond-async" in request.headers.get("Prefer", ""):
@@ -167,7 +168,7 @@ def rollback() -> Response:
     """Make earlier weights current again."""
     service, classifier = get_service(), _classifier()
     try:
-        body = msgspec.json.decode(request.get_data())
+        body = msgspec.json.decode(read_body())
         wanted = body["to"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
@@ -239,11 +240,11 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     """What /readyz tells."""
     problems = []
     alive: list[Any] = []
-    published: dict[str, str | None] = {}
+    published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
     drifting: list[str] = []
     try:
         alive = service.jobs.alive()
-        published = {name: service.jobs.published_version(name) for name in CLASSIFIERS}
+        published |= service.jobs.published_versions(CLASSIFIERS)
         drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
@@ -381,6 +382,14 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
     return answer.data
 
 
+def read_body() -> bytes:
+    """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
+    try:
+        return request.get_data()
+    except (OSError, ParseException) as error:
+        raise MalformedBody(f"The body could not be read to its end: {error}.") from None
+
+
 def accept_task(task: str) -> Response:
     """202, and where the result will be."""
     response = _json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
@@ -398,11 +407,18 @@ def read_chain(service: Service, classifier: Classifier) -> Chain:
 
 
 def _classifier() -> Classifier:
-    return find_classifier(request.args.get("model", "lodbrok"))
+    return find_classifier(_parameter("model", "lodbrok"))
+
+
+def _parameter(name: str, default: str) -> str:
+    try:
+        return request.args.get(name, default)
+    except UnicodeDecodeError:  # raw bytes, which are passed on as they came
+        raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
 
 
 def _flag(name: str) -> bool:
-    value = request.args.get(name, "false").lower()
+    value = _parameter(name, "false").lower()
     if value not in ("true", "false", "1", "0"):
         raise InvalidParameter(f"{name}={value[:40]!r}: must be true or false.")
     return value in ("true", "1")

@@ -11,7 +11,7 @@ from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import BULK, SMALL, Job
 from sb_api.records import decode_records, decode_task, encode_payload
-from sb_api.routes import SMALL_RECORDS, accept_task, get_service
+from sb_api.routes import SMALL_RECORDS, accept_task, get_service, read_body
 
 tasks = Blueprint("tasks", __name__)
 
@@ -21,7 +21,7 @@ tasks = Blueprint("tasks", __name__)
 def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()
-    model, data = decode_task(request.get_data())
+    model, data = decode_task(read_body())
     classifier = find_classifier(model)
     records = decode_records(data, classifier.record, service.settings.max_records).all_sound()
     body = encode_payload(records)

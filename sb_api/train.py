@@ -140,11 +140,11 @@ class Trainer:
         Those published are the later ones when whoever published them knew ours and chose others (a training or a
         rollback), or when neither knows the other's and they were made later.
         """
-        published = self.jobs.published_version(self.classifier.name)
-        if published == self.version:
+        name = self.classifier.name
+        if self.jobs.published_versions([name]).get(name) == self.version:
             return
         known = {about.version: about for about in self.store.chain().versions}
-        newest = self.jobs.published(self.classifier.name)
+        newest = self.jobs.published(name)
         if newest is not None:
             theirs = msgspec.json.decode(newest.chain, type=Chain).versions
             later = self.version in {about.version for about in theirs}

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import redis
@@ -24,6 +25,8 @@ from sb_api.tracing import open_tracer
 logger = logging.getLogger(__name__)
 
 BLOCK = 1.0  # seconds to wait for a job before looking after other things
+BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
+URGENT = 1.0  # seconds for which a small request makes the worker take large ones one by one
 PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
@@ -55,6 +58,8 @@ class Worker:
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._look_for_stale = 0.0
+        self._urgent_until = 0.0
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
@@ -105,12 +110,20 @@ class Worker:
                 self._work(claims)
 
     def _claim(self) -> list[Claim]:
-        stale = self.jobs.claim_stale(self.streams)
-        if stale:
-            return stale
+        if monotonic() >= self._look_for_stale:
+            stale = self.jobs.claim_stale(self.streams)
+            if stale:
+                return stale
+            # Not before every batch: with many small ones it would cost as much as the claims themselves.
+            self._look_for_stale = monotonic() + self.jobs.settings.lease / 10
         if self.ordered:
             return self._claim_in_order()
-        return self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK)
+        # Whoever sent a small request lately may soon send another, and should not wait for several large ones.
+        others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
+        claims = self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK, others=others)
+        if claims and claims[0].stream == self.streams[0]:
+            self._urgent_until = monotonic() + URGENT
+        return claims
 
     def _claim_in_order(self) -> list[Claim]:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.

@@ -18,7 +18,7 @@ from service import assert_stays
 
 from sb_api import jobs as jobs_module
 from sb_api.config import Settings
-from sb_api.errors import JobFailed, QueueFull, Unavailable
+from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
 from sb_api.jobs import (
     BULK,
     GROUP,
@@ -336,12 +336,13 @@ def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jo
 
 
 def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
-    assert queue.published("lodbrok") is queue.published_version("lodbrok") is None
+    assert queue.published("lodbrok") is None
+    assert queue.published_versions(["lodbrok", "intent"]) == {}
     assert queue.published_about("lodbrok", "chain") is queue.published_about("lodbrok", "quality") is None
     published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]", b"{}")
     queue.publish("lodbrok", published)
     assert queue.published("lodbrok") == published
-    assert queue.published_version("lodbrok") == published.version
+    assert queue.published_versions(["lodbrok", "intent"]) == {"lodbrok": published.version}
     assert queue.published_about("lodbrok", "chain") == b"[]"
     assert queue.published_about("lodbrok", "quality") == b"{}"
     assert queue.published("intent") is None
@@ -442,9 +443,34 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
 
 
 @pytest.mark.usefixtures("echo")
-def test_a_mailbox_whose_thread_has_ended_starts_another(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(mailbox, "_read", lambda: None)
-        assert mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], 0.1) == [None]
-    (answer,) = mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=20)
+def test_a_mailbox_goes_on_after_a_reply_that_is_none(queue: Jobs, mailbox: Mailbox) -> None:
+    queue.redis.rpush(f"{jobs_module.PREFIX}reply:{mailbox.name}", b"\xc1 no reply")
+    (answer,) = mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert answer is not None
+
+
+def test_a_mailbox_goes_on_after_a_job_that_cannot_be_sent(
+    queue: Jobs, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender is told, the next is served."""
+    with monkeypatch.context() as patch:
+        patch.setattr(mailbox.jobs, "_submit", lambda *_: 1 / 0)
+        with pytest.raises(SbApiError, match="could not be queued"):
+            mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
+    assert mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=0.2) == [None]
+    assert tasks(queue.claim([SMALL], 10, 0)) == ["2"]
+
+
+def test_of_the_requests_that_go_out_together_those_without_room_are_refused(queue: Jobs) -> None:
+    limited = Jobs(queue.redis, msgspec.structs.replace(queue.settings, queue_limit=3))
+    groups = [[make_job("1"), make_job("2")], [make_job("3"), make_job("4")], [make_job("5")], [make_job("6")]]
+    assert limited.submit_all(SMALL, groups) == [True, False, True, False]
+    assert tasks(queue.claim([SMALL], 10, 0)) == ["1", "2", "5"]
+
+
+def test_a_mailbox_tells_those_for_whom_there_is_no_room(queue: Jobs) -> None:
+    limited = Jobs(connect(queue.settings), msgspec.structs.replace(queue.settings, queue_limit=1))
+    full = Mailbox(limited, uuid.uuid4().hex)
+    with pytest.raises(QueueFull, match="1 requests are waiting already"):
+        full.exchange(SMALL, [make_job("1"), make_job("2")], timeout=20)
+    assert queue.redis.xlen(SMALL) == 0

@@ -302,6 +302,27 @@ def test_two_records_with_one_id_are_an_error(same: tuple[object, object]) -> No
     assert "'a'" in records.errors["c"]["detail"]
 
 
+@pytest.mark.parametrize("wrong", [b"", b', "c": {"id": 1.5}'])
+def test_two_records_under_one_key_are_an_error(wrong: bytes) -> None:
+    """Decoding alone would keep the last of them, and the other would go unjudged without a word."""
+    body = b'{"a": {"id": 1}, "b": {"id": 2}, "a": {"id": 3}%s}' % wrong
+    with pytest.raises(MalformedBody, match="'a' stands for several records"):
+        decode_records(body, Editor, 10)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": {"id": 1, "other": {"id": 2, "id": 3}}, "b": {"id": 2}}',
+        b'[{"id": 1, "other": [{"id": 2}]}]',
+        b'{"a": {"id": 1, "id": %s, "other": %s}}' % (b"2", b"9" * 6_000),
+        b'{"a": {"id": 1, "bio": "\\"id\\" \\"id\\""}}',
+    ],
+)
+def test_keys_inside_a_record_may_be_repeated(body: bytes) -> None:
+    assert not decode_records(body, Editor, 10).errors
+
+
 def test_every_wrong_record_is_listed_and_the_sound_ones_are_kept() -> None:
     records = decode(
         {

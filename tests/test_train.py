@@ -192,7 +192,7 @@ def slots(trainer: Trainer) -> tuple[str | None, str | None, str | None]:
 
 
 def published(jobs: Jobs) -> str | None:
-    return jobs.published_version("lodbrok")
+    return jobs.published_versions(["lodbrok"]).get("lodbrok")
 
 
 def lose_lease() -> None:

@@ -132,7 +132,23 @@ def test_what_waits_is_taken_as_one_batch_small_requests_first(queue: Jobs) -> N
     queue.submit(SMALL, [make_job(f"small {number}") for number in range(5)])
     with working(make_worker(queue, do)):
         wait_until(lambda: completed(queue, "bulk 1", "bulk 2", *(f"small {number}" for number in range(5))))
-    assert batches == [[*(f"small {number}" for number in range(5)), "bulk 1"], ["bulk 2"]]
+    assert batches == [[*(f"small {number}" for number in range(5)), "bulk 1", "bulk 2"]]
+
+
+def test_after_a_small_request_large_ones_are_taken_one_by_one(queue: Jobs) -> None:
+    """Another small one may follow, and must not wait for several of them."""
+    batches = []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    queue.submit(SMALL, [make_job("small")])
+    with working(make_worker(queue, do)):
+        wait_until(lambda: completed(queue, "small"))
+        queue.submit(BULK, [make_job("bulk 1"), make_job("bulk 2")])
+        wait_until(lambda: completed(queue, "bulk 1", "bulk 2"))
+    assert batches == [["small"], ["bulk 1"], ["bulk 2"]]
 
 
 def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(

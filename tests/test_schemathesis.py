@@ -1,0 +1,52 @@
+"""Requests made from the OpenAPI document, sound and unsound, are answered as it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, settings
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection
+
+from sb_api import create_app
+from sb_api.config import load_settings
+from sb_api.openapi import build_document
+
+# Besides those that schemathesis expects: a record may go with its schema and still be wrong (a date, an unknown
+# class), which is a 422 that names it.
+CHECKS = {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422", "503"]}}
+# A sound one of these is a training, so they get few.
+LEARNING = ["/train", "/intents/train", "/rollback", "/replay"]
+
+
+def load(**phases: Any) -> Any:
+    """The schema; made here because tests are collected by its operations, while the requests go to `service_app`."""
+    config = SchemathesisConfig.from_dict({"checks": CHECKS, "seed": 1, "phases": phases})
+    return schemathesis.openapi.from_dict(build_document(create_app(load_settings({})), "0"), config=config)
+
+
+bounded = settings(
+    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@load().exclude(path=LEARNING).parametrize()
+@bounded
+def test_every_answer_is_one_that_the_document_has(case: Any, service_app: Flask) -> None:
+    check(case, service_app)
+
+
+@load(coverage={"enabled": False}).include(path=LEARNING).parametrize()
+@settings(bounded, max_examples=5)
+def test_every_answer_of_the_learning_calls_is_one_that_the_document_has(case: Any, service_app: Flask) -> None:
+    check(case, service_app)
+
+
+def check(case: Any, app: Flask) -> None:
+    # The service of the tests has no credentials, so it asks for none.
+    without = [ignored_auth]
+    if (case.query or {}).get("partial") in (True, "true"):
+        without.append(negative_data_rejection)  # those are told under `errors`
+    case.call_and_validate(excluded_checks=without, app=app)
