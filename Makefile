@@ -20,6 +20,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive sb_api
+	$(BIN)/python .ci/audit.py
 
 bench-quality: $(VENV)/installed-dev
 	$(BIN)/python bench/quality.py
@@ -51,9 +53,9 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" "coverage>=7.10" hypothesis \
+	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" hypothesis \
 		"jsonschema>=4.23" locust mypy "openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" \
-		"opentelemetry-sdk>=1.30" "playwright>=1.49" psutil pytest pytest-cov pytest-timeout requests ruff \
+		"opentelemetry-sdk>=1.30" pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout requests ruff \
 		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock

@@ -12,6 +12,7 @@ import msgspec
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
+from sb_api.files import write_private
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, dump_weights, parse_weights
 
@@ -90,8 +91,8 @@ def import_artefact(settings: Settings, folder: Path) -> Manifest:
     if weights.about.tokenizers != vocabularies.fingerprint or weights.about.classifier != classifier.name:
         raise InvalidWeights(f"The weights in {folder} do not go with the vocabularies beside them.")
     for name in classifier.vocabulary_sizes:
-        _write(settings.state / "tokenizers" / f"{name}.json", contents[f"{name}.json"])
-    _write(settings.state / "reference" / f"{classifier.name}.npz", contents["reference.npz"])
+        write_private(settings.state / "tokenizers" / f"{name}.json", contents[f"{name}.json"])
+    write_private(settings.state / "reference" / f"{classifier.name}.npz", contents["reference.npz"])
     WeightsStore.of(settings, classifier.name).install_original(weights)
     return manifest
 
@@ -102,10 +103,3 @@ def _parse(classifier: Classifier, contents: dict[str, bytes], folder: Path) -> 
         for name, size in classifier.vocabulary_sizes.items()
     }
     return parse_weights(contents["weights.h5"], str(folder / "weights.h5")), Vocabularies(vocabularies)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 COOKIE = "sb_api_session"
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf_token"
 MOST_VERIFIED = 1024  # secrets remembered as right
-HASHING = 2  # secrets checked at once by one process; each takes a core and 64 MiB
+HASHING = 2  # secrets checked at once by one process; each takes a core and 19 MiB
 PATIENCE = 10.0  # seconds to wait for one of these places
 
 P = ParamSpec("P")

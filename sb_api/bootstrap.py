@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from sb_api import preprocessing
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
+from sb_api.files import write_private
 from sb_api.fitting import Fitting
 from sb_api.guard import calibrate, load_reference, measure
 from sb_api.networks import Arrays, get_arrays, set_arrays
@@ -246,23 +247,17 @@ def to_examples(vectors: Matrix) -> Examples:
 def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies in the state directory."""
     for name, vocabulary in vocabularies.by_name.items():
-        _write(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
+        write_private(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
 
 
 def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
     """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
     path = settings.state / "reference" / f"{classifier.name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Column after column, because it packs to half the size.
     columns = {name: np.asfortranarray(vectors) for name, vectors in others.items()}
-    np.savez_compressed(path, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    content = io.BytesIO()
+    np.savez_compressed(content, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
+    write_private(path, content.getvalue())
 
 
 def card_folder(settings: Settings) -> Path:

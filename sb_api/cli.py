@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sb_api import data_cli, learning_cli
+from sb_api import data_cli, learning_cli, token_cli
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidSettings, SbApiError
 from sb_api.logs import configure_logging
@@ -165,7 +165,14 @@ def weights_import(file: Path) -> None:
     )
 
 
-for command in (data_cli.data, data_cli.evaluate, data_cli.predict, learning_cli.verdicts, learning_cli.replay):
+for command in (
+    data_cli.data,
+    data_cli.evaluate,
+    data_cli.predict,
+    learning_cli.verdicts,
+    learning_cli.replay,
+    token_cli.token,
+):
     main.add_command(command)
 weights.add_command(data_cli.weights_export)
 

@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     web_processes: Annotated[int, _integer("web processes", 1, 64)] = 1
     classify_processes: Annotated[int, _integer("classify processes; 0: one per spare core", 0, 256)] = 0
+    restart_limit: Annotated[
+        int, _integer("`run` ends when a process dies so often in a row, less than 30 s after each start", 1)
+    ] = 10
     max_records: Annotated[int, _integer("records in one request", 1)] = 10_000
     max_body_bytes: Annotated[int, _integer("bytes in one request", 1024)] = 32 * 2**20
     slice_records: Annotated[int, _integer("a request with more records is queued in slices of so many", 1, 10_000)] = (

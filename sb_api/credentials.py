@@ -10,20 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from sb_api.errors import InvalidCredentials
 from sb_api.files import make_private_folder, write_private
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 Role = Literal["predict", "train", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each includes those before it
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SHORTEST_PASSWORD = 12  # characters
 TOKEN_BYTES = 32
+# What the OWASP Password Storage Cheat Sheet asks of argon2id at least; memory in KiB.
+TIME_COST, MEMORY_COST, PARALLELISM = 2, 19 * 1024, 1
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,16 +90,25 @@ def revoke_credential(path: Path, name: str) -> int:
 
 
 def hash_secret(secret: str) -> str:
-    """The argon2id hash of a secret at the library's recommended cost (RFC 9106, low memory), freshly salted."""
-    return PasswordHasher().hash(secret)
+    """The argon2id hash of a secret, freshly salted."""
+    return _hasher().hash(secret)
 
 
 def fits(secret: str, hashed: str) -> bool:
     """Whether `hashed` was made of this secret, compared in constant time. Takes tens of milliseconds, on purpose."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
     try:
-        return PasswordHasher().verify(hashed, secret)
+        return _hasher().verify(hashed, secret)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def _hasher() -> PasswordHasher:
+    # Imported here: every process reads settings, which ask for credentials, and few check a secret.
+    from argon2 import PasswordHasher
+
+    return PasswordHasher(TIME_COST, MEMORY_COST, PARALLELISM)
 
 
 @contextmanager

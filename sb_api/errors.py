@@ -172,6 +172,11 @@ class CannotStart(SbApiError):
     title = "The service cannot start"
 
 
+class CannotGoOn(SbApiError):
+    type = "cannot-go-on"
+    title = "The service cannot go on"
+
+
 def error_from_problem(problem: dict[str, Any]) -> SbApiError:
     """The error that `problem` was made from in another process; of the root class when its type is not known here."""
     members = dict(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -12,9 +13,8 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
     Missing folders are made with mode 0700. Raises FileExistsError when it is there and `replace` is false.
     """
     make_private_folder(path.parent)
-    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    partial = path.parent / f".{path.name}.{secrets.token_hex(8)}.partial"
     try:
-        partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             file.write(content)

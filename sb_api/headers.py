@@ -14,32 +14,36 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
-SECURITY_HEADERS = [
-    (
-        "Content-Security-Policy",
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
-    ),
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+
+
+def _by_name(*headers: tuple[str, str]) -> list[tuple[str, tuple[str, str]]]:
+    return [(name.lower(), (name, value)) for name, value in headers]
+
+
+HEADERS = _by_name(
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "same-origin"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
-]
-NO_STORE = [("Cache-Control", "no-store")]
-STRICT_TRANSPORT = [("Strict-Transport-Security", "max-age=31536000")]
+    ("Cache-Control", "no-store"),
+)
+HEADERS_OVER_TLS = HEADERS + _by_name(("Strict-Transport-Security", "max-age=31536000"))
 
 
 def secure(application: Wsgi) -> Wsgi:
-    """The application with security headers on every answer, and not to be cached where it does not say so itself."""
+    """The application with security headers on every answer, `no-store` among them, but those that it sets itself."""
 
     def secured(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            headers = headers + SECURITY_HEADERS
-            if not any(name.lower() == "cache-control" for name, _ in headers):
-                headers += NO_STORE
-            if environ["wsgi.url_scheme"] == "https":
-                headers += STRICT_TRANSPORT
-            return start_response(status, headers, *error)
+            given = {name.lower() for name, _ in headers}
+            wanted = HEADERS_OVER_TLS if environ["wsgi.url_scheme"] == "https" else HEADERS
+            added = [header for name, header in wanted if name not in given]
+            return start_response(status, headers + added, *error)
 
         return application(environ, start)
 

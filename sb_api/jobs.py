@@ -69,8 +69,16 @@ for i = 3, #ARGV do
 end
 return kept
 """
+# Every beat has a time to live, which a field of a hash has not by itself: the living remove the dead.
 _BEAT = """
-redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. ' ' .. ARGV[2])
+local now = tonumber(redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
+local beats = redis.call('HGETALL', KEYS[1])
+for i = 1, #beats, 2 do
+  if now - tonumber(string.match(beats[i + 1], '^%d+')) > tonumber(ARGV[3]) then
+    redis.call('HDEL', KEYS[1], beats[i])
+  end
+end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 """
 

@@ -1,8 +1,7 @@
-"""`run`: start Redis, web, classify and train processes, restart what dies, and drain at the end."""
+"""`run`: Redis, web, classify and train processes as one service, which drains at its end."""
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import importlib.util
 import logging
@@ -10,87 +9,38 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
 
 from sb_api.config import PREFIX, Settings
-from sb_api.errors import CannotStart
+from sb_api.errors import CannotGoOn, CannotStart
 from sb_api.jobs import Jobs, connect
+from sb_api.supervisor import Process, Stop, supervise
 
 logger = logging.getLogger(__name__)
 
 DRAIN = 7.0  # seconds that processes have to finish what is under way
 LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 108
-RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before each restart of a process that keeps dying
-STEADY = 30.0  # seconds after which a process counts as sound again
-PR_SET_PDEATHSIG = 1
-
-
-@dataclass
-class Process:
-    """One child: how it is started, and how often it has died in a row."""
-
-    name: str
-    command: Sequence[str]
-    environment: dict[str, str]
-    descriptors: tuple[int, ...] = ()
-    deaths: int = 0
-    started: float = 0.0
-    restart_at: float = 0.0
-    popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        self.started = time.monotonic()
-        self.popen = subprocess.Popen(
-            self.command,
-            env=self.environment,
-            pass_fds=self.descriptors,
-            stdin=subprocess.DEVNULL,
-            # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
-            process_group=0,
-            umask=0o077,  # the queue and the logs hold editors' details
-            preexec_fn=_die_with_parent,
-        )
-
-    def signal(self, number: int) -> None:
-        if self.popen is not None and self.popen.poll() is None:
-            self.popen.send_signal(number)
-
-    def wait(self, deadline: float) -> None:
-        """Wait until `deadline` (monotonic), then kill."""
-        if self.popen is None:
-            return
-        try:
-            self.popen.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            logger.warning("%s did not stop in time and is killed", self.name)
-            self.popen.kill()
-            self.popen.wait()
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Run the whole service until SIGTERM or SIGINT. Raises CannotStart, and then leaves nothing behind."""
+    """Run the whole service until SIGTERM or SIGINT.
+
+    Raises CannotStart, and CannotGoOn when one of its processes keeps dying; either leaves nothing behind.
+    """
     with ExitStack() as stack:
         stack.enter_context(hold_state(settings))
         listener = stack.enter_context(listen(settings))
-        stopping = threading.Event()
+        stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
-        url = settings.redis_url or stack.enter_context(embedded_redis(settings, stopping))
+            signal.signal(number, lambda *_: stop.event.set())
+        url = settings.redis_url or stack.enter_context(embedded_redis(settings, stop))
         environment = {
             **os.environ,
             **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.__struct_fields__},
@@ -98,10 +48,13 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             f"{PREFIX}STATE_DIR": str(settings.state),
         }
         host, port = listener.getsockname()[:2]
-        stack.enter_context(_supervise(_processes(settings, environment, listener), stopping))
+        processes = _processes(settings, environment, listener)
+        stack.enter_context(supervise(processes, stop, settings.restart_limit, DRAIN))
         announce(f"http://{host}:{port}")
-        stopping.wait()
+        stop.event.wait()
         logger.info("stopping: requests under way are answered first")
+        if stop.failure:
+            raise CannotGoOn(f"{stop.failure} The log says why; {PREFIX}RESTART_LIMIT sets how many deaths are borne.")
 
 
 def _processes(settings: Settings, environment: dict[str, str], listener: socket.socket) -> list[Process]:
@@ -178,7 +131,7 @@ def find_redis_server() -> str:
 
 
 @contextmanager
-def embedded_redis(settings: Settings, stopping: threading.Event) -> Iterator[str]:
+def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
     """A redis-server of our own on a unix socket in the state directory, append-only. Yields its URL.
 
     Raises CannotStart when it does not come up.
@@ -201,8 +154,8 @@ def embedded_redis(settings: Settings, stopping: threading.Event) -> Iterator[st
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         server = Process("redis", [find_redis_server(), *arguments], dict(os.environ))
-        with _supervise([server], stopping, drain=10.0):
-            _await_redis(settings, url, stopping, folder / "redis.log")
+        with supervise([server], stop, settings.restart_limit, drain=10.0):
+            _await_redis(settings, url, stop, folder / "redis.log")
             yield url
 
 
@@ -218,71 +171,18 @@ def _short_path(path: Path) -> Iterator[Path]:
         yield link / path.name
 
 
-def _await_redis(settings: Settings, url: str, stopping: threading.Event, log: Path) -> None:
+def _await_redis(settings: Settings, url: str, stop: Stop, log: Path) -> None:
     import msgspec
 
     client = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings).redis
     deadline = time.monotonic() + 60
-    while not stopping.is_set():
+    while not stop.event.is_set():
         try:
             client.ping()
             return
         except redis.RedisError as error:
             if time.monotonic() > deadline:
                 raise CannotStart(f"The embedded Redis does not answer ({error}); see {log}.") from None
-        stopping.wait(0.02)
-
-
-@contextmanager
-def _supervise(processes: Sequence[Process], stopping: threading.Event, drain: float = DRAIN) -> Iterator[None]:
-    """Start processes and restart those that die; at the end stop them, the first given first, within `drain` s."""
-    over = threading.Event()
-    ready = threading.Event()
-    failed: list[BaseException] = []
-
-    def watch() -> None:
-        # The thread that starts a child must outlive it: the system signals a child when its parent thread ends.
-        try:
-            for process in processes:
-                process.start()
-        except OSError as error:
-            failed.append(error)
-        ready.set()
-        while not over.wait(0.1):
-            for process in processes:
-                _restart_dead(process, stopping)
-        deadline = time.monotonic() + drain
-        # The first answers to clients, and needs the others for it.
-        for group in (processes[:1], processes[1:]):
-            for process in group:
-                process.signal(signal.SIGTERM)
-            for process in group:
-                process.wait(deadline)
-
-    watcher = threading.Thread(target=watch, name="supervisor")
-    watcher.start()
-    try:
-        ready.wait()
-        if failed:
-            raise CannotStart(f"A process cannot be started: {failed[0]}.")
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _restart_dead(process: Process, stopping: threading.Event) -> None:
-    if process.popen is None or stopping.is_set():
-        return
-    code = process.popen.poll()
-    if code is None:
-        return
-    now = time.monotonic()
-    if not process.restart_at:
-        process.deaths = 1 if now - process.started > STEADY else process.deaths + 1
-        pause = RESTART_PAUSES[min(process.deaths, len(RESTART_PAUSES)) - 1]
-        process.restart_at = now + pause
-        logger.error("%s (process %d) ended with %d; restarting in %g s", process.name, process.popen.pid, code, pause)
-    if now >= process.restart_at:
-        process.restart_at = 0.0
-        process.start()
+        stop.event.wait(0.02)
+    if stop.failure:
+        raise CannotStart(f"The embedded Redis does not come up: {stop.failure} See {log}.")

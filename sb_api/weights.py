@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
+from sb_api.files import sync_folder, write_private
 from sb_api.networks import Arrays
 
 Slot = Literal["original", "previous", "current"]
@@ -247,7 +248,7 @@ class WeightsStore:
 
     def save(self, weights: Weights) -> None:
         """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
-        self._write(self._version_path(weights.about.version), dump_weights(weights))
+        write_private(self._version_path(weights.about.version), dump_weights(weights))
 
     def promote(self, version: str) -> None:
         """Make a kept version, or the original, current; what was current becomes previous.
@@ -274,7 +275,7 @@ class WeightsStore:
         """Make `weights` the original and start the chain anew from it."""
         for path in [self._path("previous"), self._path("current"), *self._versions.glob("*.h5")]:
             path.unlink(missing_ok=True)
-        self._write(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
+        write_private(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
 
     def clean(self) -> None:
         """Remove what a killed writer left behind."""
@@ -316,23 +317,6 @@ class WeightsStore:
             logger.error("a weights file cannot be used: %s", error)
             return None
 
-    def _write(self, path: Path, content: bytes) -> None:
-        # Each by itself: `parents` makes them with the default mode.
-        for folder in (self.directory.parent, self.directory, self._versions.parent, path.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-        try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(partial, path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_directory(path.parent)
-
     def _link(self, version: str, slot: Slot) -> None:
         path = self._path(slot)
         partial = path.parent / f".{path.name}.{os.getpid()}.partial"
@@ -341,18 +325,10 @@ class WeightsStore:
         os.replace(partial, path)
         # Renaming a hard link onto its own file leaves both names.
         partial.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_folder(path.parent)
 
     def _prune(self) -> None:
         chain = self.chain()
         for about in chain.versions[self.kept :]:
             if about.version not in chain.slots.values():
                 self._version_path(about.version).unlink(missing_ok=True)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

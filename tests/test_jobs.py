@@ -20,11 +20,13 @@ from sb_api import jobs as jobs_module
 from sb_api.config import Settings
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
 from sb_api.jobs import (
+    BEATS_TTL,
     BULK,
     GROUP,
     PREDICT_STREAMS,
     SMALL,
     TRAIN,
+    WORKERS,
     Answer,
     Claim,
     Job,
@@ -303,6 +305,16 @@ def test_an_entry_that_someone_deleted_while_it_was_held_is_forgotten(queue: Job
 
 
 # Who is alive, and what is published
+
+
+def test_what_a_dead_process_said_is_removed_after_its_time_though_others_live_on(queue: Jobs, other: Jobs) -> None:
+    """A host that restarts its processes for months leaves nothing behind of each."""
+    other.beat("classify", {})
+    seconds, _ = queue.redis.time()
+    for name, age in (("old", BEATS_TTL + 2), ("young", BEATS_TTL - 20)):
+        queue.redis.hset(WORKERS, name, f"{seconds - age} {{}}")
+    queue.beat("train", {})
+    assert {name.decode() for name in queue.redis.hkeys(WORKERS)} == {queue.consumer, other.consumer, "young"}
 
 
 def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ import pytest
 import requests
 from conftest import wait_until
 from flask import Flask
-from service import EDITOR, ROOT, Service, alive, clean_environment, make_editors, make_verdicts, start_service
+from service import EDITOR, ROOT, RUN, Service, alive, clean_environment, make_editors, make_verdicts, start_service
 
 from sb_api.config import load_settings
 from sb_api.jobs import SMALL, connect
@@ -147,19 +147,57 @@ def test_a_state_directory_with_a_very_long_path_works(restartable: Restartable)
 
 
 def test_a_killed_classify_process_is_replaced_and_no_request_is_lost(restartable: Restartable) -> None:
-    """Neither one in its hands nor one sent before there is another process; the log tells of the restart."""
+    """Neither one in its hands nor one sent before there is another process; the log tells of the restart.
+
+    Within 5 s of the last one's death /readyz says that there is none, and later that there is one again.
+    """
     service = restartable.warm()
     worker = service.child("sb_api worker")
     with ThreadPoolExecutor(8) as pool:
         sent = [pool.submit(service.post, "/predict", make_editors(3, number)) for number in range(48)]
         wait_until(lambda: sent[4].done())
+        assert service.ready()["code"] == 200
         worker.kill()
+        wait_until(lambda: service.ready()["code"] == 503, 5, interval=0.05)
         answers = [future.result() for future in sent]
+    wait_until(lambda: service.ready()["code"] == 200, 5, interval=0.05)
     assert {answer.status_code for answer in answers} == {200}
     for number, answer in enumerate(answers):
         assert answer.json()["scores"].keys() == {str(number + offset) for offset in range(3)}
     assert service.child("sb_api worker").pid != worker.pid
     assert re.search(rf"ERROR .*: classify 1 \(process {worker.pid}\) ended with -9; restarting", service.log)
+
+
+def test_a_process_that_keeps_dying_ends_the_service_with_an_error(tmp_path: Path) -> None:
+    """Whoever watches over the service, systemd for one, sees it end; in order, with nothing left behind."""
+    with start_service(tmp_path / "state", tmp_path, SB_API_RESTART_LIMIT="2") as service:
+        children = service.children()
+        for _ in range(2):
+            wait_until(
+                lambda: any("sb_api trainer" in " ".join(child.cmdline()) for child in alive(service.children()))
+            )
+            trainer = service.child("sb_api trainer")
+            trainer.kill()
+            trainer.wait(20)
+        assert service.process.wait(20) == 1
+    assert alive(children) == []
+    last = service.log.splitlines()[-1]
+    assert last.startswith(f"Error: train (process {trainer.pid}) ended with -9, for the 2. time in a row.")
+    assert "SB_API_RESTART_LIMIT" in last
+    assert re.search(r"CRITICAL .*: train .* for the 2\. time in a row; the service stops", service.log)
+
+
+def test_a_redis_that_does_not_come_up_is_told(tmp_path: Path) -> None:
+    """Here because what it kept is damaged in the middle; it must not be thrown away."""
+    folder = tmp_path / "state" / "redis"
+    folder.mkdir(parents=True)
+    (folder / "appendonly.aof").write_text("nonsense\n")
+    ended = run_briefly(
+        *SB_API, "run", "--port", "0", SB_API_STATE_DIR=str(tmp_path / "state"), SB_API_RESTART_LIMIT="2"
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("Error: The embedded Redis does not come up: redis (process ")
+    assert processes_of(tmp_path / "state") == []
 
 
 def test_a_kill_of_the_supervisor_takes_its_children_with_it(restartable: Restartable) -> None:
@@ -246,6 +284,34 @@ def test_an_address_open_to_others_is_refused_without_credentials(tmp_path: Path
     assert not (tmp_path / "state").exists()
 
 
+def test_with_a_credential_it_listens_to_others_and_asks_who_they_are(tmp_path: Path) -> None:
+    """A real web process, whose requests go on while a secret is hashed; revoking needs no restart."""
+    state = tmp_path / "state"
+    added = run_briefly(*SB_API, "token", "add", "spamninja", "--role", "predict", SB_API_STATE_DIR=str(state))
+    token = added.stdout.strip()
+    with start_service(state, tmp_path, (*RUN, "--host", "0.0.0.0")) as service:
+        service.address = service.address.replace("0.0.0.0", "127.0.0.1")
+        headers = {"Authorization": f"Bearer {token}"}
+        assert service.get("/healthz").status_code == 200
+        assert service.post("/predict", [EDITOR]).status_code == 401
+        with ThreadPoolExecutor(16) as pool:
+            answers = pool.map(lambda _: service.post("/train", [], headers=headers).status_code, range(32))
+            assert set(answers) == {403}
+        assert service.post("/predict", [], headers=headers).status_code == 400
+        wrong = [service.get("/weights", auth=("spamninja", "wrong")) for _ in range(8)]
+        assert [answer.status_code for answer in wrong] == [401] * 6 + [429] * 2
+        assert service.post("/predict", [], headers=headers).status_code == 400
+        assert "redis.sock" in {path.name for path in (state / "redis").iterdir()}
+        assert (stat.S_IMODE((state / "redis" / "redis.sock").stat().st_mode)) == 0o600
+        revoked = run_briefly(*SB_API, "token", "revoke", "spamninja", SB_API_STATE_DIR=str(state))
+        assert revoked.returncode == 0
+        assert service.post("/predict", [], headers=headers).status_code == 401
+        assert service.stop() == 0
+    assert "a wrong secret for spamninja from 127.0.0.1, failure 1 in a row" in service.log
+    assert token not in service.log
+    assert token.partition(".")[2] not in service.log
+
+
 # The web part alone
 
 
@@ -301,6 +367,50 @@ def test_the_files_are_its_users_alone(service: Service) -> None:
     assert {"current_lodbrok.h5", "previous_lodbrok.h5"} < weights
     assert service.state / "redis" / "redis.sock" in modes
     assert {path: oct(mode) for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)} == {}
+
+
+def test_nothing_of_an_editor_or_a_message_is_logged(service: Service) -> None:
+    """At the default level, whatever is asked: right, wrong, learned, refused, explained, or asked for by its id."""
+    marker = "zqmarker"
+    editor = {
+        **EDITOR,
+        "id": f"{marker}-id",
+        "email": f"{marker}@{marker}.example",
+        "website": f"http://{marker}.example",
+    }
+    editor["bio"] = f"{marker} buys and sells http://{marker}.example"
+    message = {"id": f"{marker}-id", "text": f"{marker} cannot sign in"}
+    for path, body in (
+        ("/predict", [editor]),
+        ("/predict?explain=true", [editor]),
+        ("/predict?partial=true", [editor, {**editor, "id": 2, "member_since": marker}]),
+        ("/predict", [{**editor, "privs": marker}]),
+        ("/predict", {marker: {**editor, "birth_date": marker}}),
+        (f"/predict?explain={marker}", [editor]),
+        ("/train", [{**editor, "verdict": 1, "reporter": marker}]),
+        ("/train", [{**editor, "verdict": marker}]),
+        ("/classify", {"model": "lodbrok", "data": [editor]}),
+        ("/classify", {"model": marker, "data": [editor]}),
+        ("/intents/predict", [message]),
+        ("/intents/train", [{**message, "intent": marker}]),
+        ("/rollback", {"to": marker}),
+    ):
+        assert service.post(path, body, headers={"Authorization": f"Bearer {marker}"}).status_code < 500
+    assert service.get(f"/get-result/{marker}").status_code == 404
+    logs = {path: path.read_text("utf-8", "replace") for path in (service.folder / "log", service.folder / "out")}
+    logs[service.state / "redis" / "redis.log"] = (service.state / "redis" / "redis.log").read_text("utf-8", "replace")
+    assert "INFO" in logs[service.folder / "log"]
+    assert {path.name for path, text in logs.items() if marker in text.lower()} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../current", "%2e%2e/x", "000001-deadbeef\n", "000001-deadbeef/..", "\0", "x" * 3000]
+)
+def test_tricks_with_the_name_of_a_version_get_a_4xx(service: Service, name: str) -> None:
+    before = service.get("/weights").json()["slots"]
+    assert service.post("/rollback", {"to": name}).status_code == 404
+    assert service.post(f"/rollback?model={name}", {"to": "previous"}).status_code == 400
+    assert service.get("/weights").json()["slots"] == before
 
 
 def test_no_route_serves_a_weights_file(service: Service, service_app: Flask) -> None:

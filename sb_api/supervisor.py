@@ -1,0 +1,150 @@
+"""Child processes: started, restarted when they die, and stopped in order. One that keeps dying ends them all."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sb_api.errors import CannotStart
+
+logger = logging.getLogger(__name__)
+
+RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before each restart of a process that keeps dying
+STEADY = 30.0  # seconds after which a process counts as sound again
+LOOK = 0.1  # seconds between two looks at the processes
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Stop:
+    """The end of the service: whether it is asked for, and what failed when it is not by a signal."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    failure: str = ""
+
+    def fail(self, failure: str) -> None:
+        self.failure = self.failure or failure
+        self.event.set()
+
+
+@dataclass
+class Process:
+    """One child: how it is started, and how often it has died in a row."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    descriptors: tuple[int, ...] = ()
+    deaths: int = 0
+    started: float = 0.0
+    restart_at: float = 0.0
+    popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        self.popen = subprocess.Popen(
+            self.command,
+            env=self.environment,
+            pass_fds=self.descriptors,
+            stdin=subprocess.DEVNULL,
+            # A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
+            process_group=0,
+            umask=0o077,  # the queue and the logs hold editors' details
+            preexec_fn=_die_with_parent,
+        )
+
+    def signal(self, number: int) -> None:
+        if self.popen is not None and self.popen.poll() is None:
+            self.popen.send_signal(number)
+
+    def wait(self, deadline: float) -> None:
+        """Wait until `deadline` (monotonic), then kill."""
+        if self.popen is None:
+            return
+        try:
+            self.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            logger.warning("%s did not stop in time and is killed", self.name)
+            self.popen.kill()
+            self.popen.wait()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def supervise(processes: Sequence[Process], stop: Stop, limit: int, drain: float) -> Iterator[None]:
+    """Start processes and restart those that die; at the end stop them, the first given first, within `drain` s.
+
+    One that dies `limit` times in a row, never steady in between, sets `stop` with what failed. Raises CannotStart.
+    """
+    over = threading.Event()
+    ready = threading.Event()
+    failed: list[BaseException] = []
+
+    def watch() -> None:
+        # The thread that starts a child must outlive it: the system signals a child when its parent thread ends.
+        try:
+            for process in processes:
+                process.start()
+        except OSError as error:
+            failed.append(error)
+        ready.set()
+        while not over.wait(LOOK):
+            for process in processes:
+                if not stop.event.is_set():
+                    _restart_dead(process, stop, limit)
+        deadline = time.monotonic() + drain
+        # The first answers to clients, and needs the others for it.
+        for group in (processes[:1], processes[1:]):
+            for process in group:
+                process.signal(signal.SIGTERM)
+            for process in group:
+                process.wait(deadline)
+
+    watcher = threading.Thread(target=watch, name="supervisor")
+    watcher.start()
+    try:
+        ready.wait()
+        if failed:
+            raise CannotStart(f"A process cannot be started: {failed[0]}.")
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _restart_dead(process: Process, stop: Stop, limit: int) -> None:
+    if process.popen is None:
+        return
+    code = process.popen.poll()
+    if code is None:
+        return
+    now = time.monotonic()
+    if not process.restart_at:
+        process.deaths = 1 if now - process.started > STEADY else process.deaths + 1
+        ended = f"{process.name} (process {process.popen.pid}) ended with {code}"
+        if process.deaths >= limit:
+            logger.critical("%s, for the %d. time in a row; the service stops", ended, process.deaths)
+            stop.fail(f"{ended}, for the {process.deaths}. time in a row.")
+            return
+        pause = RESTART_PAUSES[min(process.deaths, len(RESTART_PAUSES)) - 1]
+        process.restart_at = now + pause
+        logger.error("%s; restarting in %g s (%d of %d)", ended, pause, process.deaths, limit)
+    if now >= process.restart_at:
+        process.restart_at = 0.0
+        try:
+            process.start()
+        except OSError as error:
+            logger.critical("%s cannot be restarted: %s; the service stops", process.name, error)
+            stop.fail(f"{process.name} cannot be restarted: {error}.")
