@@ -61,6 +61,7 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-timeout",
+            "pyyaml",
             "requests",
             "schemathesis>=4.32,<5",
             "setuptools>=77",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import sys
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,12 +27,18 @@ _requests: ContextVar[tuple[str, ...]] = ContextVar("requests", default=())
 
 def choose_request_id(sent: str | None) -> str:
     """The id that a client sent, if it is a short word of harmless characters; else a new one."""
-    return sent if sent and _SOUND_ID.match(sent) else uuid.uuid4().hex
+    # Unique, but no secret: a system call for better random numbers would cost more than all else that is done here.
+    return sent if sent and _SOUND_ID.match(sent) else f"{random.getrandbits(128):032x}"
 
 
 def about_requests(ids: Iterable[str]) -> None:
     """From now on, log lines of this thread or greenlet are about these requests."""
     _requests.set(tuple(ids))
+
+
+def current_request() -> str:
+    """The id of the request that is being answered; "" outside of one."""
+    return next(iter(_requests.get()), "")
 
 
 @contextmanager

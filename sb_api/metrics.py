@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,13 +90,16 @@ class Instruments:
             registry=registry,
         )
 
-    def count_jobs(self, claims: Iterable[Claim], answers: Iterable[Answer], claimed: float) -> None:
+    def count_jobs(self, claims: Sequence[Claim], answers: Sequence[Answer], claimed: float) -> None:
         """Count answered jobs, claimed at `claimed` (seconds since 1970)."""
+        waits = {stream: self.wait_seconds.labels(stream.removeprefix(PREFIX)) for stream in {c.stream for c in claims}}
+        kinds: dict[tuple[str, str, str], int] = defaultdict(int)
         for claim, answer in zip(claims, answers, strict=True):
-            self.jobs.labels(claim.job.classifier, claim.job.operation, answer.status).inc()
+            kinds[claim.job.classifier, claim.job.operation, answer.status] += 1
             # The id of an entry begins with the milliseconds at which it came.
-            waited = claimed - int(claim.entry.partition(b"-")[0]) / 1000
-            self.wait_seconds.labels(claim.stream.removeprefix(PREFIX)).observe(max(0.0, waited))
+            waits[claim.stream].observe(max(0.0, claimed - int(claim.entry.partition(b"-")[0]) / 1000))
+        for kind, count in kinds.items():
+            self.jobs.labels(*kind).inc(count)
 
     def count_records(self, classifier: str, labels: Sequence[str], scores: npt.NDArray[Any]) -> None:
         """Count n records judged in one call, from their probabilities (n, labels); a row of NaN was not judged."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -29,8 +29,10 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import decode_records, encode_payload
+from sb_api.tracing import current_trace
 from sb_api.weights import Chain
 
 logger = logging.getLogger(__name__)
@@ -326,8 +328,8 @@ def _job(
         reply=service.mailbox.name,
         keep=keep,
         weights=weights,
-        request=g.request_id,
-        trace=g.get("traceparent", ""),
+        request=current_request(),
+        trace=current_trace(),
     )
 
 
@@ -429,5 +431,5 @@ def _json(document: Any, status: int = 200) -> Response:
 
 
 def _problem(document: dict[str, Any]) -> Response:
-    document = {**document, "instance": f"urn:sb_api:request:{g.request_id}"}
+    document = {**document, "instance": f"urn:sb_api:request:{current_request()}"}
     return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")

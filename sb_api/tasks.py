@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 
 from sb_api.auth import require
 from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import BULK, SMALL, Job
+from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
 from sb_api.routes import SMALL_RECORDS, accept_task, get_service, read_body
+from sb_api.tracing import current_trace
 
 tasks = Blueprint("tasks", __name__)
 
@@ -39,8 +41,8 @@ def classify() -> Response:
             classifier=classifier.name,
             body=body,
             keep=keep,
-            request=g.request_id,
-            trace=g.get("traceparent", ""),
+            request=current_request(),
+            trace=current_trace(),
         )
         service.jobs.submit(SMALL if len(records) <= SMALL_RECORDS else BULK, [job])
     return accept_task(task)

@@ -69,6 +69,8 @@ class Publisher:
     def close(self) -> None:
         """Publish the last figures, and say that this web process is gone."""
         self.stop()
+        if self._thread is not None:
+            self._thread.join(BEAT_INTERVAL)
         try:
             self.publish()
             self.jobs.redis.hdel(WEB, self.jobs.consumer)

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from sb_api.errors import InvalidSettings
 from sb_api.jobs import Answer, Claim
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+_trace: ContextVar[str] = ContextVar("trace", default="")
+
+
+def current_trace() -> str:
+    """The W3C traceparent of the request that is being answered; "" when it is not traced."""
+    return _trace.get()
 
 
 def open_tracer(role: str) -> Tracer | None:
@@ -58,18 +66,19 @@ class Tracer:
         self._propagator = TraceContextTextMapPropagator()
         self._kind = SpanKind
 
-    def begin_request(self, method: str, headers: Any) -> Any:
-        """The span of a request, in the trace that the client's `traceparent` names, if any."""
-        sent = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
-        return self._tracer.start_span(method, self._propagator.extract(sent), kind=self._kind.SERVER)
-
-    def traceparent(self, span: Any) -> str:
-        """What carries a span's context through the queue."""
+    def begin_request(self, environ: Mapping[str, Any]) -> Any:
+        """The span of a request (WSGI), in the trace that the client's `traceparent` names, if any; current_trace() is
+        within it from now on."""
         from opentelemetry.trace import set_span_in_context
 
+        names = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
+        sent = {name: environ[key] for name, key in names.items() if key in environ}
+        method = str(environ["REQUEST_METHOD"])
+        span = self._tracer.start_span(method, self._propagator.extract(sent), kind=self._kind.SERVER)
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, set_span_in_context(span))
-        return carrier.get("traceparent", "")
+        _trace.set(carrier.get("traceparent", ""))
+        return span
 
     def end_request(self, span: Any, method: str, route: str, status: int, request: str) -> None:
         """Close the span of a request."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -21,6 +22,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb"),
 )
 PHONE = {"width": 360, "height": 740}
+PUBLISHED = ("verdict", "quality", "phone-dark-check")
 HEAVIEST = 200_000  # bytes of a page and all that it loads
 
 
@@ -123,3 +125,18 @@ def serving(app: Flask) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def publish_screenshots() -> None:
+    """Put the pictures that the README shows into docs/images, with few colours, so that they stay small."""
+    folder = SCREENSHOTS.parent.parent / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PUBLISHED:
+        with Image.open(SCREENSHOTS / f"{name}.png") as picture:
+            few = picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few.save(folder / f"{name}.png", optimize=True)
+        print(f"{name}.png: {(folder / f'{name}.png').stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    publish_screenshots()
