@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning load fuzz
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine load fuzz
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -36,6 +36,9 @@ bench-quality: $(VENV)/installed-dev
 
 bench-learning: $(VENV)/installed-dev
 	$(BIN)/python bench/learning.py
+
+bench-engine: $(VENV)/installed-dev
+	$(BIN)/python bench/engine.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py

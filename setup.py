@@ -30,6 +30,8 @@ setup(
         "matplotlib>=3.9",
         "msgspec>=0.19",
         "numpy>=2,<3",
+        "onnx>=1.17",
+        "onnxruntime>=1.22",
         "phonenumbers>=8.13",
         "prometheus-client>=0.22",
         "psycopg[binary]>=3.2",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sb_api import preprocessing
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
+from sb_api.engine import check_engine
 from sb_api.errors import InvalidRecords
 from sb_api.files import write_private
 from sb_api.fitting import Fitting
@@ -149,7 +150,7 @@ def install_original(
     """Make what was fitted the original, learned from so many records, and start its chain anew.
 
     It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
-    keeps its scores as they are at 1.
+    keeps its scores as they are at 1. Raises EngineDisagrees when it would not be served as it was fitted.
     """
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     guard = reference.guard
@@ -171,6 +172,9 @@ def install_original(
         usual=reference.usual,
     )
     weights = named(fitting.snapshot(about), 0)
+    if settings.engine != "keras":
+        check = check_engine(settings.engine, classifier, fitting.labels, vocabularies, weights.arrays)
+        check(guard.arrays, scores)
     WeightsStore.of(settings, classifier.name).install_original(weights)
     return weights.about
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sb_api import networks, preprocessing, scoring
+from sb_api import graphs, networks, preprocessing, scoring
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.explain import Judge, Reason, explain_editors, usual_editor
@@ -25,9 +25,10 @@ class Classifier:
     `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
     `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
-    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `answer` is what a
-    client is told of one row of probabilities: the prediction and the score. A row whose largest probability lies
-    below the weights' threshold is of no class. `explain` says what moved the scores of n records; `usual` is what
+    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
+    network as an ONNX graph, `answer` is what a client is told of one row of probabilities: the prediction and the
+    score. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
+    the scores of n records; `usual` is what
     it compares them with, from the vectors of innocent records.
     """
 
@@ -41,6 +42,7 @@ class Classifier:
     target: Callable[[Any, Sequence[str]], int]
     score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
+    graph: Callable[[Sequence[str], Vocabularies], str]
     answer: Callable[[Any, Sequence[str], float], tuple[Any, Any]]
     explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies], list[list[Reason]]] | None = None
     usual: Callable[[Any], list[float]] | None = None
@@ -68,6 +70,10 @@ def _answer_of_message(row: Any, labels: Sequence[str], threshold: float) -> tup
     return (labels[best] if row[best] >= threshold else None), scores
 
 
+def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[int, int, int]:
+    return len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
+
+
 CLASSIFIERS = {
     "lodbrok": Classifier(
         name="lodbrok",
@@ -84,6 +90,7 @@ CLASSIFIERS = {
         target=lambda verdict, _: int(verdict.verdict),
         score=lambda targets, scores, _: scoring.score_binary(targets, scores),
         build=lambda *_: networks.build_lodbrok(),
+        graph=lambda *_: graphs.lodbrok_graph(),
         answer=lambda row, labels, _: (labels[int(row.argmax())], float(row[1])),
         explain=explain_editors,
         usual=usual_editor,
@@ -98,9 +105,8 @@ CLASSIFIERS = {
         name_inputs=preprocessing.name_message_inputs,
         target=_target_of_message,
         score=lambda targets, scores, _: scoring.score_classes(targets, scores),
-        build=lambda labels, vocabularies: networks.build_intent(
-            len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
-        ),
+        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
+        graph=lambda labels, vocabularies: graphs.intent_graph(*_message_sizes(labels, vocabularies)),
         answer=_answer_of_message,
     ),
 }

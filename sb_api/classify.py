@@ -6,21 +6,22 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api import networks
 from sb_api.calibration import calibrated, name_band
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
+from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
 from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
 from sb_api.metrics import Instruments
-from sb_api.networks import Arrays, Predict
+from sb_api.networks import Arrays
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, parse_weights
@@ -55,13 +56,15 @@ class Model:
         classifier: Classifier,
         weights: Weights,
         vocabularies: Vocabularies,
+        engine: EngineName = "onnx",
         instruments: Instruments | None = None,
     ) -> None:
         self.classifier = classifier
+        self.engine = engine
         self.instruments = instruments or Instruments()
         self.about = weights.about
         self.vocabularies = vocabularies
-        self._network: Any = None
+        self._load: Load | None = None
         self._recent: dict[str, Weights] = {}
         self.swap(weights, vocabularies)
 
@@ -70,18 +73,18 @@ class Model:
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
         about = weights.about
-        if self._network is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
+        if self._load is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
             # Their numbers decide the network's shape.
-            network = self.classifier.build(about.labels, vocabularies)
-            networks.set_arrays(network, weights.arrays)
-            self._network, self._predict = network, load_engine(network)
+            load = load_engine(self.engine, self.classifier, about.labels, vocabularies)
+            self._predict = load(weights.arrays)
+            self._load = load
             self._recent.clear()
         else:
-            networks.set_arrays(self._network, weights.arrays)
+            self._predict = self._load(weights.arrays)
         self.vocabularies = vocabularies
         self.about = about
         self._recent.pop(about.version, None)
-        self._recent[about.version] = weights
+        self._recent[about.version] = replace(weights, optimizer={})
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
 
@@ -129,7 +132,7 @@ class Model:
             if not errors:
                 raise
         if errors:
-            scores = np.full((len(records), self._network.output_shape[-1]), np.nan, np.float32)
+            scores = np.full((len(records), len(self.about.labels)), np.nan, np.float32)
             sound = [position for position in range(len(records)) if position not in errors]
             if sound:
                 arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)
@@ -149,11 +152,6 @@ class Model:
                 logger.exception("a record cannot be preprocessed")
                 errors[position] = "it cannot be turned into numbers"
         return errors
-
-
-def load_engine(network: Any) -> Predict:
-    """What turns named arrays into probabilities in this process."""
-    return networks.compile_predict(network)
 
 
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
@@ -223,7 +221,7 @@ def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instrument
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
-            models[name] = Model(classifier, *load_current(jobs, classifier), instruments)
+            models[name] = Model(classifier, *load_current(jobs, classifier), jobs.settings.engine, instruments)
             logger.info("%s is warm with the weights %s", name, models[name].version)
             continue
         if published.get(name, model.version) != model.version:

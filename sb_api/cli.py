@@ -77,11 +77,12 @@ def worker() -> None:
 
 
 @main.command()
-def trainer() -> None:
+@click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+def trainer(cold: bool) -> None:
     """Start the train process alone."""
-    from sb_api.train import train_process
+    from sb_api.trainer import train_process
 
-    train_process(_settings())
+    train_process(_settings(), cold)
 
 
 @main.command()

@@ -19,6 +19,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from sb_api import tracing
+from sb_api.auth import require_unless_local
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.errors import Unavailable
 from sb_api.jobs import PREDICT_STREAMS, PREFIX, TRAIN, WEB, Jobs, WorkerBeat, unavailable_when_lost
@@ -40,6 +41,7 @@ QUALITY = ("accuracy", "precision", "recall", "f1", "false_positives_per_thousan
 
 
 @monitoring.get("/metrics")
+@require_unless_local("predict")
 def metrics() -> Response:
     """The figures of all processes, for Prometheus."""
     publisher: Publisher = current_app.extensions["sb_api_publisher"]

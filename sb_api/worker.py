@@ -31,7 +31,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
 class Worker:
-    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch.
+    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
+    when none has come.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -45,6 +46,7 @@ class Worker:
         refresh: Callable[[], dict[str, str]],
         *,
         instruments: Instruments | None = None,
+        idle: Callable[[], None] | None = None,
         ordered: bool = False,
     ) -> None:
         self.jobs = jobs
@@ -53,11 +55,13 @@ class Worker:
         self.do = do
         self.refresh = refresh
         self.instruments = instruments or Instruments()
+        self.idle = idle
         self.ordered = ordered
         self.publisher = Publisher(jobs, self.instruments)
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._idling = False
         self._look_for_stale = 0.0
         self._urgent_until = 0.0
         self._held: Sequence[Claim] = ()
@@ -68,8 +72,8 @@ class Worker:
 
         def stop(*_: object) -> None:
             self.stopping.set()
-            if not self._versions:
-                raise SystemExit(0)  # nothing is claimed yet, and warming up takes longer than stopping may
+            if self._idling or not self._versions:
+                raise SystemExit(0)  # nothing is claimed, and warming up takes longer than stopping may
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -108,6 +112,10 @@ class Worker:
             self._versions = self.refresh()
             if claims:
                 self._work(claims)
+            elif self.idle is not None and not self.stopping.is_set():
+                self._idling = True
+                self.idle()
+                self._idling = False
 
     def _claim(self) -> list[Claim]:
         if monotonic() >= self._look_for_stale:
