@@ -133,7 +133,7 @@ def publish_screenshots() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in PUBLISHED:
         with Image.open(SCREENSHOTS / f"{name}.png") as picture:
-            few = picture.convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            few = picture.convert("RGB").quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(folder / f"{name}.png", optimize=True)
         print(f"{name}.png: {(folder / f'{name}.png').stat().st_size} bytes")
 

@@ -233,12 +233,12 @@ def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], servic
     confusion = page.get_by_role("table", name="Rows: what moderators said")
     expect(confusion).to_contain_text(str(figures["all_time"]["confusion"][0][0]))
     expect(page.get_by_role("row", name="anna-1")).to_be_visible()
+    shown.shoot("quality")
     page.get_by_text("The same as tables").click()
     events = page.get_by_role("table", name="Trainings and rollbacks, latest first")
     expect(events.locator("tbody tr").first).to_contain_text(rebuilt)
     expect(page.get_by_role("img", name="Calibration")).to_be_visible()
     assert shown.audit() == []
-    shown.shoot("quality")
     page = shown.open("/page/quality?model=intent")
     expect(page.get_by_text("No verdicts yet")).to_be_visible()
 
@@ -357,4 +357,5 @@ def test_every_page_is_light_accessible_and_fits_a_phone(visit: Callable[..., Vi
     check(page, SPAMMER, COLLECTOR, NEWCOMER)
     assert not phone.overflows()
     phone.page.emulate_media(color_scheme="dark")
+    page.locator("article.card").nth(1).evaluate("card => card.scrollIntoView()")
     phone.shoot("phone-dark-check", whole=False)
