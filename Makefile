@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine load fuzz
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -39,6 +39,9 @@ bench-learning: $(VENV)/installed-dev
 
 bench-engine: $(VENV)/installed-dev
 	$(BIN)/python bench/engine.py
+
+bench-preprocessing: $(VENV)/installed-dev
+	$(BIN)/python bench/preprocessing.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py

@@ -26,6 +26,7 @@ setup(
         "gunicorn>=25",
         "h5py>=3.11",
         "itsdangerous>=2.2",
+        "hiredis>=3",
         "keras>=3.10,<4",
         "matplotlib>=3.9",
         "msgspec>=0.19",

@@ -22,13 +22,14 @@ from sb_api.files import write_private
 from sb_api.fitting import Fitting
 from sb_api.guard import calibrate, load_reference, measure
 from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.recipe import CAUTION, Examples, Recipe
 from sb_api.records import Verdict
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.train import named
 from sb_api.weights import Version, WeightsStore
+from sb_api.words import split_words
 
 # Two epochs with dropout, four as the network predicts: with half of the nine main inputs gone at each step, it never
 # learns to trust one of them, and that costs half a point of accuracy.

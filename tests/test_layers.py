@@ -19,7 +19,6 @@ PACKAGE = Path(sb_api.__file__).parent
 LAYERS = (
     (
         "errors",
-        "masking",
         "calibration",
         "scoring",
         "report",
@@ -28,9 +27,11 @@ LAYERS = (
         "synthetic_phrases",
         "files",
         "throttle",
+        "urls",
+        "words",
     ),
     ("credentials", "headers", "supervisor"),
-    ("sessions", "records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
+    ("sessions", "records", "networks", "config", "tokenizers", "databases", "masking", "polling", "synthetic_parts"),
     ("auth", "pastes", "preprocessing", "graphs", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("metrics", "tracing", "logs"),
     ("totals",),
