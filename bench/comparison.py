@@ -76,6 +76,7 @@ def compare(
     judged: Mapping[str, Judged],
     measures: Mapping[str, Callable[[Targets, Judged], float]],
     blocks: npt.NDArray[np.integer[Any]],
+    resamples: int = RESAMPLES,
 ) -> Figures:
     """For every measure, the value of the first classifier beside those of the others, and how far it is ahead of the
     best of them. The goal: the upper end of the interval of every difference reaches 0, so that none is surely better.
@@ -86,7 +87,7 @@ def compare(
         values = dict(zip(list(judged)[1:], others, strict=True))
         beside = ", ".join(f"{other} {value:.4f}" for other, value in values.items())
         figures.append(figure(f"{prefix}: {name}", mine, "share", beside))
-        intervals = lead_intervals(targets, judged, measure, blocks)
+        intervals = lead_intervals(targets, judged, measure, blocks, resamples)
         nearest = min(intervals, key=lambda other: intervals[other][1])
         low, high = intervals[nearest]
         against = f"{nearest}: {mine - values[nearest]:+.4f}, 95% interval {low:+.4f} to {high:+.4f}"

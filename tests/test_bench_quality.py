@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
 
 from comparison import Judged, best_threshold, compare, f1, lead_intervals, roc_auc
 from figures import figure, replace_rows
-from prequential import BATCH, EVERY, INNOCENT, make_stream
+from prequential import BATCH, EVERY, INNOCENT, dense_features, make_stream, sparse_features
+from quality_lodbrok import Judge, Matrix, fit_gradient_boosting, fit_logistic_regression
 
 TARGETS = np.arange(400) % 2
 SINGLY = np.arange(400)[:, None]
@@ -41,7 +43,7 @@ def test_rows_that_are_drawn_together_widen_the_interval() -> None:
     targets = np.repeat(TARGETS[:20], 20)
 
     def width(blocks: np.ndarray) -> float:
-        low, high = lead_intervals(targets, scores, roc_auc, blocks, 200)["b"]
+        low, high = lead_intervals(targets, scores, roc_auc, blocks, 60)["b"]
         return high - low
 
     assert width(np.arange(400).reshape(20, 20)) > 2 * width(SINGLY)
@@ -50,9 +52,9 @@ def test_rows_that_are_drawn_together_widen_the_interval() -> None:
 def test_the_goal_is_missed_only_when_another_is_surely_better() -> None:
     measures = {"ROC AUC": roc_auc}
     behind = compare(
-        "x", TARGETS, {"mine": noisy(3, 1), "better": noisy(0.3, 2), "worse": noisy(9, 3)}, measures, SINGLY
+        "x", TARGETS, {"mine": noisy(3, 1), "better": noisy(0.3, 2), "worse": noisy(9, 3)}, measures, SINGLY, 60
     )
-    level = compare("x", TARGETS, {"mine": noisy(1, 1), "other": noisy(1, 2)}, measures, SINGLY)
+    level = compare("x", TARGETS, {"mine": noisy(1, 1), "other": noisy(1, 2)}, measures, SINGLY, 60)
     assert [row["reached"] for row in behind] == [True, False]
     assert behind[1]["against"].startswith("better: -")
     assert all(row["reached"] for row in level)
@@ -63,6 +65,33 @@ def test_no_other_threshold_has_a_higher_f1(seed: int) -> None:
     scores = noisy(1, seed).scores
     best = f1(TARGETS, Judged(scores, best_threshold(TARGETS, scores)))
     assert best == max(f1(TARGETS, Judged(scores, threshold)) for threshold in scores)
+
+
+def made_up_vectors(rows: int) -> Matrix:
+    """Vectors that tell nothing of their verdicts, which stand in column 0."""
+    random = np.random.default_rng(3)
+    vectors = random.random((rows, 524)).astype(np.float32)
+    vectors[:, 10:12] = random.integers(1025, size=(rows, 2))
+    vectors[:, 0] = random.integers(2, size=rows)
+    return vectors
+
+
+@pytest.mark.parametrize("fit", [fit_logistic_regression, fit_gradient_boosting])
+def test_no_rival_sees_the_verdict_that_it_is_asked_for(fit: Callable[[Matrix], Judge]) -> None:
+    training, held_out = np.split(made_up_vectors(300), 2)
+    judge = fit(training)
+    opposite = held_out.copy()
+    opposite[:, 0] = 1 - held_out[:, 0]
+    assert (judge(held_out) == judge(opposite)).all()
+    assert 0.2 < roc_auc(held_out[:, 0].astype(int), Judged(judge(held_out))) < 0.8
+
+
+@pytest.mark.parametrize("features", [sparse_features, dense_features])
+def test_nor_does_one_of_river(features: Callable[[Matrix], Iterator[dict[str, float]]]) -> None:
+    vectors = made_up_vectors(3)
+    opposite = vectors.copy()
+    opposite[:, 0] = 1 - vectors[:, 0]
+    assert list(features(vectors)) == list(features(opposite))
 
 
 def test_a_stream_is_balanced_and_drifts_and_is_the_same_for_the_same_seed() -> None:
