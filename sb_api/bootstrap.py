@@ -283,8 +283,8 @@ def _model_card(about: Version, synthetic: bool, seed: int, parts: Parts) -> str
         f"**Synthetic.** {total} accounts from the seeded generator `sb_api/synthetic.py` "
         f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's "
         "spam from its editors; they promise nothing about real accounts. Train on your own with "
-        "`sb-api bootstrap editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it compares "
-        "with other classifiers, is in `docs/learning.md`."
+        "`sb-api bootstrap editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it "
+        "compares with other classifiers, is in `docs/learning.md`."
         if synthetic
         else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
     )
