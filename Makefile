@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test lint clean lock bench-quality bench-learning load fuzz
+.PHONY: run test lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -28,6 +28,12 @@ bench-quality: $(VENV)/installed-dev
 
 bench-learning: $(VENV)/installed-dev
 	$(BIN)/python bench/learning.py
+
+bench-engine: $(VENV)/installed-dev
+	$(BIN)/python bench/engine.py
+
+bench-preprocessing: $(VENV)/installed-dev
+	$(BIN)/python bench/preprocessing.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
@@ -54,7 +60,8 @@ lock:
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
 	.venv-lock/bin/python -m pip install --quiet bandit "coverage>=7.10" hypothesis "jsonschema>=4.23" locust mypy \
-		"openapi-spec-validator>=0.9" pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout requests ruff \
+		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
+		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
 		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock

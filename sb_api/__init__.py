@@ -24,19 +24,23 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import auth, routes, tasks
+    from sb_api import auth, monitoring, routes, tasks
     from sb_api.config import load_settings
     from sb_api.docs import add_docs
     from sb_api.jobs import Jobs, connect
+    from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
 
     settings = config or load_settings()
+    configure_logging(settings)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     jobs = Jobs(connect(settings), settings)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     app.extensions["sb_api"] = routes.Service(settings, jobs, Mailbox(jobs, uuid.uuid4().hex))
+    monitoring.monitor(app, jobs)
+    app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
     routes.register_error_handlers(app)

@@ -16,18 +16,20 @@ import numpy.typing as npt
 from sb_api import preprocessing
 from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
+from sb_api.engine import check_engine
 from sb_api.errors import InvalidRecords
 from sb_api.files import write_private
 from sb_api.fitting import Fitting
 from sb_api.guard import calibrate, load_reference, measure
 from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.recipe import CAUTION, Examples, Recipe
 from sb_api.records import Verdict
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.train import named
 from sb_api.weights import Version, WeightsStore
+from sb_api.words import split_words
 
 # Two epochs with dropout, four as the network predicts: with half of the nine main inputs gone at each step, it never
 # learns to trust one of them, and that costs half a point of accuracy.
@@ -149,7 +151,7 @@ def install_original(
     """Make what was fitted the original, learned from so many records, and start its chain anew.
 
     It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
-    keeps its scores as they are at 1.
+    keeps its scores as they are at 1. Raises EngineDisagrees when it would not be served as it was fitted.
     """
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     guard = reference.guard
@@ -171,6 +173,9 @@ def install_original(
         usual=reference.usual,
     )
     weights = named(fitting.snapshot(about), 0)
+    if settings.engine != "keras":
+        check = check_engine(settings.engine, classifier, fitting.labels, vocabularies, weights.arrays)
+        check(guard.arrays, scores)
     WeightsStore.of(settings, classifier.name).install_original(weights)
     return weights.about
 

@@ -6,20 +6,22 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api import networks
-from sb_api.calibration import calibrated, name_band
+from sb_api.calibration import calibrated, name_bands
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
+from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
 from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
-from sb_api.networks import Arrays, Predict
+from sb_api.metrics import Instruments
+from sb_api.networks import Arrays
 from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, parse_weights
@@ -49,11 +51,20 @@ class Judgement(msgspec.Struct, frozen=True):
 class Model:
     """A classifier with the weights it works with now. Only one thread may use it."""
 
-    def __init__(self, classifier: Classifier, weights: Weights, vocabularies: Vocabularies) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        weights: Weights,
+        vocabularies: Vocabularies,
+        engine: EngineName = "onnx",
+        instruments: Instruments | None = None,
+    ) -> None:
         self.classifier = classifier
+        self.engine = engine
+        self.instruments = instruments or Instruments()
         self.about = weights.about
         self.vocabularies = vocabularies
-        self._network: Any = None
+        self._load: Load | None = None
         self._recent: dict[str, Weights] = {}
         self.swap(weights, vocabularies)
 
@@ -62,18 +73,18 @@ class Model:
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
         about = weights.about
-        if self._network is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
+        if self._load is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
             # Their numbers decide the network's shape.
-            network = self.classifier.build(about.labels, vocabularies)
-            networks.set_arrays(network, weights.arrays)
-            self._network, self._predict = network, load_engine(network)
+            load = load_engine(self.engine, self.classifier, about.labels, vocabularies)
+            self._predict = load(weights.arrays)
+            self._load = load
             self._recent.clear()
         else:
-            networks.set_arrays(self._network, weights.arrays)
+            self._predict = self._load(weights.arrays)
         self.vocabularies = vocabularies
         self.about = about
         self._recent.pop(about.version, None)
-        self._recent[about.version] = weights
+        self._recent[about.version] = replace(weights, optimizer={})
         while len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
 
@@ -95,12 +106,13 @@ class Model:
 
     def score(self, arrays: Arrays) -> Probabilities:
         """Calibrated probabilities (n, classes) of n rows of named arrays."""
-        return calibrated(self._predict(arrays), self.about.temperature)
+        with self.instruments.predict_seconds.labels(self.classifier.name).time():
+            return calibrated(self._predict(arrays), self.about.temperature)
 
     def bands(self, scores: Probabilities) -> list[str]:
         """The band of each of n rows of calibrated probabilities; [] where the weights have no bands."""
         borders = self.about.borders
-        return [name_band(float(row[1]), (borders[0], borders[1], borders[2])) for row in scores] if borders else []
+        return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
 
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
@@ -112,14 +124,15 @@ class Model:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
         errors: dict[int, str] = {}
         try:
-            arrays = self.classifier.preprocess(records, self.vocabularies)
+            with self.instruments.preprocess_seconds.labels(self.classifier.name).time():
+                arrays = self.classifier.preprocess(records, self.vocabularies)
         except Exception:
             # One record spoils the whole batch: find it, and judge the others.
             errors = self._unreadable(records)
             if not errors:
                 raise
         if errors:
-            scores = np.full((len(records), self._network.output_shape[-1]), np.nan, np.float32)
+            scores = np.full((len(records), len(self.about.labels)), np.nan, np.float32)
             sound = [position for position in range(len(records)) if position not in errors]
             if sound:
                 arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)
@@ -141,11 +154,6 @@ class Model:
         return errors
 
 
-def load_engine(network: Any) -> Predict:
-    """What turns named arrays into probabilities in this process."""
-    return networks.compile_predict(network)
-
-
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
     answers: dict[bytes, Answer] = {}
@@ -165,6 +173,7 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
 
 def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
     scores, errors = model.judge([record for _, records in batch for record in records])
+    model.instruments.count_records(model.classifier.name, model.about.labels, scores)
     answers = {}
     start = 0
     for claim, records in batch:
@@ -206,13 +215,13 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
     return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
 
 
-def refresh_models(jobs: Jobs, models: dict[str, Model]) -> dict[str, str]:
+def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
     published = jobs.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
-            models[name] = Model(classifier, *load_current(jobs, classifier))
+            models[name] = Model(classifier, *load_current(jobs, classifier), jobs.settings.engine, instruments)
             logger.info("%s is warm with the weights %s", name, models[name].version)
             continue
         if published.get(name, model.version) != model.version:
@@ -229,11 +238,13 @@ def classify_process(settings: Settings) -> None:
     """Judge records until told to stop."""
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
+    instruments = Instruments()
     worker = Worker(
         jobs,
         "classify",
         PREDICT_STREAMS,
         do=lambda claims: judge_claims(models, claims),
-        refresh=lambda: refresh_models(jobs, models),
+        refresh=lambda: refresh_models(jobs, models, instruments),
+        instruments=instruments,
     )
     worker.run_process()

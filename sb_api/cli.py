@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import click
 from sb_api import data_cli, learning_cli, token_cli
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidSettings, SbApiError
+from sb_api.logs import configure_logging
 
 
 class _Commands(click.Group):
@@ -78,11 +77,12 @@ def worker() -> None:
 
 
 @main.command()
-def trainer() -> None:
+@click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+def trainer(cold: bool) -> None:
     """Start the train process alone."""
-    from sb_api.train import train_process
+    from sb_api.trainer import train_process
 
-    train_process(_settings())
+    train_process(_settings(), cold)
 
 
 @main.command()
@@ -180,11 +180,5 @@ weights.add_command(data_cli.weights_export)
 
 def _settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
-    logging.basicConfig(
-        level=settings.log_level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s",
-    )
-    # Its own lines tell of processes that the service's lines tell of already.
-    logging.getLogger("urlextract").setLevel(logging.WARNING)
+    configure_logging(settings)
     return settings

@@ -57,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=0.5, le=3_600, description="a claim not renewed for so long passes to another process")
     ] = 5.0
     max_deliveries: Annotated[int, _integer("an entry that has killed so many processes is set aside", 1)] = 3
+    engine: Annotated[
+        Literal["onnx", "keras"], Meta(description="what predicts: ONNX Runtime, or Keras on TensorFlow")
+    ] = "onnx"
+    trainer_idle: Annotated[
+        float, Meta(gt=0, le=31_536_000, description="without a training for so long, TensorFlow is let go")
+    ] = 300.0
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""
@@ -81,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="least level that is logged")
     ] = "INFO"
+    log_format: Annotated[Literal["text", "json"], Meta(description="log lines for people, or a JSON object each")] = (
+        "text"
+    )
+    access_log: Annotated[float, Meta(ge=0, le=1, description="share of requests that are logged; 1: every one")] = 0.0
 
     @property
     def static(self) -> Path:

@@ -145,6 +145,13 @@ class InvalidWeights(SbApiError):
     title = "The weights cannot be used"
 
 
+class EngineDisagrees(SbApiError):
+    """The engine that serves would not say of new weights what Keras, which made them, says."""
+
+    type = "engine-disagrees"
+    title = "The weights would not be served as they were trained"
+
+
 class InvalidTokenizer(SbApiError):
     type = "invalid-tokenizer"
     title = "The tokenizer cannot be used"

@@ -29,7 +29,7 @@ def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | No
     """
     weights = WeightsStore.of(settings, classifier.name).load_current()
     labels = weights.about.labels
-    model = Model(classifier, weights, classifier.load_vocabularies(settings))
+    model = Model(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
     records: Sequence[Any] = ()
     if file is not None:
         source, records = str(file), _read_records(file, classifier)

@@ -30,7 +30,7 @@ PREFIX = "{sb_api}:"  # the braces keep every key in one slot of a cluster
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
 PREDICT_STREAMS = (SMALL, BULK)
-WORKERS = f"{PREFIX}workers"
+WORKERS, WEB = f"{PREFIX}workers", f"{PREFIX}web"
 
 CONNECTIONS = 64  # of one process to Redis
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
@@ -85,7 +85,8 @@ _REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `keep` is how long it is kept under the task id
-    (seconds, 0: not at all), `weights` the version to work with, if the process still has it (else the current)."""
+    (seconds, 0: not at all), `weights` the version to work with, if the process still has it (else the current),
+    `request` the id of the request that it comes from, `trace` its W3C traceparent, if it is traced."""
 
     task: str
     operation: Literal["predict", "explain", "train", "rollback", "replay"]
@@ -94,6 +95,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     reply: str = ""
     keep: int = 0
     weights: str = ""
+    request: str = ""
+    trace: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,13 +117,15 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live process says of itself: its role and the versions it works with, by classifier."""
+    """What a live process says of itself: its role, the versions it works with, by classifier, and the bytes of memory
+    that it has in RAM."""
 
     name: str
     role: str
     host: str
     pid: int
     versions: dict[str, str]
+    resident: int = 0
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -356,17 +361,23 @@ class Jobs:
 
     # Who is alive, and with which weights
 
-    def beat(self, role: str, versions: dict[str, str]) -> None:
+    def beat(self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS) -> None:
         """Say that this process is alive."""
-        name = self.consumer
-        about = WorkerBeat(name=name, role=role, host=socket.gethostname(), pid=os.getpid(), versions=versions)
-        self._beat([WORKERS], [name, msgspec.json.encode(about), BEATS_TTL])
+        about = WorkerBeat(
+            name=self.consumer,
+            role=role,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            versions=versions,
+            resident=resident,
+        )
+        self._beat([among], [self.consumer, msgspec.json.encode(about), BEATS_TTL])
 
-    def alive(self) -> list[WorkerBeat]:
+    def alive(self, among: str = WORKERS) -> list[WorkerBeat]:
         """The processes that have beaten within the last three seconds, by the clock of Redis."""
         with unavailable_when_lost():
             pipeline = self.redis.pipeline(transaction=False)
-            (seconds, _), beats = pipeline.time().hgetall(WORKERS).execute()
+            (seconds, _), beats = pipeline.time().hgetall(among).execute()
         alive = []
         for value in beats.values():
             moment, _, about = value.partition(b" ")

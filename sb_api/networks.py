@@ -22,6 +22,7 @@ Predict = Callable[[Arrays], npt.NDArray[np.float32]]
 
 FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
 LEAST_UNITS, MOST_UNITS, UNITS_PER_LABEL = 32, 256, 4
+LINE_SCALE, LEAST_PROBABILITY = 4.0, 1e-9
 
 # A batch is padded to the next of these, so that few shapes are ever traced.
 BATCH_SIZES = (1, 8, 64, 512)
@@ -100,12 +101,17 @@ def _members_layer(keras: Any) -> Any:
         def call(self, probabilities: Any, training: bool = False) -> Any:
             if training:
                 return probabilities
-            return keras.ops.softmax(keras.ops.mean(keras.ops.log(probabilities + 1e-9), axis=1))
+            return keras.ops.softmax(keras.ops.mean(keras.ops.log(probabilities + LEAST_PROBABILITY), axis=1))
 
         def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
             return (shape[0], shape[2])
 
     return PoolOfMembers
+
+
+def message_width(label_count: int) -> int:
+    """Units of the message network's hidden layer."""
+    return min(MOST_UNITS, max(LEAST_UNITS, UNITS_PER_LABEL * label_count))
 
 
 def build_intent(label_count: int, feature_count: int, word_count: int) -> keras.Model:
@@ -119,7 +125,7 @@ def build_intent(label_count: int, feature_count: int, word_count: int) -> keras
     """
     keras = import_keras()
     layers = keras.layers
-    width = min(MOST_UNITS, max(LEAST_UNITS, UNITS_PER_LABEL * label_count))
+    width = message_width(label_count)
     features = keras.Input((FEATURES_PER_MESSAGE,), name="feature_input", dtype="int32")
     weights = keras.Input((FEATURES_PER_MESSAGE,), name="weight_input")
     words = keras.Input((WORDS_PER_MESSAGE,), name="word_input", dtype="int32")
@@ -146,7 +152,7 @@ def build_intent(label_count: int, feature_count: int, word_count: int) -> keras
     line = layers.Embedding(feature_count + 1, label_count, embeddings_initializer="zeros", name="line_embedding")
     line_kept = layers.Dropout(0.5, name="line_dropout")(weights)
     line_sum = layers.Dot(axes=1, name="line_sum")(
-        [layers.Rescaling(4.0, name="line_scaling")(line_kept), line(features)]
+        [layers.Rescaling(LINE_SCALE, name="line_scaling")(line_kept), line(features)]
     )
 
     outputs = [
@@ -175,7 +181,13 @@ def assign_all(variables: list[Any], arrays: Arrays, owner: str) -> None:
 
     Raises InvalidWeights when a name is missing or too many, a shape differs, or a number is not finite.
     """
-    expected = {variable.path: tuple(variable.shape) for variable in variables}
+    check_arrays({variable.path: tuple(variable.shape) for variable in variables}, arrays, owner)
+    for variable in variables:
+        variable.assign(arrays[variable.path])
+
+
+def check_arrays(expected: Mapping[str, tuple[int, ...]], arrays: Arrays, owner: str) -> None:
+    """Raises InvalidWeights when a name is missing or too many, a shape differs, or a number is not finite."""
     if missing := sorted(expected.keys() ^ arrays.keys()):
         raise InvalidWeights(f"The file is not of {owner}: {', '.join(missing[:3])} on one side only.")
     for path, shape in expected.items():
@@ -183,8 +195,6 @@ def assign_all(variables: list[Any], arrays: Arrays, owner: str) -> None:
             raise InvalidWeights(f"{path} has the shape {arrays[path].shape}; {owner} needs {shape}.")
         if not np.isfinite(arrays[path]).all():
             raise InvalidWeights(f"{path} holds numbers that are not finite.")
-    for variable in variables:
-        variable.assign(arrays[variable.path])
 
 
 def _numbers(model: keras.Model) -> list[Any]:

@@ -29,8 +29,10 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import decode_records, encode_payload
+from sb_api.tracing import current_trace
 from sb_api.weights import Chain
 
 logger = logging.getLogger(__name__)
@@ -323,6 +325,8 @@ def _job(
         reply=service.mailbox.name,
         keep=keep,
         weights=weights,
+        request=current_request(),
+        trace=current_trace(),
     )
 
 
@@ -387,4 +391,5 @@ def _json(document: Any, status: int = 200) -> Response:
 
 
 def _problem(document: dict[str, Any]) -> Response:
+    document = {**document, "instance": f"urn:sb_api:request:{current_request()}"}
     return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")

@@ -10,8 +10,10 @@ from sb_api.auth import require
 from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import BULK, SMALL, Job
+from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
 from sb_api.routes import SMALL_RECORDS, accept_task, get_service, read_body
+from sb_api.tracing import current_trace
 
 tasks = Blueprint("tasks", __name__)
 
@@ -33,7 +35,15 @@ def classify() -> Response:
     known = service.jobs.result(task)
     if known is None or known.status == "failed":
         service.jobs.forget(task)
-        job = Job(task=task, operation="predict", classifier=classifier.name, body=body, keep=keep)
+        job = Job(
+            task=task,
+            operation="predict",
+            classifier=classifier.name,
+            body=body,
+            keep=keep,
+            request=current_request(),
+            trace=current_trace(),
+        )
         service.jobs.submit(SMALL if len(records) <= SMALL_RECORDS else BULK, [job])
     return accept_task(task)
 

@@ -1,4 +1,4 @@
-"""The train process: verdicts -> candidate -> guard -> current weights; and back again."""
+"""Verdicts -> candidate -> guard -> current weights; and back again."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from time import monotonic
 from typing import Any
 
 import msgspec
 
 from sb_api import quality
-from sb_api.classifiers import CLASSIFIERS, Classifier
-from sb_api.config import Settings
-from sb_api.errors import JobFailed, TrainingRefused, UnknownVersion
+from sb_api.classifiers import Classifier
+from sb_api.engine import check_engine
+from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, UnknownVersion
 from sb_api.fitting import Fitting
 from sb_api.guard import Reference, calibrate, find_losses, load_reference, measure
 from sb_api.intake import Batch, Intake
-from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Published, connect
+from sb_api.jobs import Jobs, Published
 from sb_api.networks import get_arrays, set_arrays
 from sb_api.recipe import Examples, mix
-from sb_api.records import decode_payload
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
-from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -122,17 +121,35 @@ class Trainer:
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
         self.synchronize()
-        self.original = self.store.load("original")
-        self.fitting = Fitting(classifier, self.original.about.labels, self.vocabularies)
-        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-        self.reference = with_scores(reference, self.fitting, self.original)
-        self._warm_up()
 
-    def _warm_up(self) -> None:
-        """Trace the training loop, which takes seconds, before the first verdicts wait for it."""
+    @cached_property
+    def original(self) -> Weights:
+        return self.store.load("original")
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        return Fitting(self.classifier, self.original.about.labels, self.vocabularies)
+
+    @cached_property
+    def reference(self) -> Reference:
+        reference = load_reference(self.settings.find(f"reference/{self.classifier.name}.npz"), self.classifier)
+        return with_scores(reference, self.fitting, self.original)
+
+    @property
+    def warm(self) -> bool:
+        """Whether TensorFlow is loaded for it."""
+        return "fitting" in self.__dict__
+
+    def warm_up(self) -> None:
+        """Load TensorFlow and trace the training loop, which takes seconds, before the first verdicts wait for it."""
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
         self.fitting.fit(first, 0, self.reference.replay)
+        try:
+            # Those that were made here were compared before they were promoted.
+            self._check_engine(self.original)
+        except EngineDisagrees as error:
+            logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
     def synchronize(self) -> None:
         """Publish this host's current weights, unless another trainer has published later ones: then take those.
@@ -222,9 +239,24 @@ class Trainer:
             self.intake.settle(batch, "refused")
             self._publish()
             raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **candidate.about.figures)
+        try:
+            self._check_engine(candidate)
+        except EngineDisagrees:
+            self.intake.settle(batch, "refused")
+            self._publish()
+            raise
         check()
         self.store.save(candidate)
         return candidate
+
+    def _check_engine(self, candidate: Weights) -> None:
+        """Raises EngineDisagrees when those who predict would not say of the guard's records what Keras says."""
+        if self.settings.engine == "keras":
+            return
+        labels, arrays = candidate.about.labels, self.reference.guard.arrays
+        set_arrays(self.fitting.network, candidate.arrays)
+        check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, candidate.arrays)
+        check(arrays, self.fitting.predict(arrays))
 
     def _make(
         self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool
@@ -323,6 +355,7 @@ class Trainer:
         number = 1 + max(about.number for about in self.store.chain().versions)
         about = msgspec.structs.replace(weights.about, parent=original.about.version, learned=total)
         rebuilt = named(replace(weights, about=about), number)
+        self._check_engine(rebuilt)
         check()
         self.store.save(rebuilt)
         return rebuilt
@@ -334,47 +367,3 @@ def _by_training(rows: Sequence[LoggedVerdict]) -> list[list[LoggedVerdict]]:
         trainings.setdefault(row.task, []).append(row)
     # A verdict that waited for a second reporter is older than the training that learned it.
     return sorted(trainings.values(), key=lambda training: training[-1].number)
-
-
-def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
-    """Train, roll back or replay, as the job says. Raises SbApiError when it cannot be done; then nothing changes."""
-    job = claim.job
-    trainer = trainers.get(job.classifier)
-    if trainer is None:
-        raise JobFailed(f"There is no classifier {job.classifier!r}.")
-    with worker.alone(f"train:{job.classifier}") as check:
-        trainer.synchronize()
-        if job.operation == "train":
-            training = decode_payload(job.body, Training)
-            verdicts = decode_payload(training.verdicts, list[trainer.classifier.verdict])  # type: ignore[name-defined]
-            data = trainer.train(job.task, verdicts, check, training.force)
-        elif job.operation == "replay":
-            force = decode_payload(job.body, bool)
-            data = trainer.replay(job.task, check, force, lambda done: worker.jobs.mark_processing([claim], done))
-        else:
-            data = trainer.roll_back(decode_payload(job.body, str), check)
-        return Answer(status="completed", data=data)
-
-
-def train_process(settings: Settings) -> None:
-    """Train, roll back and replay, one job at a time, until told to stop."""
-    jobs = Jobs(connect(settings), settings)
-    trainers: dict[str, Trainer] = {}
-
-    def refresh() -> dict[str, str]:
-        for name, classifier in CLASSIFIERS.items():
-            if name in trainers:
-                trainers[name].synchronize()
-            else:
-                trainers[name] = Trainer(jobs, classifier)
-        return {name: trainer.version for name, trainer in trainers.items()}
-
-    worker = Worker(
-        jobs,
-        "train",
-        [TRAIN],
-        do=lambda claims: [do_job(trainers, worker, claim) for claim in claims],
-        refresh=refresh,
-        ordered=True,
-    )
-    worker.run_process()

@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -16,6 +17,10 @@ from redis.exceptions import LockError
 
 from sb_api.errors import JobFailed, LeaseLost, SbApiError
 from sb_api.jobs import BEAT_INTERVAL, Answer, Claim, Jobs, failure
+from sb_api.logs import logging_about
+from sb_api.metrics import Instruments, resident_bytes
+from sb_api.totals import Publisher
+from sb_api.tracing import open_tracer
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +31,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
 class Worker:
-    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch.
+    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
+    when none has come.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -39,6 +45,8 @@ class Worker:
         do: Callable[[Sequence[Claim]], list[Answer]],
         refresh: Callable[[], dict[str, str]],
         *,
+        instruments: Instruments | None = None,
+        idle: Callable[[], None] | None = None,
         ordered: bool = False,
     ) -> None:
         self.jobs = jobs
@@ -46,9 +54,14 @@ class Worker:
         self.streams = streams
         self.do = do
         self.refresh = refresh
+        self.instruments = instruments or Instruments()
+        self.idle = idle
         self.ordered = ordered
+        self.publisher = Publisher(jobs, self.instruments)
+        self.tracer = open_tracer(role)
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._idling = False
         self._look_for_stale = 0.0
         self._urgent_until = 0.0
         self._held: Sequence[Claim] = ()
@@ -59,8 +72,8 @@ class Worker:
 
         def stop(*_: object) -> None:
             self.stopping.set()
-            if not self._versions:
-                raise SystemExit(0)  # nothing is claimed yet, and warming up takes longer than stopping may
+            if self._idling or not self._versions:
+                raise SystemExit(0)  # nothing is claimed, and warming up takes longer than stopping may
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -82,7 +95,10 @@ class Worker:
         # Not at the signal: what is under way keeps its lease until it is done.
         over.set()
         beat.join(PAUSE)
+        if self.tracer is not None:
+            self.tracer.close()
         try:
+            self.publisher.publish()
             self.jobs.leave(self.streams)
         except redis.RedisError as error:
             logger.debug("left without a word to Redis: %s", error)
@@ -96,6 +112,10 @@ class Worker:
             self._versions = self.refresh()
             if claims:
                 self._work(claims)
+            elif self.idle is not None and not self.stopping.is_set():
+                self._idling = True
+                self.idle()
+                self._idling = False
 
     def _claim(self) -> list[Claim]:
         if monotonic() >= self._look_for_stale:
@@ -129,9 +149,15 @@ class Worker:
 
     def _work(self, claims: Sequence[Claim]) -> None:
         self._held = claims
+        claimed = time.time()
         try:
-            self.jobs.mark_processing(claims)
-            self.jobs.finish(list(zip(claims, self._answers(claims), strict=True)))
+            with logging_about(claim.job.request for claim in claims):
+                self.jobs.mark_processing(claims)
+                answers = self._answers(claims)
+                self.jobs.finish(list(zip(claims, answers, strict=True)))
+            self.instruments.count_jobs(claims, answers, claimed)
+            if self.tracer is not None:
+                self.tracer.record_jobs(claims, answers, claimed)
         except LeaseLost as error:
             logger.warning("an answer is dropped: %s", error.detail)
         finally:
@@ -159,10 +185,11 @@ class Worker:
         while not over.wait(min(BEAT_INTERVAL, self.jobs.settings.lease / 3)):
             try:
                 if self._versions:
-                    self.jobs.beat(self.role, self._versions)
+                    self.jobs.beat(self.role, self._versions, resident_bytes())
                 self.jobs.renew(self._held)
                 for lock in list(self._locks):
                     lock.reacquire()
+                self.publisher.publish()
             except (redis.RedisError, OSError) as error:
                 logger.debug("no beat: %s", error)
 

@@ -321,7 +321,8 @@ class Bare:
 def make_bare() -> Bare:
     settings = load_settings({}, state_dir="/nonexistent")
     original = WeightsStore.of(settings, LODBROK.name).load("original")
-    model = Model(LODBROK, original, LODBROK.load_vocabularies(settings))
+    # Keras is the truth, also of what the service's engine says.
+    model = Model(LODBROK, original, LODBROK.load_vocabularies(settings), "keras")
     fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
     reference = load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)

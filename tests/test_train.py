@@ -18,7 +18,8 @@ from sb_api.guard import measure
 from sb_api.jobs import TRAIN, Claim, Job, Jobs, Published
 from sb_api.recipe import RETRAINING, Examples, Recipe
 from sb_api.records import encode_payload
-from sb_api.train import Trainer, do_job, named, retrain_model
+from sb_api.train import Trainer, named, retrain_model
+from sb_api.trainer import do_job
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
 from sb_api.worker import Worker
 

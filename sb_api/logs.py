@@ -1,0 +1,106 @@
+"""Log lines as text or JSON, each with the ids of the requests that it is about."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from sb_api.config import Settings
+
+IDS_NAMED = 8  # of the requests of a batch; a log line stays a line
+
+_SOUND_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+_CONTROL = {number: f"\\x{number:02x}" for number in [*range(32), *range(127, 160)] if chr(number) != "\t"}
+
+# What is being worked on, in this thread or greenlet. A context variable is the one way to reach every log line.
+_requests: ContextVar[tuple[str, ...]] = ContextVar("requests", default=())
+
+
+def choose_request_id(sent: str | None) -> str:
+    """The id that a client sent, if it is a short word of harmless characters; else a new one."""
+    # Unique, but no secret: a system call for better random numbers would cost more than all else that is done here.
+    return sent if sent and _SOUND_ID.match(sent) else f"{random.getrandbits(128):032x}"
+
+
+def about_requests(ids: Iterable[str]) -> None:
+    """From now on, log lines of this thread or greenlet are about these requests."""
+    _requests.set(tuple(ids))
+
+
+def current_request() -> str:
+    """The id of the request that is being answered; "" outside of one."""
+    return next(iter(_requests.get()), "")
+
+
+@contextmanager
+def logging_about(ids: Iterable[str]) -> Iterator[None]:
+    """Log lines within are about these requests."""
+    token = _requests.set(tuple(request for request in ids if request))
+    try:
+        yield
+    finally:
+        _requests.reset(token)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to standard error as the settings say, unless the process has its own logging already."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+        root.addHandler(handler)
+        root.setLevel(settings.log_level)
+        server = logging.getLogger("gunicorn.error")
+        server.handlers.clear()
+        server.propagate = True
+    # Its own lines tell of processes that the service's lines tell of already.
+    logging.getLogger("urlextract").setLevel(logging.WARNING)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people. Control characters, which a client may have sent, are escaped."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        line = super().formatMessage(record).translate(_CONTROL)
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        return line + fields.translate(_CONTROL)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, process, logger, message, and what more there is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(document, enc_hook=str).decode()
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The `fields` given with the line, and the requests that it is about: one, or the first of a batch."""
+    fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+    ids = _requests.get()
+    if len(ids) == 1:
+        fields["request"] = ids[0]
+    elif ids:
+        fields |= {"requests": ",".join(ids[:IDS_NAMED]), "request_count": len(ids)}
+    return fields

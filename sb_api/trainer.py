@@ -1,0 +1,82 @@
+"""The train process: one train job at a time, and TensorFlow in memory only as long as trainings come."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from time import monotonic
+
+from sb_api.classifiers import CLASSIFIERS
+from sb_api.config import Settings
+from sb_api.errors import JobFailed
+from sb_api.jobs import TRAIN, Answer, Claim, Jobs, connect
+from sb_api.records import decode_payload
+from sb_api.train import Trainer, Training
+from sb_api.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
+    """Train, roll back or replay, as the job says. Raises SbApiError when it cannot be done; then nothing changes."""
+    job = claim.job
+    trainer = trainers.get(job.classifier)
+    if trainer is None:
+        raise JobFailed(f"There is no classifier {job.classifier!r}.")
+    with (
+        worker.instruments.training(job.classifier, job.operation),
+        worker.alone(f"train:{job.classifier}") as check,
+    ):
+        trainer.synchronize()
+        if job.operation == "train":
+            training = decode_payload(job.body, Training)
+            verdicts = decode_payload(training.verdicts, list[trainer.classifier.verdict])  # type: ignore[name-defined]
+            data = trainer.train(job.task, verdicts, check, training.force)
+        elif job.operation == "replay":
+            force = decode_payload(job.body, bool)
+            data = trainer.replay(job.task, check, force, lambda done: worker.jobs.mark_processing([claim], done))
+        else:
+            data = trainer.roll_back(decode_payload(job.body, str), check)
+        return Answer(status="completed", data=data)
+
+
+def train_process(settings: Settings, cold: bool = False) -> None:
+    """Train, roll back and replay, one job at a time, until told to stop.
+
+    TensorFlow is loaded once all else is up, or with the first training when `cold`; when no training has come for
+    `trainer_idle` seconds, the process starts itself anew without it, because TensorFlow never gives memory back.
+    """
+    jobs = Jobs(connect(settings), settings)
+    trainers: dict[str, Trainer] = {}
+    used = monotonic()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        nonlocal used
+        try:
+            return [do_job(trainers, worker, claim) for claim in claims]
+        finally:
+            used = monotonic()
+
+    def refresh() -> dict[str, str]:
+        for name, classifier in CLASSIFIERS.items():
+            if name in trainers:
+                trainers[name].synchronize()
+            else:
+                trainers[name] = Trainer(jobs, classifier)
+        return {name: trainer.version for name, trainer in trainers.items()}
+
+    def idle() -> None:
+        nonlocal cold, used
+        if not cold:
+            for trainer in trainers.values():
+                trainer.warm_up()
+            cold, used = True, monotonic()
+        elif any(trainer.warm for trainer in trainers.values()) and monotonic() - used > settings.trainer_idle:
+            logger.info("no training for %g s: TensorFlow is let go until the next", settings.trainer_idle)
+            # The same process to its parent and to Redis; what it had in memory and open is gone.
+            os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
+
+    worker = Worker(jobs, "train", [TRAIN], do=do, refresh=refresh, idle=idle, ordered=True)
+    worker.run_process()

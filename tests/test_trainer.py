@@ -1,0 +1,47 @@
+"""The train process: TensorFlow is in memory while trainings come, and no longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import wait_until
+from service import Service, make_verdicts, start_service
+
+
+def carries_tensorflow(process: psutil.Process) -> bool:
+    return any("tensorflow" in region.path for region in process.memory_maps())
+
+
+def is_let_go(process: psutil.Process) -> bool:
+    return "--cold" in process.cmdline() and not carries_tensorflow(process)
+
+
+def is_listed(service: Service) -> bool:
+    return bool(service.ready()["train_processes"])
+
+
+@pytest.mark.timeout(300)
+def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_the_next(tmp_path: Path) -> None:
+    settings = {"SB_API_TRAINER_IDLE": "0.5", "SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": "0.05"}
+    with start_service(tmp_path / "state", tmp_path, **settings) as service:
+        # At the start it is warmed, so that the first verdicts need not wait.
+        train = service.child("sb_api trainer")
+        wait_until(lambda: carries_tensorflow(train), 60)
+        wait_until(lambda: is_let_go(train), 150)
+        wait_until(lambda: is_listed(service))
+        assert train.memory_full_info().uss < 100 * 2**20
+        assert service.child("sb_api trainer").pid == train.pid
+        assert train.children() == []
+
+        # Going back needs no TensorFlow.
+        original = service.get("/weights").json()["slots"]["original"]
+        assert service.post("/rollback", {"to": "original"}).json()["weights"]["version"] == original
+        assert not carries_tensorflow(train)
+
+        learned = service.post("/train", make_verdicts(3)).json()["weights"]
+        assert learned["previous"] == original
+        assert service.child("sb_api trainer").pid == train.pid
+        assert "Traceback" not in service.log
+        assert service.stop() == 0
