@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
+.PHONY: run test lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz docs
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -41,6 +41,10 @@ load: $(VENV)/installed-dev
 # Raw requests made from a seed; START goes on where a run was ended.
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python tests/fuzzer.py --count $(COUNT) --seed $(SEED) --start $(START)
+
+# The reference, which a test compares with the code.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference/generate.py
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py

@@ -32,6 +32,7 @@ DEPLOY = ROOT / "deploy"
 BIN = Path(sys.executable).parent
 STATE = "/var/lib/sb_api"
 PASSWORD = "c0ffee" * 5
+PATIENCE = 170.0  # seconds; a train process that has let TensorFlow go loads it again, on a busy machine for long
 ROLES = ("web", "worker", "trainer")
 Manifests = dict[tuple[str, str], dict[str, Any]]  # the objects of the Kubernetes example by kind and name
 TOOLS = os.pathsep.join([str(BIN), str(Path(find_redis_server()).parent), os.environ["PATH"]])
@@ -164,8 +165,8 @@ class Deployment:
         headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
         url = f"http://127.0.0.1:{self.webs[web]}{path}"
         if body is None:
-            return requests.get(url, headers=headers, timeout=60)
-        return requests.post(url, json=body, headers=headers, timeout=60)
+            return requests.get(url, headers=headers, timeout=PATIENCE)
+        return requests.post(url, json=body, headers=headers, timeout=PATIENCE)
 
     def wait_ready(self, classify: int = 1, train: int = 1) -> None:
         """Wait until every web process sees so many warm classify and train processes."""
