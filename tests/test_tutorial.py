@@ -1,4 +1,4 @@
-"""docs/tutorial.md tells the truth: its commands, one after the other, do what the text says; its links lead somewhere."""
+"""docs/tutorial.md tells the truth: its commands, one after the other, do what it says; links lead somewhere."""
 
 from __future__ import annotations
 

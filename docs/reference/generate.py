@@ -28,8 +28,8 @@ def write_settings() -> str:
     return "\n".join(
         [
             *("# Settings", "", NOTE, ""),
-            "Read from the environment, once, when a process starts. An unknown `SB_API_` name, or a value that does not",
-            "fit, is an error at start. Times are in seconds.",
+            "Read from the environment, once, when a process starts. An unknown `SB_API_` name, or a value that does",
+            "not fit, is an error at start. Times are in seconds.",
             *("", "| setting | default | what it is |", "|---|---|---|"),
             *rows,
             "",
@@ -70,7 +70,7 @@ def write_http() -> str:
             parts += _describe_operation(f"{method.upper()} {path}", operation)
     parts += ["# Types", ""]
     for name, schema in document["components"]["schemas"].items():
-        if "properties" in schema and "anyOf" not in schema and not _is_problem(schema):
+        if "properties" in schema and "anyOf" not in schema and (name == "Problem" or not _is_problem(schema)):
             parts += _describe_type(name, schema)
     return "\n".join(parts)
 
