@@ -40,7 +40,7 @@ REFERENCE_RECORDS = 2000
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
-REPLAY_RECORDS = 10_000
+REPLAY_RECORDS = 20_000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
 # Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
 # person happens within the first hour.
@@ -119,7 +119,7 @@ def bootstrap_lodbrok(
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
-    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 2)
+    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 4)
     vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
     guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
     write_vocabularies(settings, vocabularies)
