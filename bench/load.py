@@ -122,9 +122,7 @@ def run_checked(target: Target, load: Load, connections: int, seconds: float, ch
     return asyncio.run(_run_checked(target, load, connections, seconds, check))
 
 
-async def _run_checked(
-    target: Target, load: Load, connections: int, seconds: float, check: Check
-) -> tuple[int, int]:
+async def _run_checked(target: Target, load: Load, connections: int, seconds: float, check: Check) -> tuple[int, int]:
     turn = cycle(range(len(load.bodies)))
     deadline = time.monotonic() + seconds
     counts = [0, 0]

@@ -127,7 +127,9 @@ def is_idle(target: Target) -> bool:
     before = target.cpu_seconds()
     time.sleep(0.5)
     trainers = target.role("trainer")
-    loaded = [trainer for trainer in trainers if trainer.memory_info().rss > 200 * 2**20 or "--cold" in trainer.cmdline()]
+    loaded = [
+        trainer for trainer in trainers if trainer.memory_info().rss > 200 * 2**20 or "--cold" in trainer.cmdline()
+    ]
     return bool(loaded) and target.cpu_seconds() - before < 0.1
 
 

@@ -32,4 +32,6 @@ def bench_file(options: Options) -> Iterator[Figure]:
     yield at_most(name, took if written == options.count else None, "s", goal, against)
     half = max(memory[len(memory) // 4 : len(memory) // 2] or [peak])
     against = f"the most {peak:.0f} MiB; 1 is flat"
-    yield at_most("the same: client's memory at its end over that at half", max(memory[-4:-1] or [peak]) / half, "", 1.2, against)
+    yield at_most(
+        "the same: client's memory at its end over that at half", max(memory[-4:-1] or [peak]) / half, "", 1.2, against
+    )

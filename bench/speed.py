@@ -189,7 +189,9 @@ def bench_original(options: Options) -> Iterator[Figure]:
         theirs = median(found[f"theirs {size}"])
         yield Figure(f"the original implementation, {size} editors a request", theirs, "editors/s")
     ratio = median_ratio(found["ours 1"], found["theirs 1"])
-    yield Figure("ours over it at 1 editor, 64 connections", ratio, "", f"it: {median(found['theirs 1']):.1f} editors/s")
+    yield Figure(
+        "ours over it at 1 editor, 64 connections", ratio, "", f"it: {median(found['theirs 1']):.1f} editors/s"
+    )
     ratio = median_ratio(found["ours 100"], found["theirs 100"])
     against = f"it: {median(found['theirs 100']):.1f} editors/s"
     yield at_least("ours over it at 100 editors, 8 connections", ratio, "", 3000, against)
@@ -213,8 +215,14 @@ def bench_training_beside(options: Options) -> Iterator[Figure]:
                 trainer.join()
 
         counts: list[int] = []
-        found = alternate({"idle": lambda: run_wrk(service, load, 64, options.seconds).rate, "beside": beside}, options.rounds)
+        found = alternate(
+            {"idle": lambda: run_wrk(service, load, 64, options.seconds).rate, "beside": beside}, options.rounds
+        )
     against = f"{median(found['idle']):,.0f} req/s idle, {median(found['beside']):,.0f} beside {len(counts)} trainings"
     yield at_least(
-        "predictions while training without pause, over idle", median_ratio(found["beside"], found["idle"]), "", 0.7, against
+        "predictions while training without pause, over idle",
+        median_ratio(found["beside"], found["idle"]),
+        "",
+        0.7,
+        against,
     )

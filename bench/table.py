@@ -94,7 +94,9 @@ def markdown(name: str) -> str:
     lines = ["| figure | value | goal | reached | against |", "|---|---|---|---|---|"]
     for row in rows:
         value = "not measured" if row["value"] is None else f"{row['value']:,g} {row['unit']}"
-        goal, reached = ("", "") if row["goal"] is None else (f"{row['goal']:,g}", "yes" if row["reached"] else "**no**")
+        goal, reached = (
+            ("", "") if row["goal"] is None else (f"{row['goal']:,g}", "yes" if row["reached"] else "**no**")
+        )
         lines.append(f"| {row['figure']} | {value} | {goal} | {reached} | {row['against']} |")
     return "\n".join(lines)
 

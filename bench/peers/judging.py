@@ -39,9 +39,7 @@ class Lodbrok:
         for group in groups:
             part = slice(start, start + len(group))
             start = part.stop
-            judged = Judged(
-                self.about.version, self.about.labels, self.about.threshold, scores[part], {}, bands[part]
-            )
+            judged = Judged(self.about.version, self.about.labels, self.about.threshold, scores[part], {}, bands[part])
             answers.append(describe_answers(self.classifier, group, judged))
         return answers
 
