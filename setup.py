@@ -9,7 +9,10 @@ setup(
     # static/ lies beside the package in a checkout and inside it once installed.
     packages=["sb_api", "sb_api.static"],
     package_dir={"sb_api.static": "static"},
-    package_data={"sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"]},
+    package_data={
+        "sb_api": ["templates/*.html", "assets/*"],
+        "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
+    },
     install_requires=[
         "argon2-cffi>=23.1",
         "charset-normalizer>=3",
@@ -52,6 +55,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "axe-playwright-python>=0.1.4",
             "coverage>=7.10",
             "hypothesis",
             "jsonschema>=4.23",

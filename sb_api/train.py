@@ -23,7 +23,7 @@ from sb_api.jobs import Jobs, Published
 from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.recipe import Examples, mix
 from sb_api.tokenizers import Vocabularies
-from sb_api.verdicts import LoggedVerdict, open_verdict_log
+from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,15 @@ class Trainer:
 
     def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
         log = self.intake.log
-        return quality.measure(log.counts(), log.latest(quality.WINDOW), labels) if log else {"log": "off"}
+        return quality.describe_log(log, labels) if log else {"log": "off"}
+
+    def _note(self, kind: EventKind, version: str, previous: str, learned: int = 0, start: float | None = None) -> None:
+        if self.intake.log:
+            seconds = 0.0 if start is None else monotonic() - start
+            now = datetime.now(UTC).replace(tzinfo=None)
+            self.intake.log.note(
+                Event(kind=kind, moment=now, version=version, previous=previous, learned=learned, seconds=seconds)
+            )
 
     def train(self, task: str, verdicts: Sequence[Any], check: Check, force: bool = False) -> dict[str, Any]:
         """Learn from verdicts and promote what came of it. `check` raises when this process may no longer.
@@ -231,6 +239,7 @@ class Trainer:
         A task that was learned before its process died is not learned twice. Raises TrainingRefused when the guard
         finds that the candidate would lose what the weights know, unless `force`; then nothing changes.
         """
+        start = monotonic()
         current = self.store.load_current()
         self.fitting.load(current)
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
@@ -244,6 +253,7 @@ class Trainer:
             if learned.about.parent == about.version:
                 check()
                 self.store.promote(learned.about.version)
+                self._note("training", learned.about.version, about.version, len(batch.learn), start)
                 logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
             about = learned.about
             self.intake.settle(batch, "learned", about.version)
@@ -329,6 +339,8 @@ class Trainer:
         version = self.store.chain().resolve(to)
         previous = self.version
         check()
+        if version != previous:
+            self._note("rollback", version, previous)
         self._promote(version)
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
@@ -338,8 +350,9 @@ class Trainer:
 
         The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
         """
+        start, previous = monotonic(), self.version
         made = self._made_by(task) or self._rebuild(task, check, force, progress)
-        previous = self.version
+        self._note("replay", made.about.version, previous, made.about.learned, start)
         self._promote(made.about.version)
         return {
             "learned": made.about.learned,
