@@ -34,13 +34,3 @@ def expect_answers(model: Model, records: Sequence[dict[str, Any]]) -> dict[str,
     about = model.about
     judged = Judged(about.version, about.labels, about.threshold, scores, errors, model.bands(scores))
     return describe_answers(model.classifier, editors, judged)
-
-
-def agrees(answer: dict[str, Any], expected: dict[str, Any]) -> bool:
-    """Whether an answer is what was expected: the same editors in order, predictions, bands and version, and scores but
-    for rounding."""
-    names = list(expected["scores"])
-    if list(answer["scores"]) != names or answer["weights"] != expected["weights"]:
-        return False
-    close = all(abs(answer["scores"][name] - expected["scores"][name]) <= ROUNDING for name in names)
-    return close and all(answer[part] == expected[part] for part in ("predictions", "bands"))

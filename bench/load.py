@@ -1,7 +1,7 @@
-"""Load on a server: wrk for speed, a client that checks every answer, and one that sends on time (open loop).
+"""Load on a server: wrk for speed and for comparing answers, and a client that sends on time (open loop).
 
-wrk can check no answer, and sends its next request when the last is answered; hence the other two. Run as a script,
-it is the open-loop client, in a process of its own: `load.py URL TOKEN BODIES RATE SECONDS` prints its figures as JSON.
+wrk sends its next request when the last is answered; hence the other one. Run as a script, it is the open-loop client,
+in a process of its own: `load.py URL TOKEN BODIES RATE SECONDS` prints its figures as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -40,12 +40,15 @@ class Load:
 
 @dataclass(frozen=True)
 class Speed:
-    """What came of a load: answers a second, latencies in ms, and requests without a good answer."""
+    """What came of a load: answers a second, latencies in ms, requests without a good answer; and, where answers were
+    compared with expected ones, how many were, and how many of them differed."""
 
     rate: float
     p50: float
     p99: float
     failed: int
+    checked: int
+    wrong: int
 
 
 def make_load(folder: Path, size: int, number: int, seed: int = 1) -> Load:
@@ -65,22 +68,46 @@ def require_wrk() -> str:
     return found
 
 
-def wrk_command(target: Target, load: Load, connections: int, seconds: float, path: str = "/predict") -> list[str]:
+def write_expected(file: Path, answers: Sequence[dict[str, Any]]) -> Path:
+    """A file of what is to be answered of every editor, for `run_wrk`."""
+    rows = [
+        f"{name}\t{prediction}\t{answer['scores'][name]!r}\t{answer['bands'][name]}\n"
+        for answer in answers
+        for name, prediction in answer["predictions"].items()
+    ]
+    file.write_text("".join(rows), "utf-8")
+    return file
+
+
+def wrk_command(target: Target, load: Load, connections: int, seconds: float, path: str, *check: str) -> list[str]:
     script = Path(__file__).parent / "predict.lua"
     return [
         *(require_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{round(seconds)}s"),
-        *("--timeout", "30s", "--script", str(script), target.url, "--", str(load.file), path, target.token),
+        *("--timeout", "30s", "--script", str(script), target.url, "--", str(load.file), path, target.token, *check),
     ]
 
 
-def run_wrk(target: Target, load: Load, connections: int, seconds: float, path: str = "/predict") -> Speed:
-    """Closed loop: every connection sends its next request when the last is answered."""
-    command = wrk_command(target, load, connections, seconds, path)
+def run_wrk(
+    target: Target,
+    load: Load,
+    connections: int,
+    seconds: float,
+    path: str = "/predict",
+    expected: tuple[Path, str] | None = None,
+) -> Speed:
+    """Closed loop: every connection sends its next request when the last is answered.
+
+    `expected` is a file of `write_expected` and the version of the weights: then every answer is compared with it.
+    """
+    check = (str(expected[0]), str(load.size), expected[1]) if expected else ()
+    command = wrk_command(target, load, connections, seconds, path, *check)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     found = json.loads(line.removeprefix("RESULT "))
-    answered = found["requests"] - found["failed"]
-    return Speed(answered / found["seconds"], found["p50"], found["p99"], found["failed"])
+    if found["requests"] <= found["failed"]:
+        raise SystemExit(f"{target.url}{path} has answered none of wrk's requests well: {found}")
+    took = found.pop("seconds")
+    return Speed(rate=(found.pop("requests") - found["failed"]) / took, **found)
 
 
 class Connection:
@@ -110,38 +137,6 @@ class Connection:
         if self.streams is not None:
             self.streams[1].close()
         self.streams = None
-
-
-Check = Callable[[int, Any], bool]
-
-
-def run_checked(target: Target, load: Load, connections: int, seconds: float, check: Check) -> tuple[int, int]:
-    """Closed loop in which `check(position of the request, answer)` looks at every answer.
-
-    Returns how many answers were checked and how many of them were wrong, or no answer at all."""
-    return asyncio.run(_run_checked(target, load, connections, seconds, check))
-
-
-async def _run_checked(target: Target, load: Load, connections: int, seconds: float, check: Check) -> tuple[int, int]:
-    turn = cycle(range(len(load.bodies)))
-    deadline = time.monotonic() + seconds
-    counts = [0, 0]
-
-    async def work() -> None:
-        connection = Connection(target.url, target.token)
-        while time.monotonic() < deadline:
-            place = next(turn)
-            try:
-                status, answer = await connection.post("/predict", load.bodies[place])
-                right = status == 200 and check(place, msgspec.json.decode(answer))
-            except (OSError, EOFError):
-                right = False
-            counts[0] += 1
-            counts[1] += not right
-        connection.close()
-
-    await asyncio.gather(*(work() for _ in range(connections)))
-    return counts[0], counts[1]
 
 
 def run_open(target: Target, load: Load, rate: float, seconds: float) -> dict[str, float]:

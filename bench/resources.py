@@ -80,10 +80,9 @@ def bench_cold(options: Options) -> Iterator[Figure]:
     """From `run` to the first prediction."""
     times = []
     for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as name:
-            with launch(Path(name)) as service:
-                await_true(lambda service=service: _predicts(service), service.state / "log", pause=0.01)
-                times.append(time.time() - service.process.create_time())
+        with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as name, launch(Path(name)) as service:
+            await_true(lambda service=service: _predicts(service), service.state / "log", pause=0.01)
+            times.append(time.time() - service.process.create_time())
     against = f"an empty state directory; from {min(times):.2f} to {max(times):.2f} s"
     yield at_most("cold start, `run` to first prediction", median(times), "s", 3, against)
 

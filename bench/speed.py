@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 
 import engine
-from bare import agrees, expect_answers, load_model
+from bare import expect_answers, load_model
 from limits import measure_judging, run_limit
-from load import Load, Speed, make_load, run_checked, run_open, run_wrk, wrk_command
+from load import Load, Speed, make_load, run_open, run_wrk, write_expected, wrk_command
 from original import run_original
 from running import Target, run_service
 from table import Figure, alternate, at_least, at_most, median_ratio
@@ -24,8 +24,8 @@ SCAN_CONNECTIONS, OPEN_RATE = 4, 1000.0
 
 @dataclass(frozen=True)
 class Options:
-    """`seconds` of each measurement, of which each figure has `rounds`; `held` are the seconds of the open loop, `count`
-    the editors of the file; `folder` is for files that only live as long as the run."""
+    """`seconds` of each measurement, of which each figure has `rounds`; `held` are the seconds of the open loop,
+    `count` the editors of the file; `folder` is for files that only live as long as the run."""
 
     seconds: float
     rounds: int
@@ -77,21 +77,23 @@ def bench_single(options: Options) -> Iterator[Figure]:
 
 
 def _check_answers(service: Target, load: Load, connections: int, options: Options) -> Iterator[Figure]:
-    """Figures of a checked load beside wrk's full one; the weights must be the shipped ones."""
+    """All answers of one measurement at full load are compared with the bare model's; the weights must be the shipped
+    ones."""
     model = load_model()
-    expected = [expect_answers(model, editors) for editors in load.editors]
-    with _in_background(service, load, connections, options.seconds + 2):
-        checked, wrong = run_checked(
-            service, load, 8, options.seconds, lambda place, answer: agrees(answer, expected[place])
-        )
-    against = f"the bare model, {checked:,} answers of {load.size:,} editors beside {connections} connections of wrk"
-    yield at_most(f"answers unlike the bare model's, {load.size:,} editors", wrong if checked else None, "", 0, against)
+    answers = [expect_answers(model, editors) for editors in load.editors]
+    expected = write_expected(options.folder / f"expected-{load.size}", answers), model.version
+    speed = run_wrk(service, load, connections, options.seconds, expected=expected)
+    unlike = speed.wrong + speed.failed if speed.checked else None
+    editors = f"{load.size:,} editor{'s' * (load.size > 1)} a request"
+    against = f"all {speed.checked:,} answers under full load ({connections} connections of wrk)"
+    yield at_most(f"answers unlike the bare model's, {editors}", unlike, "", 0, against)
 
 
 @contextmanager
 def _in_background(service: Target, load: Load, connections: int, seconds: float) -> Iterator[None]:
     """wrk beside what is measured."""
-    process = subprocess.Popen(wrk_command(service, load, connections, seconds), stdout=subprocess.DEVNULL)
+    command = wrk_command(service, load, connections, seconds, "/predict")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
         yield

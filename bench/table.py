@@ -77,15 +77,19 @@ def print_figures(title: str, figures: Iterable[Figure]) -> None:
     for each in figures:
         value = "not measured" if each.value is None else f"{each.value:,.4g} {each.unit}"
         goal = "" if each.goal is None else f"{each.bound} {each.goal:,g}"
-        reached = "" if each.goal is None else "[green]reached" if each.reached else "[red]falls short"
+        reached = "" if each.goal is None else "[green]reached" if each.reached else "[red]missed"
         table.add_row(each.figure, value, goal, reached, each.against)
     Console(width=None if Console().is_terminal else 160).print(table)
 
 
-def write_figures(name: str, figures: Iterable[Figure]) -> None:
+def write_figures(name: str, figures: Iterable[Figure], *, anew: bool = True) -> None:
+    """Write `results/NAME.json`; unless `anew`, earlier figures of other names stay in it."""
     RESULTS.mkdir(exist_ok=True)
-    rows = [each.row() for each in figures]
-    (RESULTS / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    file = RESULTS / f"{name}.json"
+    rows = {str(each.figure): each.row() for each in figures}
+    if not anew and file.exists():
+        rows = {row["figure"]: row for row in json.loads(file.read_text("utf-8"))} | rows
+    file.write_text(json.dumps(list(rows.values()), indent=1) + "\n", "utf-8")
 
 
 def markdown(name: str) -> str:

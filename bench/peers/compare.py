@@ -2,7 +2,7 @@
 
 Each peer lives in a virtual environment of its own (`.venv-peers/`), and runs in several settings, of which its best
 counts. All take turns in one run; the service has its queue, its embedded Redis and its credentials, the peers have
-neither. Writes `results/peers.json`; exits 1 when a figure falls short of its goal.
+neither. A run with at least 5 rounds writes `results/peers.json`. Exits 1 when a figure misses its goal.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _litserve(binaries: Path, port: int, workers: int, _: Path) -> list[str]:
     return [str(binaries / "python"), str(HERE / "litserve_server.py"), str(port), str(workers)]
 
 
-def _bentoml(binaries: Path, port: int, workers: int, _: Path) -> list[str]:
+def _bentoml(binaries: Path, port: int, *_: Any) -> list[str]:
+    # How many processes its service has, it reads from PEER_WORKERS.
     serve = [str(binaries / "bentoml"), "serve", "bentoml_server:Service", "--working-dir", str(HERE)]
     return [*serve, "--host", "127.0.0.1", "--port", str(port)]
 
@@ -213,9 +214,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (whole ones)")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each figure")
-    parser.add_argument("--quick", action="store_true", help="2 s, 1 round: does it run?")
     given = parser.parse_args()
-    seconds, rounds = (2.0, 1) if given.quick else (given.seconds, given.rounds)
     require_wrk()
     missing = []
     with ExitStack() as stack:
@@ -235,11 +234,11 @@ def main() -> int:
                 if fault:
                     missing.append(f"{peer.name} ({workers})")
                     print(f"LEFT OUT: {peer.name} with {workers} processes: {fault}", file=sys.stderr)
-        figures = list(compare(contestants, seconds, rounds))
+        figures = list(compare(contestants, given.seconds, given.rounds))
     print_figures("peers", figures)
     if missing:
         print(f"LEFT OUT, so the ratios say nothing of them: {', '.join(missing)}")
-    if not given.quick:
+    if given.rounds >= 5:
         write_figures("peers", figures)
     return 0 if all(figure.reached for figure in figures) else 1
 

@@ -14,7 +14,7 @@ from judging import Lodbrok, decode
 class Api(litserve.LitAPI):
     """Requests are batched as lists of editors."""
 
-    def setup(self, device: str) -> None:
+    def setup(self, device: str) -> None:  # noqa: ARG002
         self.lodbrok = Lodbrok()
 
     def decode_request(self, request: Any) -> Any:
