@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from editors import make_editors
-from running import Target, clean_environment, free_port, run_server
+from running import Target, clean_environment, free_port, post, run_server
 
 EDITORS, MEAN_BIO = 1000, 300
 
@@ -66,6 +66,8 @@ def run_limit(app: str, state: Path, redis_url: str = "") -> Iterator[Target]:
     if served == command:
         raise SystemExit("server.web_command no longer names sb_api:create_app(), so its settings cannot be shared.")
     with run_server(served, port, state, SB_API_BENCH_REDIS=redis_url) as target:
+        # gunicorn listens before its processes have imported what answers.
+        post(target, "/predict", b"[]")
         yield target
 
 
