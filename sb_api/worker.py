@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import threading
 import time
@@ -73,7 +74,8 @@ class Worker:
         def stop(*_: object) -> None:
             self.stopping.set()
             if self._idling or not self._versions:
-                raise SystemExit(0)  # nothing is claimed, and warming up takes longer than stopping may
+                # Nothing is claimed, and warming up takes longer than stopping may. Keras would swallow a SystemExit.
+                os._exit(0)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
