@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from sb_api.classifiers import CLASSIFIERS, Judged, describe_answers
+from sb_api.classifiers import CLASSIFIERS, describe_answers
 from sb_api.classify import Model
 from sb_api.config import load_settings
 from sb_api.records import Editor
 from sb_api.weights import WeightsStore
 
-ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch
+ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch (and in predict.lua)
 
 
 def load_model() -> Model:
@@ -30,7 +30,4 @@ def parse_editors(records: Sequence[dict[str, Any]]) -> list[Editor]:
 def expect_answers(model: Model, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the service must answer to these editors in one request."""
     editors = parse_editors(records)
-    scores, errors = model.judge(editors)
-    about = model.about
-    judged = Judged(about.version, about.labels, about.threshold, scores, errors, model.bands(scores))
-    return describe_answers(model.classifier, editors, judged)
+    return describe_answers(editors, model.tell(*model.judge(editors)))

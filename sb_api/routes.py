@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -85,7 +84,7 @@ def answer_predict(classifier: Classifier) -> Response:
     }
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(classifier, sound, judged)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
     if partial:
         answer["errors"] = errors
     return _json(answer)
@@ -99,7 +98,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
     operation = "explain" if explain else "predict"
     size = service.settings.slice_records
     slices = [records[start : start + size] for start in range(0, len(records), size)]
-    judgements: list[Any] = [None] * len(slices)
+    parts: list[Any] = [None] * len(slices)
     wanted = list(range(len(slices)))
     version = ""
     for _ in range(ROUNDS):
@@ -110,29 +109,21 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
         for position, answer in zip(wanted, answers, strict=True):
-            judgements[position] = _completed(answer, service.settings.predict_timeout)
+            parts[position] = _completed(answer, service.settings.predict_timeout)
         # A training or a rollback may end between two slices; those of another version are judged again.
-        version = judgements[wanted[-1]]["weights"]
-        wanted = [position for position, judgement in enumerate(judgements) if judgement["weights"] != version]
+        version = parts[wanted[-1]]["version"]
+        wanted = [position for position, part in enumerate(parts) if part["version"] != version]
         if not wanted:
             break
     else:
         raise Unavailable("The weights changed again and again while the request was judged; try again.")
-    scores = np.concatenate([np.frombuffer(judgement["scores"], np.float32) for judgement in judgements])
     errors = {
         position * size + offset: detail
-        for position, judgement in enumerate(judgements)
-        for offset, detail in judgement["errors"].items()
+        for position, part in enumerate(parts)
+        for offset, detail in part["errors"].items()
     }
-    return Judged(
-        version,
-        judgements[-1]["labels"],
-        judgements[-1]["threshold"],
-        scores.reshape(len(records), -1),
-        errors,
-        [band for judgement in judgements for band in judgement["bands"]],
-        [reasons for judgement in judgements for reasons in judgement["reasons"]],
-    )
+    columns = ("predictions", "scores", "bands", "reasons")
+    return Judged(version, errors=errors, **{name: [told for part in parts for told in part[name]] for name in columns})
 
 
 @api.post("/train")
@@ -413,6 +404,9 @@ def _classifier() -> Classifier:
 
 
 def _parameter(name: str, default: str) -> str:
+    # Most requests have none, and to parse it costs.
+    if not request.query_string:
+        return default
     try:
         return request.args.get(name, default)
     except UnicodeDecodeError:  # raw bytes, which are passed on as they came

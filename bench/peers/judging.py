@@ -34,13 +34,14 @@ class Lodbrok:
     def judge(self, groups: Sequence[Sequence[Editor]]) -> list[dict[str, Any]]:
         """One answer for each group of editors; all of them are judged in one call."""
         scores = self.score([editor for group in groups for editor in group])
+        predictions, told = self.classifier.answer(scores, self.about.labels, self.about.threshold)
         bands = name_bands(scores[:, 1], self.about.borders)
         answers, start = [], 0
         for group in groups:
             part = slice(start, start + len(group))
             start = part.stop
-            judged = Judged(self.about.version, self.about.labels, self.about.threshold, scores[part], {}, bands[part])
-            answers.append(describe_answers(self.classifier, group, judged))
+            judged = Judged(self.about.version, predictions[part], told[part], {}, bands[part])
+            answers.append(describe_answers(group, judged))
         return answers
 
 
