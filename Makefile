@@ -5,8 +5,15 @@ PORT ?= 4321
 COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
+# Of the benches of speed: seconds of each measurement, measurements of each figure, seconds that 1,000 req/s are held.
+# `make bench-service SECONDS=2 ROUNDS=1 HELD=5 EDITORS=20000` only shows that it runs.
+SECONDS ?= 10
+ROUNDS ?= 5
+HELD ?= 60
+EDITORS ?= 2000000
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz docs
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -42,6 +49,22 @@ bench-engine: $(VENV)/installed-dev
 
 bench-preprocessing: $(VENV)/installed-dev
 	$(BIN)/python bench/preprocessing.py
+
+# Everything about speed, in half an hour; needs wrk. Parts: `bench/service.py --only NAME,...`.
+bench-service: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --seconds $(SECONDS) --rounds $(ROUNDS) --held $(HELD) --count $(EDITORS)
+
+bench-predict-file: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --only file --count $(EDITORS)
+
+# 1,000 requests a second, held open-loop for ten minutes.
+bench-held: HELD = 600
+bench-held: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --only open --held $(HELD)
+
+# The first run installs the peers in .venv-peers, which takes minutes and a gigabyte.
+bench-peers: $(VENV)/installed-dev
+	$(BIN)/python bench/peers/compare.py --seconds $(SECONDS) --rounds $(ROUNDS)
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py

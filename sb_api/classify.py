@@ -34,20 +34,6 @@ RECENT = 4  # versions that a process keeps at hand, for requests whose first sl
 Probabilities = npt.NDArray[np.float32]
 
 
-class Judgement(msgspec.Struct, frozen=True):
-    """The answer to a predict job of n records: `scores` holds n x classes float32, row by row; `errors` says by
-    position why a record could not be judged (its row is NaN). A row whose largest score lies below `threshold` is of
-    no class. `bands` and `reasons` are those of each record, or empty."""
-
-    weights: str
-    labels: list[str]
-    threshold: float
-    scores: bytes
-    errors: dict[int, str] = {}
-    bands: list[str] = []
-    reasons: list[list[Reason]] = []
-
-
 class Model:
     """A classifier with the weights it works with now. Only one thread may use it."""
 
@@ -114,6 +100,12 @@ class Model:
         borders = self.about.borders
         return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
 
+    def tell(self, scores: Probabilities, errors: dict[int, str]) -> Judged:
+        """What is told of n records with these calibrated probabilities; `errors` as from `judge`."""
+        about = self.about
+        predictions, told = self.classifier.answer(scores, about.labels, about.threshold)
+        return Judged(about.version, predictions, told, errors, self.bands(scores))
+
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
         if self.classifier.explain is None or not self.about.usual:
@@ -161,7 +153,7 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
     for claim in claims:
         try:
             model = models[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[model.classifier.record])  # type: ignore[name-defined]
+            records = decode_payload(claim.job.body, list[model.classifier.queued])  # type: ignore[name-defined]
             batches[claim.job.classifier, claim.job.weights].append((claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
             answers[claim.entry] = failure(SbApiError(f"The job cannot be read: {error}."))
@@ -174,29 +166,29 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
 def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
     scores, errors = model.judge([record for _, records in batch for record in records])
     model.instruments.count_records(model.classifier.name, model.about.labels, scores)
+    # All at once: for a few records numpy's calls cost more than what they do.
+    judged = model.tell(scores, errors)
     answers = {}
     start = 0
     for claim, records in batch:
         end = start + len(records)
         own = {position - start: detail for position, detail in errors.items() if start <= position < end}
-        data = _describe(model, claim, records, scores[start:end], own)
+        reasons = model.explain(records) if claim.job.operation == "explain" and not own else []
+        predictions, told, bands = judged.predictions[start:end], judged.scores[start:end], judged.bands[start:end]
+        data = _describe(claim, records, Judged(judged.version, predictions, told, own, bands, reasons))
         answers[claim.entry] = Answer(status="completed", data=data)
         start = end
     return answers
 
 
-def _describe(
-    model: Model, claim: Claim, records: Sequence[Any], scores: Probabilities, errors: dict[int, str]
-) -> Judgement | dict[str, Any]:
-    bands = model.bands(scores)
-    reasons = model.explain(records) if claim.job.operation == "explain" and not errors else []
-    about = model.about
+def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | dict[str, Any]:
     if not claim.job.keep:
-        return Judgement(about.version, about.labels, about.threshold, scores.tobytes(), errors, bands, reasons)
+        return judged
     # What is kept for a client is kept as the client is told it: the records are gone by then.
-    judged = Judged(about.version, about.labels, about.threshold, scores, errors, bands, reasons)
-    document = describe_answers(model.classifier, records, judged)
-    wrong = {str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(errors.items())}
+    document = describe_answers(records, judged)
+    wrong = {
+        str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
+    }
     return document | ({"errors": wrong} if wrong else {})
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 from flask import Blueprint, Flask, Response, current_app, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -75,7 +75,8 @@ def predict_intents() -> Response:
 def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
-    partial, explain = _flag("partial"), _flag("explain")
+    # Most requests have no query, and every look at one costs.
+    partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
     records = decode_records(read_body(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, classifier, sound, explain=explain)
@@ -85,7 +86,7 @@ def answer_predict(classifier: Classifier) -> Response:
     }
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(classifier, sound, judged)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
     if partial:
         answer["errors"] = errors
     return _json(answer)
@@ -99,7 +100,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
     operation = "explain" if explain else "predict"
     size = service.settings.slice_records
     slices = [records[start : start + size] for start in range(0, len(records), size)]
-    judgements: list[Any] = [None] * len(slices)
+    parts: list[Any] = [None] * len(slices)
     wanted = list(range(len(slices)))
     version = ""
     for _ in range(ROUNDS):
@@ -110,29 +111,21 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
         for position, answer in zip(wanted, answers, strict=True):
-            judgements[position] = _completed(answer, service.settings.predict_timeout)
+            parts[position] = _completed(answer, service.settings.predict_timeout)
         # A training or a rollback may end between two slices; those of another version are judged again.
-        version = judgements[wanted[-1]]["weights"]
-        wanted = [position for position, judgement in enumerate(judgements) if judgement["weights"] != version]
+        version = parts[wanted[-1]]["version"]
+        wanted = [position for position, part in enumerate(parts) if part["version"] != version]
         if not wanted:
             break
     else:
         raise Unavailable("The weights changed again and again while the request was judged; try again.")
-    scores = np.concatenate([np.frombuffer(judgement["scores"], np.float32) for judgement in judgements])
     errors = {
         position * size + offset: detail
-        for position, judgement in enumerate(judgements)
-        for offset, detail in judgement["errors"].items()
+        for position, part in enumerate(parts)
+        for offset, detail in part["errors"].items()
     }
-    return Judged(
-        version,
-        judgements[-1]["labels"],
-        judgements[-1]["threshold"],
-        scores.reshape(len(records), -1),
-        errors,
-        [band for judgement in judgements for band in judgement["bands"]],
-        [reasons for judgement in judgements for reasons in judgement["reasons"]],
-    )
+    columns = ("predictions", "scores", "bands", "reasons")
+    return Judged(version, errors=errors, **{name: [told for part in parts for told in part[name]] for name in columns})
 
 
 @api.post("/train")
@@ -321,7 +314,7 @@ def _job(
     service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0, weights: str = ""
 ) -> Job:
     return Job(
-        task=uuid.uuid4().hex,
+        task=uuid.uuid4().hex if keep else _unique(),
         operation=operation,
         classifier=classifier.name,
         body=body,
@@ -331,6 +324,11 @@ def _job(
         request=current_request(),
         trace=current_trace(),
     )
+
+
+def _unique() -> str:
+    """A name that nobody needs to guess, made without the system call of a secret one."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def _training(service: Service, classifier: Classifier, verdicts: Sequence[Any], *, force: bool = False) -> Job:
@@ -427,7 +425,7 @@ def _flag(name: str) -> bool:
 
 
 def _json(document: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status, mimetype="application/json")
+    return Response(msgspec.json.encode(document), status, content_type="application/json")
 
 
 def _problem(document: dict[str, Any]) -> Response:
