@@ -18,6 +18,7 @@ PACKAGE = Path(sb_api.__file__).parent
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
     (
+        "backpressure",
         "errors",
         "masking",
         "calibration",
@@ -28,7 +29,7 @@ LAYERS = (
         "files",
         "throttle",
     ),
-    ("credentials", "headers", "supervisor"),
+    ("credentials", "headers", "supervisor", "redis_address"),
     ("sessions", "records", "networks", "config", "tokenizers", "databases", "polling", "synthetic_parts"),
     ("auth", "preprocessing", "graphs", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("metrics", "tracing", "logs"),

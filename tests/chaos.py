@@ -1,0 +1,177 @@
+"""`make chaos`: faults under a steady load, and overload; every answer checked. Prints tables, writes
+bench/results/chaos.json, and exits 1 when a figure falls short.
+
+Needs root, for disks of its own that can be full. The same seed injects the same faults at the same moments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from conftest import wait_until
+from faults import DAMAGES, Fault, Target, cut_connections, damage, flush, full_disk, hang_up, kill, kill_whole
+from faults import load_slowly, out_of_memory, small_disks, stop
+from overload import measure_overload
+from service import ROOT
+from steady_load import SteadyLoad, Tally, Versions
+
+from sb_api.verdicts import open_verdict_log
+from sb_api.config import load_settings
+
+RESULTS = ROOT / "bench" / "results" / "chaos.json"
+RECOVERY = 10.0  # seconds after the end of a fault
+GIVE_UP = 60.0
+BEFORE, AFTER = 2.0, 2.0  # seconds of load around a fault
+VARIABLES = {
+    "SB_API_CLASSIFY_PROCESSES": "2",
+    "SB_API_WEB_PROCESSES": "2",
+    # Repeated kills are what is done here; by default they end the service.
+    "SB_API_RESTART_LIMIT": "1000",
+    # What is taught is nonsense, which the guard would refuse.
+    "SB_API_GUARD_TOLERANCE": "1",
+    "SB_API_FP_BUDGET": "0.05",
+    "SB_API_REPORTER_DAY_CAP": "1000000",
+    "SB_API_VERSIONS_KEPT": "30",
+}
+
+
+def all_faults(seconds: float) -> list[Fault]:
+    """Every fault; those that last do so for `seconds`."""
+    return [
+        *(kill(role) for role in ("classify", "train", "web", "redis")),
+        Fault("kill -9 of the whole service", kill_whole),
+        *(stop(role, seconds) for role in ("classify", "train", "web", "redis")),
+        Fault("Redis emptied (FLUSHALL)", flush),
+        load_slowly(1_500_000),
+        out_of_memory(seconds),
+        cut_connections(seconds / 2),
+        hang_up(seconds / 2),
+        full_disk("weights", seconds),
+        full_disk("log", seconds, left=(0,)),
+        *(damage(kind) for kind in DAMAGES),
+        *(damage(kind, forgotten=True) for kind in DAMAGES),
+    ]
+
+
+@contextmanager
+def start_target(folder: Path, **variables: str) -> Iterator[tuple[Target, Versions]]:
+    """A warm service on disks of its own, and the versions that it makes."""
+    target = Target(folder, VARIABLES | variables)
+    with small_disks(target), target.stack:
+        target.start()
+        wait_until(target.is_normal, 150, interval=0.2)
+        yield target, Versions(target.state / "weights" / "versions" / "lodbrok")
+
+
+def run_fault(target: Target, versions: Versions, fault: Fault, seed: int) -> tuple[Tally, float]:
+    """What a fault does to a steady load, and the seconds from its end until all was normal."""
+    chance = random.Random(seed)
+    load = SteadyLoad(target.address, versions, seed)
+    with load.running():
+        time.sleep(BEFORE + chance.random())
+        fault.inject(target, chance)
+        end = time.monotonic()
+        try:
+            wait_until(target.is_normal, GIVE_UP, interval=0.1)
+        except AssertionError:
+            load.tally.complain("wrong", f"not normal {GIVE_UP:g} s after the end of the fault")
+        recovery = time.monotonic() - end
+        time.sleep(AFTER)
+    settings = load_settings({}, state_dir=str(target.state), verdict_log=target.variables["SB_API_VERDICT_LOG"])
+    log = open_verdict_log(settings, "lodbrok")
+    assert log is not None
+    try:
+        tally = load.judge(log)
+    finally:
+        log.close()
+    try:
+        fault.check(target)
+    except AssertionError as error:
+        tally.complain("wrong", f"it did not tell of it, or did not mend it: {str(error)[-300:]}")
+    return tally, recovery
+
+
+def describe(tally: Tally) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in sorted(tally.honest.items()))
+
+
+def bench_faults(target: Target, versions: Versions, faults: Sequence[Fault], rounds: int, seed: int) -> list[Any]:
+    figures = []
+    print(
+        f"{'fault':<44} {'times':>5} {'sent':>6} {'right':>6} {'honest':>6} {'lost':>4} {'wrong':>5} {'dbl':>3} "
+        f"{'back, s':>7}  honest errors",
+        flush=True,
+    )
+    for number, fault in enumerate(faults):
+        total, slowest = Tally(), 0.0
+        for turn in range(rounds):
+            tally, recovery = run_fault(target, versions, fault, 1000 * seed + 100 * turn + number)
+            slowest = max(slowest, recovery)
+            for name in ("sent", "right", "lost", "wrong", "doubled"):
+                setattr(total, name, getattr(total, name) + getattr(tally, name))
+            total.honest += tally.honest
+            total.notes += tally.notes
+        print(
+            f"{fault.name:<44} {rounds:>5} {total.sent:>6} {total.right:>6} {total.honest.total():>6} {total.lost:>4} "
+            f"{total.wrong:>5} {total.doubled:>3} {slowest:>7.1f}  {describe(total)}",
+            flush=True,
+        )
+        for note in total.notes[:10]:
+            print(f"    {note}", flush=True)
+        bad = total.lost + total.wrong + total.doubled
+        figures.append(
+            figure(f"{fault.name}: lost, wrong, doubled", bad, "requests", f"{total.sent} sent", 0, bad == 0)
+        )
+        figures.append(
+            figure(
+                f"{fault.name}: back to normal",
+                round(slowest, 2),
+                "s",
+                f"{rounds} times",
+                RECOVERY,
+                slowest <= RECOVERY,
+            )
+        )
+    return figures
+
+
+def figure(name: str, value: Any, unit: str, against: str, goal: Any, reached: bool) -> dict[str, Any]:
+    return {"figure": name, "value": value, "unit": unit, "against": against, "goal": goal, "reached": bool(reached)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2, help="how often each fault is injected")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long faults last")
+    parser.add_argument("--overload", type=float, default=60.0, help="seconds of overload; 0: none")
+    parser.add_argument("--only", default="", help="only the faults with this in their name")
+    options = parser.parse_args()
+    figures: list[Any] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
+        faults = [fault for fault in all_faults(options.seconds) if options.only in fault.name]
+        if faults:
+            with start_target(folder / "faults") as (target, versions):
+                figures += bench_faults(target, versions, faults, options.rounds, options.seed)
+        if options.overload and (not options.only or options.only == "overload"):
+            with start_target(folder / "overload") as (target, _):
+                figures += [figure(*row) for row in measure_overload(target, options.overload)]
+    if not options.only:
+        RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    short = [one["figure"] for one in figures if not one["reached"]]
+    print(f"{len(figures) - len(short)} of {len(figures)} figures reached" + "".join(f"\n  short: {n}" for n in short))
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
