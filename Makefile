@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test lint clean lock bench-quality bench-learning bench-engine load fuzz
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -15,6 +15,14 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
+
+# The page in a real Chromium, with screenshots in build/screenshots.
+test-browser: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/test_browser.py
+
+# The pictures of the README.
+screenshots: test-browser
+	$(BIN)/python tests/browsers.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -31,6 +39,9 @@ bench-learning: $(VENV)/installed-dev
 
 bench-engine: $(VENV)/installed-dev
 	$(BIN)/python bench/engine.py
+
+bench-preprocessing: $(VENV)/installed-dev
+	$(BIN)/python bench/preprocessing.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
@@ -56,10 +67,10 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet bandit "coverage>=7.10" hypothesis "jsonschema>=4.23" locust mypy \
-		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
-		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
-		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" hypothesis \
+		"jsonschema>=4.23" locust mypy "openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" \
+		"opentelemetry-sdk>=1.30" pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests \
+		ruff "schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 

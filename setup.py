@@ -9,7 +9,10 @@ setup(
     # static/ lies beside the package in a checkout and inside it once installed.
     packages=["sb_api", "sb_api.static"],
     package_dir={"sb_api.static": "static"},
-    package_data={"sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"]},
+    package_data={
+        "sb_api": ["templates/*.html", "assets/*"],
+        "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
+    },
     install_requires=[
         "argon2-cffi>=23.1",
         "charset-normalizer>=3",
@@ -22,13 +25,16 @@ setup(
         "gevent>=25",
         "gunicorn>=25",
         "h5py>=3.11",
+        "ijson>=3.4",
         "itsdangerous>=2.2",
+        "hiredis>=3",
         "keras>=3.10,<4",
         "matplotlib>=3.9",
         "msgspec>=0.19",
         "numpy>=2,<3",
         "onnx>=1.17",
         "onnxruntime>=1.22",
+        "packaging>=23",
         "phonenumbers>=8.13",
         "prometheus-client>=0.22",
         "psycopg[binary]>=3.2",
@@ -44,9 +50,12 @@ setup(
         "sqlalchemy>=2,<3",
         "tensorflow-cpu>=2.19,<3",
         "urlextract>=1.9,<2",
+        "urllib3>=2,<3",
+        "zstandard>=0.23",
     ],
     extras_require={
         "test": [
+            "axe-playwright-python>=0.1.4",
             "coverage>=7.10",
             "hypothesis",
             "jsonschema>=4.23",

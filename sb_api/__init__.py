@@ -24,7 +24,7 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import auth, monitoring, routes, tasks
+    from sb_api import auth, monitoring, pages, routes, tasks
     from sb_api.config import load_settings
     from sb_api.docs import add_docs
     from sb_api.jobs import Jobs, connect
@@ -43,6 +43,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
+    pages.show_pages(app, jobs)
     routes.register_error_handlers(app)
     add_docs(app, __version__)
     auth.protect(app, settings)

@@ -22,13 +22,14 @@ from sb_api.files import write_private
 from sb_api.fitting import Fitting
 from sb_api.guard import calibrate, load_reference, measure
 from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, split_words, website_host
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.recipe import CAUTION, Examples, Recipe
 from sb_api.records import Verdict
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.train import named
 from sb_api.weights import Version, WeightsStore
+from sb_api.words import split_words
 
 # Two epochs with dropout, four as the network predicts: with half of the nine main inputs gone at each step, it never
 # learns to trust one of them, and that costs half a point of accuracy.
@@ -39,7 +40,7 @@ REFERENCE_RECORDS = 2000
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
-REPLAY_RECORDS = 10_000
+REPLAY_RECORDS = 20_000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
 # Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
 # person happens within the first hour.
@@ -118,7 +119,7 @@ def bootstrap_lodbrok(
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
-    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 2)
+    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 4)
     vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
     guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
     write_vocabularies(settings, vocabularies)

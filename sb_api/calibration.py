@@ -130,11 +130,14 @@ def raise_border(borders: tuple[float, float, float], innocent: Scores, budget: 
     return certain, probable, fine
 
 
+def name_bands(scores: Scores, borders: tuple[float, float, float]) -> list[str]:
+    """The bands of n calibrated scores (n,) of label 1."""
+    certain, probable, fine = borders
+    exact = np.asarray(scores, np.float64)
+    numbers = np.select([exact > certain, exact > probable, exact >= fine], [0, 1, 2], 3)
+    return [BANDS[number] for number in numbers.tolist()]
+
+
 def name_band(score: float, borders: tuple[float, float, float]) -> str:
     """The band of one calibrated score of label 1."""
-    certain, probable, fine = borders
-    if score > certain:
-        return CERTAIN_SPAM
-    if score > probable:
-        return LIKELY_SPAM
-    return UNSURE if score >= fine else LIKELY_FINE
+    return name_bands(np.array([score]), borders)[0]

@@ -26,8 +26,8 @@ class Classifier:
     `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
     vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
     figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
-    network as an ONNX graph, `answer` is what a client is told of one row of probabilities: the prediction and the
-    score. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
+    network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the predictions and the
+    scores. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
     the scores of n records; `usual` is what
     it compares them with, from the vectors of innocent records.
     """
@@ -43,7 +43,7 @@ class Classifier:
     score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
     graph: Callable[[Sequence[str], Vocabularies], str]
-    answer: Callable[[Any, Sequence[str], float], tuple[Any, Any]]
+    answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
     explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies], list[list[Reason]]] | None = None
     usual: Callable[[Any], list[float]] | None = None
 
@@ -64,10 +64,16 @@ def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
         ) from None
 
 
-def _answer_of_message(row: Any, labels: Sequence[str], threshold: float) -> tuple[str | None, dict[str, float]]:
-    best = int(row.argmax())
-    scores = dict(zip(labels, map(float, row), strict=True))
-    return (labels[best] if row[best] >= threshold else None), scores
+def _answer_of_editors(scores: Any, labels: Sequence[str], _: float) -> tuple[list[str], list[float]]:
+    return [labels[best] for best in scores.argmax(axis=1).tolist()], scores[:, 1].tolist()
+
+
+def _answer_of_messages(
+    scores: Any, labels: Sequence[str], threshold: float
+) -> tuple[list[str | None], list[dict[str, float]]]:
+    best, sure = scores.argmax(axis=1).tolist(), (scores.max(axis=1) >= threshold).tolist()
+    predictions = [labels[label] if of_a_class else None for label, of_a_class in zip(best, sure, strict=True)]
+    return predictions, [dict(zip(labels, row, strict=True)) for row in scores.tolist()]
 
 
 def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[int, int, int]:
@@ -91,7 +97,7 @@ CLASSIFIERS = {
         score=lambda targets, scores, _: scoring.score_binary(targets, scores),
         build=lambda *_: networks.build_lodbrok(),
         graph=lambda *_: graphs.lodbrok_graph(),
-        answer=lambda row, labels, _: (labels[int(row.argmax())], float(row[1])),
+        answer=_answer_of_editors,
         explain=explain_editors,
         usual=usual_editor,
     ),
@@ -107,7 +113,7 @@ CLASSIFIERS = {
         score=lambda targets, scores, _: scoring.score_classes(targets, scores),
         build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
         graph=lambda labels, vocabularies: graphs.intent_graph(*_message_sizes(labels, vocabularies)),
-        answer=_answer_of_message,
+        answer=_answer_of_messages,
     ),
 }
 
@@ -139,17 +145,15 @@ class Judged:
 
 def describe_answers(classifier: Classifier, records: Sequence[Any], judged: Judged) -> dict[str, Any]:
     """What a client is told of n records; those that could not be judged are left out."""
-    answer: dict[str, dict[str, Any]] = {"predictions": {}, "scores": {}}
-    answer |= {name: {} for name in ("bands", "reasons") if getattr(judged, name)}
-    for position, record in enumerate(records):
-        if position in judged.errors:
-            continue
-        key = str(record.id)
-        answer["predictions"][key], answer["scores"][key] = classifier.answer(
-            judged.scores[position], judged.labels, judged.threshold
-        )
-        if judged.bands:
-            answer["bands"][key] = judged.bands[position]
-        if judged.reasons:
-            answer["reasons"][key] = judged.reasons[position]
-    return {**answer, "weights": judged.version}
+    predictions, scores = classifier.answer(judged.scores, judged.labels, judged.threshold)
+    columns: dict[str, Sequence[Any]] = {"predictions": predictions, "scores": scores}
+    columns |= {name: column for name in ("bands", "reasons") if (column := getattr(judged, name))}
+    keys = [str(record.id) for record in records]
+    wrong = {keys[position] for position in judged.errors}
+    answer: dict[str, Any] = {
+        name: {key: value for key, value in zip(keys, column, strict=True) if key not in wrong}
+        if wrong
+        else dict(zip(keys, column, strict=True))
+        for name, column in columns.items()
+    }
+    return answer | {"weights": judged.version}

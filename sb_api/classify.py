@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.calibration import calibrated, name_band
+from sb_api.calibration import calibrated, name_bands
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
 from sb_api.engine import EngineName, Load, load_engine
@@ -112,7 +112,7 @@ class Model:
     def bands(self, scores: Probabilities) -> list[str]:
         """The band of each of n rows of calibrated probabilities; [] where the weights have no bands."""
         borders = self.about.borders
-        return [name_band(float(row[1]), (borders[0], borders[1], borders[2])) for row in scores] if borders else []
+        return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
 
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""

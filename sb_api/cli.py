@@ -7,22 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from sb_api import data_cli, learning_cli, token_cli
+from sb_api import client_cli, data_cli, doctor_cli, exits, learning_cli, predict_cli, token_cli
 from sb_api.config import Settings, load_settings
-from sb_api.errors import InvalidSettings, SbApiError
+from sb_api.errors import SbApiError
 from sb_api.logs import configure_logging
 
 
 class _Commands(click.Group):
-    """Shows our errors in one line, with an exit code of 1, or 2 for wrong settings."""
+    """Shows our errors in one line, or as a problem document after `--json`, with an exit code of `exits`."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except SbApiError as error:
-            click.echo(f"Error: {error.detail}", err=True)
-            context.exit(2 if isinstance(error, InvalidSettings) else 1)
+            as_json = context.meta.get("sb_api.json")
+            click.echo(msgspec.json.encode(error.problem()) if as_json else f"Error: {error.detail}", err=True)
+            context.exit(exits.exit_code(error))
+        except KeyboardInterrupt:
+            click.echo("Broken off.", err=True)
+            context.exit(exits.BROKEN_OFF)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(context, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exits.EXIT_CODES.items()])
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +41,7 @@ class _Commands(click.Group):
 def main(context: click.Context) -> None:
     """sb_api judges MusicBrainz editor accounts and learns from moderators' verdicts.
 
-    Settings are read from SB_API_* in the environment. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+    Settings are read from SB_API_* in the environment.
     """
     if context.invoked_subcommand is None:
         context.invoke(run)
@@ -87,7 +97,7 @@ def trainer(cold: bool) -> None:
 
 @main.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", type=data_cli.MODEL, default="lodbrok", show_default=True)
+@client_cli.MODEL
 @click.option("--count", type=int, help="Synthetic records to make (default 60000 editors or 3500 messages).")
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
@@ -132,9 +142,14 @@ def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
     click.echo(f"Imported to {settings.state / 'tokenizers'}. Import the weights that were trained with them next.")
 
 
-@main.group()
-def weights() -> None:
-    """Weights files."""
+@main.group(invoke_without_command=True)
+@client_cli.MODEL
+@client_cli.with_service
+@click.pass_context
+def weights(context: click.Context, /, **options: Any) -> None:
+    """The weights that a running service has; or weights files."""
+    if context.invoked_subcommand is None:
+        client_cli.show_weights(**options)
 
 
 @weights.command("import")
@@ -167,11 +182,12 @@ def weights_import(file: Path) -> None:
 
 
 for command in (
+    *client_cli.COMMANDS,
+    predict_cli.predict,
+    doctor_cli.doctor,
     data_cli.data,
     data_cli.evaluate,
-    data_cli.predict,
     learning_cli.verdicts,
-    learning_cli.replay,
     token_cli.token,
 ):
     main.add_command(command)

@@ -17,6 +17,7 @@ from sb_api.errors import InvalidSettings
 from sb_api.redis_address import parse_sentinels
 
 PREFIX = "SB_API_"
+CLIENT_NAMES = frozenset({"SB_API_URL", "SB_API_TOKEN", "SB_API_TOKEN_FILE"})  # of the commands that ask a service
 
 
 def _integer(description: str, least: int, most: int | None = None) -> Meta:
@@ -150,6 +151,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     known = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
     # Names of the test and bench tools, not of the service.
     given = {name for name in environment if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_")}
+    given -= CLIENT_NAMES
     if unknown := sorted(given - known.keys()):
         raise InvalidSettings(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(known))}.")
     values: dict[str, Any] = {known[name]: environment[name] for name in given}

@@ -10,6 +10,7 @@ from msgspec import Meta
 from sb_api.explain import Reason
 from sb_api.quality import Drift
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
+from sb_api.verdicts import EventKind
 from sb_api.weights import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
@@ -21,6 +22,10 @@ Figures = Annotated[
     Meta(
         description="count, accuracy, precision, recall, F1 and the like; the confusion matrix has rows of what is true"
     ),
+]
+FiguresUntil = Annotated[
+    dict[str, str | int | float | list[list[int]] | None],
+    Meta(description="figures of some verdicts in a row, and `until` when the last of them came (ISO 8601, UTC)"),
 ]
 
 # Records by any key, or as an array; at least one.
@@ -170,6 +175,40 @@ class WeightsChain(msgspec.Struct):
     damaged: list[Literal["previous", "current"]]
 
 
+class Replaced(msgspec.Struct):
+    """The current weights were replaced: `version` took the place of `previous`. `seconds` is how long that took."""
+
+    kind: EventKind
+    moment: str
+    version: str
+    previous: str
+    learned: int
+    seconds: float
+
+
+class ReplayEstimate(msgspec.Struct):
+    """What a replay would learn again, and about how many seconds it would take; null before any training."""
+
+    verdicts: int
+    trainings: int
+    seconds: float | None
+
+
+class CalibrationBin(msgspec.Struct):
+    """A tenth of the scores: their mean, the share that was spam, and how many there are."""
+
+    sure: float
+    right: float
+    count: int
+
+
+class Calibration(msgspec.Struct):
+    """How far scores could be taken at their word, on the verdicts of the window."""
+
+    bins: list[CalibrationBin]
+    expected_calibration_error: float
+
+
 class Quality(msgspec.Struct, kw_only=True):
     """How right the weights were on verdicts before they learned them. Only `log: off` when there is no log."""
 
@@ -181,7 +220,11 @@ class Quality(msgspec.Struct, kw_only=True):
     window: Figures | msgspec.UnsetType = msgspec.UNSET
     weights: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
     reporters: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
+    calibration: Calibration | msgspec.UnsetType | None = msgspec.UNSET
     drift: Drift | msgspec.UnsetType = msgspec.UNSET
+    series: list[FiguresUntil] | msgspec.UnsetType = msgspec.UNSET
+    events: list[Replaced] | msgspec.UnsetType = msgspec.UNSET
+    replay: ReplayEstimate | msgspec.UnsetType = msgspec.UNSET
 
 
 class Alive(msgspec.Struct):

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.client_cli import MODEL, MODELS
 from sb_api.config import Settings, load_settings
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-MODEL = click.Choice(list(CLASSIFIERS))
+SHARE = click.FloatRange(0.01, 0.5)
 _COLUMNS = (
     click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
@@ -72,8 +72,10 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str)
 
 @data.command("split")
 @_SEED
-@click.option("--validation", default=SHARES["validation"], show_default=True, type=click.FloatRange(0.01, 0.5))
-@click.option("--test", default=SHARES["test"], show_default=True, type=click.FloatRange(0.01, 0.5))
+@click.option(
+    "--validation", default=SHARES["validation"], show_default=True, type=SHARE, help="Share to choose the weights by."
+)
+@click.option("--test", default=SHARES["test"], show_default=True, type=SHARE, help="Share to measure the weights on.")
 def data_split(seed: int, validation: float, test: float) -> None:
     """Divide the stored messages into train, validation and test, every class by the same shares."""
     if validation + test >= 1:
@@ -107,6 +109,7 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, output: Path | None) -> None:
     """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
     from sb_api.artefacts import export_artefact
+    from sb_api.classifiers import CLASSIFIERS
     from sb_api.server import hold_state
 
     settings = load_settings()
@@ -142,8 +145,13 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 
 @click.command("evaluate")
 @click.argument("file", required=False, type=EXISTING_FILE)
-@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
+@MODEL
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write the figures here; `-`: print them.",
+)
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
 def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None) -> None:
     """Measure the current weights on labelled records: a FILE with one JSON object a line, as for training.
@@ -158,15 +166,20 @@ def evaluate_current(
 ) -> None:
     import msgspec
 
+    from sb_api.classifiers import CLASSIFIERS
     from sb_api.evaluation import evaluate_weights
     from sb_api.report import print_report, render_html
 
     with progress_bar(1, f"judging with {model}") as advance:
         document = evaluate_weights(settings, CLASSIFIERS[model], file)
         advance()
-    print_report(document)
-    if json_file:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
+    figures = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    if str(json_file) == "-":
+        click.echo(figures)
+    else:
+        print_report(document)
+        if json_file:
+            json_file.write_bytes(figures)
     if html_file:
         with progress_bar(1, "drawing") as advance:
             html_file.write_text(render_html(document), "utf-8")
@@ -174,24 +187,11 @@ def evaluate_current(
 
 
 @click.command("export")
-@click.option("--model", type=MODEL, default="intent", show_default=True)
+@click.option("--model", type=MODELS, default="intent", show_default=True, help="Which classifier.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def weights_export(model: str, folder: Path) -> None:
     """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""
     from sb_api.artefacts import export_artefact
+    from sb_api.classifiers import CLASSIFIERS
 
     click.echo(f"exported to {export_artefact(load_settings(), CLASSIFIERS[model], folder)}")
-
-
-@click.command("predict")
-@click.argument("file", type=click.File("rb"), default="-")
-@click.option("--model", type=MODEL, default="lodbrok", show_default=True)
-@click.option("--url", default="http://127.0.0.1:4321", show_default=True, help="Address of the service.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the result, or print the task id.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait at most.")
-def predict(file: Any, model: str, url: str, wait: bool, timeout: float) -> None:
-    """Have the records of a JSON FILE (default: standard input) judged by a running service."""
-    from sb_api.polling import fetch_result, submit_task
-
-    task = submit_task(url, model, file.read(), timeout)
-    click.echo(fetch_result(url, task, timeout) if wait else task)

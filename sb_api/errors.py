@@ -79,8 +79,8 @@ class TooManyFailures(SbApiError):
     type = "too-many-failures"
     title = "Too many failed attempts"
 
-    def __init__(self, detail: str, seconds: int = 1) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, seconds: int = 1, **members: Any) -> None:
+        super().__init__(detail, **members)
         self.retry_after = seconds
 
 
@@ -177,6 +177,20 @@ class InvalidSettings(SbApiError):
 class CannotStart(SbApiError):
     type = "cannot-start"
     title = "The service cannot start"
+
+
+class OutcomeUnknown(SbApiError):
+    """A client lost sight of a request that must not be done twice; nobody knows whether it was done."""
+
+    type = "outcome-unknown"
+    title = "Whether the request was done is not known"
+
+
+class UnexpectedAnswer(SbApiError):
+    """A client was answered with something that sb_api does not say: another server, or a proxy before it."""
+
+    type = "unexpected-answer"
+    title = "The answer is not one of sb_api"
 
 
 class CannotGoOn(SbApiError):

@@ -43,30 +43,35 @@ def explain_editors(
     vectors = editor_vectors(editors, vocabularies)
     words = {rank: word for word, rank in vocabularies["bio"].ranks.items()}
     bios = vectors[:, 12:]
-    # The words of the greatest tf-idf, per editor; a column without a word changes nothing when it is blanked.
-    chosen = np.argsort(bios, axis=1)[:, ::-1][:, :WORDS]
-    variants = [vectors]
-    for columns, _ in _FIELDS:
-        changed = vectors.copy()
-        changed[:, columns] = [usual[column - 1] for column in columns]
-        variants.append(changed)
-    for place in range(chosen.shape[1]):
-        changed = vectors.copy()
-        changed[np.arange(len(vectors)), 12 + chosen[:, place]] = 0.0
-        variants.append(changed)
-    scores = judge(name_inputs(np.concatenate(variants)))[:, 1].reshape(len(variants), len(vectors))
-    effects = scores[0] - scores[1:]
+    # The words of the greatest tf-idf, per editor, greatest first.
+    chosen = np.argpartition(bios, -WORDS, axis=1)[:, -WORDS:]
+    chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(bios, chosen, 1), axis=1), 1)
+    values = [np.array([usual[column - 1] for column in columns], np.float32) for columns, _ in _FIELDS]
+    # Where a feature is as usual, or there is no further word, there is nothing to judge.
+    fields = [(vectors[:, columns] != value).any(axis=1) for (columns, _), value in zip(_FIELDS, values, strict=True)]
+    differing = np.array([*fields, *(np.take_along_axis(bios, chosen, 1) != 0).T])
+    rows = np.nonzero(differing)[1]
+    changed = vectors[np.concatenate([np.arange(len(vectors)), rows])]
+    variants = np.split(changed[len(vectors) :], np.cumsum(differing.sum(axis=1))[:-1])
+    for variant, (columns, _), value in zip(variants, _FIELDS, values, strict=False):
+        variant[:, columns] = value
+    for variant, words_at, differs in zip(variants[len(_FIELDS) :], chosen.T, differing[len(_FIELDS) :], strict=True):
+        variant[np.arange(len(variant)), 12 + words_at[differs]] = 0.0
+    scores = judge(name_inputs(changed))[:, 1]
+    effects = np.zeros(differing.shape, np.float32)
+    effects[differing] = scores[rows] - scores[len(vectors) :]
     reasons = []
-    for row, editor in enumerate(editors):
+    for row, (editor, of_fields, of_words) in enumerate(
+        zip(editors, effects[: len(_FIELDS)].T.tolist(), effects[len(_FIELDS) :].T.tolist(), strict=True)
+    ):
         found = [
-            Reason(*describe(editor), round(float(effects[place, row]), 4))
-            for place, (_, describe) in enumerate(_FIELDS)
-            if abs(effects[place, row]) >= LEAST_EFFECT
+            Reason(*describe(editor), round(effect, 4))
+            for (_, describe), effect in zip(_FIELDS, of_fields, strict=True)
+            if abs(effect) >= LEAST_EFFECT
         ]
-        for place, column in enumerate(chosen[row]):
-            effect = float(effects[len(_FIELDS) + place, row])
-            if bios[row, column] and abs(effect) >= LEAST_EFFECT:
-                found.append(Reason(f"word {words[int(column)]!r}", words[int(column)], round(effect, 4)))
+        for column, effect in zip(chosen[row].tolist(), of_words, strict=True):
+            if abs(effect) >= LEAST_EFFECT:
+                found.append(Reason(f"word {words[column]!r}", words[column], round(effect, 4)))
         reasons.append(sorted(found, key=lambda reason: -abs(reason.effect)))
     return reasons
 

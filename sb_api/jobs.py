@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,11 +35,13 @@ GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
 PREDICT_STREAMS = (SMALL, BULK)
 WORKERS, WEB = f"{PREFIX}workers", f"{PREFIX}web"
+ERRORS = f"{PREFIX}errors"
 
 CONNECTIONS = 64  # of one process to Redis
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
 PUBLISHED_TTL = 7 * 24 * 3600
+ERRORS_KEPT, ERRORS_TTL = 20, 7 * 24 * 3600
 
 # Of each group all entries or none, and never more than the stream may hold. A group is its size and its entries.
 _SUBMIT = """
@@ -129,6 +132,14 @@ class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     versions: dict[str, str]
     resident: int = 0
+
+
+class NotedError(msgspec.Struct, frozen=True):
+    """What went wrong in a process, and when (seconds since 1970)."""
+
+    moment: int
+    role: str
+    text: str
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -412,6 +423,21 @@ class Jobs:
             if seconds - int(moment) <= BEAT_LIFE:
                 alive.append(msgspec.json.decode(about, type=WorkerBeat))
         return sorted(alive, key=lambda beat: (beat.role, beat.name))
+
+    def note_error(self, role: str, text: str) -> None:
+        """Keep an error of ours for the page, if Redis is there. No editor's details may be in it."""
+        try:
+            noted = NotedError(int(time.time()), role, text[:500])
+            pipeline = self.redis.pipeline(transaction=True)
+            pipeline.lpush(ERRORS, msgspec.json.encode(noted)).ltrim(ERRORS, 0, ERRORS_KEPT - 1)
+            pipeline.expire(ERRORS, ERRORS_TTL).execute()
+        except redis.RedisError as error:
+            logger.debug("an error is not kept: %s", error)
+
+    def errors(self) -> list[NotedError]:
+        """The latest errors, newest first."""
+        with unavailable_when_lost():
+            return [msgspec.json.decode(noted, type=NotedError) for noted in self.redis.lrange(ERRORS, 0, -1)]
 
     def publish(self, classifier: str, published: Published) -> None:
         """Make these the weights that every process works with from now on."""

@@ -96,7 +96,7 @@ def import_tokenizers(bio: bytes, email: bytes, website: bytes) -> Vocabularies:
 
     Words keep their ranks, so weights trained with them still fit, and bios give the tf-idf of `texts_to_matrix`.
     Keras takes white space other than blank, tab and newline for a part of a word; such a word keeps its rank, but
-    `preprocessing.split_words` never finds it.
+    `words.split_words` never finds it.
 
     Raises InvalidTokenizer, naming the field, when a file is damaged, larger than 64 MiB, names anything but a
     Tokenizer and its dictionaries, or finds other words than preprocessing: by `char_level`, `oov_token`, an

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from importlib.resources import files
 from ipaddress import ip_address
+
+from sb_api.urls import top_level_domains
 
 PHONE_REGIONS = (None, "US", "GB", "DE")  # None: numbers with a country code
 
@@ -48,14 +48,8 @@ def mask_personal_data(text: str) -> str:
     return _LONG_NUMBER.sub("<order>", text) if digits >= 4 else text
 
 
-@cache
-def _top_level_domains() -> frozenset[str]:
-    listed = files("urlextract").joinpath("data/tlds-alpha-by-domain.txt").read_text("utf-8")
-    return frozenset(line.lower() for line in listed.splitlines() if not line.startswith("#"))
-
-
 def _is_top_level(name: str) -> bool:
-    return name.lower() in _top_level_domains() or name.lower() in ("example", "test")
+    return name.lower() in top_level_domains() or name.lower() in ("example", "test")
 
 
 def _is_address(text: str) -> bool:

@@ -13,23 +13,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
-from importlib.resources import files
-from itertools import chain, islice, pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from math import log, sqrt
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-from urlextract import URLExtract
 
 from sb_api.masking import mask_personal_data
 from sb_api.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
 from sb_api.records import Editor, Message
 from sb_api.tokenizers import Vocabularies, Vocabulary
+from sb_api.urls import has_url
 
 Matrix = npt.NDArray[np.float32]
 
@@ -39,25 +38,26 @@ EMAIL_DOMAINS = 1022
 WEBSITE_HOSTS = 1021
 NO_EMAIL, UNKNOWN_EMAIL = 1023, 1024
 UNKNOWN_WEBSITE, NO_WEBSITE = 1023, 1024
-URL_TOKENS, URL_TOKEN_CHARACTERS = 64, 256
 NO_DATE, NO_MEMBER_SINCE = -1.0, -2.0
 FEATURES = 100_000  # that a vocabulary of messages may have
 WORDS = 20_000  # whose order counts
 UNKNOWN_WORD = 1  # known ones are numbered from 2
 CHARACTERS = (3, 4, 5)  # lengths of the character n-grams
 
-_FILTERED = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+_UNSET = (None, "")
 _RANKS = slice(1, 1 + FEATURES_PER_MESSAGE)
 _WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
 _ORDERED = slice(_WEIGHTS.stop, _WEIGHTS.stop + WORDS_PER_MESSAGE)
 _WORD = re.compile(r"<\w+>|\w+|[^\w\s]")
 _STRETCHED = re.compile(r"(.)\1{2,}", re.DOTALL)
-_LABEL = re.compile(r"\.([^\W_][\w-]*)|localhost")
+_PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9.-]+)(?:[/?#]|\Z)")
 
 
-def split_words(text: str) -> list[str]:
-    """Lower-cased words, split at white space after the Keras tokenizer's default filter characters are blanked."""
-    return text.lower().translate(_FILTERED).split()
+def _term_frequency(count: int) -> float:
+    return 1 + log(count)
+
+
+_TERM_FREQUENCIES = np.array([0.0, *map(_term_frequency, range(1, 256))])
 
 
 def email_domain(email: str) -> str:
@@ -67,6 +67,9 @@ def email_domain(email: str) -> str:
 
 def website_host(website: str) -> str:
     """The lower-cased host of a URL, with or without a scheme; "" when it cannot be told."""
+    plain = _PLAIN_WEBSITE.match(website)
+    if plain:
+        return plain[1]
     website = website.strip()
     try:
         return urlsplit(website if "//" in website else f"//{website}").hostname or ""
@@ -74,56 +77,24 @@ def website_host(website: str) -> str:
         return ""
 
 
-@cache
-def _url_extractor() -> URLExtract:
-    return URLExtract()
-
-
-@cache
-def _top_level_domains() -> frozenset[str]:
-    listed = files("urlextract").joinpath("data/tlds-alpha-by-domain.txt").read_text("utf-8")
-    return frozenset(line.lower() for line in listed.splitlines() if not line.startswith("#"))
-
-
-def has_url(text: str) -> bool:
-    """Whether urlextract finds a URL in `text`.
-
-    It costs up to a millisecond a bio, and seconds where a long text has no spaces, so it is asked only about tokens
-    in which a dot stands before a top-level domain, by their first characters, and about so many at most.
-    """
-    if "." not in text and "localhost" not in text:
-        return False
-    candidates = dict.fromkeys(token[:URL_TOKEN_CHARACTERS] for token in text.split() if _may_be_url(token))
-    return any(_url_extractor().has_urls(token) for token in islice(candidates, URL_TOKENS))
-
-
-def _may_be_url(token: str) -> bool:
-    return any(
-        label.lower() in _top_level_domains() or label.isdigit() or not label.isascii() or not label
-        for label in _LABEL.findall(token)
-    )
-
-
 def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
     """The vectors of n editors, (n, 524). Column 0, the verdict, is 0 for an editor without one."""
     matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
-    emails, websites, bios = (vocabularies[name] for name in ("email", "website", "bio"))
-    for row, editor in zip(matrix, editors, strict=True):
-        bio = editor.bio or ""
-        row[:12] = (
-            getattr(editor, "verdict", 0),
-            _is_set(editor.area),
-            _is_set(editor.gender),
-            _is_set(editor.birth_date),
-            bool(editor.privs),
-            len(bio),
-            has_url(bio),
-            *_hours_since_member(editor),
-            _email_token(editor.email, emails),
-            _website_token(editor.website, websites),
-        )
-        if bio:
-            _write_tf_idf(row[12:], bio, bios)
+    if not editors:
+        return matrix
+    bios = [editor.bio or "" for editor in editors]
+    emails, websites = vocabularies["email"].ranks, vocabularies["website"].ranks
+    matrix[:, 0] = [getattr(editor, "verdict", 0) for editor in editors]
+    matrix[:, 1] = [editor.area not in _UNSET for editor in editors]
+    matrix[:, 2] = [editor.gender not in _UNSET for editor in editors]
+    matrix[:, 3] = [bool(editor.birth_date) for editor in editors]
+    matrix[:, 4] = [bool(editor.privs) for editor in editors]
+    matrix[:, 5] = [len(bio) for bio in bios]
+    matrix[:, 6] = [has_url(bio) for bio in bios]
+    matrix[:, 7:10] = [_hours_since_member(editor) for editor in editors]
+    matrix[:, 10] = [_email_token(editor.email, emails) for editor in editors]
+    matrix[:, 11] = [_website_token(editor.website, websites) for editor in editors]
+    _write_tf_idf(matrix[:, 12:], bios, vocabularies["bio"])
     return matrix
 
 
@@ -147,40 +118,45 @@ def preprocess_editor(editor: Editor, vocabularies: Vocabularies) -> Arrays:
     return preprocess_editors([editor], vocabularies)
 
 
-def _is_set(value: int | str | None) -> bool:
-    return value is not None and value != ""
-
-
 def _hours_since_member(editor: Editor) -> tuple[float, float, float]:
     if not editor.member_since:
         return NO_MEMBER_SINCE, NO_MEMBER_SINCE, NO_MEMBER_SINCE
-    start = _moment(editor.member_since)
-    confirm, update, login = (
-        (_moment(date) - start).total_seconds() / 3600 if date else NO_DATE
-        for date in (editor.email_confirm_date, editor.last_updated, editor.last_login_date)
+    since = datetime.fromisoformat(editor.member_since)
+    return (
+        _hours(since, editor.email_confirm_date),
+        _hours(since, editor.last_updated),
+        _hours(since, editor.last_login_date),
     )
-    return confirm, update, login
 
 
-def _moment(date: str) -> datetime:
+def _hours(since: datetime, date: str | None) -> float:
+    if not date:
+        return NO_DATE
     moment = datetime.fromisoformat(date)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if (moment.tzinfo is None) is not (since.tzinfo is None):
+        moment, since = moment.replace(tzinfo=moment.tzinfo or UTC), since.replace(tzinfo=since.tzinfo or UTC)
+    return (moment - since).total_seconds() / 3600
 
 
-def _email_token(email: str | None, vocabulary: Vocabulary) -> int:
-    return vocabulary.ranks.get(email_domain(email), UNKNOWN_EMAIL) if email else NO_EMAIL
+def _email_token(email: str | None, ranks: Mapping[str, int]) -> int:
+    return ranks.get(email_domain(email), UNKNOWN_EMAIL) if email else NO_EMAIL
 
 
-def _website_token(website: str | None, vocabulary: Vocabulary) -> int:
-    return vocabulary.ranks.get(website_host(website), UNKNOWN_WEBSITE) if website else NO_WEBSITE
+def _website_token(website: str | None, ranks: Mapping[str, int]) -> int:
+    return ranks.get(website_host(website), UNKNOWN_WEBSITE) if website else NO_WEBSITE
 
 
-def _write_tf_idf(columns: Matrix, bio: str, vocabulary: Vocabulary) -> None:
-    ranks, idf = vocabulary.ranks, vocabulary.inverse_document_frequencies
-    for word, count in Counter(split_words(bio)).items():
-        rank = ranks.get(word)
-        if rank is not None:
-            columns[rank] = (1 + log(count)) * idf[word]
+def _write_tf_idf(columns: Matrix, texts: Sequence[str], vocabulary: Vocabulary) -> None:
+    """Write the tf-idf of n texts to (n, size) zeros: column by rank."""
+    rows, ranks = vocabulary.finder.find(texts)
+    cells = rows * columns.shape[1] + ranks
+    counts = np.zeros(columns.size, np.int32)
+    np.add.at(counts, cells, np.int32(1))
+    idf = vocabulary.idf_by_rank
+    columns[rows, ranks] = _TERM_FREQUENCIES[np.minimum(counts[cells], len(_TERM_FREQUENCIES) - 1)] * idf[ranks]
+    for cell in np.flatnonzero(counts >= len(_TERM_FREQUENCIES)).tolist():
+        row, rank = divmod(cell, columns.shape[1])
+        columns[row, rank] = _term_frequency(int(counts[cell])) * idf[rank]
 
 
 def message_words(text: str) -> list[str]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.verdicts import LoggedVerdict
+from sb_api.scoring import reliability
+from sb_api.verdicts import Event, LoggedVerdict, Stretch, VerdictLog
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
 FRESH = 200  # verdicts for which a detected rise of errors stays flagged
+STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that one is made of
+EVENTS = 100  # trainings and rollbacks that are told of
 
 Confusion = npt.NDArray[np.int64]
 
@@ -27,12 +31,24 @@ class Drift(msgspec.Struct, frozen=True):
     sound: str | None = None
 
 
+def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
+    """All that /quality tells of a log: the running figures, those over time, and what a replay would take."""
+    events = log.events(EVENTS)
+    return {
+        **measure(log.counts(), log.latest(WINDOW), labels),
+        "series": describe_history(log.history(STRETCHES, LEAST), len(labels)),
+        "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
+        "replay": estimate_replay(*log.count_learned(), events),
+    }
+
+
 def measure(
     counts: Iterable[tuple[str, str, int, int, int]], latest: Sequence[LoggedVerdict], labels: Sequence[str]
 ) -> dict[str, Any]:
     """The running figures: of all time, of the latest verdicts, per weights version and per reporter.
 
-    `counts` are `VerdictLog.counts()`, `latest` the verdicts of the window, oldest first.
+    `counts` are `VerdictLog.counts()`, `latest` the verdicts of the window, oldest first. With two labels, those of the
+    window tell also how far a probability of label 1 can be taken at its word.
     """
     size = len(labels)
     confusions: dict[tuple[str, str], Confusion] = defaultdict(lambda: np.zeros((size, size), np.int64))
@@ -48,8 +64,38 @@ def measure(
         "window": score_confusion(window),
         "weights": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "weights"},
         "reporters": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "reporter"},
+        "calibration": _calibration(latest) if size == 2 and latest else None,
         "drift": msgspec.to_builtins(detect_drift(latest)),
     }
+
+
+def _calibration(latest: Sequence[LoggedVerdict]) -> dict[str, Any]:
+    labels = np.array([verdict.label for verdict in latest])
+    scores = np.array([verdict.score for verdict in latest])
+    return reliability(np.where(labels == 1, scores, 1 - scores), labels == 1)
+
+
+def describe_history(history: Iterable[Stretch], size: int) -> list[dict[str, Any]]:
+    """The figures of each stretch of verdicts on `size` labels, and when its last one came."""
+    series = []
+    for stretch in history:
+        confusion = np.zeros((size, size), np.int64)
+        for cell, count in stretch.counts.items():
+            confusion[cell] = count
+        series.append({"until": _utc(stretch.until), **score_confusion(confusion)})
+    return series
+
+
+def estimate_replay(verdicts: int, trainings: int, events: Iterable[Event]) -> dict[str, Any]:
+    """How many verdicts and trainings a replay would do again, and how long that would take (seconds), if each took as
+    long as the latest ones at the median; None before any."""
+    taken = [event.seconds for event in events if event.kind == "training" and event.seconds]
+    seconds = round(trainings * float(np.median(taken)), 1) if taken else None
+    return {"verdicts": verdicts, "trainings": trainings, "seconds": seconds}
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds") + "Z"
 
 
 def score_confusion(confusion: Confusion) -> dict[str, Any]:

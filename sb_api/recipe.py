@@ -5,8 +5,9 @@ size 1, 2 epochs), Lodbrok had lost 17 points of accuracy. `RETRAINING` keeps th
 one verdict of each step a fresh class-balanced draw of rows that are known (experience replay; Rolnick et al.,
 Experience Replay for Continual Learning, 2019); teaches these what the original weights say of them more than what
 their label says (Buzzega et al., Dark Experience for General Continual Learning, 2020), because the same rows come back
-for years and would be learned by heart; and ends with the mean of the iterates instead of the last one (Polyak and
-Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992), which takes out the noise of single rows.
+for years and would be learned by heart; draws half of them from those that these scores place worst, because it is
+there that a border is lost; and ends with the mean of the iterates instead of the last one (Polyak and Juditsky,
+Acceleration of Stochastic Approximation by Averaging, 1992), which takes out the noise of single rows.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ class Recipe:
     others fit the network as it predicts.
 
     Each step also draws `replay_rows` known rows, as many of each label; of each label's draws a share `log_share`
-    comes from the verdicts so far. Their mean loss weighs `replay_weight` times the mean loss of the step's own rows.
-    The targets of reference rows that carry scores are a mixture of these, by the share `distilled`, and their label.
-    With `averaged` the result is the mean of the iterates of the second half of all steps.
+    comes from the verdicts so far, and of the others, where reference rows carry scores, a share `hard_share` from the
+    tenth of the label's reference rows that score worst. Their mean loss weighs `replay_weight` times the mean loss of
+    the step's own rows. The targets of reference rows that carry scores are a mixture of these, by the share
+    `distilled`, and their label. With `averaged` the result is the mean of the iterates of the second half of all
+    steps.
 
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
@@ -53,6 +56,7 @@ class Recipe:
     replay_rows: int = 0
     replay_weight: float = 1.0
     log_share: float = 0.0
+    hard_share: float = 0.0
     distilled: float = 0.0
     averaged: bool = False
     label_weights: tuple[float, ...] | None = None
@@ -71,6 +75,7 @@ RETRAINING = replace(
     replay_rows=128,
     replay_weight=4.0,
     log_share=0.25,
+    hard_share=0.5,
     distilled=0.7,
     averaged=True,
     label_weights=CAUTION,
@@ -99,15 +104,21 @@ def join(*parts: Examples) -> Examples:
 
 
 def mix(current: Arrays, tuned: Arrays, share: float) -> dict[str, npt.NDArray[Any]]:
-    """current + share x (tuned - current), array by array: a smaller step the same way, for when the guard refuses the
-    whole one (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, 2022)."""
+    """current + share x (tuned - current), array by array: a smaller step the same way (Wortsman et al., Robust
+    Fine-Tuning of Zero-Shot Models, 2022)."""
     return {path: (array + share * (tuned[path] - array)).astype(array.dtype) for path, array in current.items()}
 
 
 def draw_replay(
-    reference: Targets, log: Targets, steps: int, recipe: Recipe, random: np.random.Generator
+    reference: Targets,
+    log: Targets,
+    steps: int,
+    recipe: Recipe,
+    random: np.random.Generator,
+    scores: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.int32]:
     """The places (steps, k) of the known rows of each step in the reference rows followed by those of the log.
+    `scores` (n, labels) say which of the reference rows are hard.
 
     As many of each label that occurs in either; a label that only one of them has comes from that one. k is
     `replay_rows` less what does not divide evenly among the labels, and 0 when there are no rows.
@@ -119,7 +130,9 @@ def draw_replay(
         mine = np.flatnonzero(reference == label)
         logged = len(reference) + np.flatnonzero(log == label)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
-        for places, size in ((mine, count - from_log), (logged, from_log)):
+        hard = mine[:0] if scores is None else mine[np.argsort(scores[mine, label], kind="stable")][: len(mine) // 10]
+        from_hard = round((count - from_log) * recipe.hard_share) if len(hard) else 0
+        for places, size in ((mine, count - from_log - from_hard), (hard, from_hard), (logged, from_log)):
             if size:
                 parts.append(random.choice(places, (steps, size)))
     return np.concatenate([np.zeros((steps, 0)), *parts], axis=1).astype(np.int32)
@@ -204,7 +217,7 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
         for place in range(recipe.epochs):
             optimizer.learning_rate.assign(recipe.rate(place))
             order = random.permutation(len(new)).astype(np.int32)
-            draws = draw_replay(reference.targets, log.targets, steps, recipe, random)
+            draws = draw_replay(reference.targets, log.targets, steps, recipe, random, reference.scores)
             weights = known_weights * np.float32(recipe.replay_weight / max(draws.shape[1], 1))
             known_rows = (dict(known.arrays), known_targets, weights)
             counts = (np.int32(n) for n in (recipe.batch_size, place * steps, mean_from))

@@ -20,6 +20,9 @@ StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
 LONGEST_TEXT = 20_000  # characters
 TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
+DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
+
+_parse_date = datetime.fromisoformat
 
 
 class FieldError(ValueError):
@@ -47,15 +50,20 @@ class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_login_date: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date"):
-            value = getattr(self, name)
-            if value:
-                try:
-                    datetime.fromisoformat(value)
-                except ValueError:
-                    raise FieldError(
-                        name, f"{value[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08"
-                    ) from None
+        try:
+            # By attribute and without a call more than it takes: every editor of every request passes here.
+            for date in (
+                self.birth_date,
+                self.member_since,
+                self.email_confirm_date,
+                self.last_updated,
+                self.last_login_date,
+            ):
+                if date:
+                    _parse_date(date)
+        except ValueError:
+            name = next(name for name in DATES if getattr(self, name) == date)
+            raise FieldError(name, f"{str(date)[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08") from None
 
 
 class Verdict(Editor, kw_only=True):
@@ -161,6 +169,9 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
         _refuse_repeated_keys(body)
+    if len({str(record.id) for record in keyed.values()}) == len(keyed):
+        records.sound = keyed
+        return records
     first: dict[str, str] = {}
     for key, record in keyed.items():
         earlier = first.setdefault(str(record.id), key)

@@ -157,8 +157,7 @@ def answer_train(classifier: Classifier) -> Response:
         check_role("admin")
     records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
-    job = _job(service, "train", classifier, body, keep=service.settings.result_ttl)
+    job = _training(service, classifier, verdicts, force=force)
     if "respond-async" in request.headers.get("Prefer", ""):
         service.jobs.submit(TRAIN, [job])
         return accept_task(job.task)
@@ -177,10 +176,7 @@ def rollback() -> Response:
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
-    # Resolved here, so that a job that is done twice does not go back two steps.
-    version = _chain(service, classifier).resolve(wanted)
-    job = _job(service, "rollback", classifier, encode_payload(version), keep=service.settings.result_ttl)
-    return _json({"success": True, **_trained(service, job)})
+    return _json({"success": True, **await_rollback(service, classifier, wanted)})
 
 
 @api.post("/replay")
@@ -188,9 +184,7 @@ def rollback() -> Response:
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, classifier = get_service(), _classifier()
-    job = _job(service, "replay", classifier, encode_payload(_flag("force")), keep=service.settings.result_ttl)
-    service.jobs.submit(TRAIN, [job])
-    return accept_task(job.task)
+    return accept_task(submit_replay(service, classifier, force=_flag("force")))
 
 
 @api.get("/quality")
@@ -198,10 +192,7 @@ def replay() -> Response:
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, classifier = get_service(), _classifier()
-    measured = service.jobs.published_about(classifier.name, "quality")
-    if measured is None:
-        raise Unavailable(NOTHING_PUBLISHED)
-    return _json({"success": True, "model": classifier.name, **msgspec.json.decode(measured)})
+    return _json({"success": True, "model": classifier.name, **read_quality(service, classifier)})
 
 
 @api.get("/weights")
@@ -209,7 +200,7 @@ def quality() -> Response:
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, classifier = get_service(), _classifier()
-    chain = _chain(service, classifier)
+    chain = read_chain(service, classifier)
     return _json({"success": True, "model": classifier.name, **msgspec.to_builtins(chain)})
 
 
@@ -243,7 +234,12 @@ def healthz() -> Response:
 @api.get("/readyz")
 def readyz() -> Response:
     """Whether editors can be judged: Redis, a warm classify process, published weights."""
-    service = get_service()
+    document = describe_readiness(get_service())
+    return _json(document, 200 if document["success"] else 503)
+
+
+def describe_readiness(service: Service) -> dict[str, Any]:
+    """What /readyz tells."""
     problems = []
     alive: list[Any] = []
     published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
@@ -269,7 +265,7 @@ def readyz() -> Response:
     ]
     if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
         problems.append("a classifier has no weights yet")
-    document = {
+    return {
         "success": not problems,
         "status": "not ready" if problems else "ready",
         "problems": problems,
@@ -279,7 +275,6 @@ def readyz() -> Response:
         "weights": published,
         "drift": drifting,
     }
-    return _json(document, 503 if problems else 200)
 
 
 def _drifts(service: Service, classifier: str) -> bool:
@@ -298,8 +293,7 @@ def register_error_handlers(app: Flask) -> None:
 
     @app.errorhandler(SbApiError)
     def on_own(error: SbApiError) -> Response:
-        if error.status >= 500:
-            logger.warning("%s %s: %s", request.method, request.path, error.detail)
+        report_error(error)
         response = _problem(error.problem())
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
@@ -324,7 +318,16 @@ def register_error_handlers(app: Flask) -> None:
     @app.errorhandler(Exception)
     def on_unexpected(_: Exception) -> Response:
         logger.exception("%s %s failed", request.method, request.path)
+        get_service().jobs.note_error("web", f"{request.method} {request.path} failed; the log says why")
         return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
+
+
+def report_error(error: SbApiError) -> None:
+    """Log an error that is ours. What is unavailable, and how full the queue is, shows elsewhere on the page."""
+    if error.status >= 500:
+        logger.warning("%s %s: %s", request.method, request.path, error.detail)
+        if error.status != 503:
+            get_service().jobs.note_error("web", f"{request.method} {request.path}: {error.detail}")
 
 
 def _job(
@@ -341,6 +344,42 @@ def _job(
         request=current_request(),
         trace=current_trace(),
     )
+
+
+def _training(service: Service, classifier: Classifier, verdicts: Sequence[Any], *, force: bool = False) -> Job:
+    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
+    return _job(service, "train", classifier, body, keep=service.settings.result_ttl)
+
+
+def await_training(service: Service, classifier: Classifier, verdicts: Sequence[Any]) -> dict[str, Any]:
+    """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
+    trained: dict[str, Any] = _trained(service, _training(service, classifier, verdicts))
+    return trained
+
+
+def await_rollback(service: Service, classifier: Classifier, wanted: str) -> dict[str, Any]:
+    """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
+    # Resolved here, so that a job that is done twice does not go back two steps.
+    version = read_chain(service, classifier).resolve(wanted)
+    job = _job(service, "rollback", classifier, encode_payload(version), keep=service.settings.result_ttl)
+    trained: dict[str, Any] = _trained(service, job)
+    return trained
+
+
+def submit_replay(service: Service, classifier: Classifier, *, force: bool) -> str:
+    """Queue a replay; its task. Raises QueueFull, Unavailable."""
+    job = _job(service, "replay", classifier, encode_payload(force), keep=service.settings.result_ttl)
+    service.jobs.submit(TRAIN, [job])
+    return job.task
+
+
+def read_quality(service: Service, classifier: Classifier) -> dict[str, Any]:
+    """The running figures that the train process has published. Raises Unavailable."""
+    measured = service.jobs.published_about(classifier.name, "quality")
+    if measured is None:
+        raise Unavailable(NOTHING_PUBLISHED)
+    quality: dict[str, Any] = msgspec.json.decode(measured)
+    return quality
 
 
 def _trained(service: Service, job: Job) -> Any:
@@ -374,7 +413,8 @@ def accept_task(task: str) -> Response:
     return response
 
 
-def _chain(service: Service, classifier: Classifier) -> Chain:
+def read_chain(service: Service, classifier: Classifier) -> Chain:
+    """The slots and versions of the published weights. Raises Unavailable."""
     published = service.jobs.published_about(classifier.name, "chain")
     if published is None:
         raise Unavailable(NOTHING_PUBLISHED)

@@ -103,11 +103,13 @@ def describe_classes(targets: Targets, scores: Scores, labels: Sequence[str]) ->
         ],
         "roc": roc,
         "precision_recall": curves,
-        "reliability": _reliability(scores.max(axis=1), predicted == targets),
+        "reliability": reliability(scores.max(axis=1), predicted == targets),
     }
 
 
-def _reliability(sure: Scores, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def reliability(sure: Scores, right: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """By tenth of n probabilities (n,): their mean, the share that came true, and how many; and the expected
+    calibration error (Naeini et al., 2015)."""
     tenth = np.minimum((sure * 10).astype(int), 9)
     bins = [
         {"sure": _rounded(sure[own].mean()), "right": _rounded(right[own].mean()), "count": int(own.sum())}

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from sb_api.errors import InvalidTokenizer
+from sb_api.words import WordFinder
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -41,6 +44,18 @@ class Vocabulary:
     def inverse_document_frequencies(self) -> Mapping[str, float]:
         """idf = ln(1 + documents / (1 + documents with the word)), as in the Keras tokenizer's tf-idf mode."""
         return {word: log(1 + self.documents / (1 + count)) for word, count in self.words}
+
+    @cached_property
+    def idf_by_rank(self) -> npt.NDArray[np.float64]:
+        """The inverse document frequencies (size + 1,) of the words of each rank; there is no word of rank 0."""
+        frequencies = np.zeros(len(self.words) + 1)
+        for word, rank in self.ranks.items():
+            frequencies[rank] = self.inverse_document_frequencies[word]
+        return frequencies
+
+    @cached_property
+    def finder(self) -> WordFinder:
+        return WordFinder(self.ranks)
 
     def to_json(self) -> bytes:
         document = msgspec.json.encode(VocabularyFile(self.documents, list(self.words)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
@@ -17,19 +17,21 @@ from sb_api.classifiers import Classifier
 from sb_api.engine import check_engine
 from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
-from sb_api.guard import Reference, calibrate, find_losses, load_reference, measure
+from sb_api.guard import Reference, appraise, calibrate, find_losses, load_reference
 from sb_api.intake import Batch, Intake
 from sb_api.jobs import Jobs, Published
-from sb_api.networks import get_arrays, set_arrays
+from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.recipe import Examples, mix
 from sb_api.tokenizers import Vocabularies
-from sb_api.verdicts import LoggedVerdict, open_verdict_log
+from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
 
 logger = logging.getLogger(__name__)
 
-# How much of a training is taken: the first of these that the guard lets pass.
-SHARES = (1.0, 0.5, 0.25)
+# When the guard refuses a training: how much is kept of all that was learned since the original, and how much is taken
+# of what the training would add.
+PULLS = (0.9, 0.75)
+SHARES = (0.5, 0.25)
 
 Check = Callable[[], None]
 Progress = Callable[[dict[str, Any]], None]
@@ -42,39 +44,56 @@ class Training(msgspec.Struct, frozen=True):
     force: bool = False
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that a training made, and what would be lost with them: nothing when the guard lets them pass."""
+
+    weights: Weights
+    losses: list[str]
+
+
 def retrain_model(
     fitting: Fitting,
     classifier: Classifier,
+    original: Weights,
     current: Weights,
     new: Examples,
     reference: Reference,
     log: Examples | None = None,
     *,
     budget: float,
+    tolerance: float,
     number: int,
     task: str | None = None,
-    share: float = 1.0,
+    force: bool = False,
     now: datetime | None = None,
-) -> Weights:
-    """A candidate: `current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of
-    the reference set and of the verdict log; of the way from `current` it goes the `share` given.
+) -> Candidate:
+    """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
+    set and of the verdict log; and taken back as far as the guard demands, unless `force`.
 
-    Its figures are those on the new records before and after learning them, and on the guard's records; it is
-    calibrated anew. `number` is its number in the chain, and the seed. Nothing is stored.
+    `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
+    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. Nothing is
+    stored.
     """
     labels = current.about.labels
-    fitting.load(current)
+    guard = reference.guard
+    standards = {}
+    for owner, weights in (("original", original), ("weights before", current)):
+        fitting.load(weights)
+        standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     fitting.fit(new, number, reference.replay, log)
-    if share < 1.0:
-        set_arrays(fitting.network, mix(current.arrays, get_arrays(fitting.network), share))
-    after = classifier.score(new.targets, fitting.predict(new.arrays), labels)
-    guard = reference.guard
-    on_guard = fitting.predict(guard.arrays)
+    for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
+        set_arrays(fitting.network, arrays)
+        on_guard = fitting.predict(guard.arrays)
+        appraisal = appraise(guard.targets, on_guard, budget)
+        losses = find_losses(appraisal, standards, tolerance)
+        if force or not losses:
+            break
     figures = {
         "before": before,
-        "after": after,
-        "reference": classifier.score(guard.targets, on_guard, labels) | measure(guard.targets, on_guard, budget),
+        "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
+        "reference": classifier.score(guard.targets, on_guard, labels) | appraisal.figures,
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
@@ -90,7 +109,17 @@ def retrain_model(
         temperature=temperature,
         borders=borders,
     )
-    return named(fitting.snapshot(about), number)
+    return Candidate(named(fitting.snapshot(about), number), losses)
+
+
+def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:
+    """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
+    gives up a little of everything learned so far, and a part of the way from the current weights."""
+    yield tuned
+    for share in PULLS:
+        yield mix(original, tuned, share)
+    for share in SHARES:
+        yield mix(current, tuned, share)
 
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
@@ -220,7 +249,15 @@ class Trainer:
 
     def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
         log = self.intake.log
-        return quality.measure(log.counts(), log.latest(quality.WINDOW), labels) if log else {"log": "off"}
+        return quality.describe_log(log, labels) if log else {"log": "off"}
+
+    def _note(self, kind: EventKind, version: str, previous: str, learned: int = 0, start: float | None = None) -> None:
+        if self.intake.log:
+            seconds = 0.0 if start is None else monotonic() - start
+            now = datetime.now(UTC).replace(tzinfo=None)
+            self.intake.log.note(
+                Event(kind=kind, moment=now, version=version, previous=previous, learned=learned, seconds=seconds)
+            )
 
     def train(self, task: str, verdicts: Sequence[Any], check: Check, force: bool = False) -> dict[str, Any]:
         """Learn from verdicts and promote what came of it. `check` raises when this process may no longer.
@@ -228,6 +265,7 @@ class Trainer:
         A task that was learned before its process died is not learned twice. Raises TrainingRefused when the guard
         finds that the candidate would lose what the weights know, unless `force`; then nothing changes.
         """
+        start = monotonic()
         current = self.store.load_current()
         self.fitting.load(current)
         self.intake.settle_abandoned(task, self._version_made_by)
@@ -242,6 +280,7 @@ class Trainer:
             if learned.about.parent == about.version:
                 check()
                 self.store.promote(learned.about.version)
+                self._note("training", learned.about.version, about.version, len(batch.learn), start)
                 logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
             about = learned.about
             try:
@@ -268,14 +307,10 @@ class Trainer:
 
     def _learn(self, task: str, current: Weights, batch: Batch, check: Check, force: bool) -> Weights:
         number = 1 + max(about.number for about in self.store.chain().versions)
-        candidate, losses = self._make(current, batch.learn, number, task, force)
-        if losses and not force:
-            self.intake.settle(batch, "refused")
-            self._publish()
-            raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **candidate.about.figures)
         try:
+            candidate = self._make(current, batch.learn, number, task, force)
             self._check_engine(candidate)
-        except EngineDisagrees:
+        except (TrainingRefused, EngineDisagrees):
             self.intake.settle(batch, "refused")
             self._publish()
             raise
@@ -298,39 +333,27 @@ class Trainer:
         check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, candidate.arrays)
         check(arrays, self.fitting.predict(arrays))
 
-    def _make(
-        self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool
-    ) -> tuple[Weights, list[str]]:
-        """A candidate that goes as far as the guard lets it, and what would be lost when that is nowhere."""
+    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool) -> Weights:
+        """What a training makes of `current`. Raises TrainingRefused."""
         like = self.reference.guard.arrays
-        log = self.intake.draw_log(current.about, rows[0].number, number, like)
-        for share in SHARES:
-            candidate = retrain_model(
-                self.fitting,
-                self.classifier,
-                current,
-                self.intake.examples(rows, like),
-                self.reference,
-                log,
-                budget=self.settings.fp_budget,
-                number=number,
-                task=task,
-                share=share,
-            )
-            losses = self._losses(candidate, current)
-            if not losses or force:
-                break
-        return candidate, losses
-
-    def _losses(self, candidate: Weights, current: Weights) -> list[str]:
-        guard = self.reference.guard
-        compared = {"candidate": candidate, "original": self.original, "weights before": current}
-        scores = {}
-        for owner, weights in compared.items():
-            set_arrays(self.fitting.network, weights.arrays)
-            scores[owner] = self.fitting.predict(guard.arrays)
-        mine = scores.pop("candidate")
-        return find_losses(guard.targets, mine, scores, self.settings.fp_budget, self.settings.guard_tolerance)
+        candidate = retrain_model(
+            self.fitting,
+            self.classifier,
+            self.original,
+            current,
+            self.intake.examples(rows, like),
+            self.reference,
+            self.intake.draw_log(current.about, rows[0].number, number, like),
+            budget=self.settings.fp_budget,
+            tolerance=self.settings.guard_tolerance,
+            number=number,
+            task=task,
+            force=force,
+        )
+        if candidate.losses and not force:
+            figures = candidate.weights.about.figures
+            raise TrainingRefused(f"Nothing was changed: {'; '.join(candidate.losses)}.", **figures)
+        return candidate.weights
 
     def _roll_back_on_drift(self, task: str, check: Check) -> bool:
         log = self.intake.log
@@ -356,6 +379,8 @@ class Trainer:
         version = self.store.chain().resolve(to)
         previous = self.version
         check()
+        if version != previous:
+            self._note("rollback", version, previous)
         self._promote(version)
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
@@ -365,8 +390,9 @@ class Trainer:
 
         The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
         """
+        start, previous = monotonic(), self.version
         made = self._made_by(task) or self._rebuild(task, check, force, progress)
-        previous = self.version
+        self._note("replay", made.about.version, previous, made.about.learned, start)
         self._promote(made.about.version)
         return {
             "learned": made.about.learned,
@@ -385,10 +411,7 @@ class Trainer:
         weights = original
         for number, rows in enumerate(trainings, start=1):
             check()
-            candidate, losses = self._make(weights, rows, number, task, force)
-            if losses and not force:
-                raise TrainingRefused(f"Nothing was changed: {'; '.join(losses)}.", **candidate.about.figures)
-            weights = candidate
+            weights = self._make(weights, rows, number, task, force)
             done += len(rows)
             left = (monotonic() - start) / done * (total - done)
             progress({"done": done, "total": total, "seconds_left": round(left, 1)})

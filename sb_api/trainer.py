@@ -18,6 +18,8 @@ from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+NICENESS = 5  # where both want a processor, predictions get about three quarters of it
+
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
     """Train, roll back or replay, as the job says. Raises SbApiError when it cannot be done; then nothing changes."""
@@ -48,6 +50,8 @@ def train_process(settings: Settings, cold: bool = False) -> None:
     TensorFlow is loaded once all else is up, or with the first training when `cold`; when no training has come for
     `trainer_idle` seconds, the process starts itself anew without it, because TensorFlow never gives memory back.
     """
+    if not cold:
+        os.nice(NICENESS)  # started anew, it has that already
     jobs = Jobs(connect(settings), settings)
     trainers: dict[str, Trainer] = {}
     used = monotonic()

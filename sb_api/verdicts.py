@@ -7,6 +7,7 @@ default; MariaDB, MySQL or PostgreSQL by URL.
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -23,6 +24,7 @@ from sb_api.networks import Arrays
 
 # learning: taken by a training that is not over yet. held: over its reporter's cap. waiting: for a second reporter.
 Status = Literal["learning", "learned", "refused", "held", "waiting"]
+EventKind = Literal["training", "rollback", "replay"]
 
 _METADATA = sa.MetaData()
 VERDICTS = sa.Table(
@@ -48,6 +50,39 @@ VERDICTS = sa.Table(
     sa.Index("verdicts_reporter", "classifier", "reporter", "received"),
     sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
 )
+
+EVENTS = sa.Table(
+    "events",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("moment", sa.DateTime, nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("previous", sa.String(32), nullable=False),
+    sa.Column("learned", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Index("events_latest", "classifier", "number"),
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The current weights were replaced: `version` took the place of `previous` at `moment` (UTC). `learned` is the
+    number of verdicts in it, `seconds` how long it took."""
+
+    kind: EventKind
+    moment: datetime
+    version: str
+    previous: str
+    learned: int = 0
+    seconds: float = 0.0
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Some verdicts in a row: when the last of them came (UTC), and how many there are by `(label, predicted)`."""
+
+    until: datetime
+    counts: dict[tuple[int, int], int]
 
 
 class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +211,49 @@ class VerdictLog:
         columns = (VERDICTS.c.weights, VERDICTS.c.reporter, VERDICTS.c.label, VERDICTS.c.predicted)
         with self._begin() as connection:
             return [tuple(row) for row in connection.execute(self._query(*columns, sa.func.count()).group_by(*columns))]
+
+    def history(self, stretches: int, least: int) -> list[Stretch]:
+        """All verdicts, oldest first, cut into at most so many stretches of about as many verdicts each, about `least`
+        or more. Those that came at one moment stay together."""
+        number = VERDICTS.c.number
+        with self._begin() as connection:
+            columns = (sa.func.min(number), sa.func.max(number), sa.func.count())
+            low, high, total = connection.execute(self._query(*columns)).one()
+            if not total:
+                return []
+            stretches = max(1, min(stretches, total // least))
+            place = sa.cast(number - low, sa.BigInteger) * stretches // (high - low + 1)
+            cells = (place, VERDICTS.c.label, VERDICTS.c.predicted)
+            rows = connection.execute(self._query(*cells, sa.func.count(), sa.func.max(number)).group_by(*cells)).all()
+            last: dict[int, int] = defaultdict(int)
+            for position, _, _, _, highest in rows:
+                last[position] = max(last[position], highest)
+            moments = self._query(number, VERDICTS.c.received).where(number.in_(last.values()))
+            received = {row.number: row.received for row in connection.execute(moments)}
+        counts: dict[datetime, dict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
+        for position, label, predicted, count, _ in sorted(rows):
+            counts[received[last[position]]][label, predicted] += count
+        return [Stretch(until, dict(counted)) for until, counted in counts.items()]
+
+    def count_learned(self) -> tuple[int, int]:
+        """How many verdicts are learned, and in how many trainings."""
+        columns = (sa.func.count(), sa.func.count(VERDICTS.c.task.distinct()))
+        with self._begin() as connection:
+            verdicts, trainings = connection.execute(self._query(*columns).where(VERDICTS.c.status == "learned")).one()
+        return verdicts, trainings
+
+    def note(self, event: Event) -> None:
+        """Log that the current weights were replaced."""
+        with self._begin() as connection:
+            connection.execute(EVENTS.insert(), [{"classifier": self.classifier, **msgspec.structs.asdict(event)}])
+
+    def events(self, limit: int) -> list[Event]:
+        """The latest replacements of the current weights, oldest of them first."""
+        columns = [EVENTS.c[name] for name in Event.__struct_fields__]
+        query = sa.select(*columns).where(EVENTS.c.classifier == self.classifier)
+        with self._begin() as connection:
+            rows = connection.execute(query.order_by(EVENTS.c.number.desc()).limit(limit)).all()
+        return [Event(**row._mapping) for row in reversed(rows)]
 
     def find(
         self, *, reporter: str | None = None, since: datetime | None = None, record: str | None = None, limit: int = 0

@@ -182,6 +182,7 @@ class Worker:
         first = claims[0]
         if first.deliveries > self.jobs.settings.max_deliveries:
             logger.error("task %s is set aside after %d deliveries", first.job.task, first.deliveries)
+            self.jobs.note_error(self.role, f"task {first.job.task} has stopped processes and was set aside")
             return [failure(JobFailed(f"The job has stopped {first.deliveries - 1} processes and was set aside."))]
         try:
             return self.do(claims)
@@ -192,6 +193,7 @@ class Worker:
                 return [failure(error)]
         except Exception:
             logger.exception("a batch of %d jobs failed", len(claims))
+            self.jobs.note_error(self.role, f"{len(claims)} jobs at once failed; the log says why")
             if len(claims) == 1:
                 return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
         return [self._answers([claim])[0] for claim in claims]

@@ -17,6 +17,7 @@ from sb_api.calibration import (
     choose_threshold,
     fit_temperature,
     name_band,
+    name_bands,
     negative_log_likelihood,
     raise_border,
 )
@@ -133,3 +134,12 @@ def test_a_border_that_another_set_breaks_is_raised_until_it_holds_there_too() -
     assert (innocent > raised[0]).mean() <= 0.0025 < (innocent >= raised[0]).mean()
     assert raise_border(borders, innocent * 0.5, 0.0025) == borders
     assert raise_border(borders, innocent[:0], 0.0025) == borders
+
+
+def test_the_bands_of_many_scores_are_those_of_each() -> None:
+    """Also of single-precision scores next to a border, and of one that is no number."""
+    borders = (0.9, 0.5, 0.1)
+    scores = np.array([0.0, 0.1, 0.1000001, 0.5, 0.9, 0.9000001, 1.0, np.nan], np.float32)
+    assert name_bands(scores, borders) == [name_band(float(score), borders) for score in scores]
+    assert name_bands(scores[:0], borders) == []
+    assert name_bands(np.array([0.95, 0.6, 0.3, 0.05]), borders) == list(BANDS)

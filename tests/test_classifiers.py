@@ -201,12 +201,12 @@ def test_perfect_scores_are_accurate(sample: Sample) -> None:
 
 
 def test_the_most_probable_label_is_the_answer(sample: Sample) -> None:
-    for position in range(len(sample.labels)):
-        row = np.full(len(sample.labels), 0.1, np.float32)
-        row[position] = 0.9
-        prediction, score = sample.classifier.answer(row, sample.labels, 0.0)
-        assert prediction == sample.labels[position]
-        json.dumps(score, allow_nan=False)
+    rows = np.full((len(sample.labels), len(sample.labels)), 0.1, np.float32)
+    np.fill_diagonal(rows, 0.9)
+    predictions, scores = sample.classifier.answer(rows, sample.labels, 0.0)
+    assert predictions == list(sample.labels)
+    assert len(scores) == len(rows)
+    json.dumps(scores, allow_nan=False)
 
 
 def test_the_vocabularies_in_use_are_those_kept_on_this_host(sample: Sample, tmp_path: Any) -> None:
@@ -237,8 +237,8 @@ def test_an_intent_that_is_no_class_is_named_by_its_message() -> None:
 
 def test_a_message_below_the_threshold_is_of_no_class() -> None:
     sample = SAMPLES["intent"]
-    row = np.array([0.5, 0.3, 0.2], np.float32)
-    assert sample.classifier.answer(row, sample.labels, 0.5)[0] == "delivery"
-    prediction, scores = sample.classifier.answer(row, sample.labels, 0.51)
-    assert prediction is None
-    assert scores == pytest.approx({"delivery": 0.5, "greeting": 0.3, "refund": 0.2})
+    rows = np.array([[0.5, 0.3, 0.2]], np.float32)
+    assert sample.classifier.answer(rows, sample.labels, 0.5)[0] == ["delivery"]
+    predictions, scores = sample.classifier.answer(rows, sample.labels, 0.51)
+    assert predictions == [None]
+    assert scores == [pytest.approx({"delivery": 0.5, "greeting": 0.3, "refund": 0.2})]

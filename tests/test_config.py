@@ -212,3 +212,11 @@ def test_every_setting_is_described_by_its_variable_and_default() -> None:
     assert [default for _, default, _ in rows] == [str(getattr(Settings(), field)) for field in FIELDS]
     assert all(len(description) >= 10 for _, _, description in rows)
     assert len({description for _, _, description in rows}) == len(rows)
+
+
+def test_the_names_of_the_client_side_are_no_settings() -> None:
+    """Who has SB_API_URL and SB_API_TOKEN in the environment may run a service too."""
+    names = {"SB_API_URL": "http://example.org", "SB_API_TOKEN": "x", "SB_API_TOKEN_FILE": "/x"}
+    assert load_settings(names) == load_settings({})
+    with pytest.raises(InvalidSettings, match="SB_API_TOKENS"):
+        load_settings({"SB_API_TOKENS": "x"})

@@ -12,7 +12,7 @@ from sb_api.calibration import calibrated
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.guard import calibrate, find_losses, load_reference, measure
+from sb_api.guard import appraise, calibrate, find_losses, load_reference, measure
 
 BUDGET = 0.0025
 TARGETS = np.arange(2000) % 2
@@ -26,6 +26,12 @@ def scores(recall: float, false_positives: float, seed: int = 1) -> np.ndarray:
     return np.stack([1 - chance, chance], axis=1).astype(np.float32)
 
 
+def losses(candidate: np.ndarray, standard: np.ndarray, tolerance: float = 0.01) -> list[str]:
+    """What the guard finds lost between two sets of scores."""
+    appraised = [appraise(TARGETS, each, BUDGET) for each in (candidate, standard)]
+    return find_losses(appraised[0], {"original": appraised[1]}, tolerance)
+
+
 def test_figures_are_balanced_accuracy_and_recall_at_the_budget() -> None:
     figures = measure(TARGETS, scores(0.9, 0.0), BUDGET)
     assert figures["balanced_accuracy"] == pytest.approx(0.95, abs=0.02)
@@ -35,31 +41,30 @@ def test_figures_are_balanced_accuracy_and_recall_at_the_budget() -> None:
 
 def test_the_same_scores_lose_nothing() -> None:
     good = scores(0.95, 0.001)
-    assert find_losses(TARGETS, good, {"original": good}, BUDGET, 0.01) == []
+    assert losses(good, good) == []
 
 
 def test_a_collapse_is_named_with_its_figures_and_the_standard_it_falls_behind() -> None:
-    losses = find_losses(TARGETS, scores(0.1, 0.0), {"original": scores(0.95, 0.001)}, BUDGET, 0.01)
-    assert any("balanced accuracy would fall to 0.5" in loss and "of the original" in loss for loss in losses)
+    found = losses(scores(0.1, 0.0), scores(0.95, 0.001))
+    assert any("balanced accuracy would fall to 0.5" in loss and "of the original" in loss for loss in found)
     blind = np.stack([np.ones(2000), np.zeros(2000)], axis=1).astype(np.float32)
-    assert find_losses(TARGETS, blind, {"current weights": scores(0.95, 0.001)}, BUDGET, 0.01)
+    assert losses(blind, scores(0.95, 0.001))
 
 
 def test_calling_every_account_spam_is_a_loss() -> None:
     """The mirror image of the original project's own experiment, which ended in calling every spammer innocent."""
-    losses = find_losses(TARGETS, scores(1.0, 0.9), {"original": scores(0.95, 0.001)}, BUDGET, 0.01)
-    assert losses
+    assert losses(scores(1.0, 0.9), scores(0.95, 0.001))
 
 
 def test_what_chance_explains_is_no_loss() -> None:
     """Two draws of the same quality differ, and neither is refused for it."""
-    assert find_losses(TARGETS, scores(0.95, 0.001, 2), {"original": scores(0.95, 0.001, 1)}, BUDGET, 0.01) == []
+    assert losses(scores(0.95, 0.001, 2), scores(0.95, 0.001, 1)) == []
 
 
 def test_the_tolerance_is_what_may_be_lost() -> None:
     worse, good = scores(0.90, 0.001), scores(0.95, 0.001)
-    assert find_losses(TARGETS, worse, {"original": good}, BUDGET, 0.0)
-    assert find_losses(TARGETS, worse, {"original": good}, BUDGET, 0.2) == []
+    assert losses(worse, good, 0.0)
+    assert losses(worse, good, 0.2) == []
 
 
 def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:
@@ -72,7 +77,9 @@ def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -
     innocent = guard.targets == 0
     scores = calibrated(bare.fitting.predict(guard.arrays), temperature)[innocent, 1]
     assert (scores > certain).mean() <= BUDGET
-    assert (bare.original.about.temperature, bare.original.about.borders) == (temperature, borders)
+    assert bare.original.about.temperature == temperature
+    # Sums in another order differ in the last digits.
+    assert bare.original.about.borders == pytest.approx(borders, rel=1e-4)
 
 
 def test_the_shipped_reference_set_has_a_part_for_each_purpose() -> None:

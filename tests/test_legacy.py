@@ -26,9 +26,10 @@ import pytest
 from sb_api import legacy, networks
 from sb_api.errors import InvalidTokenizer, InvalidWeights
 from sb_api.legacy import import_tokenizers, import_weights, read_weights
-from sb_api.preprocessing import UNKNOWN_EMAIL, UNKNOWN_WEBSITE, editor_vectors, split_words
+from sb_api.preprocessing import UNKNOWN_EMAIL, UNKNOWN_WEBSITE, editor_vectors
 from sb_api.records import Editor
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.words import split_words
 
 FIELDS = ("bio", "email", "website")
 

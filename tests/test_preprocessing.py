@@ -16,9 +16,10 @@ import pytest
 from factories import BIO, EMAIL, VOCABULARIES, WEBSITE, call_network, lodbrok, make_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from urlextract import URLExtract
+from plain_preprocessing import plain_vectors
 
 from sb_api.classifiers import CLASSIFIERS
+from sb_api.config import Settings
 from sb_api.preprocessing import (
     BIO_WORDS,
     EMAIL_DOMAINS,
@@ -29,16 +30,16 @@ from sb_api.preprocessing import (
     WEBSITE_HOSTS,
     editor_vectors,
     email_domain,
-    has_url,
     name_inputs,
     preprocess_editor,
     preprocess_editors,
-    split_words,
     website_host,
 )
 from sb_api.records import Editor, Verdict, decode_records
-from sb_api.synthetic import generate_campaign, generate_editors
+from sb_api.synthetic import generate_editors
 from sb_api.tokenizers import Vocabularies, Vocabulary
+from sb_api.urls import has_url
+from sb_api.words import split_words
 
 VERDICT, AREA, GENDER, BIRTH_DATE, PRIVS, LENGTH, URL, CONFIRM, UPDATE, LOGIN, EMAIL_TOKEN, WEBSITE_TOKEN = range(12)
 BIO_START = 12
@@ -315,46 +316,6 @@ def test_a_full_vocabulary_fills_columns_1_to_511_and_never_column_0() -> None:
     assert np.flatnonzero(columns).tolist() == list(range(1, 512))
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("see http://example.com", True),
-        ("see www.example.com now", True),
-        ("example.com", True),
-        ("(example.com)", True),
-        ("[url=http://example.com]x[/url]", True),
-        ('<a href="https://example.com/a?b=c">x</a>', True),
-        ("EXAMPLE.COM", True),
-        ("http://192.168.1.1/x", True),
-        ("", False),
-        ("I like music. And you", False),
-        ("the end...", False),
-        ("e.g. this, i.e. that", False),
-        ("version 1.2.3", False),
-        ("someone@example.com", False),
-    ],
-)
-def test_a_url_in_a_bio_is_found(text: str, expected: bool) -> None:
-    assert URLExtract().has_urls(text) == expected  # what it is measured by
-    assert has_url(text) == expected
-    assert vector(bio=text)[URL] == expected
-
-
-def test_finding_urls_agrees_with_urlextract() -> None:
-    """It asks urlextract about the few tokens that may be one; on real-looking bios nothing may be lost by that."""
-    made = [
-        *generate_editors(1200, seed=21),
-        *(one for index in range(5) for one in generate_campaign(index, 20, seed=21)),
-    ]
-    bios = [str(editor.record["bio"]) for editor in made if editor.record["bio"]]
-    extractor = URLExtract()
-    expected = [extractor.has_urls(bio) for bio in bios]
-    assert len(bios) > 500
-    assert 100 < sum(expected) < len(bios) - 100
-    others = [bio for bio, found in zip(bios, expected, strict=True) if has_url(bio) != found]
-    assert len(others) <= 0.005 * len(bios), others
-
-
 MILLION = [
     "x" * 10**6,
     "a@b.com," * 125_000,
@@ -417,7 +378,12 @@ pieces = st.sampled_from(
         "\u2100",
         " ",
         "the",
+        "music ",
+        "\u2003casino\xa0",
+        "Visit\x1c",
+        "MUSIC\x00",
         "İ",
+        "\u212a",
     ]
 )
 texts = st.text(max_size=40) | st.lists(pieces | st.text(max_size=3), max_size=12).map("".join)
@@ -456,6 +422,19 @@ def test_a_record_gives_the_same_numbers_alone_and_among_others(batch: list[Edit
     assert together.shape == (len(batch), 524)
     for row, editor in zip(together, batch, strict=True):
         np.testing.assert_array_equal(row, editor_vectors([editor], VOCABULARIES)[0])
+
+
+@given(st.lists(editors, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_a_batch_has_the_numbers_of_the_plain_loop(batch: list[Editor]) -> None:
+    """To the bit: weights are trained on vectors of either."""
+    np.testing.assert_array_equal(editor_vectors(batch, VOCABULARIES), plain_vectors(batch, VOCABULARIES))
+
+
+def test_made_up_editors_have_the_numbers_of_the_plain_loop() -> None:
+    vocabularies = CLASSIFIERS["lodbrok"].load_vocabularies(Settings())
+    batch = [Editor(**made.record) for made in generate_editors(1500, seed=4)]
+    np.testing.assert_array_equal(editor_vectors(batch, vocabularies), plain_vectors(batch, vocabularies))
 
 
 def test_every_row_of_a_large_batch_is_written() -> None:

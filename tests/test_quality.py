@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_verdicts import verdict
+from test_verdicts import NOON, verdict
 
-from sb_api.quality import FRESH, WINDOW, detect_drift, measure, score_confusion
-from sb_api.verdicts import LoggedVerdict
+from sb_api.quality import FRESH, WINDOW, describe_history, detect_drift, estimate_replay, measure, score_confusion
+from sb_api.verdicts import Event, LoggedVerdict, Stretch
 
 
 def stream(errors: list[bool], weights: str = "000001-aaaaaaaa") -> list[LoggedVerdict]:
@@ -72,3 +72,30 @@ def test_the_flag_goes_when_verdicts_have_been_right_again_for_long() -> None:
 
 def test_no_verdicts_are_no_drift() -> None:
     assert not detect_drift([]).detected
+
+
+def test_figures_over_time_are_those_of_each_stretch() -> None:
+    first, second = describe_history([Stretch(NOON, {(1, 1): 3, (1, 0): 1}), Stretch(NOON, {(0, 1): 2})], 2)
+    assert (first["until"], first["count"], first["recall"]) == ("2026-01-01T12:00:00Z", 4, 0.75)
+    assert (second["precision"], second["recall"]) == (0.0, None)
+
+
+def test_calibration_is_the_share_of_spam_by_score() -> None:
+    """A verdict's score is the probability of its own label; half of those scored 0.9 being spam is no good."""
+    rows = [verdict("1", label=1, score=0.9), verdict("2", label=0, score=0.1), verdict("3", label=0, score=1.0)]
+    calibration = measure([], rows, ["fine", "spam"])["calibration"]
+    assert calibration["bins"] == [
+        {"sure": 0.0, "right": 0.0, "count": 1},
+        {"sure": pytest.approx(0.9), "right": 0.5, "count": 2},
+    ]
+    assert measure([], rows, ["a", "b", "c"])["calibration"] is None
+    assert measure([], [], ["fine", "spam"])["calibration"] is None
+
+
+def test_a_replay_takes_as_long_as_its_trainings_at_the_median() -> None:
+    def event(kind: str, seconds: float) -> Event:
+        return Event(kind=kind, moment=NOON, version="v", previous="u", seconds=seconds)  # type: ignore[arg-type]
+
+    taken = [event("training", 1.0), event("training", 3.0), event("training", 2.0), event("replay", 90.0)]
+    assert estimate_replay(50, 10, taken) == {"verdicts": 50, "trainings": 10, "seconds": 20.0}
+    assert estimate_replay(0, 0, [])["seconds"] is None

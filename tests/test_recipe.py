@@ -113,6 +113,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
         replay_rows=4,
         replay_weight=3.0,
         log_share=0.5,
+        hard_share=0.5,
         distilled=0.7,
         averaged=True,
         label_weights=CAUTION,
@@ -129,7 +130,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
     targets[:40] = 0.3 * targets[:40] + 0.7 * scores
     for _ in range(2):
         order = random.permutation(6)
-        draws = draw_replay(reference.targets, join(log, new).targets, 6, recipe, random)
+        draws = draw_replay(reference.targets, join(log, new).targets, 6, recipe, random, scores)
         for place, drawn in zip(order, draws, strict=True):
             one = some(new, np.array([place]))
             batch = join(one, some(known, drawn))
@@ -244,6 +245,18 @@ class TestDraws:
             assert ((labels == label).sum(axis=1) == 8).all()
             assert (((labels == label) & (draws >= 100)).sum(axis=1) == 2).all()
         assert len(np.unique(draws)) > 100, "each step has a draw of its own"
+
+    def test_the_share_of_hard_rows_comes_from_the_tenth_that_score_worst_of_either_label(self) -> None:
+        right = np.random.default_rng(1).permutation(100) / 100
+        scores = np.where(self.reference == 1, [1 - right, right], [right, 1 - right]).T.astype(np.float32)
+        recipe = replace(self.recipe, hard_share=0.5)
+        draws = draw_replay(self.reference, self.log, 50, recipe, np.random.default_rng(1), scores)
+        assert draws.shape == (50, 16)
+        for label, count in ((0, 9), (1, 1)):
+            mine = np.flatnonzero(self.reference == label)
+            worst = mine[np.argsort(right[mine])[:count]]
+            assert (np.isin(draws, worst).sum(axis=1) >= 3).all(), "half of the six that are not from the log"
+            assert set(worst) <= set(draws.ravel())
 
     @pytest.mark.parametrize(
         ("reference", "log", "labels"),

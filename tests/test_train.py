@@ -16,7 +16,7 @@ from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, UnknownVersion
 from sb_api.fitting import Fitting
 from sb_api.guard import measure
 from sb_api.jobs import TRAIN, Claim, Job, Jobs, Published
-from sb_api.recipe import RETRAINING, Examples, Recipe
+from sb_api.recipe import RETRAINING, Examples, Recipe, mix
 from sb_api.records import encode_payload
 from sb_api.train import Trainer, named, retrain_model
 from sb_api.trainer import do_job
@@ -141,7 +141,13 @@ def test_learning_verdicts_brings_the_scores_towards_them(bare: Bare) -> None:
 
 
 def retrain(bare: Bare, rows: Examples, number: int) -> Weights:
-    return retrain_model(bare.fitting, LODBROK, bare.original, rows, bare.reference, budget=BUDGET, number=number)
+    candidate = retrain_model(
+        *(bare.fitting, LODBROK, bare.original, bare.original, rows, bare.reference),
+        budget=BUDGET,
+        tolerance=1.0,
+        number=number,
+    )
+    return candidate.weights
 
 
 def test_a_candidate_says_where_it_comes_from_and_how_good_it_is(bare: Bare) -> None:
@@ -158,6 +164,51 @@ def test_a_candidate_says_where_it_comes_from_and_how_good_it_is(bare: Bare) -> 
     assert bare.fitting.snapshot(about).arrays.keys() == candidate.arrays.keys()
     assert retrain(bare, rows, number=41).about.version == about.version
     assert retrain(bare, rows, number=42).about.version != about.version
+
+
+@pytest.mark.parametrize(
+    ("refusals", "start", "share"),
+    [(0, "original", 1.0), (1, "original", 0.9), (2, "original", 0.75), (3, "current", 0.5), (4, "current", 0.25)],
+)
+def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
+    refusals: int, start: str, share: float, bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First toward the original, then toward the weights before; the optimizer goes on from where it came to."""
+    current = retrain(bare, make_rows(bare, 4), number=1)
+    rows = make_rows(bare, 4, start=4)
+    bare.fitting.load(current)
+    bare.fitting.fit(rows, 2, bare.reference.replay)
+    tuned = bare.fitting.snapshot(current.about)
+    answers = iter([["worse"]] * refusals + [[]])
+    monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
+    candidate = retrain_model(
+        *(bare.fitting, LODBROK, bare.original, current, rows, bare.reference),
+        budget=BUDGET,
+        tolerance=0.01,
+        number=2,
+    )
+    base = {"original": bare.original, "current": current}[start]
+    expected = tuned.arrays if share == 1.0 else mix(base.arrays, tuned.arrays, share)
+    assert candidate.losses == []
+    assert_equal(candidate.weights, replace(tuned, arrays=expected))
+
+
+def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_taken(bare: Bare) -> None:
+    rows = make_rows(bare, 4)
+    bare.fitting.load(bare.original)
+    bare.fitting.fit(rows, 1, bare.reference.replay)
+    tuned = bare.fitting.snapshot(bare.original.about)
+    for force in (False, True):
+        # No candidate can be better than the standard by more than everything.
+        candidate = retrain_model(
+            *(bare.fitting, LODBROK, bare.original, bare.original, rows, bare.reference),
+            budget=BUDGET,
+            tolerance=-1.0,
+            number=1,
+            force=force,
+        )
+        assert any("would fall to" in loss for loss in candidate.losses)
+        assert differ(candidate.weights, tuned) != force
 
 
 # One host's trainer

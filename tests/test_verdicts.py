@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
-from sb_api.verdicts import LoggedVerdict, VerdictLog, open_verdict_log, pack_rows, unpack_rows
+from sb_api.verdicts import Event, LoggedVerdict, Stretch, VerdictLog, open_verdict_log, pack_rows, unpack_rows
 
 NOON = datetime(2026, 1, 1, 12)
 
@@ -177,6 +177,46 @@ def test_the_log_works_on_a_real_database_server(server: str) -> None:
         assert len(log.sample(1, 50, "t", np.random.default_rng(1), before=rows[300].number)) == 50
         assert log.learned_since(NOON - timedelta(days=1)) == {"ann": 600}
         assert sum(count for *_, count in log.counts()) == 600
+        (stretch,) = log.history(4, 5)
+        assert (stretch.until, sum(stretch.counts.values())) == (NOON, 600)
+        assert log.count_learned() == (600, 1)
+        log.note(Event(kind="training", moment=NOON, version="v2", previous="v1", learned=600, seconds=1.5))
+        assert [event.seconds for event in log.events(5)] == [1.5]
         assert log.purge(reporter="ann") == 600
         assert log.find() == []
         log.close()
+
+
+def test_history_is_cut_into_stretches_of_as_many_verdicts_oldest_first(log: VerdictLog) -> None:
+    log.add([verdict(str(n), predicted=n % 2, received=NOON + timedelta(minutes=n)) for n in range(100)])
+    assert [(stretch.until, sum(stretch.counts.values())) for stretch in log.history(4, 5)] == [
+        (NOON + timedelta(minutes=minutes), 25) for minutes in (24, 49, 74, 99)
+    ]
+    assert log.history(4, 5)[0].counts == {(1, 0): 13, (1, 1): 12}
+    assert len(log.history(40, 30)) == 3
+    assert log.history(4, 1000)[0].until == NOON + timedelta(minutes=99)
+
+
+def test_verdicts_of_one_moment_are_not_cut_apart(log: VerdictLog) -> None:
+    assert log.history(4, 5) == []
+    log.add([verdict(str(n)) for n in range(40)])
+    assert log.history(4, 5) == [Stretch(NOON, {(1, 0): 40})]
+
+
+def test_what_replaced_the_weights_is_told_oldest_first_and_of_its_classifier(tmp_path: Path, log: VerdictLog) -> None:
+    events = [
+        Event(kind=kind, moment=NOON, version=f"00000{n}-bbbbbbbb", previous="000000-aaaaaaaa", learned=n, seconds=0.5)
+        for n, kind in enumerate(("training", "rollback", "replay"))
+    ]
+    for event in events:
+        log.note(event)
+    assert log.events(2) == events[1:]
+    other = open_verdict_log(load_settings({}, state_dir=str(tmp_path)), "intent")
+    assert other is not None
+    assert other.events(10) == []
+
+
+def test_learned_verdicts_and_their_trainings_are_counted(log: VerdictLog) -> None:
+    assert log.count_learned() == (0, 0)
+    log.add([verdict("1"), verdict("2"), verdict("3", task="b" * 32), verdict("4", task="c" * 32, status="refused")])
+    assert log.count_learned() == (3, 2)

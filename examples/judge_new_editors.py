@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""A cron job: judge the editors that joined since the last run, and write a report of those above a band.
+
+    */10 * * * *  SB_API_TOKEN_FILE=/etc/spamninja/token  judge_new_editors.py --dsn service=mb --report spam.jsonl
+
+The editors come from PostgreSQL by `--dsn`, or as JSON Lines on standard input. The last id that was judged is kept in
+a file; it moves on only after the report is stored, so that a run that fails is made up for by the next. A human
+decides what becomes of those reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sb_api.client import Client
+from sb_api.judgements import Fault, Judgement
+
+BANDS = ("likely fine", "unsure", "likely spam", "certain spam")
+FIELDS = (
+    *("id", "email", "website", "bio", "area", "privs", "gender", "birth_date"),
+    *("member_since", "email_confirm_date", "last_updated", "last_login_date"),
+)
+
+
+def read_new(dsn: str, last: int) -> Iterator[dict[str, Any]]:
+    """Editors with a larger id than `last`, a few thousand at a time."""
+    import psycopg
+    from psycopg.rows import dict_row
+
+    with psycopg.connect(dsn) as connection, connection.cursor("new_editors", row_factory=dict_row) as cursor:
+        query = f"SELECT {', '.join(FIELDS)} FROM editor WHERE id > %s ORDER BY id"  # names are constants
+        yield from cursor.execute(query, (last,))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default=os.environ.get("SB_API_URL", "http://127.0.0.1:4321"))
+    parser.add_argument("--dsn", help="of the MusicBrainz database; without it: JSON Lines on standard input")
+    parser.add_argument("--band", choices=BANDS, default="likely spam", help="report editors of this band and above")
+    parser.add_argument("--report", type=Path, required=True, help="JSON Lines; each run adds to it")
+    parser.add_argument("--state", type=Path, default=Path("last_editor"), help="where the last judged id is kept")
+    arguments = parser.parse_args()
+
+    last = int(arguments.state.read_text()) if arguments.state.exists() else 0
+    editors: Iterable[dict[str, Any]]
+    if arguments.dsn:
+        editors = read_new(arguments.dsn, last)
+    else:
+        editors = (editor for editor in map(json.loads, sys.stdin) if editor["id"] > last)
+    reported = BANDS[BANDS.index(arguments.band) :]
+    count, wrong, found = 0, 0, []
+    with Client(arguments.url, token()) as client:
+        for outcome in client.judge(editors):
+            count += 1
+            if isinstance(outcome, Fault):
+                wrong += 1
+                print(f"editor {outcome.row} of this run: {outcome.field} {outcome.detail}", file=sys.stderr)
+                continue
+            last = max(last, int(outcome.id))
+            if outcome.band in reported:
+                found.append(outcome)
+    store(arguments.report, found)
+    arguments.state.write_text(f"{last}\n")
+    print(f"{count} judged, {len(found)} reported, {wrong} wrong")
+    return 0
+
+
+def token() -> str | None:
+    """From the environment, or from a file that it names."""
+    path = os.environ.get("SB_API_TOKEN_FILE")
+    return os.environ.get("SB_API_TOKEN") or (Path(path).read_text().strip() if path else None)
+
+
+def store(report: Path, found: list[Judgement]) -> None:
+    report.touch(0o600)
+    with report.open("a", encoding="utf-8") as file:
+        for one in sorted(found, key=lambda one: one.score, reverse=True):
+            line = {"id": one.id, "band": one.band, "score": one.score, "weights": one.weights}
+            file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

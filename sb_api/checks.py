@@ -1,0 +1,182 @@
+"""The pages on which people have editors and messages judged, and say what they think of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from flask import Blueprint, render_template, request
+
+from sb_api.auth import current_identity, require
+from sb_api.calibration import BANDS
+from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
+from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.pastes import read_editors, read_messages
+from sb_api.records import Editor, LabelledMessage, Records, Verdict
+from sb_api.routes import Service, await_training, get_service, judge, read_chain
+
+checks = Blueprint("checks", __name__)
+
+SHOWN = 25  # records on one page of results
+EDITORS, MESSAGES = CLASSIFIERS["lodbrok"], CLASSIFIERS["intent"]
+# On the reference set: what a verdict may change, and how it is told.
+COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
+
+
+@checks.route("/", methods=["GET", "POST"])
+@require("predict")
+def check_editors() -> tuple[str, int] | str:
+    """Editors, from a form or pasted."""
+    if request.method == "GET":
+        return render_template("check.html", fields={})
+    fields = {name: value for name in Editor.__struct_fields__ if (value := request.form.get(name, ""))}
+    text = request.form.get("paste") or (msgspec.json.encode(_typed(fields)).decode() if fields else "")
+    return _results("check.html", EDITORS, text, fields=fields)
+
+
+@checks.route("/page/text", methods=["GET", "POST"])
+@require("predict")
+def check_messages() -> tuple[str, int] | str:
+    """Messages, one a line or pasted as JSON."""
+    if request.method == "GET":
+        return render_template("text.html")
+    return _results("text.html", MESSAGES, request.form.get("paste", ""))
+
+
+@checks.post("/page/verdict")
+@require("train")
+def give_verdict() -> str:
+    """What a person says of one record: it is learned, and judged again."""
+    service = get_service()
+    classifier = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
+    (key, record), *_ = _read(classifier, service, request.form.get("record", "")).items()
+    said = request.form.get("verdict", "")
+    before = judge(service, classifier, [record])
+    learned: dict[str, Any] | None = None
+    refusal: SbApiError | None = None
+    figures: dict[str, Any] = {}
+    if said != "unsure":
+        verdict = _verdict(classifier, record, said)
+        known = {about.version: about for about in read_chain(service, classifier).versions}
+        try:
+            learned = await_training(service, classifier, [verdict])
+        except SbApiError as error:
+            if error.status != 409:
+                raise
+            refusal = error
+        else:
+            parent = known.get(learned["weights"]["previous"] or "")
+            figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
+    after = _judge_with_reasons(service, classifier, [(key, record)])
+    return render_template(
+        "verdict.html",
+        model=classifier.name,
+        card=_describe(classifier, [(key, record)], after)[0],
+        before=_describe(classifier, [(key, record)], before)[0],
+        said=said,
+        learned=learned,
+        refusal=refusal,
+        figures=figures,
+        weights={"before": before.version, "after": after.version},
+    )
+
+
+def _results(template: str, classifier: Classifier, text: str, **members: Any) -> tuple[str, int] | str:
+    """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
+    service = get_service()
+    # The script puts in the results alone; the paste, which may be large, is there already.
+    members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
+    try:
+        records = _records(classifier, service, text)
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return render_template(template, problem=error.problem(), **members), error.status
+    if not records.sound:
+        return render_template(template, faults=records.errors, **members), 422
+    keyed = list(records.sound.items())
+    judged = judge(service, classifier, list(records.sound.values()))
+    faults = records.errors | {
+        keyed[position][0]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
+    }
+    order = [position for position in range(len(keyed)) if position not in judged.errors]
+    if classifier is EDITORS:
+        order.sort(key=lambda position: -judged.scores[position][1])
+    pages = max(1, -(-len(order) // SHOWN))
+    page = min(max(1, request.form.get("page", 1, type=int)), pages)
+    shown = [keyed[position] for position in order[(page - 1) * SHOWN : page * SHOWN]]
+    predictions = describe_answers(classifier, list(records.sound.values()), judged)["predictions"]
+    return render_template(
+        template,
+        cards=_describe(classifier, shown, _judge_with_reasons(service, classifier, shown)) if shown else [],
+        count=len(order),
+        groups=[(band, judged.bands.count(band)) for band in BANDS]
+        if judged.bands
+        else Counter(predictions.values()).most_common(),
+        faults=faults,
+        page=page,
+        pages=pages,
+        first=(page - 1) * SHOWN + 1,
+        weights=judged.version,
+        **members,
+    )
+
+
+def _judge_with_reasons(service: Service, classifier: Classifier, keyed: Sequence[tuple[str, Any]]) -> Judged:
+    return judge(service, classifier, [record for _, record in keyed], explain=classifier.explain is not None)
+
+
+def _describe(classifier: Classifier, keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
+    """What the page shows of judged records."""
+    cards = []
+    for position, (key, record) in enumerate(keyed):
+        prediction, score = classifier.answer(judged.scores[position], judged.labels, judged.threshold)
+        cards.append(
+            {
+                "key": key,
+                "record": record,
+                "json": msgspec.json.encode(record).decode(),
+                "prediction": prediction,
+                "score": score,
+                "band": judged.bands[position] if judged.bands else None,
+                "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+            }
+        )
+    return cards
+
+
+def _records(classifier: Classifier, service: Service, text: str) -> Records:
+    read = read_editors if classifier is EDITORS else read_messages
+    return read(text, service.settings.max_records)
+
+
+def _read(classifier: Classifier, service: Service, text: str) -> dict[str, Any]:
+    records = _records(classifier, service, text)
+    records.all_sound()
+    return records.sound
+
+
+def _verdict(classifier: Classifier, record: Any, said: str) -> Verdict | LabelledMessage:
+    reporter = current_identity().name or None
+    if classifier is MESSAGES:
+        return LabelledMessage(id=record.id, text=record.text, intent=said, reporter=reporter)
+    if said not in ("0", "1"):
+        raise InvalidParameter("The verdict must be spam, not spam or unsure.")
+    known = {name: getattr(record, name) for name in Editor.__struct_fields__}
+    return Verdict(**known, verdict=int(said), reporter=reporter)
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (before[name], after[name])
+        for name in COMPARED
+        if before.get(name) is not None and after.get(name) is not None
+    }
+
+
+def _typed(fields: dict[str, str]) -> dict[str, Any]:
+    """The fields of the form as JSON would have them: `privs` is a number."""
+    privs = fields.get("privs", "")
+    return fields | ({"privs": int(privs)} if privs.lstrip("-").isdecimal() else {})

@@ -1,0 +1,376 @@
+"""The typed HTTP client, for threads (`Client`) and for event loops (`AsyncClient`).
+
+    with Client("http://127.0.0.1:4321", token) as client:
+        print(client.predict([{"id": 1, "website": "http://example.com"}]).bands)
+
+Every error is a class of `sb_api.errors`, one for each problem type of the service; `OutcomeUnknown` when nobody knows
+whether a training was done; `Unavailable` when there is no service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from sb_api import exchange
+from sb_api.errors import InvalidSettings, Unavailable
+from sb_api.exchange import (
+    Lost,
+    Payload,
+    Predictions,
+    Reply,
+    Request,
+    RolledBack,
+    Steps,
+    Trained,
+    WeightsReport,
+)
+from sb_api.judgements import Fault, Judgement, judge_rows, shifted
+
+DEFAULT_URL = "http://127.0.0.1:4321"
+ROWS = 2_000  # records in one request of many
+IN_FLIGHT = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Transport:
+    """Kept-alive connections to one service. Raises InvalidSettings for an address or token that cannot be used."""
+
+    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidSettings(f"{url!r} is no HTTP address of a service, such as {DEFAULT_URL}.")
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise InvalidSettings("The token has characters that no token has; is it cut off, or quoted twice?")
+        self.url = url.rstrip("/")
+        self._headers = {"Accept": "application/json", "User-Agent": "sb_api"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._pool = urllib3.PoolManager(
+            maxsize=32, retries=False, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout)
+        )
+        self._closed = threading.Event()
+
+    def send(self, request: Request) -> Reply | Lost:
+        headers = {**self._headers, **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            # No redirects: the token is for this address alone.
+            answer = self._pool.request(
+                request.method, self.url + request.target, body=request.body, headers=headers, redirect=False
+            )
+        except (NewConnectionError, ConnectTimeoutError):
+            return Lost(f"there is no service at {self.url}", sent=False)
+        except HTTPError as error:
+            return Lost(f"the connection to {self.url} was lost ({type(error).__name__})", sent=True)
+        return Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+
+    def pause(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise Unavailable("The client was closed while it waited to ask again.")
+
+    def close(self) -> None:
+        self._closed.set()
+        self._pool.clear()
+
+
+class Client:
+    """One service, from any number of threads. Close it, or use it as a context manager.
+
+    `token` is of the service's credentials, if it has any. `timeout` is for one answer, `patience` for how long to go
+    on asking while the service is away or has no room; both in seconds. Trainings, replays and rollbacks to "previous"
+    are sent again only when they were certainly not done.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+    ) -> None:
+        self._transport = _Transport(url, token, timeout)
+        self.url = self._transport.url
+        self.patience = patience
+
+    def predict(
+        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+    ) -> Predictions:
+        """Have records judged: a list, an object by keys, or the JSON of either.
+
+        Raises InvalidRecords when one is wrong; with `partial` the wrong ones are among the answer's `errors`.
+        """
+        return self._run(exchange.ask(exchange.predict(records, model, explain, partial), self.patience, Predictions))
+
+    def judge(
+        self,
+        records: Iterable[Any],
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        rows: int = ROWS,
+        in_flight: int = IN_FLIGHT,
+    ) -> Iterator[Judgement | Fault]:
+        """Judge any number of records, in order, in bounded memory: `rows` a request, `in_flight` requests at a time.
+
+        A record is a mapping, a msgspec struct, or JSON as bytes. Wrong ones come out as a Fault with their place.
+        """
+
+        def judged(batch: Sequence[bytes]) -> list[Judgement | Fault]:
+            return self.judge_rows(batch, model=model, explain=explain)
+
+        place = 0
+        for outcomes in in_order(judged, _batches(records, rows), in_flight):
+            yield from (shifted(outcome, place) for outcome in outcomes)
+            place += len(outcomes)
+
+    def judge_rows(
+        self, rows: Sequence[bytes], *, model: str = "lodbrok", explain: bool = False
+    ) -> list[Judgement | Fault]:
+        """Judge n rows, each the JSON of one record, with one request; n outcomes, in order."""
+        return self._run(judge_rows(rows, model, explain, self.patience))
+
+    def train(
+        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+    ) -> Trained:
+        """Have labelled records learned, and wait until they are. `force` promotes against the guard's word.
+
+        Raises TrainingRefused, InvalidRecords, or OutcomeUnknown: then look before you send them again.
+        """
+        return self._run(exchange.train(records, model, force, self.patience, timeout))
+
+    def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
+        """Make "previous", "original" or a version by name current. Raises UnknownVersion."""
+        return self._run(exchange.ask(exchange.rollback(to, model), self.patience, RolledBack))
+
+    def weights(self, *, model: str = "lodbrok") -> WeightsReport:
+        """The slots and the versions."""
+        return self.get("/weights", WeightsReport, model=model)
+
+    def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
+        """Queue records to be judged; the id of the task. The same content again is the same task."""
+        return self._run(exchange.classify(records, model, self.patience))
+
+    def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
+        """Begin to rebuild the weights from the verdict log; the id of the task."""
+        return self._run(exchange.replay(model, force, self.patience))
+
+    def wait(
+        self,
+        task: str,
+        kind: type[T],
+        *,
+        timeout: float = 300.0,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> T:
+        """The result of a task, as `Predictions`, `Trained` or whatever `kind` it is of, once there is one."""
+        return self._run(exchange.wait(task, kind, self.patience, timeout, on_progress))
+
+    def get(self, path: str, kind: type[T], **query: str) -> T:
+        """What a path answers to GET, such as `/quality` or `/readyz`."""
+        return self._run(exchange.ask(_get(path, query), self.patience, kind))
+
+    def text(self, path: str) -> str:
+        """What a path answers to GET, as text, such as `/metrics`."""
+        return self._run(exchange.exchange(_get(path, {}), self.patience)).content.decode("utf-8", "replace")
+
+    def look(self, path: str, kind: type[T]) -> T:
+        """What a path answers to one GET, be it 503: `/readyz` of a service that is not ready tells why."""
+        request = _get(path, {})
+        reply = self._transport.send(request)
+        if isinstance(reply, Lost):
+            raise Unavailable(f"GET {path}: {reply.reason}.")
+        if reply.status not in (200, 503):
+            raise exchange.failure(request, reply)
+        return exchange.parse(request, reply, kind)
+
+    def close(self) -> None:
+        """Give the connections back, and let threads that wait to ask again give up."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[T]) -> T:
+        outcome: Reply | Lost | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            outcome = None
+            if isinstance(step, Request):
+                outcome = self._transport.send(step)
+            else:
+                self._transport.pause(step)
+
+
+class AsyncClient:
+    """As `Client`, for an event loop: the same calls to be awaited, `judge` to be iterated with `async for`.
+
+    Requests are made in threads of its own and pauses in the event loop, so a task that is cancelled stops at once.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        patience: float = 60.0,
+        threads: int = 16,
+    ) -> None:
+        self._transport = _Transport(url, token, timeout)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sb_api client")
+        self.url = self._transport.url
+        self.patience = patience
+
+    async def predict(
+        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+    ) -> Predictions:
+        request = exchange.predict(records, model, explain, partial)
+        return await self._run(exchange.ask(request, self.patience, Predictions))
+
+    async def judge(
+        self,
+        records: Iterable[Any],
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        rows: int = ROWS,
+        in_flight: int = IN_FLIGHT,
+    ) -> AsyncIterator[Judgement | Fault]:
+        waiting: deque[asyncio.Task[list[Judgement | Fault]]] = deque()
+        batches = _batches(records, rows)
+        place = 0
+        try:
+            while True:
+                for batch in itertools.islice(batches, in_flight - len(waiting)):
+                    steps = judge_rows(batch, model, explain, self.patience)
+                    waiting.append(asyncio.create_task(self._run(steps)))
+                if not waiting:
+                    return
+                outcomes = await waiting.popleft()
+                for outcome in outcomes:
+                    yield shifted(outcome, place)
+                place += len(outcomes)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def train(
+        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+    ) -> Trained:
+        return await self._run(exchange.train(records, model, force, self.patience, timeout))
+
+    async def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
+        return await self._run(exchange.ask(exchange.rollback(to, model), self.patience, RolledBack))
+
+    async def weights(self, *, model: str = "lodbrok") -> WeightsReport:
+        return await self.get("/weights", WeightsReport, model=model)
+
+    async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
+        return await self._run(exchange.classify(records, model, self.patience))
+
+    async def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
+        return await self._run(exchange.replay(model, force, self.patience))
+
+    async def wait(
+        self,
+        task: str,
+        kind: type[T],
+        *,
+        timeout: float = 300.0,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> T:
+        return await self._run(exchange.wait(task, kind, self.patience, timeout, on_progress))
+
+    async def get(self, path: str, kind: type[T], **query: str) -> T:
+        return await self._run(exchange.ask(_get(path, query), self.patience, kind))
+
+    async def close(self) -> None:
+        self._transport.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        loop = asyncio.get_running_loop()
+        outcome: Reply | Lost | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            outcome = None
+            if isinstance(step, Request):
+                outcome = await loop.run_in_executor(self._pool, self._transport.send, step)
+            else:
+                await asyncio.sleep(step)
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], in_flight: int) -> Iterator[R]:
+    """`function` of each item, in threads, in order; takes no more items than twice those in flight ahead.
+
+    When there are no more items because of an error, it is raised after the results of those before.
+    """
+    waiting: deque[Future[R]] = deque()
+    source = iter(items)
+    failure: Exception | None = None
+    with ThreadPoolExecutor(in_flight, thread_name_prefix="sb_api client") as pool:
+        try:
+            while failure is None:
+                try:
+                    waiting.append(pool.submit(function, next(source)))
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                else:
+                    if len(waiting) >= 2 * in_flight:
+                        yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _batches(records: Iterable[Any], rows: int) -> Iterator[list[bytes]]:
+    encode = msgspec.json.Encoder().encode
+    rest = iter(records)
+    while batch := [record if isinstance(record, bytes) else encode(record) for record in itertools.islice(rest, rows)]:
+        yield batch
+
+
+def _get(path: str, query: dict[str, str]) -> Request:
+    return Request("GET", f"{path}{'?' if query else ''}{urlencode(query)}")

@@ -1,0 +1,301 @@
+"""What a client asks and how it goes on when the answer is no, or does not come: without any input or output.
+
+Every call is a generator: it yields what to send or how long to pause, is sent what came of it, and returns the answer.
+Whoever drives it does the sending and the pausing, in a thread or in an event loop; `sb_api.client` does both.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from sb_api.errors import (
+    InvalidParameter,
+    NoAnswerInTime,
+    OutcomeUnknown,
+    SbApiError,
+    Unavailable,
+    UnexpectedAnswer,
+    error_from_problem,
+)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each is half as long again as the one before
+PATHS = {"lodbrok": "", "intent": "/intents"}  # where the calls of each model are
+REFUSED_UNDONE = frozenset({"queue-full", "too-many-failures"})  # the service promises that nothing was done
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `repeatable` says that done twice it does no more than done once."""
+
+    method: str
+    target: str
+    body: bytes | None = field(default=None, repr=False)
+    repeatable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. The names of the headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer, and why. `sent`: the service may have had the request."""
+
+    reason: str
+    sent: bool
+
+
+Steps = Generator[Request | float, Reply | Lost | None, T]  # a number is a pause in seconds
+
+
+class RecordFault(msgspec.Struct, frozen=True):
+    """What is wrong with a record."""
+
+    field: str
+    detail: str
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """What a field or a word added to a score."""
+
+    feature: str
+    value: Any
+    effect: float
+
+
+class Predictions(msgspec.Struct, frozen=True):
+    """The answer to `predict`, by the ids of the records; `errors` is by their keys, or positions in a list."""
+
+    predictions: dict[str, str | None]
+    scores: dict[str, float | dict[str, float]]
+    weights: str
+    bands: dict[str, str] = {}
+    reasons: dict[str, list[Reason]] = {}
+    errors: dict[str, RecordFault] = {}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The version of the weights that is current now, and the one that was before."""
+
+    version: str
+    previous: str | None
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """What a training did: verdicts `learned`, those `known` already, figures before, after, and on the reference."""
+
+    learned: int
+    weights: Change
+    known: int = 0
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    reference: dict[str, Any] = {}
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """What a rollback did."""
+
+    weights: Change
+
+
+class WeightsReport(msgspec.Struct, frozen=True):
+    """The slots `original`, `previous` and `current`, and the kept versions with their figures, newest first."""
+
+    model: str
+    slots: dict[str, str | None]
+    versions: list[dict[str, Any]]
+
+
+def exchange(request: Request, patience: float, now: Callable[[], float] = time.monotonic) -> Steps[Reply]:
+    """Ask until there is an answer below 400, with growing pauses that are no shorter than `Retry-After`.
+
+    A request that is not repeatable is sent again only when it was certainly not done. Raises the error that the
+    service answered with, Unavailable, OutcomeUnknown or UnexpectedAnswer; of what a repetition may mend, the last one
+    when the next try would begin later than `patience` seconds from the start.
+    """
+    deadline = now() + patience
+    for pause in growing_pauses():
+        outcome = yield request
+        if isinstance(outcome, Reply) and outcome.status < 400:
+            return outcome
+        if outcome is None:
+            raise TypeError("a request is answered with a Reply or with Lost")
+        error = failure(request, outcome)
+        wait = max(pause, _retry_after(outcome))
+        if not _may_repeat(request, outcome, error) or now() + wait > deadline:
+            raise error
+        yield wait
+    raise AssertionError("the pauses never end")
+
+
+def growing_pauses() -> Iterator[float]:
+    """Seconds, each pause longer than the one before up to LONGEST_PAUSE, and none the same for all clients."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause * random.uniform(0.8, 1.2)
+        pause = min(LONGEST_PAUSE, pause * 1.5)
+
+
+def _may_repeat(request: Request, outcome: Reply | Lost, error: SbApiError) -> bool:
+    if isinstance(outcome, Lost):
+        return request.repeatable or not outcome.sent
+    if outcome.status not in (429, 502, 503, 504):
+        return False
+    return request.repeatable or error.type in REFUSED_UNDONE
+
+
+def failure(request: Request, outcome: Reply | Lost) -> SbApiError:
+    """The error that an answer or the lack of one stands for."""
+    what = f"{request.method} {request.target.partition('?')[0]}"
+    if isinstance(outcome, Lost):
+        if outcome.sent and not request.repeatable:
+            return OutcomeUnknown(
+                f"{what}: {outcome.reason}. The service may have done it or not: see `sb-api weights` before you send "
+                "it again."
+            )
+        return Unavailable(f"{what}: {outcome.reason}.")
+    try:
+        problem = msgspec.json.decode(outcome.content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = {}
+    if str(problem.get("type", "")).startswith("urn:sb_api:"):
+        return error_from_problem(problem)
+    said = problem.get("detail") or problem.get("title") or "something that is not of sb_api"
+    return UnexpectedAnswer(f"{what} was answered with {outcome.status}: {said}")
+
+
+def _retry_after(outcome: Reply | Lost) -> float:
+    """Seconds to wait at least, from a number of seconds or an HTTP date; 0 when nothing is said."""
+    said = outcome.headers.get("retry-after", "") if isinstance(outcome, Reply) else ""
+    if said.strip().isdigit():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def parse(request: Request, reply: Reply, kind: type[T]) -> T:
+    """The document of an answer. Raises UnexpectedAnswer when it is none of `kind`."""
+    try:
+        return msgspec.json.decode(reply.content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnexpectedAnswer(
+            f"{request.method} {request.target.partition('?')[0]} was answered with {reply.status} and something that "
+            f"is not of sb_api: {error}."
+        ) from None
+
+
+def ask(request: Request, patience: float, kind: type[T]) -> Steps[T]:
+    """One request and its answer as `kind`."""
+    reply = yield from exchange(request, patience)
+    return parse(request, reply, kind)
+
+
+Payload = bytes | Sequence[Any] | Mapping[str, Any]
+
+
+def encode_body(records: Payload) -> bytes:
+    """The JSON of records: of a list, of an object by keys, or as it is when it is JSON already."""
+    return records if isinstance(records, bytes) else msgspec.json.encode(records)
+
+
+def target(model: str, path: str, **flags: bool) -> str:
+    """The target of a call to the routes that are a model's own. Raises InvalidParameter for an unknown model."""
+    if model not in PATHS:
+        raise InvalidParameter(f"There is no model {model!r}; there are {', '.join(PATHS)}.")
+    raised = urlencode([(name, "true") for name, flag in flags.items() if flag])
+    return f"{PATHS[model]}{path}{'?' if raised else ''}{raised}"
+
+
+def predict(records: Payload, model: str, explain: bool, partial: bool) -> Request:
+    return Request("POST", target(model, "/predict", explain=explain, partial=partial), encode_body(records))
+
+
+def rollback(to: str, model: str) -> Request:
+    """To the previous weights twice is back again; to any others, it is where the first led."""
+    body = msgspec.json.encode({"to": to})
+    return Request("POST", f"/rollback?{urlencode({'model': model})}", body, repeatable=to != "previous")
+
+
+class _Accepted(msgspec.Struct):
+    task_id: str
+
+
+class _Task(msgspec.Struct):
+    status: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    error: dict[str, Any] = {}
+    progress: dict[str, Any] = {}
+
+
+def train(records: Payload, model: str, force: bool, patience: float, timeout: float) -> Steps[Trained]:
+    """Queued, then waited for: a connection that is cut while the service learns loses nothing."""
+    request = Request(
+        "POST",
+        target(model, "/train", force=force),
+        encode_body(records),
+        repeatable=False,
+        headers={"Prefer": "respond-async"},
+    )
+    accepted = yield from ask(request, patience, _Accepted)
+    return (yield from wait(accepted.task_id, Trained, patience, timeout))
+
+
+def classify(records: Payload, model: str, patience: float) -> Steps[str]:
+    """The same content is the same task, so this may be repeated."""
+    body = msgspec.json.encode({"model": model, "data": msgspec.Raw(encode_body(records))})
+    return (yield from ask(Request("POST", "/classify", body), patience, _Accepted)).task_id
+
+
+def replay(model: str, force: bool, patience: float) -> Steps[str]:
+    query = urlencode({"model": model, "force": str(force).lower()})
+    request = Request("POST", f"/replay?{query}", b"", repeatable=False)
+    return (yield from ask(request, patience, _Accepted)).task_id
+
+
+def wait(
+    task: str,
+    kind: type[T],
+    patience: float,
+    timeout: float,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Steps[T]:
+    """Ask for a task's result as often as it may be asked for, until there is one.
+
+    Raises NoAnswerInTime after `timeout` seconds, and the error that the task ended in.
+    """
+    request = Request("GET", f"/get-result/{quote(task, safe='')}")
+    deadline = now() + timeout
+    for pause in growing_pauses():
+        reply = yield from exchange(request, min(patience, max(0.0, deadline - now())))
+        found = parse(request, reply, _Task)
+        if found.status == "completed":
+            return parse(request, Reply(reply.status, {}, bytes(found.data)), kind)
+        if found.status == "failed":
+            raise error_from_problem(found.error)
+        if found.progress and on_progress is not None:
+            on_progress(found.progress)
+        rest = max(pause, _retry_after(reply))
+        if now() + rest > deadline:
+            break
+        yield rest
+    raise NoAnswerInTime(f"Task {task} has no result within {timeout:g} s; ask for it later, it goes on.")

@@ -1,0 +1,122 @@
+"""What moderators paste, as records: JSON, rows of a database dump (PostgreSQL COPY text), or lines of text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from sb_api.errors import MalformedBody
+from sb_api.records import Editor, Message, Records, decode_records
+
+# The first columns of MusicBrainz's table `editor`, in its order; the later ones (password and the like) are not read.
+EDITOR_COLUMNS = (
+    *("id", "name", "privs", "email", "website", "bio", "member_since", "email_confirm_date", "last_login_date"),
+    *("last_updated", "birth_date", "gender", "area"),
+)
+INTEGER_COLUMNS = {"id", "privs", "gender", "area"}
+NULL, END = "\\N", "\\."
+
+_HEADER = re.compile(r"COPY\s+\S+\s*\(([^)]*)\)\s+FROM\s+stdin;?", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class PastedEditor(Editor, kw_only=True):
+    """An editor with its name, which the person who pasted it knows it by."""
+
+    name: str | None = None
+
+
+def read_editors(text: str, limit: int) -> Records:
+    """The editors of a paste, by the number of their row: JSON (one editor, an array, an object of editors, or one
+    editor a line) or rows of a database dump, with or without their COPY line.
+
+    Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        return decode_records(_number_json(text), PastedEditor, limit)
+    rows, faults = _read_copy(text)
+    if not rows and faults:
+        return Records(errors=faults)
+    records = decode_records(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
+    merged = records.errors | faults
+    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
+    return records
+
+
+def read_messages(text: str, limit: int) -> Records:
+    """The messages of a paste: JSON as for editors, or one text a line. Raises as `read_editors` does."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return decode_records(_number_json(text), Message, limit)
+        except MalformedBody:
+            if text.lstrip()[0] == "{":
+                raise
+    lines = {f"row {number}": line for number, line in enumerate(text.splitlines(), start=1) if line.strip()}
+    rows = {key: {"id": key, "text": line.strip()} for key, line in lines.items()}
+    return decode_records(msgspec.json.encode(rows) if rows else b"", Message, limit)
+
+
+def _number_json(text: str) -> bytes:
+    """The same records under "row 1", "row 2", ...; those that came under keys keep them."""
+    body = text.strip().encode("utf-8", "surrogatepass")
+    try:
+        decoded = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        lines = [line for line in body.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+            return body  # whoever decodes it says what is wrong with it
+        decoded = [msgspec.Raw(line) for line in lines]
+    if isinstance(decoded, dict):
+        if any(not bytes(value).lstrip().startswith(b"{") for value in decoded.values()):
+            return b'{"row 1":' + body + b"}"
+        return body
+    rows = [b'"row %d":%s' % (number, bytes(raw)) for number, raw in enumerate(decoded, start=1)]
+    return b"{" + b",".join(rows) + b"}"
+
+
+def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """The rows of PostgreSQL COPY text (its manual, "File Formats: Text Format") and what is wrong with the others."""
+    columns: tuple[str, ...] = EDITOR_COLUMNS
+    more_allowed = True
+    rows: dict[str, dict[str, Any]] = {}
+    faults: dict[str, dict[str, str]] = {}
+    number = 0
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if line == END:
+            break
+        if not line.strip():
+            continue
+        if header := _HEADER.fullmatch(line.strip()):
+            columns, more_allowed = tuple(name.strip(' "') for name in header[1].split(",")), False
+            continue
+        number += 1
+        values = line.split("\t")
+        if len(values) < len(columns) or (len(values) > len(columns) and not more_allowed):
+            detail = (
+                f"has {len(values)} column{'s' if len(values) > 1 else ''} between tabs, {len(columns)} are needed: "
+                f"{', '.join(columns)}. A terminal may have made spaces of the tabs"
+            )
+            faults[f"row {number}"] = {"field": "", "detail": detail}
+            continue
+        rows[f"row {number}"] = {
+            name: _value(name, value) for name, value in zip(columns, values, strict=False) if value != NULL
+        }
+    return rows, faults
+
+
+def _value(name: str, value: str) -> str | int:
+    if name in INTEGER_COLUMNS and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    return _ESCAPE.sub(_unescape, value)
+
+
+def _unescape(found: re.Match[str]) -> str:
+    code = found[1]
+    if code[0] == "x" and len(code) > 1:
+        return chr(int(code[1:], 16))
+    if code[0] in "01234567":
+        return chr(int(code, 8) & 0xFF)
+    return _LETTERS.get(code, code)

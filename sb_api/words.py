@@ -1,0 +1,120 @@
+"""The words of texts: those of one text, or the known ones among those of many texts at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
+
+_FILTERED = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+_BLANKED = str.maketrans(dict.fromkeys(_FILTERED, " "))
+_BLANK = ord(" ")
+_ASCII = (_BLANK if chr(code).isspace() or chr(code) in _FILTERED else code for code in range(128))
+_BLANKED_BYTES = bytes([*_ASCII, *range(128, 256)])
+_OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_NUMBER = 8  # bytes
+_PIECE = 1 << 16  # bytes: a processor's cache holds them with all that is made of them
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-cased words, split at white space after the Keras tokenizer's default filter characters are blanked."""
+    return text.lower().translate(_BLANKED).split()
+
+
+class WordFinder:
+    """Finds the words of a vocabulary in texts, which it splits as `split_words` does.
+
+    The texts are laid end to end as UTF-8, so that numpy works on the words of all of them together. A word becomes
+    64-bit numbers, 8 bytes each, filled up with 0xFF, which no UTF-8 has: equal numbers are equal words. A hash without
+    collisions among the known words tells which of them a word is to be compared with.
+
+    It makes a table of up to n x n slots for n words: for vocabularies of hundreds, not of many thousands.
+    """
+
+    def __init__(self, ranks: Mapping[str, int]) -> None:
+        words = [word.encode("utf-8", "surrogatepass") for word in ranks]
+        # At least one byte of filling, so that no longer word begins with all the numbers of a known one.
+        parts = max(map(len, words), default=0) // _NUMBER + 1
+        size = parts * _NUMBER
+        numbers = [[_to_number(word.ljust(size, b"\xff"), part) for word in words] for part in range(parts)]
+        ranked = np.fromiter(ranks.values(), np.int64, len(ranks))
+        self._known = np.full((parts, max(ranks.values(), default=0) + 1), ~np.uint64(0))
+        self._known[:, ranked] = np.array(numbers, np.uint64)
+        whole = [(b"\0" * length).ljust(size, b"\xff") for length in range(size + 1)]
+        self._fillings = np.array([[_to_number(word, part) for word in whole] for part in range(parts)], np.uint64)
+        bits = max(2 * len(words).bit_length() - 2, 4)
+        self._shift = np.uint64(64 - bits)
+        self._slots = np.zeros(1 << bits, np.int64)
+        random = np.random.default_rng(0)
+        while True:
+            self._factors = random.integers(0, 2**63, parts, np.uint64) * np.uint64(2) + np.uint64(1)
+            slots = self._hash(self._known[:, ranked])
+            if len(np.unique(slots)) == len(words):
+                break
+        self._slots[slots] = ranked
+
+    def find(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
+        """Every occurrence of a known word in n texts: the positions of the texts, ascending, and the words' ranks."""
+        encoded = [_lower(text) for text in texts]
+        ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)
+        laid = b" ".join([*encoded, b""]).translate(_BLANKED_BYTES)
+        places, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for start, end in _pieces(laid):
+            found, known = self._find(laid[start:end])
+            places.append(found + start)
+            ranks.append(known)
+        counts = np.diff(np.searchsorted(np.concatenate(places), ends), prepend=0)
+        return np.repeat(np.arange(len(texts)), counts), np.concatenate(ranks)
+
+    def _find(self, piece: bytes) -> tuple[Integers, Integers]:
+        """Where known words begin in blanked UTF-8 that ends with a blank, and their ranks."""
+        parts, size = len(self._known), len(self._known) * _NUMBER
+        buffer = b" " + piece + b" " * size
+        blank = np.frombuffer(buffer, np.uint8) == _BLANK
+        borders = np.flatnonzero(blank[1:] != blank[:-1])
+        starts, ends = borders[::2], borders[1::2]
+        lengths = np.minimum(ends - starts, size)
+        numbers = [
+            # A view of all 8 bytes that lie side by side; `buffer` has one blank in front.
+            np.ndarray(len(piece), "<u8", buffer, 1 + part * _NUMBER, (1,))[starts] | self._fillings[part][lengths]
+            for part in range(parts)
+        ]
+        ranks = self._slots[self._hash(numbers)]
+        same = self._known[0][ranks] == numbers[0]
+        for part in range(1, parts):
+            same &= self._known[part][ranks] == numbers[part]
+        return starts[same], ranks[same]
+
+    def _hash(self, numbers: Sequence[Numbers] | Numbers) -> Integers:
+        mixed = numbers[0] * self._factors[0]
+        for part in range(1, len(self._factors)):
+            mixed += numbers[part] * self._factors[part]
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= self._factors[0]
+        slots: Integers = (mixed >> self._shift).astype(np.int64)
+        return slots
+
+
+def _to_number(word: bytes, part: int) -> int:
+    return int.from_bytes(word[part * _NUMBER : (part + 1) * _NUMBER], "little")
+
+
+def _lower(text: str) -> bytes:
+    lowered = text.lower()
+    if not lowered.isascii():
+        lowered = _OTHER_SPACE.sub(" ", lowered)
+    return lowered.encode("utf-8", "surrogatepass")
+
+
+def _pieces(laid: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of pieces that end with a blank, as `laid` does; only a very long word makes a longer one."""
+    start = 0
+    while start < len(laid):
+        end = laid.rfind(b" ", start, start + _PIECE) + 1 or laid.find(b" ", start) + 1
+        yield start, end
+        start = end

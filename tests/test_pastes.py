@@ -1,0 +1,114 @@
+"""What moderators paste is read: JSON of several shapes, rows of a database dump, lines of text."""
+
+from __future__ import annotations
+
+import pytest
+
+from sb_api.errors import MalformedBody, TooLarge
+from sb_api.pastes import EDITOR_COLUMNS, read_editors, read_messages
+
+ROW = {
+    "id": "42",
+    "name": "Ünï \\\\ o'Brien",
+    "privs": "1",
+    "email": "a@example.org",
+    "website": "http://example.org/",
+    "bio": "first\\nsecond\\ttab \\x41\\101\\/",
+    "member_since": "2004-10-13 11:03:46.123456+00",
+    "email_confirm_date": "2004-10-14 09:38:45+00",
+    "last_login_date": "2019-02-01 17:00:00-05:30",
+    "last_updated": "\\N",
+    "birth_date": "1980-04-02",
+    "gender": "1",
+    "area": "\\N",
+}
+
+
+def line(**changes: str) -> str:
+    return "\t".join([*(ROW | changes).values(), "password", "ha1", "f"])
+
+
+def test_a_row_of_a_dump_is_the_editor_it_stands_for() -> None:
+    """Escapes, nulls, integers and PostgreSQL's dates; columns after `area` are not read."""
+    assert tuple(ROW) == EDITOR_COLUMNS
+    editor = read_editors(line(), 10).sound["row 1"]
+    assert (editor.id, editor.privs, editor.gender, editor.area, editor.last_updated) == (42, 1, 1, None, None)
+    assert editor.name == "Ünï \\ o'Brien"
+    assert editor.bio == "first\nsecond\ttab AA/"
+    assert editor.member_since == "2004-10-13 11:03:46.123456+00"
+    assert not any("password" in str(getattr(editor, name)) for name in editor.__struct_fields__)
+
+
+def test_a_copy_line_names_the_columns_and_a_dot_ends_the_rows() -> None:
+    text = "COPY musicbrainz.editor (id, bio, name) FROM stdin;\n7\thello\tann\n8\t\\N\tbob\n\\.\nSELECT 1;\n"
+    records = read_editors(text, 10)
+    assert records.errors == {}
+    assert [(e.id, e.bio, e.name) for e in records.sound.values()] == [(7, "hello", "ann"), (8, None, "bob")]
+
+
+def test_rows_that_are_wrong_are_named_in_their_order_and_the_others_read() -> None:
+    text = "\n".join([line(), "no tabs", line(id="43", birth_date="never"), line(id="x" * 256), line(id="44")])
+    records = read_editors(text.replace("\n", "\r\n"), 10)
+    assert list(records.sound) == ["row 1", "row 5"]
+    assert [(key, fault["field"]) for key, fault in records.errors.items()] == [
+        ("row 2", ""),
+        ("row 3", "birth_date"),
+        ("row 4", "id"),
+    ]
+    assert "13 are needed" in records.errors["row 2"]["detail"]
+    assert list(read_editors("word", 10).errors) == ["row 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ('{"id": 1, "name": "ann"}', ["row 1"]),
+        ('[{"id": 1}, {"id": 2}]', ["row 1", "row 2"]),
+        ('{"a": {"id": 1}, "b": {"id": 2}}', ["a", "b"]),
+        ('{"id": 1}\n\n{"id": 2}\n', ["row 1", "row 2"]),
+        (' [{"id": "x"}] ', ["row 1"]),
+    ],
+)
+def test_json_may_be_one_editor_an_array_an_object_or_lines(text: str, keys: list[str]) -> None:
+    assert list(read_editors(text, 10).sound) == keys
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  \n", "[", '[{"id": 1}', '{"id": 1}\n{"id":', "[]", "{}", "[1, 2", "[" * 100_000]
+)
+def test_what_holds_no_records_is_refused(text: str) -> None:
+    with pytest.raises(MalformedBody):
+        read_editors(text, 10)
+
+
+def test_a_field_that_is_missing_or_wrong_is_named() -> None:
+    assert read_editors('{"email": "a@example.org"}', 10).errors["row 1"]["field"] == "id"
+    assert read_editors('[{"id": 1, "privs": "all"}]', 10).errors["row 1"]["field"] == "privs"
+    assert read_editors("[1]", 10).errors.keys() == {"row 1"}
+
+
+def test_two_rows_of_one_id_are_an_error_as_everywhere() -> None:
+    assert read_editors(f"{line()}\n{line()}", 10).errors["row 2"]["field"] == "id"
+
+
+@pytest.mark.parametrize(
+    "text", ["\n".join(line(id=str(n)) for n in range(4)), '[{"id":1},{"id":2},{"id":3},{"id":4}]']
+)
+def test_more_rows_than_a_request_may_have_are_refused(text: str) -> None:
+    with pytest.raises(TooLarge):
+        read_editors(text, 3)
+
+
+def test_messages_are_lines_or_json() -> None:
+    lines = read_messages("one\n\n  two \n[Bug] three", 10).sound
+    assert [(key, m.id, m.text) for key, m in lines.items()] == [
+        ("row 1", "row 1", "one"),
+        ("row 3", "row 3", "two"),
+        ("row 4", "row 4", "[Bug] three"),
+    ]
+    assert read_messages('[{"id": 5, "text": "x"}]', 10).sound["row 1"].id == 5
+    assert read_messages("[Bug] it crashes", 10).sound["row 1"].text == "[Bug] it crashes"
+    assert read_messages('{"id": 5, "text": ""}', 10).errors["row 1"]["field"] == "text"
+    for text in ("", " \n ", '{"id": 5'):
+        with pytest.raises(MalformedBody):
+            read_messages(text, 10)
