@@ -18,14 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from conftest import wait_until
-from faults import DAMAGES, Fault, Target, cut_connections, damage, flush, full_disk, hang_up, kill, kill_whole
-from faults import load_slowly, out_of_memory, small_disks, stop
+from faults import (
+    DAMAGES,
+    Fault,
+    Target,
+    cut_connections,
+    damage,
+    flush,
+    full_disk,
+    hang_up,
+    kill,
+    kill_whole,
+    load_slowly,
+    out_of_memory,
+    small_disks,
+    stop,
+)
 from overload import measure_overload
 from service import ROOT
 from steady_load import SteadyLoad, Tally, Versions
 
-from sb_api.verdicts import open_verdict_log
 from sb_api.config import load_settings
+from sb_api.verdicts import open_verdict_log
 
 RESULTS = ROOT / "bench" / "results" / "chaos.json"
 RECOVERY = 10.0  # seconds after the end of a fault

@@ -221,7 +221,7 @@ def hang_up(seconds: float) -> Fault:
 
 @contextmanager
 def small_disks(target: Target, megabytes: int = 400) -> Iterator[None]:
-    """The weights and the verdict log of a service that is not started yet, on disks of their own, which can be full."""
+    """The weights and the verdict log of a service not started yet, on disks of their own, which can be full."""
     folders = [target.state / "weights", target.state / "log"]
     mounted = []
     try:

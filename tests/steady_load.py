@@ -273,7 +273,7 @@ class SteadyLoad:
         return ""
 
     def _judge_trainings(self, log: VerdictLog) -> None:
-        rows = [row for row in log.learned(self.versions.model.about.tokenizers)]
+        rows = log.learned(self.versions.model.about.tokenizers)
         learned = Counter(row.record for row in rows)
         for record, times in learned.items():
             if times > 1:
