@@ -126,7 +126,8 @@ def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
         f"normal:   {len(normal.accepted)} accepted, {len(normal.refused)} refused, p99 {1000 * usual:.0f} ms\n"
         f"overload: {len(over.accepted)} accepted, p99 {1000 * loaded:.0f} ms, median "
         f"{1000 * statistics.median(over.accepted or [0]):.0f} ms; {len(over.refused)} refused, p99 "
-        f"{1000 * rejected:.0f} ms, median {1000 * statistics.median(over.refused or [0]):.0f} ms; others {over.others[:3]}\n"
+        f"{1000 * rejected:.0f} ms, median {1000 * statistics.median(over.refused or [0]):.0f} ms; "
+        f"others {over.others[:3]}\n"
         f"after:    {len(after.accepted)} accepted, {len(after.refused)} refused, p99 {1000 * later:.0f} ms\n"
         f"MiB before {before}, at the end {during}",
         flush=True,
