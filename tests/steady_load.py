@@ -114,6 +114,7 @@ class SteadyLoad:
                 if thread.is_alive():
                     self.tally.complain("lost", "a client still waits")
             watcher.join()
+            self.versions.look()
 
     def _repeat(self, client: Callable[[random.Random], None], chance: random.Random) -> None:
         while not self._over.wait(self.pace * (0.5 + chance.random())):
@@ -122,7 +123,6 @@ class SteadyLoad:
     def _watch(self) -> None:
         while not self._over.wait(0.1):
             self.versions.look()
-        self.versions.look()
 
     # The clients
 
