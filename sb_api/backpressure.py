@@ -10,7 +10,7 @@ WINDOW = 0.25  # seconds of work that one measurement of the rate takes
 WEIGHT = 0.3  # of the latest measurement
 
 
-class Gate:
+class Limiter:
     """Lets work in while all that is inside would be done within `longest` seconds, and up to `least` in any case.
 
     The rate is that of the answers, so it follows the machine, the number of workers and what the batches gain. By

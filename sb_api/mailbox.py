@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sb_api.backpressure import Gate
+from sb_api.backpressure import Limiter
 from sb_api.config import Settings
 from sb_api.errors import QueueFull, SbApiError
 from sb_api.jobs import BULK, SMALL, Answer, Job, Jobs
@@ -46,12 +46,12 @@ class _Exchange:
         self.over.set()
 
 
-def gates(settings: Settings) -> dict[str, Gate]:
+def limiters(settings: Settings) -> dict[str, Limiter]:
     """How much may wait in each stream of predictions; trainings wait as long as they must."""
     return {
-        SMALL: Gate(settings.longest_wait, BATCH),
+        SMALL: Limiter(settings.longest_wait, BATCH),
         # What would be answered too late is refused at once.
-        BULK: Gate(settings.predict_timeout * 0.9, 10 * settings.max_records),
+        BULK: Limiter(settings.predict_timeout * 0.9, 10 * settings.max_records),
     }
 
 
@@ -61,7 +61,7 @@ class Mailbox:
     def __init__(self, jobs: Jobs, name: str) -> None:
         self.jobs = jobs
         self.name = name
-        self.gates = gates(jobs.settings)
+        self.limiters = limiters(jobs.settings)
         self._waiting: dict[str, _Exchange] = {}
         self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -74,10 +74,10 @@ class Mailbox:
         Raises QueueFull when the stream has no room for all of them or too much is waiting already; then nothing is
         queued. Raises Unavailable when Redis cannot be reached or takes nothing.
         """
-        gate = self.gates.get(stream)
-        if gate is None:
+        limiter = self.limiters.get(stream)
+        if limiter is None:
             return self._exchange(stream, jobs, timeout)
-        if not gate.enter(size):
+        if not limiter.enter(size):
             raise QueueFull("More is waiting already than is done in time; try again in a moment.")
         done = False
         try:
@@ -85,7 +85,7 @@ class Mailbox:
             done = None not in answers
             return answers
         finally:
-            gate.leave(size, done=done)
+            limiter.leave(size, done=done)
 
     def _exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
         exchange = _Exchange(stream, jobs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,7 @@ BEFORE, AFTER = 2.0, 2.0  # seconds of load around a fault
 VARIABLES = {
     "SB_API_CLASSIFY_PROCESSES": "2",
     "SB_API_WEB_PROCESSES": "2",
+    "SB_API_TRAIN_TIMEOUT": "60",
     # Repeated kills are what is done here; by default they end the service.
     "SB_API_RESTART_LIMIT": "1000",
     # What is taught is nonsense, which the guard would refuse.
@@ -171,6 +173,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only the faults with this in their name")
     options = parser.parse_args()
     figures: list[Any] = []
+    # So that an end from outside leaves no service and no disk behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
         faults = [fault for fault in all_faults(options.seconds) if options.only in fault.name]

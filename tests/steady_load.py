@@ -26,7 +26,8 @@ from sb_api.verdicts import VerdictLog
 from sb_api.weights import Weights, WeightsStore, parse_weights
 
 TOLERANCE = 1e-5  # ONNX Runtime rounds differently with the size of a batch
-LOST_AFTER = 90.0  # seconds; longer than any time limit of the service under test
+LOST_AFTER = 90.0  # seconds without an answer; longer than any time limit of the service under test
+TAKEN_WITHIN = 240.0  # seconds in which a training is taken, however often it must be sent
 VERDICTS = 4  # of one training
 
 
@@ -110,7 +111,7 @@ class SteadyLoad:
         finally:
             self._over.set()
             for thread in threads:
-                thread.join(2 * LOST_AFTER)
+                thread.join(TAKEN_WITHIN + LOST_AFTER)
                 if thread.is_alive():
                     self.tally.complain("lost", "a client still waits")
             watcher.join()
@@ -148,7 +149,7 @@ class SteadyLoad:
         verdicts = make_verdicts(VERDICTS, first)
         asynchronous = chance.random() < 0.3
         headers = {"Prefer": "respond-async"} if asynchronous else {}
-        deadline = time.monotonic() + LOST_AFTER
+        deadline = time.monotonic() + TAKEN_WITHIN
         while time.monotonic() < deadline:
             response = self._send("POST", "/train", json=verdicts, headers=headers)
             answer = None if response is None else response.json()
