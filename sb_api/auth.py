@@ -154,20 +154,16 @@ class Gate:
             name, secret = parsed.token.partition(".")[0], parsed.token
         else:
             raise Unauthenticated("The Authorization header cannot be read: it must be Bearer TOKEN, or Basic.")
-        identity = self.verify(name, secret, snapshot, lambda: snapshot.verified.get(digest))
-        if len(snapshot.verified) >= MOST_VERIFIED:
-            snapshot.verified.clear()
-        snapshot.verified[digest] = identity
-        return identity
+        return self.verify(name, secret, snapshot, digest)
 
     def verify(
         self,
         name: str,
         secret: str,
         snapshot: Snapshot,
-        known: Callable[[], Identity | None] = lambda: None,
+        digest: bytes | None = None,
     ) -> Identity:
-        """Whose secret this is. `known` is asked again once it is our turn: many may come with one new secret.
+        """Whose secret this is, remembered under `digest`. Many may come with one new secret: one of them hashes it.
 
         Raises Unauthenticated, TooManyFailures, or Unavailable when too many secrets wait to be checked.
         """
@@ -176,12 +172,16 @@ class Gate:
         if not self._places.acquire(timeout=PATIENCE):
             raise Unavailable("Too many sign in at once; try again in a moment.")
         try:
-            if identity := known():
-                return identity
+            if digest is not None and (known := snapshot.verified.get(digest)):
+                return known
             self._refuse_throttled(name, address)  # others from there may have failed while this one waited
             credential = (snapshot.credentials or {}).get(name)
             # An unknown name takes as long as a known one.
             right = _aside(fits, secret, credential.hash if credential else self._decoy)
+            if credential and right and digest is not None:
+                if len(snapshot.verified) >= MOST_VERIFIED:
+                    snapshot.verified.clear()
+                snapshot.verified[digest] = _identity(credential)
         finally:
             self._places.release()
         if credential is None or not right:

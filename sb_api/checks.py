@@ -130,21 +130,19 @@ def _judge_with_reasons(service: Service, classifier: Classifier, keyed: Sequenc
 
 def _describe(classifier: Classifier, keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
     """What the page shows of judged records."""
-    cards = []
-    for position, (key, record) in enumerate(keyed):
-        prediction, score = classifier.answer(judged.scores[position], judged.labels, judged.threshold)
-        cards.append(
-            {
-                "key": key,
-                "record": record,
-                "json": msgspec.json.encode(record).decode(),
-                "prediction": prediction,
-                "score": score,
-                "band": judged.bands[position] if judged.bands else None,
-                "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
-            }
-        )
-    return cards
+    predictions, scores = classifier.answer(judged.scores, judged.labels, judged.threshold)
+    return [
+        {
+            "key": key,
+            "record": record,
+            "json": msgspec.json.encode(record).decode(),
+            "prediction": predictions[position],
+            "score": scores[position],
+            "band": judged.bands[position] if judged.bands else None,
+            "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+        }
+        for position, (key, record) in enumerate(keyed)
+    ]
 
 
 def _records(classifier: Classifier, service: Service, text: str) -> Records:

@@ -190,6 +190,8 @@ def _refuse_repeated_keys(body: bytes) -> None:
         pairs = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
     except RecursionError:
         raise MalformedBody(TOO_DEEP) from None
+    except ValueError as error:  # in a member that the quick pass skipped without reading it
+        raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
     repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
     if repeated:
         raise MalformedBody(f"The key {repeated[0][:40]!r} stands for several records; give each a key of its own.")

