@@ -7,12 +7,13 @@ Needs root, for disks of its own that can be full. The same seed injects the sam
 from __future__ import annotations
 
 import argparse
-import json
 import random
+import re
 import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,14 +37,12 @@ from faults import (
     stop,
 )
 from overload import measure_overload
-from service import ROOT
 from steady_load import SteadyLoad, Tally, Versions
+from tables import HEADER, describe_tally, fault_figures, figure, write_figures
 
 from sb_api.config import load_settings
 from sb_api.verdicts import open_verdict_log
 
-RESULTS = ROOT / "bench" / "results" / "chaos.json"
-RECOVERY = 10.0  # seconds after the end of a fault
 GIVE_UP = 60.0
 BEFORE, AFTER = 2.0, 2.0  # seconds of load around a fault
 VARIABLES = {
@@ -67,12 +66,13 @@ def all_faults(seconds: float) -> list[Fault]:
         Fault("kill -9 of the whole service", kill_whole),
         *(stop(role, seconds) for role in ("classify", "train", "web", "redis")),
         Fault("Redis emptied (FLUSHALL)", flush),
-        load_slowly(1_500_000),
+        load_slowly(500_000),
         out_of_memory(seconds),
         cut_connections(seconds / 2),
         hang_up(seconds / 2),
         full_disk("weights", seconds),
         full_disk("log", seconds, left=(0,)),
+        full_disk("redis", seconds, left=(0,)),
         *(damage(kind) for kind in DAMAGES),
         *(damage(kind, forgotten=True) for kind in DAMAGES),
     ]
@@ -116,79 +116,55 @@ def run_fault(target: Target, versions: Versions, fault: Fault, seed: int) -> tu
     return tally, recovery
 
 
-def describe(tally: Tally) -> str:
-    return ", ".join(f"{kind} {count}" for kind, count in sorted(tally.honest.items()))
-
-
-def bench_faults(target: Target, versions: Versions, faults: Sequence[Fault], rounds: int, seed: int) -> list[Any]:
-    figures = []
-    print(
-        f"{'fault':<44} {'times':>5} {'sent':>6} {'right':>6} {'honest':>6} {'lost':>4} {'wrong':>5} {'dbl':>3} "
-        f"{'back, s':>7}  honest errors",
-        flush=True,
-    )
-    for number, fault in enumerate(faults):
-        total, slowest = Tally(), 0.0
-        for turn in range(rounds):
+def bench_faults(
+    target: Target, versions: Versions, faults: Sequence[Fault], rounds: int, seed: int, until: float
+) -> list[dict[str, Any]]:
+    """The figures of every fault, injected `rounds` times, or less often when that would take longer than `until`."""
+    tallies = {fault.name: Tally() for fault in faults}
+    slowest = dict.fromkeys(tallies, 0.0)
+    times: Counter[str] = Counter()
+    print(HEADER, flush=True)
+    for turn in range(rounds):
+        for number, fault in enumerate(faults):
+            if time.monotonic() > until:
+                break
             tally, recovery = run_fault(target, versions, fault, 1000 * seed + 100 * turn + number)
-            slowest = max(slowest, recovery)
-            for name in ("sent", "right", "lost", "wrong", "doubled"):
-                setattr(total, name, getattr(total, name) + getattr(tally, name))
-            total.honest += tally.honest
-            total.notes += tally.notes
-        print(
-            f"{fault.name:<44} {rounds:>5} {total.sent:>6} {total.right:>6} {total.honest.total():>6} {total.lost:>4} "
-            f"{total.wrong:>5} {total.doubled:>3} {slowest:>7.1f}  {describe(total)}",
-            flush=True,
-        )
-        for note in total.notes[:10]:
-            print(f"    {note}", flush=True)
-        bad = total.lost + total.wrong + total.doubled
-        figures.append(
-            figure(f"{fault.name}: lost, wrong, doubled", bad, "requests", f"{total.sent} sent", 0, bad == 0)
-        )
-        figures.append(
-            figure(
-                f"{fault.name}: back to normal",
-                round(slowest, 2),
-                "s",
-                f"{rounds} times",
-                RECOVERY,
-                slowest <= RECOVERY,
-            )
-        )
-    return figures
-
-
-def figure(name: str, value: Any, unit: str, against: str, goal: Any, reached: bool) -> dict[str, Any]:
-    return {"figure": name, "value": value, "unit": unit, "against": against, "goal": goal, "reached": bool(reached)}
+            for line in describe_tally(fault.name, 1, tally, recovery):
+                print(line, flush=True)
+            tallies[fault.name].add(tally)
+            slowest[fault.name] = max(slowest[fault.name], recovery)
+            times[fault.name] += 1
+    if rounds > 1:
+        print(f"\nall together\n{HEADER}")
+        for name, total in tallies.items():
+            print(next(describe_tally(name, times[name], total, slowest[name])))
+    print(f"faults left out, for lack of time: {[name for name in tallies if not times[name]] or 'none'}", flush=True)
+    return [line for name in times for line in fault_figures(name, times[name], tallies[name], slowest[name])]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=2, help="how often each fault is injected")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each fault is injected")
+    parser.add_argument("--minutes", type=float, default=8.0, help="no fault is injected after so long")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long faults last")
     parser.add_argument("--overload", type=float, default=60.0, help="seconds of overload; 0: none")
-    parser.add_argument("--only", default="", help="only the faults with this in their name")
+    parser.add_argument("--only", default="", help="only the faults whose name this is found in (regular expression)")
     options = parser.parse_args()
     figures: list[Any] = []
     # So that an end from outside leaves no service and no disk behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    until = time.monotonic() + 60 * options.minutes
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        faults = [fault for fault in all_faults(options.seconds) if options.only in fault.name]
+        faults = [fault for fault in all_faults(options.seconds) if re.search(options.only, fault.name)]
         if faults:
             with start_target(folder / "faults") as (target, versions):
-                figures += bench_faults(target, versions, faults, options.rounds, options.seed)
+                figures += bench_faults(target, versions, faults, options.rounds, options.seed, until)
         if options.overload and (not options.only or options.only == "overload"):
             with start_target(folder / "overload") as (target, _):
                 figures += [figure(*row) for row in measure_overload(target, options.overload)]
-    if not options.only:
-        RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
-    short = [one["figure"] for one in figures if not one["reached"]]
-    print(f"{len(figures) - len(short)} of {len(figures)} figures reached" + "".join(f"\n  short: {n}" for n in short))
-    return 1 if short else 0
+    return write_figures(figures, None if options.only else "chaos")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,18 @@ WITHOUT_RIGHTS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search",
 ROLES = {"web": "gunicorn", "classify": "sb_api worker", "train": "sb_api trainer", "redis": "redis-server"}
 
 
+def is_normal(address: str) -> bool:
+    """Whether a classify and a train process are alive and an editor is judged, all within a second."""
+    try:
+        ready = requests.get(f"{address}/readyz", timeout=1)
+        if ready.status_code != 200 or not ready.json()["train_processes"]:
+            return False
+        answer = requests.post(f"{address}/predict", json=[{"id": 1}], timeout=1)
+    except requests.RequestException:
+        return False
+    return answer.status_code == 200
+
+
 @dataclass
 class Target:
     """A service under test, which may be killed whole and started again, as an init system would."""
@@ -73,19 +85,11 @@ class Target:
         return alive(found)
 
     def is_normal(self) -> bool:
-        """Whether a classify and a train process are alive and an editor is judged, all within a second."""
-        try:
-            ready = requests.get(f"{self.address()}/readyz", timeout=1)
-            if ready.status_code != 200 or not ready.json()["train_processes"]:
-                return False
-            answer = requests.post(f"{self.address()}/predict", json=[{"id": 1}], timeout=1)
-        except requests.RequestException:
-            return False
-        return answer.status_code == 200
+        return is_normal(self.address())
 
     @contextmanager
     def redis(self) -> Iterator[redis.Redis]:
-        with redis.Redis.from_url(self.running.redis_url) as client:
+        with redis.Redis.from_url(self.running.redis_url, socket_timeout=60) as client:
             yield client
 
 
@@ -143,9 +147,9 @@ def load_slowly(keys: int) -> Fault:
 
     def inject(target: Target, _: random.Random) -> None:
         with target.redis() as client:
-            for start in range(0, keys, 100_000):
+            for start in range(0, keys, 10_000):
                 client.eval(
-                    "for i = ARGV[1], ARGV[1] + 99999 do redis.call('SET', '{sb_api}:ballast:' .. i, i, 'EX', 60) end",
+                    "for i = ARGV[1], ARGV[1] + 9999 do redis.call('SET', '{sb_api}:ballast:' .. i, i, 'EX', 60) end",
                     0,
                     start,
                 )
@@ -221,8 +225,8 @@ def hang_up(seconds: float) -> Fault:
 
 @contextmanager
 def small_disks(target: Target, megabytes: int = 400) -> Iterator[None]:
-    """The weights and the verdict log of a service not started yet, on disks of their own, which can be full."""
-    folders = [target.state / "weights", target.state / "log"]
+    """Weights, verdict log and queue of a service not started yet, on disks of their own, which can be full."""
+    folders = [target.state / "weights", target.state / "log", target.state / "redis"]
     mounted = []
     try:
         for folder in folders:

@@ -43,6 +43,12 @@ class Tally:
     doubled: int = 0
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: Tally) -> None:
+        for name in ("sent", "right", "lost", "wrong", "doubled"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.honest += other.honest
+        self.notes += other.notes
+
     def complain(self, kind: str, note: str) -> None:
         setattr(self, kind, getattr(self, kind) + 1)
         self.notes.append(f"{kind}: {note}")
