@@ -71,7 +71,7 @@ class Target:
         return self.service
 
     def log(self) -> str:
-        return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("*/log")))
+        return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("[0-9]*/log")))
 
     def processes(self, role: str) -> list[psutil.Process]:
         """The processes of a role; of the web part the one that answers, not its master."""

@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,14 @@ def join_host(cluster: Cluster) -> list[Any]:
     ]
 
 
+def count_answers(body: bytes, until: float) -> int:
+    """Ask one thing after the other; how often it was answered."""
+    count = 0
+    while time.monotonic() < until:
+        count += requests.post(f"{WEB}/predict", data=body, timeout=40).status_code == 200
+    return count
+
+
 def measure_throughput(cluster: Cluster, seconds: float) -> list[Any]:
     """Editors a second with 1, 2 and 4 workers at one Redis, in requests of 1,000 from four clients."""
     body = json.dumps(make_editors(1000)).encode()
@@ -157,20 +165,10 @@ def measure_throughput(cluster: Cluster, seconds: float) -> list[Any]:
         while len(cluster.workers) < count:
             cluster.workers.append(cluster.start_worker(cluster.work))
         wait_until(lambda count=count: cluster.classify_processes() == count, 60, interval=0.1)
-        done: list[int] = []
-        end = time.monotonic() + seconds
-
-        def client() -> None:
-            while time.monotonic() < end:
-                answer = requests.post(f"{WEB}/predict", data=body, timeout=40)
-                done.append(1000 if answer.status_code == 200 else 0)
-
-        threads = [threading.Thread(target=client) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        rates[count] = sum(done) / (time.monotonic() - end + seconds)
+        with ThreadPoolExecutor(4) as clients:
+            start = time.monotonic()
+            done = sum(clients.map(count_answers, [body] * 4, [start + seconds] * 4))
+            rates[count] = 1000 * done / (time.monotonic() - start)
         print(f"throughput with {count} workers: {rates[count]:,.0f} editors a second", flush=True)
     return [
         figure(f"throughput with {count} workers", round(rate), "editors/s", "requests of 1,000", 1, rate > 1)
