@@ -6,7 +6,8 @@ COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz docs
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz docs \
+	chaos overload soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -53,6 +54,21 @@ fuzz: $(VENV)/installed-dev
 # The reference, which a test compares with the code.
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference/generate.py
+
+# Faults and overload, about nine minutes; as root, who alone can make disks that are full.
+chaos: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED)
+
+overload: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED) --only overload
+
+# COUNT records, and a training for every thousand of them.
+soak: $(VENV)/installed-dev
+	$(BIN)/python tests/soak.py --count $(COUNT) --seed $(SEED)
+
+# Many machines as network namespaces; as root.
+cluster: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/cluster/run.py --seed $(SEED)
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py
