@@ -71,7 +71,9 @@ class Target:
         return self.service
 
     def log(self) -> str:
-        return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("[0-9]*/log")))
+        """What all its lives have written."""
+        folders = {self.running.folder, *(path.parent for path in self.folder.glob("[0-9]*/log"))}
+        return "".join((folder / "log").read_text("utf-8", "replace") for folder in sorted(folders))
 
     def processes(self, role: str) -> list[psutil.Process]:
         """The processes of a role; of the web part the one that answers, not its master."""
