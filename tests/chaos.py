@@ -19,7 +19,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
 from conftest import wait_until
 from faults import (
     DAMAGES,
@@ -36,9 +35,9 @@ from faults import (
     out_of_memory,
     small_disks,
     stop,
+    wait_warm,
 )
 from overload import measure_overload
-from service import make_verdicts
 from steady_load import SteadyLoad, Tally, Versions
 from tables import HEADER, describe_tally, fault_figures, figure, write_figures
 
@@ -86,9 +85,7 @@ def start_target(folder: Path, **variables: str) -> Iterator[tuple[Target, Versi
     target = Target(folder, VARIABLES | variables)
     with small_disks(target), target.stack:
         target.start()
-        wait_until(target.is_normal, 150, interval=0.2)
-        # TensorFlow takes its time once, and there is a current file from now on.
-        requests.post(f"{target.address()}/train", json=make_verdicts(2, 1), timeout=200).raise_for_status()
+        wait_warm(target.address())
         yield target, Versions(target.state / "weights" / "versions" / "lodbrok")
 
 

@@ -16,7 +16,7 @@ import psutil
 import redis
 import requests
 from conftest import wait_until
-from service import RUN, Service, alive, start_service
+from service import RUN, Service, alive, make_verdicts, start_service
 
 from sb_api.errors import InvalidWeights
 from sb_api.weights import parse_weights
@@ -37,6 +37,13 @@ def is_normal(address: str) -> bool:
     except requests.RequestException:
         return False
     return answer.status_code == 200
+
+
+def wait_warm(address: str) -> None:
+    """Wait until all is normal and something was learned: TensorFlow takes its time once, and then there is a current
+    file."""
+    wait_until(lambda: is_normal(address), 150, interval=0.2)
+    wait_until(lambda: requests.post(f"{address}/train", json=make_verdicts(2, 1), timeout=100).ok, 300)
 
 
 @dataclass

@@ -24,7 +24,7 @@ import redis
 import requests
 from certificates import make_certificates, tls_arguments, tls_options
 from conftest import wait_until
-from faults import is_normal
+from faults import is_normal, wait_warm
 from network import Host, Network
 from redis_servers import find_tls_server, redis_command, sentinel_command, wait_answers, wait_watched
 from service import ROOT, make_editors, make_verdicts
@@ -71,7 +71,7 @@ class Cluster:
         self._start(self.work, "trainer")
         self.workers = [self.start_worker(self.work) for _ in range(2)]
         try:
-            wait_until(lambda: is_normal(WEB), 150, interval=0.2)
+            wait_warm(WEB)
             yield
         finally:
             for host in self.network.hosts.values():
