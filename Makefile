@@ -13,7 +13,7 @@ HELD ?= 60
 EDITORS ?= 2000000
 
 .PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
-	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs chaos overload soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -76,6 +76,21 @@ fuzz: $(VENV)/installed-dev
 # The reference, which a test compares with the code.
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference/generate.py
+
+# Faults and overload, about nine minutes; as root, who alone can make disks that are full.
+chaos: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED)
+
+overload: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED) --only overload
+
+# COUNT records, and a training for every thousand of them.
+soak: $(VENV)/installed-dev
+	$(BIN)/python tests/soak.py --count $(COUNT) --seed $(SEED)
+
+# Many machines as network namespaces; as root.
+cluster: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/cluster/run.py --seed $(SEED)
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py

@@ -19,11 +19,14 @@ from typing import Any, Literal
 import msgspec
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from sb_api.config import Settings
 from sb_api.errors import QueueFull, SbApiError, Unavailable
 from sb_api.records import decode_payload, encode_payload
+from sb_api.redis_address import Sentinels, parse_sentinels
 
 logger = logging.getLogger(__name__)
 
@@ -152,18 +155,34 @@ class Published(msgspec.Struct, frozen=True):
 
 def connect(settings: Settings) -> redis.Redis:
     """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
+    sentinels = parse_sentinels(settings.redis_address)
+    if sentinels is not None:
+        return _connect_to_master(sentinels, options)
     # A web process answers a thousand requests at a time; those that find every connection in use wait for one.
     pool = redis.BlockingConnectionPool.from_url(
-        settings.redis_address,
-        max_connections=CONNECTIONS,
-        timeout=5,
-        protocol=2,
-        socket_timeout=15,
-        socket_connect_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
+        settings.redis_address, max_connections=CONNECTIONS, timeout=5, **options
     )
     return redis.Redis.from_pool(pool)
+
+
+def _connect_to_master(sentinels: Sentinels, options: dict[str, Any]) -> redis.Redis:
+    """A client of whatever Redis the Sentinels call the master at the time of each new connection."""
+    given: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
+    tls = given.pop("connection_class", None) is not None
+    del given["host"]
+    # One that is cut off must not keep the others from being asked.
+    asking = {"socket_timeout": 2, "socket_connect_timeout": 2, "password": sentinels.password, "protocol": 2}
+    asking |= {name: value for name, value in given.items() if name.startswith("ssl_")} | ({"ssl": True} if tls else {})
+    sentinel: Any = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(sentinels.service, ssl=tls, **options, **given)
+    return client
 
 
 @contextmanager
@@ -239,10 +258,19 @@ class Jobs:
         return str(stored.decode())
 
     def read_replies(self, name: str, timeout: float) -> list[tuple[str, Answer]]:
-        """The answers that came to a reply list, waiting up to `timeout` seconds for the first."""
-        popped = self.redis.blpop([_reply_key(name)], timeout)
-        replies: list[tuple[str, Answer]] = decode_payload(popped[1], list[tuple[str, Answer]]) if popped else []
-        return replies
+        """The answers that came to a reply list, waiting up to `timeout` seconds for the first.
+
+        They are kept until the next call, so that a connection that is cut on their way costs nothing: whoever calls
+        after a failure calls `unread_replies` first.
+        """
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.delete(_read_key(name)).blmove(_reply_key(name), _read_key(name), timeout, "LEFT", "RIGHT")
+        _, moved, _ = pipeline.expire(_read_key(name), REPLY_TTL).execute()
+        return _decode_replies(moved) if moved else []
+
+    def unread_replies(self, name: str) -> list[tuple[str, Answer]]:
+        """The answers that the last call of `read_replies` gave, or would have given but for a failure."""
+        return [reply for batch in self.redis.lrange(_read_key(name), 0, -1) for reply in _decode_replies(batch)]
 
     # What classify and train processes do
 
@@ -453,12 +481,21 @@ def _has_code(error: redis.ResponseError, *codes: str) -> bool:
     return any(code in str(error) for code in codes)
 
 
+def _decode_replies(batch: bytes) -> list[tuple[str, Answer]]:
+    replies: list[tuple[str, Answer]] = decode_payload(batch, list[tuple[str, Answer]])
+    return replies
+
+
 def _task_key(task: str) -> str:
     return f"{PREFIX}task:{task}"
 
 
 def _reply_key(name: str) -> str:
     return f"{PREFIX}reply:{name}"
+
+
+def _read_key(name: str) -> str:
+    return f"{_reply_key(name)}:read"
 
 
 def _published_key(classifier: str) -> str:

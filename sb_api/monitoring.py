@@ -116,6 +116,11 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     created = GaugeMetricFamily(
         "sb_api_weights_created_timestamp_seconds", "When the current weights were made.", labels=["classifier"]
     )
+    damaged = GaugeMetricFamily(
+        "sb_api_weights_damaged_files",
+        "Slots whose file is damaged, so that earlier weights stand in for it.",
+        labels=["classifier"],
+    )
     kept = GaugeMetricFamily("sb_api_weights_versions", "Versions of weights kept.", labels=["classifier"])
     outdated = GaugeMetricFamily(
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
@@ -131,12 +136,13 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
             if version is not None:
                 slots.add_metric([name, slot, version], 1)
         kept.add_metric([name], len(chain.versions))
+        damaged.add_metric([name], len(chain.damaged))
         for about in chain.versions:
             if about.version == current:
                 moment = msgspec.convert(about.created, datetime, strict=False)
                 created.add_metric([name], moment.timestamp())
         outdated.add_metric([name], sum(beat.versions.get(name) != current for beat in alive))
-    yield from (slots, created, kept, outdated)
+    yield from (slots, created, kept, damaged, outdated)
 
 
 def _collect_quality(jobs: Jobs) -> Iterator[Metric]:

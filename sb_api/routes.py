@@ -109,7 +109,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
             _job(service, operation, classifier, encode_payload(slices[position]), weights=version)
             for position in wanted
         ]
-        answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
+        answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
         for position, answer in zip(wanted, answers, strict=True):
             parts[position] = _completed(answer, service.settings.predict_timeout)
         # A training or a rollback may end between two slices; those of another version are judged again.
@@ -237,10 +237,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     alive: list[Any] = []
     published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
     drifting: list[str] = []
+    damaged: dict[str, list[str]] = {}
     try:
         alive = service.jobs.alive()
         published |= service.jobs.published_versions(CLASSIFIERS)
         drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
+        damaged = {name: _damaged(service, name) for name in CLASSIFIERS}
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
     classify = [beat for beat in alive if beat.role == "classify"]
@@ -249,6 +251,11 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
     notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
+    notes += [
+        f"the file of the {slot} weights of {name} is damaged, and earlier ones stand in for it: see the log"
+        for name, slots in damaged.items()
+        for slot in slots
+    ]
     if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
         problems.append("a classifier has no weights yet")
     return {
@@ -266,6 +273,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
 def _drifts(service: Service, classifier: str) -> bool:
     measured = service.jobs.published_about(classifier, "quality")
     return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
+
+
+def _damaged(service: Service, classifier: str) -> list[str]:
+    chain = service.jobs.published_about(classifier, "chain")
+    slots: list[str] = msgspec.json.decode(chain or b"{}").get("damaged", [])
+    return slots
 
 
 def register_error_handlers(app: Flask) -> None:

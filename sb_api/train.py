@@ -15,7 +15,7 @@ import msgspec
 from sb_api import quality
 from sb_api.classifiers import Classifier
 from sb_api.engine import check_engine
-from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, UnknownVersion
+from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
 from sb_api.guard import Reference, appraise, calibrate, find_losses, load_reference
 from sb_api.intake import Batch, Intake
@@ -149,6 +149,8 @@ class Trainer:
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
+        self._damaged: list[str] = []
+        self._quality = b"{}"
         self.synchronize()
 
     @cached_property
@@ -187,9 +189,12 @@ class Trainer:
         rollback), or when neither knows the other's and they were made later.
         """
         name = self.classifier.name
+        chain = self.store.chain()
         if self.jobs.published_versions([name]).get(name) == self.version:
+            if chain.damaged != self._damaged:
+                self._mend(chain)
             return
-        known = {about.version: about for about in self.store.chain().versions}
+        known = {about.version: about for about in chain.versions}
         newest = self.jobs.published(name)
         if newest is not None:
             theirs = msgspec.json.decode(newest.chain, type=Chain).versions
@@ -205,21 +210,42 @@ class Trainer:
                 return
         self._publish()
 
+    def _mend(self, chain: Chain) -> None:
+        """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
+        newest = self.jobs.published(self.classifier.name)
+        if "current" in chain.damaged and newest is not None:
+            try:
+                self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
+                logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
+            except (InvalidWeights, OSError) as error:
+                logger.error("the damaged file of the current weights cannot be restored: %s", error)
+        self._publish()
+
     def _promote(self, version: str) -> None:
         self.store.promote(version)
         self._publish()
 
     def _publish(self) -> None:
         current = self.store.load_current()
+        chain = self.store.chain()
         self.version = current.about.version
+        self._damaged = chain.damaged
         published = Published(
             version=self.version,
             file=dump_weights(current),
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
-            chain=msgspec.json.encode(self.store.chain()),
-            quality=msgspec.json.encode(self._measure_quality(current.about.labels)),
+            chain=msgspec.json.encode(chain),
+            quality=self._measured(current.about.labels),
         )
         self.jobs.publish(self.classifier.name, published)
+
+    def _measured(self, labels: Sequence[str]) -> bytes:
+        try:
+            self._quality = msgspec.json.encode(self._measure_quality(labels))
+        except Unavailable as error:
+            # New weights do not wait for the figures on the old ones.
+            logger.error("the published quality is not the latest: %s", error.detail)
+        return self._quality
 
     def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
         log = self.intake.log
@@ -242,6 +268,7 @@ class Trainer:
         start = monotonic()
         current = self.store.load_current()
         self.fitting.load(current)
+        self.intake.settle_abandoned(task, self._version_made_by)
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
@@ -256,7 +283,11 @@ class Trainer:
                 self._note("training", learned.about.version, about.version, len(batch.learn), start)
                 logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
             about = learned.about
-            self.intake.settle(batch, "learned", about.version)
+            try:
+                self.intake.settle(batch, "learned", about.version)
+            except Unavailable as error:
+                # They are learned; the next training tells the log so.
+                logger.error("the log does not know yet what %s has learned: %s", about.version, error.detail)
         self._publish()
         return {
             "learned": len(batch.learn),
@@ -267,9 +298,12 @@ class Trainer:
             **(about.figures if learned is not None else {}),
         }
 
+    def _version_made_by(self, task: str) -> str | None:
+        return next((about.version for about in self.store.chain().versions if about.task == task), None)
+
     def _made_by(self, task: str) -> Weights | None:
-        made = next((about for about in self.store.chain().versions if about.task == task), None)
-        return self.store.load_version(made.version) if made else None
+        version = self._version_made_by(task)
+        return self.store.load_version(version) if version else None
 
     def _learn(self, task: str, current: Weights, batch: Batch, check: Check, force: bool) -> Weights:
         number = 1 + max(about.number for about in self.store.chain().versions)
@@ -281,8 +315,14 @@ class Trainer:
             self._publish()
             raise
         check()
-        self.store.save(candidate)
+        self._save(candidate)
         return candidate
+
+    def _save(self, weights: Weights) -> None:
+        try:
+            self.store.save(weights)
+        except OSError as error:
+            raise Unavailable(f"The weights cannot be written ({error.strerror}); nothing changed.") from error
 
     def _check_engine(self, candidate: Weights) -> None:
         """Raises EngineDisagrees when those who predict would not say of the guard's records what Keras says."""
@@ -380,7 +420,7 @@ class Trainer:
         rebuilt = named(replace(weights, about=about), number)
         self._check_engine(rebuilt)
         check()
-        self.store.save(rebuilt)
+        self._save(rebuilt)
         return rebuilt
 
 

@@ -22,7 +22,7 @@ from sb_api.classifiers import Judged
 from sb_api.classify import Model, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.jobs import PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
+from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
 from sb_api.records import encode_payload
 from sb_api.tokenizers import Vocabularies, Vocabulary
 from sb_api.train import named
@@ -169,6 +169,19 @@ def test_every_job_of_a_batch_gets_the_scores_of_its_own_records(bare: Bare) -> 
         np.testing.assert_allclose(scores_of(answer), bare.model.judge(batch)[0][:, 1], atol=1e-6)
         assert answer.data.version == bare.original.about.version
         assert answer.data.errors == {}
+
+
+def test_entries_of_two_streams_that_have_the_same_id_are_answered_each_with_its_own(bare: Bare) -> None:
+    """Redis numbers entries by the millisecond, for each stream by itself."""
+    few, many = as_editors(make_editors(3)), as_editors(make_editors(50, 3))
+    one = make_claim(few, 7)
+    other = msgspec.structs.replace(make_claim(many, 7), stream=BULK)
+    for claims in ([one, other], [other, one]):
+        answers = dict(
+            zip([claim.stream for claim in claims], judge_claims({"lodbrok": bare.model}, claims), strict=True)
+        )
+        np.testing.assert_allclose(scores_of(answers[SMALL]), bare.model.judge(few)[0], atol=1e-6)
+        np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0], atol=1e-6)
 
 
 def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:

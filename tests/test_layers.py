@@ -18,6 +18,7 @@ PACKAGE = Path(sb_api.__file__).parent
 # A module imports only from lower layers, never sideways. Modules named here need not exist yet.
 LAYERS = (
     (
+        "backpressure",
         "errors",
         "calibration",
         "scoring",
@@ -30,7 +31,7 @@ LAYERS = (
         "urls",
         "words",
     ),
-    ("credentials", "headers", "supervisor", "blocks", "exchange", "exits", "readers"),
+    ("credentials", "headers", "supervisor", "redis_address", "blocks", "exchange", "exits", "readers"),
     ("sessions", "records", "networks", "config", "tokenizers", "databases", "masking", "synthetic_parts"),
     ("auth", "pastes", "preprocessing", "graphs", "jobs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("metrics", "tracing", "logs", "judgements"),
