@@ -21,7 +21,7 @@ from sb_api.guard import Reference, appraise, calibrate, find_losses, load_refer
 from sb_api.intake import Batch, Intake
 from sb_api.jobs import Jobs, Published
 from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.recipe import Examples, mix
+from sb_api.recipe import RETRAINING, Examples, Recipe, mix
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
@@ -64,6 +64,7 @@ def retrain_model(
     budget: float,
     tolerance: float,
     number: int,
+    recipe: Recipe = RETRAINING,
     task: str | None = None,
     force: bool = False,
     now: datetime | None = None,
@@ -82,7 +83,7 @@ def retrain_model(
         fitting.load(weights)
         standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
-    fitting.fit(new, number, reference.replay, log)
+    fitting.fit(new, number, reference.replay, log, recipe)
     for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
         set_arrays(fitting.network, arrays)
         on_guard = fitting.predict(guard.arrays)
@@ -347,6 +348,7 @@ class Trainer:
             budget=self.settings.fp_budget,
             tolerance=self.settings.guard_tolerance,
             number=number,
+            recipe=replace(RETRAINING, replay_rows=self.settings.replay_rows),
             task=task,
             force=force,
         )
@@ -408,6 +410,9 @@ class Trainer:
         if not trainings:
             return original
         total, done, start = sum(map(len, trainings)), 0, monotonic()
+        log = self.intake.log
+        estimate = quality.estimate_replay(total, len(trainings), log.events(quality.EVENTS))
+        progress({"done": 0, "total": total, "seconds_left": estimate["seconds"]})
         weights = original
         for number, rows in enumerate(trainings, start=1):
             check()

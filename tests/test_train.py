@@ -219,10 +219,16 @@ def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Makes trainers, each on a host of its own. They share a network, which none keeps anything in."""
     monkeypatch.setattr(train, "Fitting", lambda *_: bare.fitting)
 
-    def make(host: str = "one") -> Trainer:
+    def make(host: str = "one", **changes: Any) -> Trainer:
         # What the tests teach is nonsense; the guard would refuse it.
         settings = msgspec.structs.replace(
-            jobs.settings, state_dir=f"{jobs.settings.state_dir}/{host}", guard_tolerance=1.0, fp_budget=BUDGET
+            jobs.settings,
+            **{
+                "state_dir": f"{jobs.settings.state_dir}/{host}",
+                "guard_tolerance": 1.0,
+                "fp_budget": BUDGET,
+                **changes,
+            },
         )
         return Trainer(Jobs(jobs.redis, settings), LODBROK)
 
@@ -269,6 +275,21 @@ def test_a_training_is_the_bare_model_retrained(make_trainer: Callable[..., Trai
     candidate = retrain(bare, make_rows(bare, 4, start_of("1")), number=1)
     assert learned["weights"]["version"] == candidate.about.version
     assert {name: learned[name] for name in ("before", "after", "reference")} == candidate.about.figures
+
+
+@pytest.mark.parametrize("rows", [RETRAINING.replay_rows, 0, 10])
+def test_so_many_known_records_stand_beside_each_verdict_as_are_set(
+    rows: int, make_trainer: Callable[..., Trainer], bare: Bare
+) -> None:
+    """By default as many as the recipe was measured with; with none, nothing is replayed."""
+    changes = {} if rows == RETRAINING.replay_rows else {"replay_rows": rows}
+    trainer = make_trainer(**changes)
+    learn(trainer, "1")
+    recipe = replace(RETRAINING, replay_rows=rows)
+    expected = fitted(bare.fitting, bare, make_rows(bare, 4, start_of("1")), 1, recipe)
+    learned = trainer.store.load_current()
+    for path, array in expected.arrays.items():
+        np.testing.assert_array_equal(learned.arrays[path], array, err_msg=path)
 
 
 def test_a_task_is_learned_once_however_often_it_comes(make_trainer: Callable[..., Trainer]) -> None:
