@@ -26,8 +26,9 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from sb_api import auth, monitoring, pages, routes, tasks
     from sb_api.config import load_settings
+    from sb_api.connection import connect
     from sb_api.docs import add_docs
-    from sb_api.jobs import Jobs, connect
+    from sb_api.jobs import Jobs
     from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
 

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from sb_api.calibration import calibrated, name_bands
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
-from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
+from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
@@ -195,7 +196,7 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
 
 def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
     """The published weights with their vocabularies; those of this host's files while none are published."""
-    published = jobs.published(classifier.name)
+    published = jobs.registry.published(classifier.name)
     if published is None:
         store = WeightsStore.of(jobs.settings, classifier.name)
         return store.load_current(), classifier.load_vocabularies(jobs.settings)
@@ -210,7 +211,7 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
 
 def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
-    published = jobs.published_versions(CLASSIFIERS)
+    published = jobs.registry.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:

@@ -21,10 +21,12 @@ from prometheus_client.exposition import choose_encoder
 from sb_api import tracing
 from sb_api.auth import require_unless_local
 from sb_api.classifiers import CLASSIFIERS
+from sb_api.connection import PREFIX, unavailable_when_lost
 from sb_api.errors import Unavailable
-from sb_api.jobs import PREDICT_STREAMS, PREFIX, TRAIN, WEB, Jobs, WorkerBeat, unavailable_when_lost
+from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
 from sb_api.logs import about_requests, choose_request_id
 from sb_api.metrics import Instruments
+from sb_api.registry import WEB, WorkerBeat
 from sb_api.totals import Publisher, collect_totals, read_memory, read_stream
 from sb_api.weights import Chain
 
@@ -75,7 +77,7 @@ def _redis_up(up: int) -> Metric:
 def collect_state(jobs: Jobs) -> Iterator[Metric]:
     """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
     yield from _collect_queue(jobs)
-    yield from _collect_processes(jobs.alive(), jobs.alive(WEB))
+    yield from _collect_processes(jobs.registry.alive(), jobs.registry.alive(WEB))
     yield from _collect_weights(jobs)
     yield from _collect_quality(jobs)
 
@@ -126,9 +128,9 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     outdated = GaugeMetricFamily(
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
-    alive = jobs.alive()
+    alive = jobs.registry.alive()
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "chain")
+        published = jobs.registry.published_about(name, "chain")
         if published is None:
             continue
         chain = msgspec.json.decode(published, type=Chain)
@@ -154,7 +156,7 @@ def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
     of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "quality")
+        published = jobs.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:
             continue

@@ -158,8 +158,9 @@ def replay() -> BaseResponse:
 def show_service() -> str:
     """Who is alive, what waits, and what went wrong."""
     vitals: Vitals = current_app.extensions["sb_api.vitals"]
-    ready = describe_readiness(get_service())
-    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=get_service().jobs.errors())
+    service = get_service()
+    ready, errors = describe_readiness(service), service.jobs.registry.errors()
+    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=errors)
 
 
 @pages.get("/page/sign-in")

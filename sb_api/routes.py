@@ -239,8 +239,8 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     drifting: list[str] = []
     damaged: dict[str, list[str]] = {}
     try:
-        alive = service.jobs.alive()
-        published |= service.jobs.published_versions(CLASSIFIERS)
+        alive = service.jobs.registry.alive()
+        published |= service.jobs.registry.published_versions(CLASSIFIERS)
         drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
         damaged = {name: _damaged(service, name) for name in CLASSIFIERS}
     except Unavailable as error:
@@ -271,12 +271,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
 
 
 def _drifts(service: Service, classifier: str) -> bool:
-    measured = service.jobs.published_about(classifier, "quality")
+    measured = service.jobs.registry.published_about(classifier, "quality")
     return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
 
 
 def _damaged(service: Service, classifier: str) -> list[str]:
-    chain = service.jobs.published_about(classifier, "chain")
+    chain = service.jobs.registry.published_about(classifier, "chain")
     slots: list[str] = msgspec.json.decode(chain or b"{}").get("damaged", [])
     return slots
 
@@ -311,7 +311,7 @@ def register_error_handlers(app: Flask) -> None:
     @app.errorhandler(Exception)
     def on_unexpected(_: Exception) -> Response:
         logger.exception("%s %s failed", request.method, request.path)
-        get_service().jobs.note_error("web", f"{request.method} {request.path} failed; the log says why")
+        get_service().jobs.registry.note_error("web", f"{request.method} {request.path} failed; the log says why")
         return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
 
 
@@ -320,7 +320,7 @@ def report_error(error: SbApiError) -> None:
     if error.status >= 500:
         logger.warning("%s %s: %s", request.method, request.path, error.detail)
         if error.status != 503:
-            get_service().jobs.note_error("web", f"{request.method} {request.path}: {error.detail}")
+            get_service().jobs.registry.note_error("web", f"{request.method} {request.path}: {error.detail}")
 
 
 def _job(
@@ -373,7 +373,7 @@ def submit_replay(service: Service, classifier: Classifier, *, force: bool) -> s
 
 def read_quality(service: Service, classifier: Classifier) -> dict[str, Any]:
     """The running figures that the train process has published. Raises Unavailable."""
-    measured = service.jobs.published_about(classifier.name, "quality")
+    measured = service.jobs.registry.published_about(classifier.name, "quality")
     if measured is None:
         raise Unavailable(NOTHING_PUBLISHED)
     quality: dict[str, Any] = msgspec.json.decode(measured)
@@ -413,7 +413,7 @@ def accept_task(task: str) -> Response:
 
 def read_chain(service: Service, classifier: Classifier) -> Chain:
     """The slots and versions of the published weights. Raises Unavailable."""
-    published = service.jobs.published_about(classifier.name, "chain")
+    published = service.jobs.registry.published_about(classifier.name, "chain")
     if published is None:
         raise Unavailable(NOTHING_PUBLISHED)
     return msgspec.json.decode(published, type=Chain)

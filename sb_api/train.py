@@ -19,9 +19,10 @@ from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRe
 from sb_api.fitting import Fitting
 from sb_api.guard import Reference, appraise, calibrate, find_losses, load_reference
 from sb_api.intake import Batch, Intake
-from sb_api.jobs import Jobs, Published
+from sb_api.jobs import Jobs
 from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.registry import Published
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
@@ -191,12 +192,12 @@ class Trainer:
         """
         name = self.classifier.name
         chain = self.store.chain()
-        if self.jobs.published_versions([name]).get(name) == self.version:
+        if self.jobs.registry.published_versions([name]).get(name) == self.version:
             if chain.damaged != self._damaged:
                 self._mend(chain)
             return
         known = {about.version: about for about in chain.versions}
-        newest = self.jobs.published(name)
+        newest = self.jobs.registry.published(name)
         if newest is not None:
             theirs = msgspec.json.decode(newest.chain, type=Chain).versions
             later = self.version in {about.version for about in theirs}
@@ -213,7 +214,7 @@ class Trainer:
 
     def _mend(self, chain: Chain) -> None:
         """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
-        newest = self.jobs.published(self.classifier.name)
+        newest = self.jobs.registry.published(self.classifier.name)
         if "current" in chain.damaged and newest is not None:
             try:
                 self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
@@ -238,7 +239,7 @@ class Trainer:
             chain=msgspec.json.encode(chain),
             quality=self._measured(current.about.labels),
         )
-        self.jobs.publish(self.classifier.name, published)
+        self.jobs.registry.publish(self.classifier.name, published)
 
     def _measured(self, labels: Sequence[str]) -> bytes:
         try:

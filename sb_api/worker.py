@@ -17,9 +17,10 @@ import redis
 from redis.exceptions import LockError
 
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
-from sb_api.jobs import BEAT_INTERVAL, Answer, Claim, Jobs, failure
+from sb_api.jobs import Answer, Claim, Jobs, failure
 from sb_api.logs import logging_about
 from sb_api.metrics import Instruments, resident_bytes
+from sb_api.registry import BEAT_INTERVAL
 from sb_api.totals import Publisher
 from sb_api.tracing import open_tracer
 
@@ -184,7 +185,7 @@ class Worker:
         first = claims[0]
         if first.deliveries > self.jobs.settings.max_deliveries:
             logger.error("task %s is set aside after %d deliveries", first.job.task, first.deliveries)
-            self.jobs.note_error(self.role, f"task {first.job.task} has stopped processes and was set aside")
+            self.jobs.registry.note_error(self.role, f"task {first.job.task} has stopped processes and was set aside")
             return [failure(JobFailed(f"The job has stopped {first.deliveries - 1} processes and was set aside."))]
         try:
             return self.do(claims)
@@ -195,7 +196,7 @@ class Worker:
                 return [failure(error)]
         except Exception:
             logger.exception("a batch of %d jobs failed", len(claims))
-            self.jobs.note_error(self.role, f"{len(claims)} jobs at once failed; the log says why")
+            self.jobs.registry.note_error(self.role, f"{len(claims)} jobs at once failed; the log says why")
             if len(claims) == 1:
                 return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
         return [self._answers([claim])[0] for claim in claims]
@@ -216,7 +217,7 @@ class Worker:
 
     def _say_alive(self) -> None:
         if self._versions:
-            self.jobs.beat(self.role, self._versions, resident_bytes())
+            self.jobs.registry.beat(self.role, self._versions, resident_bytes())
 
     @contextmanager
     def alone(self, name: str) -> Iterator[Callable[[], None]]:

@@ -22,8 +22,9 @@ from sb_api.classifiers import Judged
 from sb_api.classify import Model, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
+from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
 from sb_api.records import encode_payload
+from sb_api.registry import Published
 from sb_api.tokenizers import Vocabularies, Vocabulary
 from sb_api.train import named
 from sb_api.weights import Weights, dump_weights
@@ -75,7 +76,7 @@ def make_others(bare: Bare, number: int = 1) -> Weights:
 def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: bytes | None = None) -> None:
     documents = {name: vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
     file = dump_weights(weights) if file is None else file
-    jobs.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
+    jobs.registry.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
 
 
 # One model
@@ -330,7 +331,7 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
 
 def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
     with service.queue() as jobs:
-        warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
+        warm = [beat.versions["lodbrok"] for beat in jobs.registry.alive() if beat.role == "classify"]
     original = service.get("/weights").json()["slots"]["original"]
     assert warm == [original]
     assert f"lodbrok is warm with the weights {original}" in service.log
