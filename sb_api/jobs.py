@@ -21,7 +21,7 @@ from sb_api.config import Settings
 from sb_api.connection import PREFIX, has_code, unavailable_when_lost
 from sb_api.errors import QueueFull, SbApiError
 from sb_api.records import decode_payload, encode_payload
-from sb_api.registry import WORKERS, Registry
+from sb_api.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class Jobs:
 
     def leave(self, streams: Iterable[str]) -> None:
         """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
-        self.redis.hdel(WORKERS, self.consumer)
+        self.registry.leave()
         for stream in streams:
             try:
                 if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.consumer):

@@ -89,6 +89,10 @@ class Registry:
         )
         self._keep_beat([among], [self.name, msgspec.json.encode(about), BEATS_TTL])
 
+    def leave(self, among: str = WORKERS) -> None:
+        """Say that this process ends."""
+        self.redis.hdel(among, self.name)
+
     def alive(self, among: str = WORKERS) -> list[WorkerBeat]:
         """The processes that have beaten within the last three seconds, by the clock of Redis."""
         with unavailable_when_lost():

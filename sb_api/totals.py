@@ -75,7 +75,7 @@ class Publisher:
             self._thread.join(BEAT_INTERVAL)
         try:
             self.publish()
-            self.jobs.redis.hdel(WEB, self.jobs.consumer)
+            self.jobs.registry.leave(WEB)
         except (redis.RedisError, OSError) as error:
             logger.debug("the last figures are lost: %s", error)
 

@@ -53,7 +53,7 @@ def queue(jobs: Jobs) -> Jobs:
 def other(queue: Jobs) -> Jobs:
     """The same queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = "elsewhere:1"
+    other.consumer = other.registry.name = "elsewhere:1"
     return other
 
 

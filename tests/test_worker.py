@@ -117,7 +117,7 @@ def start_process(settings: Settings) -> subprocess.Popen[bytes]:
 def elsewhere(queue: Jobs) -> Jobs:
     """The queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = "elsewhere:1"
+    other.consumer = other.registry.name = "elsewhere:1"
     return other
 
 
