@@ -76,7 +76,7 @@ def train_as_specified(rounds: int) -> dict[str, Any]:
     from sb_api.fitting import Fitting
     from sb_api.recipe import SPECIFIED, Examples
     from sb_api.records import Verdict, decode_records
-    from sb_api.train import named
+    from sb_api.retraining import named
     from sb_api.weights import WeightsStore
 
     classifier = CLASSIFIERS["lodbrok"]

@@ -27,8 +27,8 @@ from sb_api.fitting import Fitting
 from sb_api.guard import Reference, load_reference
 from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.records import Editor, Verdict
+from sb_api.retraining import with_scores
 from sb_api.server import find_redis_server
-from sb_api.train import with_scores
 from sb_api.verdicts import VerdictLog, open_verdict_log
 from sb_api.weights import Weights, WeightsStore
 

@@ -25,8 +25,8 @@ from sb_api.errors import InvalidWeights
 from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
 from sb_api.records import encode_payload
 from sb_api.registry import Published
+from sb_api.retraining import named
 from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.train import named
 from sb_api.weights import Weights, dump_weights
 from sb_api.worker import Worker
 

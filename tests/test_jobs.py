@@ -16,9 +16,9 @@ import redis
 from conftest import wait_until
 from service import assert_stays
 
-from sb_api import jobs as jobs_module
+from sb_api import registry
 from sb_api.config import Settings
-from sb_api.connection import connect
+from sb_api.connection import PREFIX, connect
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
 from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, failure
 from sb_api.mailbox import Mailbox
@@ -312,7 +312,7 @@ def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkey
         ("classify", other.consumer, "000002-00000000"),
         ("train", queue.consumer, "000001-00000000"),
     ]
-    monkeypatch.setattr(jobs_module, "BEAT_LIFE", 1.0)
+    monkeypatch.setattr(registry, "BEAT_LIFE", 1.0)
 
     def only_one_is_left() -> bool:
         queue.registry.beat("train", {"lodbrok": "000001-00000000"})
@@ -447,7 +447,7 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
 
 @pytest.mark.usefixtures("echo")
 def test_a_mailbox_goes_on_after_a_reply_that_is_none(queue: Jobs, mailbox: Mailbox) -> None:
-    queue.redis.rpush(f"{jobs_module.PREFIX}reply:{mailbox.name}", b"\xc1 no reply")
+    queue.redis.rpush(f"{PREFIX}reply:{mailbox.name}", b"\xc1 no reply")
     (answer,) = mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert answer is not None
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
-from sb_api import train
-from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, UnknownVersion
+from sb_api import retraining, train
+from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
 from sb_api.guard import measure
 from sb_api.jobs import TRAIN, Claim, Job, Jobs
 from sb_api.recipe import RETRAINING, Examples, Recipe, mix
 from sb_api.records import encode_payload
 from sb_api.registry import Published
-from sb_api.train import Trainer, named, retrain_model
+from sb_api.retraining import named, retrain_model
+from sb_api.train import Trainer
 from sb_api.trainer import do_job
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
 from sb_api.worker import Worker
@@ -181,7 +182,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     bare.fitting.fit(rows, 2, bare.reference.replay)
     tuned = bare.fitting.snapshot(current.about)
     answers = iter([["worse"]] * refusals + [[]])
-    monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
+    monkeypatch.setattr(retraining, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(
         *(bare.fitting, LODBROK, bare.original, current, rows, bare.reference),
         budget=BUDGET,
@@ -506,7 +507,7 @@ def test_a_training_that_cannot_be_stored_changes_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(WeightsStore, "_write", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(Unavailable, match="No space left"):
             learn(trainer, "1")
     assert slots(trainer) == (original, None, original)
     assert published(jobs) == original

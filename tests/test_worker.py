@@ -296,7 +296,7 @@ def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: 
     with working(worker):
         assert_stays(lambda: not queue.registry.alive(), 1.5 * BEAT_INTERVAL)
         warm.set()
-        wait_until(queue.alive)
+        wait_until(queue.registry.alive)
         (beat,) = queue.registry.alive()
     assert (beat.role, beat.versions) == ("classify", {"lodbrok": "000007-00000000"})
     assert queue.registry.alive() == []
