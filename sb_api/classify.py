@@ -16,10 +16,11 @@ import numpy.typing as npt
 from sb_api.calibration import calibrated, name_bands
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
-from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
+from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
@@ -148,35 +149,36 @@ class Model:
 
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
-    answers: dict[bytes, Answer] = {}
-    batches: dict[tuple[str, str], list[tuple[Claim, list[Any]]]] = defaultdict(list)
-    for claim in claims:
+    # By position: two entries of different streams may have the same id.
+    answers: dict[int, Answer] = {}
+    batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
+    for position, claim in enumerate(claims):
         try:
             model = models[claim.job.classifier]
             records = decode_payload(claim.job.body, list[model.classifier.queued])  # type: ignore[name-defined]
-            batches[claim.job.classifier, claim.job.weights].append((claim, records))
+            batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            answers[claim.entry] = failure(SbApiError(f"The job cannot be read: {error}."))
+            answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))
     for (name, version), batch in batches.items():
         with models[name].at(version):
             answers |= _judge_batch(models[name], batch)
-    return [answers[claim.entry] for claim in claims]
+    return [answers[position] for position in range(len(claims))]
 
 
-def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
-    scores, errors = model.judge([record for _, records in batch for record in records])
+def _judge_batch(model: Model, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
+    scores, errors = model.judge([record for _, _, records in batch for record in records])
     model.instruments.count_records(model.classifier.name, model.about.labels, scores)
     # All at once: for a few records numpy's calls cost more than what they do.
     judged = model.tell(scores, errors)
     answers = {}
     start = 0
-    for claim, records in batch:
+    for position, claim, records in batch:
         end = start + len(records)
-        own = {position - start: detail for position, detail in errors.items() if start <= position < end}
+        own = {row - start: detail for row, detail in errors.items() if start <= row < end}
         reasons = model.explain(records) if claim.job.operation == "explain" and not own else []
         predictions, told, bands = judged.predictions[start:end], judged.scores[start:end], judged.bands[start:end]
         data = _describe(claim, records, Judged(judged.version, predictions, told, own, bands, reasons))
-        answers[claim.entry] = Answer(status="completed", data=data)
+        answers[position] = Answer(status="completed", data=data)
         start = end
     return answers
 
@@ -194,7 +196,7 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
 
 def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
     """The published weights with their vocabularies; those of this host's files while none are published."""
-    published = jobs.published(classifier.name)
+    published = jobs.registry.published(classifier.name)
     if published is None:
         store = WeightsStore.of(jobs.settings, classifier.name)
         return store.load_current(), classifier.load_vocabularies(jobs.settings)
@@ -209,7 +211,7 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
 
 def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
-    published = jobs.published_versions(CLASSIFIERS)
+    published = jobs.registry.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:

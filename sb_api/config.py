@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from sb_api.credentials import has_credentials
 from sb_api.errors import InvalidSettings
+from sb_api.redis_address import parse_sentinels
 
 PREFIX = "SB_API_"
 CLIENT_NAMES = frozenset({"SB_API_URL", "SB_API_TOKEN", "SB_API_TOKEN_FILE"})  # of the commands that ask a service
@@ -30,7 +31,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "127.0.0.1"
     )
     port: Annotated[int, _integer("port to listen on", 0, 65535)] = 4321
-    redis_url: Annotated[str, Meta(description="Redis to use; empty: `run` starts one of its own")] = ""
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="Redis to use: `redis://`, `rediss://` (TLS), `unix://` or "
+            "`redis+sentinel://host:port,host:port/service`; empty: `run` starts one of its own"
+        ),
+    ] = ""
     state_dir: Annotated[str, Meta(description="where weights, queue and other state are kept; empty: see below")] = ""
     credentials: Annotated[
         str, Meta(description="file of credentials; empty: `credentials.json` in the state directory, if it is there")
@@ -51,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     batch_requests: Annotated[int, _integer("requests that a classify process takes at once", 1, 10_000)] = 256
     queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000
+    longest_wait: Annotated[
+        float, Meta(gt=0, le=86_400, description="a small request that would wait for longer is refused")
+    ] = 0.15
     predict_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a prediction")] = 30.0
     train_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a training")] = 300.0
     result_ttl: Annotated[int, _integer("how long the result of an asynchronous job is kept", 1)] = 3600
@@ -67,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""
+    replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[
         float, Meta(ge=0, le=1, description="how far a training may lower the figures on the reference set")
@@ -150,6 +161,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"A setting is wrong: {error}.") from None
+    if settings.redis_url:
+        parse_sentinels(settings.redis_url)
     if not _is_loopback(settings.host) and not has_credentials(settings.credentials_file):
         raise InvalidSettings(
             f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1); "

@@ -19,8 +19,9 @@ from pathlib import Path
 import redis
 
 from sb_api.config import PREFIX, Settings
+from sb_api.connection import connect
 from sb_api.errors import CannotGoOn, CannotStart
-from sb_api.jobs import Jobs, connect
+from sb_api.jobs import Jobs
 from sb_api.supervisor import Process, Stop, supervise
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,10 @@ from conftest import wait_until
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
 from sb_api.config import Settings, load_settings
+from sb_api.connection import connect
 from sb_api.fitting import Fitting
 from sb_api.guard import Reference, load_reference
-from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.records import Editor, Verdict
 from sb_api.server import find_redis_server
 from sb_api.train import with_scores

@@ -22,8 +22,9 @@ from sb_api.classifiers import Judged
 from sb_api.classify import Model, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.jobs import PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
+from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
 from sb_api.records import encode_payload
+from sb_api.registry import Published
 from sb_api.tokenizers import Vocabularies, Vocabulary
 from sb_api.train import named
 from sb_api.weights import Weights, dump_weights
@@ -75,7 +76,7 @@ def make_others(bare: Bare, number: int = 1) -> Weights:
 def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: bytes | None = None) -> None:
     documents = {name: vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
     file = dump_weights(weights) if file is None else file
-    jobs.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
+    jobs.registry.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
 
 
 # One model
@@ -169,6 +170,19 @@ def test_every_job_of_a_batch_gets_the_scores_of_its_own_records(bare: Bare) -> 
         np.testing.assert_allclose(scores_of(answer), bare.model.judge(batch)[0][:, 1], atol=1e-6)
         assert answer.data.version == bare.original.about.version
         assert answer.data.errors == {}
+
+
+def test_entries_of_two_streams_that_have_the_same_id_are_answered_each_with_its_own(bare: Bare) -> None:
+    """Redis numbers entries by the millisecond, for each stream by itself."""
+    few, many = as_editors(make_editors(3)), as_editors(make_editors(50, 3))
+    one = make_claim(few, 7)
+    other = msgspec.structs.replace(make_claim(many, 7), stream=BULK)
+    for claims in ([one, other], [other, one]):
+        answers = dict(
+            zip([claim.stream for claim in claims], judge_claims({"lodbrok": bare.model}, claims), strict=True)
+        )
+        np.testing.assert_allclose(scores_of(answers[SMALL]), bare.model.judge(few)[0], atol=1e-6)
+        np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0], atol=1e-6)
 
 
 def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:
@@ -317,7 +331,7 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
 
 def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
     with service.queue() as jobs:
-        warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
+        warm = [beat.versions["lodbrok"] for beat in jobs.registry.alive() if beat.role == "classify"]
     original = service.get("/weights").json()["slots"]["original"]
     assert warm == [original]
     assert f"lodbrok is warm with the weights {original}" in service.log

@@ -27,7 +27,8 @@ def test_the_defaults_pass_their_own_checks() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_setting_can_be_set_from_the_environment(field: str) -> None:
-    value = {"host": "::1", "redis_memory": "2gb", "log_level": "ERROR", "log_format": "json"}.get(field)
+    values = {"host": "::1", "redis_memory": "2gb", "redis_url": "unix:///somewhere"}
+    value = {**values, "log_level": "ERROR", "log_format": "json"}.get(field)
     if value is None:
         default = getattr(Settings(), field)
         switch = {"on": "off", "off": "on", "onnx": "keras"}.get(default, "/somewhere")

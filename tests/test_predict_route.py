@@ -34,7 +34,7 @@ from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Jobs, failure
 from sb_api.records import Editor, decode_payload
-from sb_api.routes import ROUNDS, SMALL_RECORDS
+from sb_api.service import ROUNDS, SMALL_RECORDS
 
 
 def predict(client: FlaskClient, records: Any, query: str = "") -> Any:
@@ -235,9 +235,9 @@ def client_of(settings: Settings, **changes: Any) -> FlaskClient:
 def test_small_requests_do_not_wait_behind_bulk_ones(jobs: Jobs, settings: Settings) -> None:
     client = client_of(settings, predict_timeout=0.01, slice_records=50)
     assert_problem(predict(client, make_editors(SMALL_RECORDS)), 504, "no-answer-in-time")
-    assert (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 0)
+    wait_until(lambda: (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 0))
     assert_problem(predict(client, make_editors(SMALL_RECORDS + 101)), 504, "no-answer-in-time")
-    assert (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 4)
+    wait_until(lambda: (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 4))
 
 
 def test_a_full_queue_refuses_at_once_and_takes_nothing(jobs: Jobs, settings: Settings) -> None:

@@ -18,8 +18,10 @@ from service import RedisServer, assert_stays, clean_environment
 
 from sb_api import worker as worker_module
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.errors import InvalidWeights, LeaseLost
-from sb_api.jobs import BEAT_INTERVAL, BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, connect
+from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.registry import BEAT_INTERVAL
 from sb_api.worker import Worker
 
 LEASE = 0.5
@@ -27,7 +29,8 @@ PATIENT_LEASE = 2.0
 RUN_WORKER = """
 import os, signal, time
 from sb_api.config import load_settings
-from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs, connect
+from sb_api.connection import connect
+from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs
 from sb_api.worker import Worker
 
 settings = load_settings()
@@ -114,7 +117,7 @@ def start_process(settings: Settings) -> subprocess.Popen[bytes]:
 def elsewhere(queue: Jobs) -> Jobs:
     """The queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = "elsewhere:1"
+    other.consumer = other.registry.name = "elsewhere:1"
     return other
 
 
@@ -260,13 +263,13 @@ def test_a_job_that_keeps_killing_processes_is_set_aside_and_its_neighbours_are_
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: int, queue: Jobs) -> None:
     with start_process(queue.settings) as process:
-        wait_until(lambda: [beat.pid for beat in queue.alive()] == [process.pid])
+        wait_until(lambda: [beat.pid for beat in queue.registry.alive()] == [process.pid])
         queue.submit(SMALL, [make_job("until stopped")])
         wait_until(lambda: (answer := queue.result("until stopped")) and answer.status == "processing")
         process.send_signal(number)
         assert process.wait(10) == 0
     assert completed(queue, "until stopped")
-    assert queue.alive() == []
+    assert queue.registry.alive() == []
     assert queue.redis.xinfo_consumers(SMALL, GROUP) == []
 
 
@@ -291,12 +294,12 @@ def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: 
     worker = make_worker(queue, echo)
     worker.refresh = refresh
     with working(worker):
-        assert_stays(lambda: not queue.alive(), 1.5 * BEAT_INTERVAL)
+        assert_stays(lambda: not queue.registry.alive(), 1.5 * BEAT_INTERVAL)
         warm.set()
         wait_until(queue.alive)
-        (beat,) = queue.alive()
+        (beat,) = queue.registry.alive()
     assert (beat.role, beat.versions) == ("classify", {"lodbrok": "000007-00000000"})
-    assert queue.alive() == []
+    assert queue.registry.alive() == []
 
 
 @pytest.mark.parametrize("told_to_stop", [False, True])

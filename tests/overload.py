@@ -1,0 +1,176 @@
+"""Overload: far more requests than can be answered. What is accepted is answered soon, the rest refused at once."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from conftest import wait_until
+from faults import Target
+from service import make_editors
+
+RECORDS = 20  # of one request: enough that the classify processes, not HTTP, are what is overloaded
+TIMES = 5.0
+PROCESSES = 2  # that send
+
+
+@dataclass
+class Sample:
+    """The seconds that accepted and refused requests took, and what was answered otherwise."""
+
+    accepted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, other: Sample) -> None:
+        self.accepted += other.accepted
+        self.refused += other.refused
+        self.others += other.others
+
+
+def p99(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98] if len(seconds) > 1 else float("nan")
+
+
+def send_for(address: str, rate: float, seconds: float, connections: int) -> Sample:
+    """Requests at `rate` a second over so many connections, sent when they are due, whether or not others were
+    answered; latency counts from the moment a request was due, so that a late one is not flattered."""
+    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        start = time.time() + 2.0
+        jobs = [
+            pool.apply_async(_send, (address, rate / PROCESSES, seconds, connections // PROCESSES, start, number))
+            for number in range(PROCESSES)
+        ]
+        total = Sample()
+        for job in jobs:
+            total.add(job.get(seconds + 120))
+    return total
+
+
+def _send(address: str, rate: float, seconds: float, connections: int, start: float, number: int) -> Sample:
+    from gevent import monkey
+
+    monkey.patch_all()
+    import gevent
+
+    host = urlsplit(address).netloc
+    bodies = [json.dumps(make_editors(RECORDS, 1000 * n)).encode() for n in range(50)]
+    sample = Sample()
+    due = iter(range(int(rate * seconds)))
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(host, timeout=60)
+        for turn in due:
+            moment = start + turn / rate
+            gevent.sleep(max(0.0, moment - time.time()))
+            # A client that is late itself did not make the service late.
+            began = max(moment, time.time()) if time.time() - moment > 0.02 else moment
+            try:
+                connection.request("POST", "/predict", bodies[turn % 50], {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                sample.others.append(repr(error))
+                connection.close()
+                continue
+            took = time.time() - began
+            if response.status == 200 and len(json.loads(content)["scores"]) == RECORDS:
+                sample.accepted.append(took)
+            elif response.status == 503 and int(response.headers.get("Retry-After", "0")) > 0:
+                sample.refused.append(took)
+            else:
+                sample.others.append(f"{response.status} {content[:200]!r}")
+
+    gevent.joinall([gevent.spawn(client) for _ in range(connections)])
+    return sample
+
+
+def capacity(address: str, seconds: float) -> float:
+    """Requests a second that are answered, with so many clients that none is refused and nobody idles."""
+    sample = send_for(address, 100_000.0, 0.03 * seconds, 8)  # bounded by its number of requests
+    return len(sample.accepted) / max(0.1, sum(sample.accepted) / 8)
+
+
+def resident(target: Target) -> dict[str, int]:
+    """MiB of each kind of process, of the largest of its kind."""
+    return {
+        role: max(process.memory_info().rss for process in target.processes(role)) // 2**20
+        for role in ("web", "classify", "train", "redis")
+    }
+
+
+def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
+    """The figures of an overload of so many seconds: name, value, unit, against, goal, reached."""
+    send_for(target.address(), 50.0, 3.0, 8)  # warm
+    carried = capacity(target.address(), 10.0)
+    normal = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
+    before = resident(target)
+    over = send_for(target.address(), TIMES * carried, seconds, 400)
+    end = time.monotonic()
+    during = resident(target)
+    wait_until(target.is_normal, 60, interval=0.1)
+    after = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
+    back = time.monotonic() - end - max(5.0, seconds / 4) - 3.0
+    usual, loaded, later = p99(normal.accepted), p99(over.accepted), p99(after.accepted)
+    rejected = p99(over.refused)
+    growth = {role: during[role] - before[role] for role in before}
+    print(
+        f"carries {carried:.0f} requests of {RECORDS} records a second\n"
+        f"normal:   {len(normal.accepted)} accepted, {len(normal.refused)} refused, p99 {1000 * usual:.0f} ms\n"
+        f"overload: {len(over.accepted)} accepted, p99 {1000 * loaded:.0f} ms, median "
+        f"{1000 * statistics.median(over.accepted or [0]):.0f} ms; {len(over.refused)} refused, p99 "
+        f"{1000 * rejected:.0f} ms, median {1000 * statistics.median(over.refused or [0]):.0f} ms; "
+        f"others {over.others[:3]}\n"
+        f"after:    {len(after.accepted)} accepted, {len(after.refused)} refused, p99 {1000 * later:.0f} ms\n"
+        f"MiB before {before}, at the end {during}",
+        flush=True,
+    )
+    return [
+        (
+            "overload: p99 of accepted requests",
+            round(loaded / usual, 2),
+            "times the normal",
+            f"{1000 * usual:.0f} ms",
+            3,
+            loaded <= 3 * usual,
+        ),
+        (
+            "overload: p99 of refusals",
+            round(1000 * rejected, 1),
+            "ms",
+            f"{len(over.refused)} refused",
+            50,
+            rejected < 0.05,
+        ),
+        (
+            "overload: neither answered nor refused with Retry-After",
+            len(over.others),
+            "requests",
+            f"{len(over.accepted) + len(over.refused)} sent",
+            0,
+            not over.others,
+        ),
+        (
+            "overload: growth of the largest process",
+            max(growth.values()),
+            "MiB",
+            str(before),
+            200,
+            max(growth.values()) <= 200,
+        ),
+        (
+            "overload: back to normal",
+            round(max(0.0, back), 1),
+            "s",
+            "0.7 of what it carries",
+            10,
+            back <= 10 and later <= 3 * usual,
+        ),
+    ]
