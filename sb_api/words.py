@@ -20,7 +20,7 @@ _BLANKED_BYTES = bytes([*_ASCII, *range(128, 256)])
 _OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _NUMBER = 8  # bytes
 _PIECE = 1 << 16  # bytes: a processor's cache holds them with all that is made of them
-_FEW = 4_000  # characters: so few are split and looked up sooner than numpy's calls are made
+_FEW = 1_500  # characters: so few are split and looked up sooner than numpy's calls are made
 
 
 def split_words(text: str) -> list[str]:
