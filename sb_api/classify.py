@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from sb_api.connection import connect
 from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
-from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, failure
+from sb_api.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
@@ -30,6 +31,7 @@ from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+NICENESS = 5  # of a helper
 RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
 
 Probabilities = npt.NDArray[np.float32]
@@ -228,8 +230,14 @@ def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instrument
     return {name: model.version for name, model in models.items()}
 
 
-def classify_process(settings: Settings) -> None:
-    """Judge records until told to stop."""
+def classify_process(settings: Settings, helper: bool = False) -> None:
+    """Judge records until told to stop.
+
+    A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
+    several processes, these would make batches too small to be worth their cost.
+    """
+    if helper:
+        os.nice(NICENESS)
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
     instruments = Instruments()
@@ -240,5 +248,6 @@ def classify_process(settings: Settings) -> None:
         do=lambda claims: judge_claims(models, claims),
         refresh=lambda: refresh_models(jobs, models, instruments),
         instruments=instruments,
+        awaited=[BULK] if helper else (),
     )
     worker.run_process()

@@ -180,8 +180,17 @@ class Jobs:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    def claim(self, streams: Sequence[str], count: int, block: float, *, others: int = 1) -> list[Claim]:
-        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds.
+    def claim(
+        self,
+        streams: Sequence[str],
+        count: int,
+        block: float,
+        *,
+        others: int = 1,
+        awaited: Sequence[str] = (),
+    ) -> list[Claim]:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds to
+        the streams that are `awaited` (all of them by default).
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
@@ -191,7 +200,7 @@ class Jobs:
                 pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
             claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
             if not claims and block:
-                waiting = dict.fromkeys(streams, ">")
+                waiting = dict.fromkeys(awaited or streams, ">")
                 read = self.redis.xreadgroup(GROUP, self.consumer, waiting, count=1, block=round(block * 1000))
                 claims = list(self._claims(read))
             return claims

@@ -34,7 +34,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 class Worker:
     """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
-    when none has come.
+    when none has come. Jobs of the streams that are `awaited` wake the process (all by default); others it takes when
+    it looks, each second at least.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -50,6 +51,7 @@ class Worker:
         instruments: Instruments | None = None,
         idle: Callable[[], None] | None = None,
         ordered: bool = False,
+        awaited: Sequence[str] = (),
     ) -> None:
         self.jobs = jobs
         self.role = role
@@ -59,6 +61,7 @@ class Worker:
         self.instruments = instruments or Instruments()
         self.idle = idle
         self.ordered = ordered
+        self.awaited = awaited
         self.publisher = Publisher(jobs, self.instruments)
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
@@ -131,7 +134,8 @@ class Worker:
             return self._claim_in_order()
         # Whoever sent a small request lately may soon send another, and should not wait for several large ones.
         others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
-        claims = self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK, others=others)
+        count = self.jobs.settings.batch_requests
+        claims = self.jobs.claim(self.streams, count, BLOCK, others=others, awaited=self.awaited)
         if claims and claims[0].stream == self.streams[0]:
             self._urgent_until = monotonic() + URGENT
         return claims

@@ -247,8 +247,10 @@ def start_service(
     timeout: float = 30.0,
     **variables: str,
 ) -> Iterator[Service]:
-    """Start a service with its own state directory; what it writes goes to `folder`. Yields it once it listens."""
-    environment = clean_environment(SB_API_STATE_DIR=str(state), **variables)
+    """Start a service with its own state directory, one process of a kind unless `variables` say otherwise; what it
+    writes goes to `folder`. Yields it once it listens."""
+    few = {"SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1"}
+    environment = clean_environment(**{**few, "SB_API_STATE_DIR": str(state), **variables})
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "out"
     with out.open("wb") as stdout, (folder / "log").open("wb") as stderr:

@@ -164,6 +164,43 @@ def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
             wait_until(lambda number=number: completed(queue, str(number)), timeout=0.9)
 
 
+def test_a_helper_wakes_for_large_requests_and_takes_small_ones_when_it_looks(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks each second, so that small requests are answered though nobody else is there."""
+    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    queue.submit(SMALL, [make_job("first")])
+    with working(make_worker(queue, echo, awaited=[BULK])):
+        wait_until(lambda: completed(queue, "first"))
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"), timeout=0.9)
+        queue.submit(SMALL, [make_job("second")])
+        wait_until(lambda: completed(queue, "second"), timeout=5)
+
+
+def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BLOCK", 30.0)
+    asked: list[str] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        asked.extend(claim.job.task for claim in claims)
+        return echo(claims)
+
+    other = elsewhere(queue)
+    with working(make_worker(queue, help_out, awaited=[BULK])) as helper:
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"))
+        wait_until(lambda: any("b" in client["flags"] for client in queue.redis.client_list()))  # it is waiting
+        with working(make_worker(other, echo)) as first:
+            for number in range(20):
+                queue.submit(SMALL, [make_job(str(number))])
+                wait_until(lambda number=number: completed(queue, str(number)))
+            first.stopping.set()
+            helper.stopping.set()
+            queue.submit(BULK, [make_job("wakes both, to stop"), make_job("the other too")])
+    assert not [task for task in asked if task.isdigit()]
+
+
 def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_sent(queue: Jobs) -> None:
     newest, seen = [0], []
     worker = make_worker(queue, lambda claims: seen.append(ready[0]) or echo(claims))
