@@ -68,6 +68,8 @@ def _send(address: str, rate: float, seconds: float, connections: int, start: fl
     def client() -> None:
         connection = http.client.HTTPConnection(host, timeout=60)
         for turn in due:
+            if time.time() > start + seconds:
+                return
             moment = start + turn / rate
             gevent.sleep(max(0.0, moment - time.time()))
             # A client that is late itself did not make the service late.
@@ -93,9 +95,8 @@ def _send(address: str, rate: float, seconds: float, connections: int, start: fl
 
 
 def capacity(address: str, seconds: float) -> float:
-    """Requests a second that are answered, with so many clients that none is refused and nobody idles."""
-    sample = send_for(address, 100_000.0, 0.03 * seconds, 8)  # bounded by its number of requests
-    return len(sample.accepted) / max(0.1, sum(sample.accepted) / 8)
+    """Requests a second that are answered, with so few clients that none is refused, who do not wait in between."""
+    return len(send_for(address, 100_000.0, seconds, 8).accepted) / seconds
 
 
 def resident(target: Target) -> dict[str, int]:
@@ -109,7 +110,7 @@ def resident(target: Target) -> dict[str, int]:
 def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
     """The figures of an overload of so many seconds: name, value, unit, against, goal, reached."""
     send_for(target.address(), 50.0, 3.0, 8)  # warm
-    carried = capacity(target.address(), 10.0)
+    carried = capacity(target.address(), 5.0)
     normal = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
     before = resident(target)
     over = send_for(target.address(), TIMES * carried, seconds, 400)
