@@ -32,6 +32,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
     from sb_api.service import Service
+    from sb_api.shedding import shed
 
     settings = config or load_settings()
     configure_logging(settings)
@@ -40,7 +41,9 @@ def create_app(config: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     jobs = Jobs(connect(settings), settings)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
-    app.extensions["sb_api"] = Service(settings, jobs, Mailbox(jobs, uuid.uuid4().hex))
+    mailbox = Mailbox(jobs, uuid.uuid4().hex)
+    app.extensions["sb_api"] = Service(settings, jobs, mailbox)
+    shed(app, mailbox)
     monitoring.monitor(app, jobs)
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)

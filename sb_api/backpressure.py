@@ -31,12 +31,16 @@ class Limiter:
     def enter(self, size: int) -> bool:
         """Let work of `size` in, or not. One piece of work, however large, may always be inside."""
         with self._lock:
+            if not self.has_room(size):
+                return False
             if not self.inside:
                 self._since = self._clock()
-            elif self.inside + size > max(self.least, self.rate * self.longest):
-                return False
             self.inside += size
             return True
+
+    def has_room(self, size: int) -> bool:
+        """Whether work of `size` would be let in now."""
+        return not self.inside or self.inside + size <= max(self.least, self.rate * self.longest)
 
     def leave(self, size: int, *, done: bool) -> None:
         """Let work out, `done` or given up."""

@@ -55,6 +55,10 @@ def limiters(settings: Settings) -> dict[str, Limiter]:
     }
 
 
+def too_much_waits() -> QueueFull:
+    return QueueFull("More is waiting already than is done in time; try again in a moment.")
+
+
 class Mailbox:
     """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
 
@@ -78,7 +82,7 @@ class Mailbox:
         if limiter is None:
             return self._exchange(stream, jobs, timeout)
         if not limiter.enter(size):
-            raise QueueFull("More is waiting already than is done in time; try again in a moment.")
+            raise too_much_waits()
         done = False
         try:
             answers = self._exchange(stream, jobs, timeout)

@@ -27,6 +27,7 @@ from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
 from sb_api.logs import about_requests, choose_request_id
 from sb_api.metrics import Instruments
 from sb_api.registry import WEB, WorkerBeat
+from sb_api.shedding import ROUTE
 from sb_api.totals import Publisher, collect_totals, read_memory, read_stream
 from sb_api.weights import Chain
 
@@ -227,8 +228,7 @@ def monitor(app: Flask, jobs: Jobs) -> None:
 
         def start_monitored(line: str, headers: Any, exc_info: Any = None) -> Any:
             seconds = time.perf_counter() - began
-            rule = environ["werkzeug.request"].url_rule
-            method, route, status = key = (_method(environ), rule.rule if rule else "unmatched", line[:3])
+            method, route, status = key = (_method(environ), _route(environ), line[:3])
             if key not in known:
                 known[key] = (instruments.requests.labels(*key), instruments.request_seconds.labels(method, route))
             count, duration = known[key]
@@ -244,6 +244,13 @@ def monitor(app: Flask, jobs: Jobs) -> None:
         return answer(environ, start_monitored)
 
     app.wsgi_app = answer_monitored  # type: ignore[method-assign]
+
+
+def _route(environ: WSGIEnvironment) -> str:
+    if ROUTE in environ:
+        return str(environ[ROUTE])
+    rule = environ["werkzeug.request"].url_rule
+    return rule.rule if rule else "unmatched"
 
 
 def _method(environ: WSGIEnvironment) -> str:

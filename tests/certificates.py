@@ -35,4 +35,4 @@ def tls_arguments(folder: Path, port: int) -> list[str]:
     """The arguments of a redis-server that speaks TLS alone, with those who show a certificate of the authority."""
     files = {"cert": "server.pem", "key": "server.key", "ca-cert": "ca.pem"}
     given = [part for option, file in files.items() for part in (f"--tls-{option}-file", str(folder / file))]
-    return ["--port", "0", "--tls-port", str(port), *given, "--tls-auth-clients", "yes"]
+    return ["--port", "0", "--tls-port", str(port), *given, "--tls-auth-clients", "yes", "--protected-mode", "no"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from conftest import wait_until
 from faults import Target
@@ -40,62 +41,35 @@ def p99(seconds: Sequence[float]) -> float:
 
 
 def send_for(address: str, rate: float, seconds: float, connections: int) -> Sample:
-    """Requests at `rate` a second over so many connections, sent when they are due, whether or not others were
-    answered; latency counts from the moment a request was due, so that a late one is not flattered."""
-    with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-        start = time.time() + 2.0
-        jobs = [
-            pool.apply_async(_send, (address, rate / PROCESSES, seconds, connections // PROCESSES, start, number))
-            for number in range(PROCESSES)
-        ]
-        total = Sample()
-        for job in jobs:
-            total.add(job.get(seconds + 120))
+    """Requests at `rate` a second over so many connections, sent when they are due as long as a connection is free."""
+    order = {
+        "address": address,
+        "rate": rate / PROCESSES,
+        "seconds": seconds,
+        "connections": connections // PROCESSES,
+        "records": RECORDS,
+        "bodies": [json.dumps(make_editors(RECORDS, 1000 * number)) for number in range(50)],
+    }
+    command = [sys.executable, str(Path(__file__).with_name("open_load.py"))]
+    senders = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)
+    ]
+    for sender in senders:
+        assert sender.stdin and sender.stdout
+        sender.stdin.write(json.dumps(order) + "\n")
+        sender.stdin.flush()
+        assert sender.stdout.readline() == "ready\n"
+    start = time.time() + 0.5
+    total = Sample()
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for said, _ in pool.map(lambda sender: sender.communicate(f"{start}\n", seconds + 120), senders):
+            total.add(Sample(**json.loads(said)))
     return total
 
 
-def _send(address: str, rate: float, seconds: float, connections: int, start: float, number: int) -> Sample:
-    from gevent import monkey
-
-    monkey.patch_all()
-    import gevent
-
-    host = urlsplit(address).netloc
-    bodies = [json.dumps(make_editors(RECORDS, 1000 * n)).encode() for n in range(50)]
-    sample = Sample()
-    due = iter(range(int(rate * seconds)))
-
-    def client() -> None:
-        connection = http.client.HTTPConnection(host, timeout=60)
-        for turn in due:
-            moment = start + turn / rate
-            gevent.sleep(max(0.0, moment - time.time()))
-            # A client that is late itself did not make the service late.
-            began = max(moment, time.time()) if time.time() - moment > 0.02 else moment
-            try:
-                connection.request("POST", "/predict", bodies[turn % 50], {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                content = response.read()
-            except (OSError, http.client.HTTPException) as error:
-                sample.others.append(repr(error))
-                connection.close()
-                continue
-            took = time.time() - began
-            if response.status == 200 and len(json.loads(content)["scores"]) == RECORDS:
-                sample.accepted.append(took)
-            elif response.status == 503 and int(response.headers.get("Retry-After", "0")) > 0:
-                sample.refused.append(took)
-            else:
-                sample.others.append(f"{response.status} {content[:200]!r}")
-
-    gevent.joinall([gevent.spawn(client) for _ in range(connections)])
-    return sample
-
-
 def capacity(address: str, seconds: float) -> float:
-    """Requests a second that are answered, with so many clients that none is refused and nobody idles."""
-    sample = send_for(address, 100_000.0, 0.03 * seconds, 8)  # bounded by its number of requests
-    return len(sample.accepted) / max(0.1, sum(sample.accepted) / 8)
+    """Requests a second that are answered, with so few clients that none is refused, who do not wait in between."""
+    return len(send_for(address, 100_000.0, seconds, 8).accepted) / seconds
 
 
 def resident(target: Target) -> dict[str, int]:
@@ -109,7 +83,7 @@ def resident(target: Target) -> dict[str, int]:
 def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
     """The figures of an overload of so many seconds: name, value, unit, against, goal, reached."""
     send_for(target.address(), 50.0, 3.0, 8)  # warm
-    carried = capacity(target.address(), 10.0)
+    carried = capacity(target.address(), 5.0)
     normal = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
     before = resident(target)
     over = send_for(target.address(), TIMES * carried, seconds, 400)

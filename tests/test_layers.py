@@ -39,7 +39,7 @@ LAYERS = (
     ("metrics", "tracing", "logs", "judgements"),
     ("totals", "client"),
     ("worker", "mailbox", "vitals", "explain", "legacy", "admission", "quality", "datasets"),
-    ("classifiers", "contract", "scan", "overview"),
+    ("classifiers", "contract", "scan", "overview", "shedding"),
     ("fitting", "guard", "intake", "artefacts", "engine", "openapi"),
     ("classify", "retraining", "docs"),
     ("service", "evaluation", "train"),
