@@ -55,7 +55,8 @@ def send_for(address: str, rate: float, seconds: float, connections: int) -> Sam
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)
     ]
     for sender in senders:
-        assert sender.stdin and sender.stdout
+        assert sender.stdin
+        assert sender.stdout
         sender.stdin.write(json.dumps(order) + "\n")
         sender.stdin.flush()
         assert sender.stdout.readline() == "ready\n"

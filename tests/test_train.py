@@ -22,7 +22,7 @@ from sb_api.registry import Published
 from sb_api.retraining import named, retrain_model
 from sb_api.train import Trainer
 from sb_api.trainer import do_job
-from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
+from sb_api.weights import Chain, Weights, dump_weights, parse_weights
 from sb_api.worker import Worker
 
 
@@ -506,7 +506,7 @@ def test_a_training_that_cannot_be_stored_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(WeightsStore, "_write", full)
+        patch.setattr("sb_api.weights.write_private", full)
         with pytest.raises(Unavailable, match="No space left"):
             learn(trainer, "1")
     assert slots(trainer) == (original, None, original)
