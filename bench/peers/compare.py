@@ -70,11 +70,11 @@ def _bentoml(binaries: Path, port: int, *_: Any) -> list[str]:
     return [*serve, "--host", "127.0.0.1", "--port", str(port)]
 
 
-def _mlserver(binaries: Path, port: int, workers: int, folder: Path) -> list[str]:
+def _mlserver(binaries: Path, port: int, _: int, folder: Path) -> list[str]:
     folder.mkdir()
-    # One worker means none beside the web process, which is its quickest: nothing travels between processes.
+    # No process beside the web process, so that nothing travels between processes; one beside it ended at its start.
     settings = {"debug": False, "host": "127.0.0.1", "http_port": port, "grpc_port": free_port()}
-    settings |= {"metrics_endpoint": None, "parallel_workers": workers - 1, "gzip_enabled": False}
+    settings |= {"metrics_endpoint": None, "parallel_workers": 0, "gzip_enabled": False}
     model = {"name": "lodbrok", "implementation": "mlserver_server.EditorModel"}
     model |= {"max_batch_size": 64, "max_batch_time": 0.001}
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -101,6 +101,7 @@ PEERS = (
         "MLServer",
         ["mlserver>=1.7.1"],
         _mlserver,
+        workers=(1,),
         path="/v2/models/lodbrok/infer",
         body=_tensor,
         scores=lambda answer: answer["outputs"][0]["data"],
