@@ -71,6 +71,7 @@ setup(
             "pytest",
             "pytest-cov",
             "pytest-timeout",
+            "pytest-xdist",
             "pyyaml",
             "requests",
             "schemathesis>=4.32,<5",

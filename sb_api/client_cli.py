@@ -186,7 +186,8 @@ def replay(model: str, force: bool, as_json: bool, **options: Any) -> None:
 
         def draw(told: dict[str, Any]) -> None:
             bar.length = told["total"]
-            bar.label = f"replaying, {told['seconds_left']:.0f} s left"
+            if told["seconds_left"] is not None:
+                bar.label = f"replaying, about {told['seconds_left']:.0f} s left"
             bar.update(told["done"] - bar.pos)
 
         done = client.wait(client.replay(model=model, force=force), Trained, timeout=3600, on_progress=draw)

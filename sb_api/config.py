@@ -17,6 +17,7 @@ from sb_api.errors import InvalidSettings
 from sb_api.redis_address import parse_sentinels
 
 PREFIX = "SB_API_"
+MOST_PROCESSES = 8  # of a kind, unless a setting says otherwise; each takes memory
 CLIENT_NAMES = frozenset({"SB_API_URL", "SB_API_TOKEN", "SB_API_TOKEN_FILE"})  # of the commands that ask a service
 
 
@@ -46,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Annotated[
         int, _integer("reverse proxies in front, whose X-Forwarded-For, -Proto and -Host headers are believed", 0, 8)
     ] = 0
-    web_processes: Annotated[int, _integer("web processes", 1, 64)] = 1
-    classify_processes: Annotated[int, _integer("classify processes; 0: one per spare core", 0, 256)] = 0
+    web_processes: Annotated[int, _integer("web processes; 0: one per core, 8 at most", 0, 64)] = 0
+    classify_processes: Annotated[int, _integer("classify processes; 0: one per core, 8 at most", 0, 256)] = 0
     restart_limit: Annotated[
         int, _integer("`run` ends when a process dies so often in a row, less than 30 s after each start", 1)
     ] = 10
@@ -77,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""
+    replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[
         float, Meta(ge=0, le=1, description="how far a training may lower the figures on the reference set")
@@ -137,8 +139,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.redis_url or f"unix://{self.redis_socket}"
 
     @property
+    def web_count(self) -> int:
+        return self.web_processes or _cores()
+
+    @property
     def classify_count(self) -> int:
-        return self.classify_processes or max(1, (os.cpu_count() or 1) - 1)
+        return self.classify_processes or _cores()
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -1,4 +1,4 @@
-"""Jobs in Redis Streams: submit, claim, finish, reply. The only module that speaks Redis.
+"""Jobs in Redis Streams: submit, claim, finish, reply.
 
 A job waits in a stream until a process of the consumer group claims it. Its answer is put on the reply list of the web
 process that sent it, or kept under its task id, or both, in the same transaction that acknowledges it: a job is never
@@ -10,38 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from sb_api.config import Settings
-from sb_api.errors import QueueFull, SbApiError, Unavailable
+from sb_api.connection import PREFIX, has_code, unavailable_when_lost
+from sb_api.errors import QueueFull, SbApiError
 from sb_api.records import decode_payload, encode_payload
-from sb_api.redis_address import Sentinels, parse_sentinels
+from sb_api.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "{sb_api}:"  # the braces keep every key in one slot of a cluster
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
 PREDICT_STREAMS = (SMALL, BULK)
-WORKERS, WEB = f"{PREFIX}workers", f"{PREFIX}web"
-ERRORS = f"{PREFIX}errors"
 
-CONNECTIONS = 64  # of one process to Redis
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
-BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
-PUBLISHED_TTL = 7 * 24 * 3600
-ERRORS_KEPT, ERRORS_TTL = 20, 7 * 24 * 3600
 
 # Of each group all entries or none, and never more than the stream may hold. A group is its size and its entries.
 _SUBMIT = """
@@ -72,21 +60,6 @@ for i = 3, #ARGV do
 end
 return kept
 """
-# Every beat has a time to live, which a field of a hash has not by itself: the living remove the dead.
-_BEAT = """
-local now = tonumber(redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
-local beats = redis.call('HGETALL', KEYS[1])
-for i = 1, #beats, 2 do
-  if now - tonumber(string.match(beats[i + 1], '^%d+')) > tonumber(ARGV[3]) then
-    redis.call('HDEL', KEYS[1], beats[i])
-  end
-end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-"""
-
-
-_REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,82 +95,6 @@ class Claim(msgspec.Struct, frozen=True):
     deliveries: int = 1
 
 
-class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live process says of itself: its role, the versions it works with, by classifier, and the bytes of memory
-    that it has in RAM."""
-
-    name: str
-    role: str
-    host: str
-    pid: int
-    versions: dict[str, str]
-    resident: int = 0
-
-
-class NotedError(msgspec.Struct, frozen=True):
-    """What went wrong in a process, and when (seconds since 1970)."""
-
-    moment: int
-    role: str
-    text: str
-
-
-class Published(msgspec.Struct, frozen=True):
-    """The current weights of a classifier as every process can fetch them: the file, its vocabularies, the chain of
-    versions, and how right they were on verdicts (both JSON)."""
-
-    version: str
-    file: bytes
-    vocabularies: dict[str, bytes]
-    chain: bytes
-    quality: bytes
-
-
-def connect(settings: Settings) -> redis.Redis:
-    """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "socket_timeout": 15,
-        "socket_connect_timeout": 5,
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-    }
-    sentinels = parse_sentinels(settings.redis_address)
-    if sentinels is not None:
-        return _connect_to_master(sentinels, options)
-    # A web process answers a thousand requests at a time; those that find every connection in use wait for one.
-    pool = redis.BlockingConnectionPool.from_url(
-        settings.redis_address, max_connections=CONNECTIONS, timeout=5, **options
-    )
-    return redis.Redis.from_pool(pool)
-
-
-def _connect_to_master(sentinels: Sentinels, options: dict[str, Any]) -> redis.Redis:
-    """A client of whatever Redis the Sentinels call the master at the time of each new connection."""
-    given: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
-    tls = given.pop("connection_class", None) is not None
-    del given["host"]
-    # One that is cut off must not keep the others from being asked.
-    asking = {"socket_timeout": 2, "socket_connect_timeout": 2, "password": sentinels.password, "protocol": 2}
-    asking |= {name: value for name, value in given.items() if name.startswith("ssl_")} | ({"ssl": True} if tls else {})
-    sentinel: Any = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    client: redis.Redis = sentinel.master_for(sentinels.service, ssl=tls, **options, **given)
-    return client
-
-
-@contextmanager
-def unavailable_when_lost() -> Iterator[None]:
-    """Turns the loss of Redis into Unavailable, for the processes that answer to someone."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
-    except redis.ResponseError as error:
-        if not isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) and not _has_code(error, *_REFUSALS):
-            raise
-        raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
-
-
 class Jobs:
     """The queue, through one client."""
 
@@ -207,7 +104,7 @@ class Jobs:
         self.consumer = f"{socket.gethostname()}:{os.getpid()}"
         self._submit = self.redis.register_script(_SUBMIT)
         self._renew = self.redis.register_script(_RENEW)
-        self._beat = self.redis.register_script(_BEAT)
+        self.registry = Registry(client, self.consumer)
 
     # What web processes do
 
@@ -283,8 +180,17 @@ class Jobs:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    def claim(self, streams: Sequence[str], count: int, block: float, *, others: int = 1) -> list[Claim]:
-        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds.
+    def claim(
+        self,
+        streams: Sequence[str],
+        count: int,
+        block: float,
+        *,
+        others: int = 1,
+        awaited: Sequence[str] = (),
+    ) -> list[Claim]:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds to
+        the streams that are `awaited` (all of them by default).
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
@@ -294,7 +200,7 @@ class Jobs:
                 pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
             claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
             if not claims and block:
-                waiting = dict.fromkeys(streams, ">")
+                waiting = dict.fromkeys(awaited or streams, ">")
                 read = self.redis.xreadgroup(GROUP, self.consumer, waiting, count=1, block=round(block * 1000))
                 claims = list(self._claims(read))
             return claims
@@ -360,7 +266,7 @@ class Jobs:
 
     def leave(self, streams: Iterable[str]) -> None:
         """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
-        self.redis.hdel(WORKERS, self.consumer)
+        self.registry.leave()
         for stream in streams:
             try:
                 if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.consumer):
@@ -393,92 +299,15 @@ class Jobs:
                     yield Claim(stream.decode(), entry, job, deliveries)
 
     def _mend_group(self, error: redis.ResponseError, streams: Sequence[str]) -> None:
-        if not _has_code(error, "NOGROUP"):
+        if not has_code(error, "NOGROUP"):
             raise error
         logger.warning("the queue has lost its consumer group; making it anew")
         self.ensure_groups(streams)
-
-    # Who is alive, and with which weights
-
-    def beat(self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS) -> None:
-        """Say that this process is alive."""
-        about = WorkerBeat(
-            name=self.consumer,
-            role=role,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            versions=versions,
-            resident=resident,
-        )
-        self._beat([among], [self.consumer, msgspec.json.encode(about), BEATS_TTL])
-
-    def alive(self, among: str = WORKERS) -> list[WorkerBeat]:
-        """The processes that have beaten within the last three seconds, by the clock of Redis."""
-        with unavailable_when_lost():
-            pipeline = self.redis.pipeline(transaction=False)
-            (seconds, _), beats = pipeline.time().hgetall(among).execute()
-        alive = []
-        for value in beats.values():
-            moment, _, about = value.partition(b" ")
-            if seconds - int(moment) <= BEAT_LIFE:
-                alive.append(msgspec.json.decode(about, type=WorkerBeat))
-        return sorted(alive, key=lambda beat: (beat.role, beat.name))
-
-    def note_error(self, role: str, text: str) -> None:
-        """Keep an error of ours for the page, if Redis is there. No editor's details may be in it."""
-        try:
-            noted = NotedError(int(time.time()), role, text[:500])
-            pipeline = self.redis.pipeline(transaction=True)
-            pipeline.lpush(ERRORS, msgspec.json.encode(noted)).ltrim(ERRORS, 0, ERRORS_KEPT - 1)
-            pipeline.expire(ERRORS, ERRORS_TTL).execute()
-        except redis.RedisError as error:
-            logger.debug("an error is not kept: %s", error)
-
-    def errors(self) -> list[NotedError]:
-        """The latest errors, newest first."""
-        with unavailable_when_lost():
-            return [msgspec.json.decode(noted, type=NotedError) for noted in self.redis.lrange(ERRORS, 0, -1)]
-
-    def publish(self, classifier: str, published: Published) -> None:
-        """Make these the weights that every process works with from now on."""
-        key = _published_key(classifier)
-        fields = {
-            "version": published.version,
-            "all": encode_payload(published),
-            "chain": published.chain,
-            "quality": published.quality,
-        }
-        self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
-
-    def published_versions(self, classifiers: Iterable[str]) -> dict[str, str]:
-        """The version that is published, of each classifier that has one."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for classifier in (names := list(classifiers)):
-            pipeline.hget(_published_key(classifier), "version")
-        found = zip(names, pipeline.execute(), strict=True)
-        return {name: version.decode() for name, version in found if version}
-
-    def published(self, classifier: str) -> Published | None:
-        """The published weights, None when there are none."""
-        stored = self.redis.hget(_published_key(classifier), "all")
-        published: Published | None = decode_payload(stored, Published) if stored else None
-        return published
-
-    def published_about(self, classifier: str, what: Literal["chain", "quality"]) -> bytes | None:
-        """The chain of versions behind the published weights, or their quality, as JSON."""
-        with unavailable_when_lost():
-            about: bytes | None = self.redis.hget(_published_key(classifier), what)
-        return about
 
 
 def failure(error: SbApiError) -> Answer:
     """The answer that tells a job's sender of an error."""
     return Answer(status="failed", problem=error.problem())
-
-
-def _has_code(error: redis.ResponseError, *codes: str) -> bool:
-    # Not only at the start: a pipeline and a script put words of their own before the code.
-    return any(code in str(error) for code in codes)
 
 
 def _decode_replies(batch: bytes) -> list[tuple[str, Answer]]:
@@ -496,7 +325,3 @@ def _reply_key(name: str) -> str:
 
 def _read_key(name: str) -> str:
     return f"{_reply_key(name)}:read"
-
-
-def _published_key(classifier: str) -> str:
-    return f"{PREFIX}weights:{classifier}"

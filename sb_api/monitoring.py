@@ -21,10 +21,12 @@ from prometheus_client.exposition import choose_encoder
 from sb_api import tracing
 from sb_api.auth import require_unless_local
 from sb_api.classifiers import CLASSIFIERS
+from sb_api.connection import PREFIX, unavailable_when_lost
 from sb_api.errors import Unavailable
-from sb_api.jobs import PREDICT_STREAMS, PREFIX, TRAIN, WEB, Jobs, WorkerBeat, unavailable_when_lost
+from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
 from sb_api.logs import about_requests, choose_request_id
 from sb_api.metrics import Instruments
+from sb_api.registry import WEB, WorkerBeat
 from sb_api.shedding import ROUTE
 from sb_api.totals import Publisher, collect_totals, read_memory, read_stream
 from sb_api.weights import Chain
@@ -38,6 +40,7 @@ monitoring = Blueprint("monitoring", __name__)
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 LABELS_SHOWN = 20  # a confusion matrix of more labels is left to GET /quality
+SERIES_SHOWN = 20  # so are the figures of more versions and reporters
 QUALITY = ("accuracy", "precision", "recall", "f1", "false_positives_per_thousand")
 
 
@@ -75,7 +78,7 @@ def _redis_up(up: int) -> Metric:
 def collect_state(jobs: Jobs) -> Iterator[Metric]:
     """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
     yield from _collect_queue(jobs)
-    yield from _collect_processes(jobs.alive(), jobs.alive(WEB))
+    yield from _collect_processes(jobs.registry.alive(), jobs.registry.alive(WEB))
     yield from _collect_weights(jobs)
     yield from _collect_quality(jobs)
 
@@ -126,9 +129,9 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     outdated = GaugeMetricFamily(
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
-    alive = jobs.alive()
+    alive = jobs.registry.alive()
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "chain")
+        published = jobs.registry.published_about(name, "chain")
         if published is None:
             continue
         chain = msgspec.json.decode(published, type=Chain)
@@ -147,41 +150,57 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
 
 
 def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
-    """The running figures on moderators' verdicts, each scored before it was learned."""
-    verdicts = GaugeMetricFamily(
-        "sb_api_quality_verdicts", "Verdicts that the figures are of.", labels=["classifier", "window"]
-    )
-    figures = {
-        name: GaugeMetricFamily(
-            f"sb_api_quality_{name}",
-            f"{name.replace('_', ' ').capitalize()} on verdicts not learned yet.",
-            labels=["classifier", "window"],
-        )
-        for name in QUALITY
-    }
-    confusion = GaugeMetricFamily(
-        "sb_api_quality_confusion",
-        "Verdicts by what was true and what was predicted.",
-        labels=["classifier", "window", "true", "predicted"],
-    )
+    """The running figures on moderators' verdicts, each scored before it was learned: of all verdicts and the latest,
+    of the latest versions of the weights, and of the reporters with the most verdicts."""
+    of_all = _quality_families("sb_api_quality", "window", "")
+    of_weights = _quality_families("sb_api_weights_quality", "version", ", by the weights that judged them")
+    of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "quality")
+        published = jobs.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:
             continue
         drift.add_metric([name], measured["drift"]["detected"])
-        labels = measured["labels"]
-        for window, part in (("all_time", measured["all_time"]), ("latest", measured["window"])):
-            verdicts.add_metric([name, window], part["count"])
-            for figure, family in figures.items():
-                if part.get(figure) is not None:
-                    family.add_metric([name, window], part[figure])
-            if len(labels) <= LABELS_SHOWN:
-                for true, row in zip(labels, part["confusion"], strict=True):
-                    for predicted, count in zip(labels, row, strict=True):
-                        confusion.add_metric([name, window, true, predicted], count)
-    yield from (verdicts, *figures.values(), confusion, drift)
+        # Version names begin with their number. Reporters are whom clients name, so their number needs a bound.
+        versions = sorted(measured["weights"].items())[-SERIES_SHOWN:]
+        reporters = sorted(measured["reporters"].items(), key=lambda item: (-item[1]["count"], item[0]))[:SERIES_SHOWN]
+        windows = [("all_time", measured["all_time"]), ("latest", measured["window"])]
+        for families, parts in ((of_all, windows), (of_weights, versions), (of_reporters, reporters)):
+            for of, part in parts:
+                _add_quality(families, [name, of], measured["labels"], part)
+    yield from (*of_all.values(), *of_weights.values(), *of_reporters.values(), drift)
+
+
+def _quality_families(prefix: str, label: str, by: str) -> dict[str, GaugeMetricFamily]:
+    """A metric for each figure, with what they are figures of as a label."""
+    labels = ["classifier", label]
+    counts = {
+        "count": GaugeMetricFamily(f"{prefix}_verdicts", f"Verdicts that the figures are of{by}.", labels=labels),
+        "confusion": GaugeMetricFamily(
+            f"{prefix}_confusion",
+            f"Verdicts by what was true and what was predicted{by}.",
+            labels=[*labels, "true", "predicted"],
+        ),
+    }
+    return counts | {
+        name: GaugeMetricFamily(
+            f"{prefix}_{name}", f"{name.replace('_', ' ').capitalize()} on verdicts not learned yet{by}.", labels=labels
+        )
+        for name in QUALITY
+    }
+
+
+def _add_quality(
+    families: dict[str, GaugeMetricFamily], values: list[str], labels: Sequence[str], part: dict[str, Any]
+) -> None:
+    for figure in ("count", *QUALITY):
+        if part.get(figure) is not None:
+            families[figure].add_metric(values, part[figure])
+    if len(labels) <= LABELS_SHOWN:
+        for true, row in zip(labels, part["confusion"], strict=True):
+            for predicted, count in zip(labels, row, strict=True):
+                families["confusion"].add_metric([*values, true, predicted], count)
 
 
 def monitor(app: Flask, jobs: Jobs) -> None:

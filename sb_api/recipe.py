@@ -38,12 +38,12 @@ class Recipe:
     the rate falls to a share `final` of itself. The first `dropout_epochs` epochs run with the network's dropout, the
     others fit the network as it predicts.
 
-    Each step also draws `replay_rows` known rows, as many of each label; of each label's draws a share `log_share`
-    comes from the verdicts so far, and of the others, where reference rows carry scores, a share `hard_share` from the
-    tenth of the label's reference rows that score worst. Their mean loss weighs `replay_weight` times the mean loss of
-    the step's own rows. The targets of reference rows that carry scores are a mixture of these, by the share
-    `distilled`, and their label. With `averaged` the result is the mean of the iterates of the second half of all
-    steps.
+    Each step also draws `replay_rows` known rows, as many of each label and at least one of it; of each label's draws a
+    share `log_share` comes from the verdicts so far, and of the others, where reference rows carry scores, a share
+    `hard_share` from the tenth of the label's reference rows that score worst. Their mean loss weighs `replay_weight`
+    times the mean loss of the step's own rows. The targets of reference rows that carry scores are a mixture of these,
+    by the share `distilled`, and their label. With `averaged` the result is the mean of the iterates of the second half
+    of all steps.
 
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
@@ -121,12 +121,13 @@ def draw_replay(
     `scores` (n, labels) say which of the reference rows are hard.
 
     As many of each label that occurs in either; a label that only one of them has comes from that one. k is
-    `replay_rows` less what does not divide evenly among the labels, and 0 when there are no rows.
+    `replay_rows` less what does not divide evenly among the labels, but at least one row of each; it is 0 when there
+    are no rows or none are asked for.
     """
     labels = np.union1d(reference, log)
     parts = []
     for label in labels:
-        count = recipe.replay_rows // len(labels)
+        count = max(recipe.replay_rows // len(labels), min(recipe.replay_rows, 1))
         mine = np.flatnonzero(reference == label)
         logged = len(reference) + np.flatnonzero(log == label)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0

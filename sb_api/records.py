@@ -33,8 +33,8 @@ class FieldError(ValueError):
         self.field = field_name
 
 
-class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
+class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A MusicBrainz editor account whose dates are known to be dates: one that comes back from the queue."""
 
     id: IntegerId | StringId
     email: str | None = None
@@ -48,6 +48,10 @@ class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
     email_confirm_date: str | None = None
     last_updated: str | None = None
     last_login_date: str | None = None
+
+
+class Editor(EditorFields, kw_only=True, omit_defaults=True):
+    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
 
     def __post_init__(self) -> None:
         try:

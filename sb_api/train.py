@@ -1,10 +1,10 @@
-"""Verdicts -> candidate -> guard -> current weights; and back again."""
+"""Verdicts -> candidate -> current weights; and back again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
@@ -17,21 +17,18 @@ from sb_api.classifiers import Classifier
 from sb_api.engine import check_engine
 from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
-from sb_api.guard import Reference, appraise, calibrate, find_losses, load_reference
+from sb_api.guard import Reference, load_reference
 from sb_api.intake import Batch, Intake
-from sb_api.jobs import Jobs, Published
-from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.recipe import Examples, mix
+from sb_api.jobs import Jobs
+from sb_api.networks import set_arrays
+from sb_api.recipe import RETRAINING, Examples
+from sb_api.registry import Published
+from sb_api.retraining import named, retrain_model, with_scores
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
-from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
+from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
 
 logger = logging.getLogger(__name__)
-
-# When the guard refuses a training: how much is kept of all that was learned since the original, and how much is taken
-# of what the training would add.
-PULLS = (0.9, 0.75)
-SHARES = (0.5, 0.25)
 
 Check = Callable[[], None]
 Progress = Callable[[dict[str, Any]], None]
@@ -42,98 +39,6 @@ class Training(msgspec.Struct, frozen=True):
 
     verdicts: bytes
     force: bool = False
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Weights that a training made, and what would be lost with them: nothing when the guard lets them pass."""
-
-    weights: Weights
-    losses: list[str]
-
-
-def retrain_model(
-    fitting: Fitting,
-    classifier: Classifier,
-    original: Weights,
-    current: Weights,
-    new: Examples,
-    reference: Reference,
-    log: Examples | None = None,
-    *,
-    budget: float,
-    tolerance: float,
-    number: int,
-    task: str | None = None,
-    force: bool = False,
-    now: datetime | None = None,
-) -> Candidate:
-    """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
-    set and of the verdict log; and taken back as far as the guard demands, unless `force`.
-
-    `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
-    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. Nothing is
-    stored.
-    """
-    labels = current.about.labels
-    guard = reference.guard
-    standards = {}
-    for owner, weights in (("original", original), ("weights before", current)):
-        fitting.load(weights)
-        standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
-    before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
-    fitting.fit(new, number, reference.replay, log)
-    for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
-        set_arrays(fitting.network, arrays)
-        on_guard = fitting.predict(guard.arrays)
-        appraisal = appraise(guard.targets, on_guard, budget)
-        losses = find_losses(appraisal, standards, tolerance)
-        if force or not losses:
-            break
-    figures = {
-        "before": before,
-        "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
-        "reference": classifier.score(guard.targets, on_guard, labels) | appraisal.figures,
-    }
-    if "threshold" in current.about.figures:
-        figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, budget)
-    about = msgspec.structs.replace(
-        current.about,
-        version="",
-        parent=current.about.version,
-        created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        task=task,
-        learned=len(new),
-        figures=figures,
-        temperature=temperature,
-        borders=borders,
-    )
-    return Candidate(named(fitting.snapshot(about), number), losses)
-
-
-def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:
-    """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
-    gives up a little of everything learned so far, and a part of the way from the current weights."""
-    yield tuned
-    for share in PULLS:
-        yield mix(original, tuned, share)
-    for share in SHARES:
-        yield mix(current, tuned, share)
-
-
-def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
-    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
-    fitting.load(original)
-    replay = reference.replay
-    scores = fitting.predict(replay.arrays) if len(replay) else None
-    return replace(reference, replay=replace(replay, scores=scores))
-
-
-def named(weights: Weights, number: int) -> Weights:
-    """`weights` under the version name that follows from their number in the chain and their content."""
-    version = version_name(number, weights.arrays)
-    return replace(weights, about=msgspec.structs.replace(weights.about, version=version))
 
 
 class Trainer:
@@ -190,12 +95,12 @@ class Trainer:
         """
         name = self.classifier.name
         chain = self.store.chain()
-        if self.jobs.published_versions([name]).get(name) == self.version:
+        if self.jobs.registry.published_versions([name]).get(name) == self.version:
             if chain.damaged != self._damaged:
                 self._mend(chain)
             return
         known = {about.version: about for about in chain.versions}
-        newest = self.jobs.published(name)
+        newest = self.jobs.registry.published(name)
         if newest is not None:
             theirs = msgspec.json.decode(newest.chain, type=Chain).versions
             later = self.version in {about.version for about in theirs}
@@ -212,7 +117,7 @@ class Trainer:
 
     def _mend(self, chain: Chain) -> None:
         """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
-        newest = self.jobs.published(self.classifier.name)
+        newest = self.jobs.registry.published(self.classifier.name)
         if "current" in chain.damaged and newest is not None:
             try:
                 self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
@@ -237,7 +142,7 @@ class Trainer:
             chain=msgspec.json.encode(chain),
             quality=self._measured(current.about.labels),
         )
-        self.jobs.publish(self.classifier.name, published)
+        self.jobs.registry.publish(self.classifier.name, published)
 
     def _measured(self, labels: Sequence[str]) -> bytes:
         try:
@@ -347,6 +252,7 @@ class Trainer:
             budget=self.settings.fp_budget,
             tolerance=self.settings.guard_tolerance,
             number=number,
+            recipe=replace(RETRAINING, replay_rows=self.settings.replay_rows),
             task=task,
             force=force,
         )
@@ -408,6 +314,9 @@ class Trainer:
         if not trainings:
             return original
         total, done, start = sum(map(len, trainings)), 0, monotonic()
+        log = self.intake.log
+        estimate = quality.estimate_replay(total, len(trainings), log.events(quality.EVENTS))
+        progress({"done": 0, "total": total, "seconds_left": estimate["seconds"]})
         weights = original
         for number, rows in enumerate(trainings, start=1):
             check()

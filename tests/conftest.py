@@ -17,7 +17,8 @@ from flask.testing import FlaskClient
 from sb_api import create_app
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
+from sb_api.connection import connect
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.server import find_redis_server
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from service import ROOT, RedisServer, Service, clean_environment, make_editors,
 
 from sb_api import create_app
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import WEB, Jobs, Published
+from sb_api.jobs import Jobs
+from sb_api.registry import WEB, Published
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
@@ -213,32 +214,50 @@ def test_processes_weights_and_queue_are_told(service: Service) -> None:
 
 
 def test_quality_is_that_of_the_quality_route(service: Service) -> None:
-    service.post("/train", make_verdicts(30, start=500))
+    verdicts = make_verdicts(30, start=500)
+    service.post("/train", [{**verdict, "reporter": "ann" if n % 3 else "bob"} for n, verdict in enumerate(verdicts)])
     quality = service.get("/quality").json()
     samples = scrape(service)
-    for window, name in (("all_time", "all_time"), ("latest", "window")):
-        about = {"classifier": "lodbrok", "window": window}
-        assert total(samples, "sb_api_quality_verdicts", **about) == quality[name]["count"] == 30
+    assert quality["reporters"].keys() == {"ann", "bob"}
+    assert quality["all_time"]["count"] == quality["window"]["count"] == 30
+    told = [("sb_api_quality", "window", "all_time", quality["all_time"])]
+    told += [("sb_api_quality", "window", "latest", quality["window"])]
+    told += [("sb_api_weights_quality", "version", name, part) for name, part in quality["weights"].items()]
+    told += [("sb_api_reporter_quality", "reporter", name, part) for name, part in quality["reporters"].items()]
+    for prefix, label, value, part in told:
+        about = {"classifier": "lodbrok", label: value}
+        assert total(samples, f"{prefix}_verdicts", **about) == part["count"]
         for figure in ("accuracy", "precision", "recall", "f1", "false_positives_per_thousand"):
-            told = samples.get((f"sb_api_quality_{figure}", frozenset(about.items())))
-            assert told == quality[name][figure]
+            assert samples.get((f"{prefix}_{figure}", frozenset(about.items()))) == part[figure]
         confusion = [
-            [
-                total(samples, "sb_api_quality_confusion", true=true, predicted=predicted, **about)
-                for predicted in labels
-            ]
+            [total(samples, f"{prefix}_confusion", true=true, predicted=predicted, **about) for predicted in labels]
             for labels in [quality["labels"]]
             for true in labels
         ]
-        assert confusion == quality[name]["confusion"]
+        assert confusion == part["confusion"]
     assert total(samples, "sb_api_drift", classifier="lodbrok") == quality["drift"]["detected"]
+
+
+def test_reporters_that_clients_make_up_make_no_more_than_twenty_series(lonely_client: FlaskClient, jobs: Jobs) -> None:
+    """Those with the most verdicts; of versions the latest."""
+    parts = {f"{n:06d}-a": {"count": n, "confusion": [[n, 0], [0, 0]]} for n in range(50)}
+    quality = {"labels": ["fine", "spam"], "all_time": parts["000049-a"], "window": parts["000049-a"]}
+    quality |= {"weights": parts, "reporters": parts, "drift": {"detected": False}}
+    jobs.registry.publish(
+        "lodbrok", Published("1", b"", {}, b'{"slots":{"current":null},"versions":[]}', json.dumps(quality).encode())
+    )
+    samples = parse(lonely_client.get("/metrics").text)
+    for prefix, label in (("sb_api_weights_quality", "version"), ("sb_api_reporter_quality", "reporter")):
+        shown = {dict(about)[label] for name, about in samples if name == f"{prefix}_verdicts"}
+        assert shown == {f"{n:06d}-a" for n in range(30, 50)}
 
 
 def test_a_rise_of_errors_is_flagged(lonely_client: FlaskClient, jobs: Jobs) -> None:
     window = {"count": 0, "confusion": [[0, 0], [0, 0]]}
     for detected in (True, False):
-        quality = {"labels": ["fine", "spam"], "all_time": window, "window": window, "drift": {"detected": detected}}
-        jobs.publish(
+        quality = {"labels": ["fine", "spam"], "all_time": window, "window": window, "weights": {}, "reporters": {}}
+        quality["drift"] = {"detected": detected}
+        jobs.registry.publish(
             "lodbrok",
             Published("1", b"", {}, b'{"slots":{"current":null},"versions":[]}', json.dumps(quality).encode()),
         )
@@ -246,7 +265,9 @@ def test_a_rise_of_errors_is_flagged(lonely_client: FlaskClient, jobs: Jobs) -> 
 
 
 def test_without_a_verdict_log_there_is_no_quality(lonely_client: FlaskClient, jobs: Jobs) -> None:
-    jobs.publish("lodbrok", Published("1", b"", {}, b'{"slots":{"current":null},"versions":[]}', b'{"log":"off"}'))
+    jobs.registry.publish(
+        "lodbrok", Published("1", b"", {}, b'{"slots":{"current":null},"versions":[]}', b'{"log":"off"}')
+    )
     response = lonely_client.get("/metrics")
     assert response.status_code == 200
     assert not [name for name, _ in parse(response.text) if name.startswith(("sb_api_quality", "sb_api_drift"))]
@@ -334,7 +355,9 @@ def test_several_web_processes_give_one_sum_that_never_falls(redis_url: str, job
 
     def both_seen() -> bool:
         # Not the requests that are counted: some of these may be given up by the client and counted all the same.
-        return answers(address) and {child.pid for child in parent.children()} <= {b.pid for b in jobs.alive(WEB)}
+        return answers(address) and {child.pid for child in parent.children()} <= {
+            b.pid for b in jobs.registry.alive(WEB)
+        }
 
     with web_processes(redis_url, tmp_path, 2) as (parent, address):
         wait_until(both_seen, 60, interval=0.05)
@@ -351,6 +374,6 @@ def test_several_web_processes_give_one_sum_that_never_falls(redis_url: str, job
         wait_until(lambda: scraped() == sent, interval=0.1)
         send(25)
         last = {child.pid for child in parent.children()}
-    assert not {beat.pid for beat in jobs.alive(WEB)} & last
+    assert not {beat.pid for beat in jobs.registry.alive(WEB)} & last
     client = create_app(load_settings({}, redis_url=redis_url, state_dir=str(tmp_path))).test_client()
     assert counted(client.get("/metrics").text) == sent

@@ -66,7 +66,7 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
     deployment: Deployment, tmp_path: Path
 ) -> None:
     """One promise after the other, because they share their processes: the new train process has the restored state."""
-    verdicts = [{**EDITOR, "verdict": 0}, {"id": 8, "bio": "cheap casino http://win.example", "verdict": 1}]
+    verdicts = [{**EDITOR, "id": 2479, "verdict": 0}, {"id": 8, "bio": "cheap casino http://win.example", "verdict": 1}]
     learned = deployment.ask("compose", "/train", verdicts)
     assert learned.status_code == 200, learned.text
     version = learned.json()["weights"]["version"]

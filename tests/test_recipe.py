@@ -278,6 +278,13 @@ class TestDraws:
         for label in labels:
             assert ((drawn == label).sum(axis=1) == 16 // len(labels)).all()
 
+    def test_more_labels_than_rows_still_have_a_row_each(self) -> None:
+        """A classifier of 150 classes forgets as others do."""
+        many = np.arange(300) % 150
+        draws = self.draw(many, self.log[:0], self.recipe)
+        assert draws.shape == (50, 150)
+        assert (np.sort(many[draws], axis=1) == np.arange(150)).all()
+
     @pytest.mark.parametrize(
         "call",
         [

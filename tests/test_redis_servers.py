@@ -24,8 +24,9 @@ from redis_servers import (
 )
 
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.errors import Unavailable
-from sb_api.jobs import SMALL, Answer, Job, Jobs, connect
+from sb_api.jobs import SMALL, Answer, Job, Jobs
 from sb_api.mailbox import Mailbox
 from sb_api.worker import Worker
 

@@ -24,7 +24,8 @@ from flask import Flask
 from service import EDITOR, ROOT, RUN, Service, alive, clean_environment, make_editors, make_verdicts, start_service
 
 from sb_api.config import load_settings
-from sb_api.jobs import SMALL, connect
+from sb_api.connection import connect
+from sb_api.jobs import SMALL
 
 SB_API = (sys.executable, "-m", "sb_api")
 NO_VERB = (sys.executable, "sb_api.py")
