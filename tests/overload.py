@@ -20,6 +20,7 @@ from service import make_editors
 RECORDS = 20  # of one request: enough that the classify processes, not HTTP, are what is overloaded
 TIMES = 5.0
 PROCESSES = 2  # that send
+CONNECTIONS = 100  # of all who send too much
 
 
 @dataclass
@@ -81,15 +82,23 @@ def resident(target: Target) -> dict[str, int]:
     }
 
 
+def processor_seconds(target: Target) -> dict[str, float]:
+    """What each kind of process has had of the processors so far."""
+    times = {role: [process.cpu_times() for process in target.processes(role)] for role in ("web", "classify", "redis")}
+    return {role: sum(one.user + one.system for one in found) for role, found in times.items()}
+
+
 def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
     """The figures of an overload of so many seconds: name, value, unit, against, goal, reached."""
     send_for(target.address(), 50.0, 3.0, 8)  # warm
     carried = capacity(target.address(), 5.0)
     normal = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
     before = resident(target)
-    over = send_for(target.address(), TIMES * carried, seconds, 400)
+    spent = processor_seconds(target)
+    over = send_for(target.address(), TIMES * carried, seconds, CONNECTIONS)
     end = time.monotonic()
     during = resident(target)
+    spent = {role: round(seconds - spent[role], 1) for role, seconds in processor_seconds(target).items()}
     wait_until(target.is_normal, 60, interval=0.1)
     after = send_for(target.address(), 0.7 * carried, max(5.0, seconds / 4), 64)
     back = time.monotonic() - end - max(5.0, seconds / 4) - 3.0
@@ -103,6 +112,7 @@ def measure_overload(target: Target, seconds: float) -> list[tuple[Any, ...]]:
         f"{1000 * statistics.median(over.accepted or [0]):.0f} ms; {len(over.refused)} refused, p99 "
         f"{1000 * rejected:.0f} ms, median {1000 * statistics.median(over.refused or [0]):.0f} ms; "
         f"others {over.others[:3]}\n"
+        f"processor seconds in {seconds:g} s of overload: {spent}\n"
         f"after:    {len(after.accepted)} accepted, {len(after.refused)} refused, p99 {1000 * later:.0f} ms\n"
         f"MiB before {before}, at the end {during}",
         flush=True,
