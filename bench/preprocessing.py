@@ -51,18 +51,17 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
     editors = decode_records(body, Editor, len(records)).all_sound()
     payload = encode_payload(editors)
     spam = np.random.default_rng(1).random(len(editors), np.float32)
-    scores = np.column_stack([1 - spam, spam])
-    bands = ["unsure"] * len(editors)
-    judged = Judged("1-abc", lodbrok.labels, 0.0, scores, {}, bands)
-    answer = describe_answers(lodbrok, editors, judged)
+    predictions, scores = lodbrok.answer(np.column_stack([1 - spam, spam]), lodbrok.labels, 0.0)
+    judged = Judged("1-abc", predictions, scores, {}, ["unsure"] * len(editors))
+    answer = describe_answers(editors, judged)
     bios = [editor.bio or "" for editor in editors]
     cases: dict[str, Callable[[], Any]] = {
         "decode and check": lambda: decode_records(body, Editor, len(records)).all_sound(),
         "encode for the queue": lambda: encode_payload(editors),
-        "decode from the queue": lambda: decode_payload(payload, list[Editor]),
+        "decode from the queue": lambda: decode_payload(payload, list[lodbrok.queued]),
         "preprocess": lambda: editor_vectors(editors, vocabularies),
         "has_url": lambda: [has_url(bio) for bio in bios],
-        "describe answers": lambda: describe_answers(lodbrok, editors, judged),
+        "describe answers": lambda: describe_answers(editors, judged),
         "encode answers": lambda: msgspec.json.encode(answer),
     }
     if plain:

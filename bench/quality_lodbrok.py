@@ -33,7 +33,8 @@ from threadpoolctl import threadpool_limits
 from sb_api.bootstrap import SYNTHETIC_EDITORS, Parts, split_editors
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
-from sb_api.jobs import Jobs, connect
+from sb_api.connection import connect
+from sb_api.jobs import Jobs
 from sb_api.preprocessing import name_inputs
 from sb_api.scoring import recall_at_budget
 from sb_api.server import embedded_redis

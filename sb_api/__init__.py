@@ -24,12 +24,15 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import auth, monitoring, pages, routes, tasks
+    from sb_api import auth, monitoring, pages, problems, routes, tasks
     from sb_api.config import load_settings
+    from sb_api.connection import connect
     from sb_api.docs import add_docs
-    from sb_api.jobs import Jobs, connect
+    from sb_api.jobs import Jobs
     from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
+    from sb_api.service import Service
+    from sb_api.shedding import shed
 
     settings = config or load_settings()
     configure_logging(settings)
@@ -38,13 +41,15 @@ def create_app(config: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     jobs = Jobs(connect(settings), settings)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
-    app.extensions["sb_api"] = routes.Service(settings, jobs, Mailbox(jobs, uuid.uuid4().hex))
+    mailbox = Mailbox(jobs, uuid.uuid4().hex)
+    app.extensions["sb_api"] = Service(settings, jobs, mailbox)
+    shed(app, mailbox)
     monitoring.monitor(app, jobs)
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
     pages.show_pages(app, jobs)
-    routes.register_error_handlers(app)
+    problems.register_error_handlers(app)
     add_docs(app, __version__)
     auth.protect(app, settings)
     return app

@@ -25,9 +25,9 @@ from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.recipe import CAUTION, Examples, Recipe
 from sb_api.records import Verdict
+from sb_api.retraining import named
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.train import named
 from sb_api.weights import Version, WeightsStore
 from sb_api.words import split_words
 

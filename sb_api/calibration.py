@@ -134,8 +134,9 @@ def name_bands(scores: Scores, borders: tuple[float, float, float]) -> list[str]
     """The bands of n calibrated scores (n,) of label 1."""
     certain, probable, fine = borders
     exact = np.asarray(scores, np.float64)
-    numbers = np.select([exact > certain, exact > probable, exact >= fine], [0, 1, 2], 3)
-    return [BANDS[number] for number in numbers.tolist()]
+    # Each border is at most the one before, so whoever is above one is above all that follow.
+    below = 3 - (exact > certain) - (exact > probable) - (exact >= fine)
+    return [BANDS[number] for number in below.tolist()]
 
 
 def name_band(score: float, borders: tuple[float, float, float]) -> str:

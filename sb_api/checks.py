@@ -15,7 +15,7 @@ from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.pastes import read_editors, read_messages
 from sb_api.records import Editor, LabelledMessage, Records, Verdict
-from sb_api.routes import Service, await_training, get_service, judge, read_chain
+from sb_api.service import Service, await_training, get_service, judge, read_chain
 
 checks = Blueprint("checks", __name__)
 
@@ -73,8 +73,8 @@ def give_verdict() -> str:
     return render_template(
         "verdict.html",
         model=classifier.name,
-        card=_describe(classifier, [(key, record)], after)[0],
-        before=_describe(classifier, [(key, record)], before)[0],
+        card=_describe([(key, record)], after)[0],
+        before=_describe([(key, record)], before)[0],
         said=said,
         learned=learned,
         refusal=refusal,
@@ -103,14 +103,14 @@ def _results(template: str, classifier: Classifier, text: str, **members: Any) -
     }
     order = [position for position in range(len(keyed)) if position not in judged.errors]
     if classifier is EDITORS:
-        order.sort(key=lambda position: -judged.scores[position][1])
+        order.sort(key=lambda position: -judged.scores[position])
     pages = max(1, -(-len(order) // SHOWN))
     page = min(max(1, request.form.get("page", 1, type=int)), pages)
     shown = [keyed[position] for position in order[(page - 1) * SHOWN : page * SHOWN]]
-    predictions = describe_answers(classifier, list(records.sound.values()), judged)["predictions"]
+    predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
     return render_template(
         template,
-        cards=_describe(classifier, shown, _judge_with_reasons(service, classifier, shown)) if shown else [],
+        cards=_describe(shown, _judge_with_reasons(service, classifier, shown)) if shown else [],
         count=len(order),
         groups=[(band, judged.bands.count(band)) for band in BANDS]
         if judged.bands
@@ -128,23 +128,20 @@ def _judge_with_reasons(service: Service, classifier: Classifier, keyed: Sequenc
     return judge(service, classifier, [record for _, record in keyed], explain=classifier.explain is not None)
 
 
-def _describe(classifier: Classifier, keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
+def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
     """What the page shows of judged records."""
-    cards = []
-    for position, (key, record) in enumerate(keyed):
-        prediction, score = classifier.answer(judged.scores[position], judged.labels, judged.threshold)
-        cards.append(
-            {
-                "key": key,
-                "record": record,
-                "json": msgspec.json.encode(record).decode(),
-                "prediction": prediction,
-                "score": score,
-                "band": judged.bands[position] if judged.bands else None,
-                "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
-            }
-        )
-    return cards
+    return [
+        {
+            "key": key,
+            "record": record,
+            "json": msgspec.json.encode(record).decode(),
+            "prediction": judged.predictions[position],
+            "score": judged.scores[position],
+            "band": judged.bands[position] if judged.bands else None,
+            "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+        }
+        for position, (key, record) in enumerate(keyed)
+    ]
 
 
 def _records(classifier: Classifier, service: Service, text: str) -> Records:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from sb_api import graphs, networks, preprocessing, scoring
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.explain import Judge, Reason, explain_editors, usual_editor
 from sb_api.networks import Arrays
-from sb_api.records import Editor, LabelledMessage, Message, Verdict
+from sb_api.records import Editor, EditorFields, LabelledMessage, Message, Verdict
 from sb_api.tokenizers import Vocabularies, load_vocabularies
 
 if TYPE_CHECKING:
@@ -23,18 +25,19 @@ class Classifier:
     """One kind of record and the network that judges it.
 
     `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
-    `labels` arguments below refer. `preprocess` turns n records into named arrays of n rows, `name_inputs` turns stored
-    vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is the
-    figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
-    network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the predictions and the
-    scores. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
-    the scores of n records; `usual` is what
-    it compares them with, from the vectors of innocent records.
+    `labels` arguments below refer. A `record` that was found sound comes from the queue as `queued`. `preprocess` turns
+    n of these into named arrays of n rows, `name_inputs` turns stored vectors (n, length) into the same arrays,
+    `target` turns a verdict into the number of its label, `score` is the figures of probabilities (n, labels) against n
+    targets, `build` makes the untrained network, `graph` is the same network as an ONNX graph, `answer` is what a
+    client is told of n rows of probabilities: the predictions and the scores. A row whose largest probability lies
+    below the weights' threshold is of no class. `explain` says what moved the scores of n records; `usual` is what it
+    compares them with, from the vectors of innocent records.
     """
 
     name: str
     labels: tuple[str, ...]
     record: type[Any]
+    queued: type[Any]
     verdict: type[Any]
     vocabulary_sizes: Mapping[str, int]
     preprocess: Callable[[Sequence[Any], Vocabularies], Arrays]
@@ -85,6 +88,7 @@ CLASSIFIERS = {
         name="lodbrok",
         labels=("Non Spam Editor Account", "Spam Editor Account"),
         record=Editor,
+        queued=EditorFields,
         verdict=Verdict,
         vocabulary_sizes={
             "bio": preprocessing.BIO_WORDS,
@@ -105,6 +109,7 @@ CLASSIFIERS = {
         name="intent",
         labels=(),
         record=Message,
+        queued=Message,
         verdict=LabelledMessage,
         vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
         preprocess=preprocessing.preprocess_messages,
@@ -126,27 +131,25 @@ def find_classifier(name: str) -> Classifier:
         raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(CLASSIFIERS)}.") from None
 
 
-@dataclass(frozen=True)
-class Judged:
-    """n records' probabilities (n, labels) by one version of the weights, and by position why one could not be judged.
+class Judged(msgspec.Struct, frozen=True):
+    """What n records are by one version of the weights: their predictions and scores as clients are told them, and by
+    position why one could not be judged (what else is said of it means nothing).
 
     `bands` has the band of each record where the classifier has bands, `reasons` those of each when they were asked
     for; both are empty otherwise.
     """
 
     version: str
-    labels: Sequence[str]
-    threshold: float
-    scores: Any
-    errors: Mapping[int, str]
+    predictions: Sequence[Any]
+    scores: Sequence[Any]
+    errors: Mapping[int, str] = {}
     bands: Sequence[str] = ()
     reasons: Sequence[Any] = ()
 
 
-def describe_answers(classifier: Classifier, records: Sequence[Any], judged: Judged) -> dict[str, Any]:
+def describe_answers(records: Sequence[Any], judged: Judged) -> dict[str, Any]:
     """What a client is told of n records; those that could not be judged are left out."""
-    predictions, scores = classifier.answer(judged.scores, judged.labels, judged.threshold)
-    columns: dict[str, Sequence[Any]] = {"predictions": predictions, "scores": scores}
+    columns = {"predictions": judged.predictions, "scores": judged.scores}
     columns |= {name: column for name in ("bands", "reasons") if (column := getattr(judged, name))}
     keys = [str(record.id) for record in records]
     wrong = {keys[position] for position in judged.errors}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ import numpy.typing as npt
 from sb_api.calibration import calibrated, name_bands
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
-from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs, connect, failure
+from sb_api.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
@@ -29,23 +31,10 @@ from sb_api.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+NICENESS = 5  # of a helper
 RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
 
 Probabilities = npt.NDArray[np.float32]
-
-
-class Judgement(msgspec.Struct, frozen=True):
-    """The answer to a predict job of n records: `scores` holds n x classes float32, row by row; `errors` says by
-    position why a record could not be judged (its row is NaN). A row whose largest score lies below `threshold` is of
-    no class. `bands` and `reasons` are those of each record, or empty."""
-
-    weights: str
-    labels: list[str]
-    threshold: float
-    scores: bytes
-    errors: dict[int, str] = {}
-    bands: list[str] = []
-    reasons: list[list[Reason]] = []
 
 
 class Model:
@@ -114,6 +103,12 @@ class Model:
         borders = self.about.borders
         return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
 
+    def tell(self, scores: Probabilities, errors: dict[int, str]) -> Judged:
+        """What is told of n records with these calibrated probabilities; `errors` as from `judge`."""
+        about = self.about
+        predictions, told = self.classifier.answer(scores, about.labels, about.threshold)
+        return Judged(about.version, predictions, told, errors, self.bands(scores))
+
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
         if self.classifier.explain is None or not self.about.usual:
@@ -156,53 +151,54 @@ class Model:
 
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
-    answers: dict[bytes, Answer] = {}
-    batches: dict[tuple[str, str], list[tuple[Claim, list[Any]]]] = defaultdict(list)
-    for claim in claims:
+    # By position: two entries of different streams may have the same id.
+    answers: dict[int, Answer] = {}
+    batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
+    for position, claim in enumerate(claims):
         try:
             model = models[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[model.classifier.record])  # type: ignore[name-defined]
-            batches[claim.job.classifier, claim.job.weights].append((claim, records))
+            records = decode_payload(claim.job.body, list[model.classifier.queued])  # type: ignore[name-defined]
+            batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            answers[claim.entry] = failure(SbApiError(f"The job cannot be read: {error}."))
+            answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))
     for (name, version), batch in batches.items():
         with models[name].at(version):
             answers |= _judge_batch(models[name], batch)
-    return [answers[claim.entry] for claim in claims]
+    return [answers[position] for position in range(len(claims))]
 
 
-def _judge_batch(model: Model, batch: Sequence[tuple[Claim, list[Any]]]) -> dict[bytes, Answer]:
-    scores, errors = model.judge([record for _, records in batch for record in records])
+def _judge_batch(model: Model, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
+    scores, errors = model.judge([record for _, _, records in batch for record in records])
     model.instruments.count_records(model.classifier.name, model.about.labels, scores)
+    # All at once: for a few records numpy's calls cost more than what they do.
+    judged = model.tell(scores, errors)
     answers = {}
     start = 0
-    for claim, records in batch:
+    for position, claim, records in batch:
         end = start + len(records)
-        own = {position - start: detail for position, detail in errors.items() if start <= position < end}
-        data = _describe(model, claim, records, scores[start:end], own)
-        answers[claim.entry] = Answer(status="completed", data=data)
+        own = {row - start: detail for row, detail in errors.items() if start <= row < end}
+        reasons = model.explain(records) if claim.job.operation == "explain" and not own else []
+        predictions, told, bands = judged.predictions[start:end], judged.scores[start:end], judged.bands[start:end]
+        data = _describe(claim, records, Judged(judged.version, predictions, told, own, bands, reasons))
+        answers[position] = Answer(status="completed", data=data)
         start = end
     return answers
 
 
-def _describe(
-    model: Model, claim: Claim, records: Sequence[Any], scores: Probabilities, errors: dict[int, str]
-) -> Judgement | dict[str, Any]:
-    bands = model.bands(scores)
-    reasons = model.explain(records) if claim.job.operation == "explain" and not errors else []
-    about = model.about
+def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | dict[str, Any]:
     if not claim.job.keep:
-        return Judgement(about.version, about.labels, about.threshold, scores.tobytes(), errors, bands, reasons)
+        return judged
     # What is kept for a client is kept as the client is told it: the records are gone by then.
-    judged = Judged(about.version, about.labels, about.threshold, scores, errors, bands, reasons)
-    document = describe_answers(model.classifier, records, judged)
-    wrong = {str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(errors.items())}
+    document = describe_answers(records, judged)
+    wrong = {
+        str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
+    }
     return document | ({"errors": wrong} if wrong else {})
 
 
 def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
     """The published weights with their vocabularies; those of this host's files while none are published."""
-    published = jobs.published(classifier.name)
+    published = jobs.registry.published(classifier.name)
     if published is None:
         store = WeightsStore.of(jobs.settings, classifier.name)
         return store.load_current(), classifier.load_vocabularies(jobs.settings)
@@ -217,7 +213,7 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
 
 def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
-    published = jobs.published_versions(CLASSIFIERS)
+    published = jobs.registry.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
@@ -234,8 +230,14 @@ def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instrument
     return {name: model.version for name, model in models.items()}
 
 
-def classify_process(settings: Settings) -> None:
-    """Judge records until told to stop."""
+def classify_process(settings: Settings, helper: bool = False) -> None:
+    """Judge records until told to stop.
+
+    A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
+    several processes, these would make batches too small to be worth their cost.
+    """
+    if helper:
+        os.nice(NICENESS)
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
     instruments = Instruments()
@@ -246,5 +248,6 @@ def classify_process(settings: Settings) -> None:
         do=lambda claims: judge_claims(models, claims),
         refresh=lambda: refresh_models(jobs, models, instruments),
         instruments=instruments,
+        awaited=[BULK] if helper else (),
     )
     worker.run_process()

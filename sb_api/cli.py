@@ -79,11 +79,12 @@ def web(host: str | None, port: int | None) -> None:
 
 
 @main.command()
-def worker() -> None:
+@click.option("--helper", is_flag=True, help="Wake for large requests alone, beside another worker on this machine.")
+def worker(helper: bool) -> None:
     """Start one classify process alone."""
     from sb_api.classify import classify_process
 
-    classify_process(_settings())
+    classify_process(_settings(), helper)
 
 
 @main.command()

@@ -14,8 +14,10 @@ from msgspec import Meta
 
 from sb_api.credentials import has_credentials
 from sb_api.errors import InvalidSettings
+from sb_api.redis_address import parse_sentinels
 
 PREFIX = "SB_API_"
+MOST_PROCESSES = 8  # of a kind, unless a setting says otherwise; each takes memory
 CLIENT_NAMES = frozenset({"SB_API_URL", "SB_API_TOKEN", "SB_API_TOKEN_FILE"})  # of the commands that ask a service
 
 
@@ -30,7 +32,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "127.0.0.1"
     )
     port: Annotated[int, _integer("port to listen on", 0, 65535)] = 4321
-    redis_url: Annotated[str, Meta(description="Redis to use; empty: `run` starts one of its own")] = ""
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="Redis to use: `redis://`, `rediss://` (TLS), `unix://` or "
+            "`redis+sentinel://host:port,host:port/service`; empty: `run` starts one of its own"
+        ),
+    ] = ""
     state_dir: Annotated[str, Meta(description="where weights, queue and other state are kept; empty: see below")] = ""
     credentials: Annotated[
         str, Meta(description="file of credentials; empty: `credentials.json` in the state directory, if it is there")
@@ -39,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Annotated[
         int, _integer("reverse proxies in front, whose X-Forwarded-For, -Proto and -Host headers are believed", 0, 8)
     ] = 0
-    web_processes: Annotated[int, _integer("web processes", 1, 64)] = 1
-    classify_processes: Annotated[int, _integer("classify processes; 0: one per spare core", 0, 256)] = 0
+    web_processes: Annotated[int, _integer("web processes; 0: one per core, 8 at most", 0, 64)] = 0
+    classify_processes: Annotated[int, _integer("classify processes; 0: one per core, 8 at most", 0, 256)] = 0
     restart_limit: Annotated[
         int, _integer("`run` ends when a process dies so often in a row, less than 30 s after each start", 1)
     ] = 10
@@ -51,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     batch_requests: Annotated[int, _integer("requests that a classify process takes at once", 1, 10_000)] = 256
     queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000
+    longest_wait: Annotated[
+        float, Meta(gt=0, le=86_400, description="a small request that would wait for longer is refused")
+    ] = 0.15
     predict_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a prediction")] = 30.0
     train_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a training")] = 300.0
     result_ttl: Annotated[int, _integer("how long the result of an asynchronous job is kept", 1)] = 3600
@@ -128,8 +139,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.redis_url or f"unix://{self.redis_socket}"
 
     @property
+    def web_count(self) -> int:
+        return self.web_processes or _cores()
+
+    @property
     def classify_count(self) -> int:
-        return self.classify_processes or max(1, (os.cpu_count() or 1) - 1)
+        return self.classify_processes or _cores()
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -151,6 +170,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"A setting is wrong: {error}.") from None
+    if settings.redis_url:
+        parse_sentinels(settings.redis_url)
     if not _is_loopback(settings.host) and not has_credentials(settings.credentials_file):
         raise InvalidSettings(
             f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1); "

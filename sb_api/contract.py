@@ -166,12 +166,13 @@ class TaskFailed(msgspec.Struct, tag_field="status", tag="failed"):
 
 
 class WeightsChain(msgspec.Struct):
-    """The slots, and the versions with their figures, newest first."""
+    """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
 
     success: Success
     model: Model
     slots: Slots
     versions: list[Version]
+    damaged: list[Literal["previous", "current"]]
 
 
 class Replaced(msgspec.Struct):

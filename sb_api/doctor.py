@@ -23,9 +23,9 @@ from packaging.version import Version
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.client import Client
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.credentials import has_credentials, read_credentials
 from sb_api.errors import SbApiError
-from sb_api.jobs import connect
 from sb_api.server import find_redis_server
 from sb_api.weights import SLOTS, WeightsStore
 

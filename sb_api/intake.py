@@ -84,6 +84,17 @@ class Intake:
         learn = [row for row in logged if row.status == "learning"]
         return Batch(learn, admission.known, admission.count("held"), admission.count("waiting"))
 
+    def settle_abandoned(self, task: str, made_by: Callable[[str], str | None]) -> None:
+        """Settle what trainings before `task` have left unsettled, by the version that each of them made, if any.
+
+        Trainings come one at a time, so whatever another one has left ended in an error: the verdicts may come again.
+        """
+        left = self.log.unsettled(task) if self.log else []
+        for other in {row.task for row in left}:
+            version = made_by(other)
+            batch = Batch([row for row in left if row.task == other])
+            self.settle(batch, "learned" if version else "refused", version)
+
     def settle(self, batch: Batch, status: Status, version: str | None = None) -> None:
         """Say what became of a batch."""
         if self.log:

@@ -1,4 +1,4 @@
-"""Jobs in Redis Streams: submit, claim, finish, reply. The only module that speaks Redis.
+"""Jobs in Redis Streams: submit, claim, finish, reply.
 
 A job waits in a stream until a process of the consumer group claims it. Its answer is put on the reply list of the web
 process that sent it, or kept under its task id, or both, in the same transaction that acknowledges it: a job is never
@@ -10,35 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from sb_api.config import Settings
-from sb_api.errors import QueueFull, SbApiError, Unavailable
+from sb_api.connection import PREFIX, has_code, unavailable_when_lost
+from sb_api.errors import QueueFull, SbApiError
 from sb_api.records import decode_payload, encode_payload
+from sb_api.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "{sb_api}:"  # the braces keep every key in one slot of a cluster
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
 PREDICT_STREAMS = (SMALL, BULK)
-WORKERS, WEB = f"{PREFIX}workers", f"{PREFIX}web"
-ERRORS = f"{PREFIX}errors"
 
-CONNECTIONS = 64  # of one process to Redis
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
-BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60
-PUBLISHED_TTL = 7 * 24 * 3600
-ERRORS_KEPT, ERRORS_TTL = 20, 7 * 24 * 3600
 
 # Of each group all entries or none, and never more than the stream may hold. A group is its size and its entries.
 _SUBMIT = """
@@ -69,21 +60,6 @@ for i = 3, #ARGV do
 end
 return kept
 """
-# Every beat has a time to live, which a field of a hash has not by itself: the living remove the dead.
-_BEAT = """
-local now = tonumber(redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
-local beats = redis.call('HGETALL', KEYS[1])
-for i = 1, #beats, 2 do
-  if now - tonumber(string.match(beats[i + 1], '^%d+')) > tonumber(ARGV[3]) then
-    redis.call('HDEL', KEYS[1], beats[i])
-  end
-end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-"""
-
-
-_REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,66 +95,6 @@ class Claim(msgspec.Struct, frozen=True):
     deliveries: int = 1
 
 
-class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live process says of itself: its role, the versions it works with, by classifier, and the bytes of memory
-    that it has in RAM."""
-
-    name: str
-    role: str
-    host: str
-    pid: int
-    versions: dict[str, str]
-    resident: int = 0
-
-
-class NotedError(msgspec.Struct, frozen=True):
-    """What went wrong in a process, and when (seconds since 1970)."""
-
-    moment: int
-    role: str
-    text: str
-
-
-class Published(msgspec.Struct, frozen=True):
-    """The current weights of a classifier as every process can fetch them: the file, its vocabularies, the chain of
-    versions, and how right they were on verdicts (both JSON)."""
-
-    version: str
-    file: bytes
-    vocabularies: dict[str, bytes]
-    chain: bytes
-    quality: bytes
-
-
-def connect(settings: Settings) -> redis.Redis:
-    """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
-    # A web process answers a thousand requests at a time; those that find every connection in use wait for one.
-    pool = redis.BlockingConnectionPool.from_url(
-        settings.redis_address,
-        max_connections=CONNECTIONS,
-        timeout=5,
-        protocol=2,
-        socket_timeout=15,
-        socket_connect_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-    return redis.Redis.from_pool(pool)
-
-
-@contextmanager
-def unavailable_when_lost() -> Iterator[None]:
-    """Turns the loss of Redis into Unavailable, for the processes that answer to someone."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
-    except redis.ResponseError as error:
-        if not isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) and not _has_code(error, *_REFUSALS):
-            raise
-        raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
-
-
 class Jobs:
     """The queue, through one client."""
 
@@ -188,7 +104,7 @@ class Jobs:
         self.consumer = f"{socket.gethostname()}:{os.getpid()}"
         self._submit = self.redis.register_script(_SUBMIT)
         self._renew = self.redis.register_script(_RENEW)
-        self._beat = self.redis.register_script(_BEAT)
+        self.registry = Registry(client, self.consumer)
 
     # What web processes do
 
@@ -239,10 +155,19 @@ class Jobs:
         return str(stored.decode())
 
     def read_replies(self, name: str, timeout: float) -> list[tuple[str, Answer]]:
-        """The answers that came to a reply list, waiting up to `timeout` seconds for the first."""
-        popped = self.redis.blpop([_reply_key(name)], timeout)
-        replies: list[tuple[str, Answer]] = decode_payload(popped[1], list[tuple[str, Answer]]) if popped else []
-        return replies
+        """The answers that came to a reply list, waiting up to `timeout` seconds for the first.
+
+        They are kept until the next call, so that a connection that is cut on their way costs nothing: whoever calls
+        after a failure calls `unread_replies` first.
+        """
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.delete(_read_key(name)).blmove(_reply_key(name), _read_key(name), timeout, "LEFT", "RIGHT")
+        _, moved, _ = pipeline.expire(_read_key(name), REPLY_TTL).execute()
+        return _decode_replies(moved) if moved else []
+
+    def unread_replies(self, name: str) -> list[tuple[str, Answer]]:
+        """The answers that the last call of `read_replies` gave, or would have given but for a failure."""
+        return [reply for batch in self.redis.lrange(_read_key(name), 0, -1) for reply in _decode_replies(batch)]
 
     # What classify and train processes do
 
@@ -255,8 +180,17 @@ class Jobs:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    def claim(self, streams: Sequence[str], count: int, block: float, *, others: int = 1) -> list[Claim]:
-        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds.
+    def claim(
+        self,
+        streams: Sequence[str],
+        count: int,
+        block: float,
+        *,
+        others: int = 1,
+        awaited: Sequence[str] = (),
+    ) -> list[Claim]:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds to
+        the streams that are `awaited` (all of them by default).
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
@@ -266,7 +200,7 @@ class Jobs:
                 pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
             claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
             if not claims and block:
-                waiting = dict.fromkeys(streams, ">")
+                waiting = dict.fromkeys(awaited or streams, ">")
                 read = self.redis.xreadgroup(GROUP, self.consumer, waiting, count=1, block=round(block * 1000))
                 claims = list(self._claims(read))
             return claims
@@ -332,7 +266,7 @@ class Jobs:
 
     def leave(self, streams: Iterable[str]) -> None:
         """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
-        self.redis.hdel(WORKERS, self.consumer)
+        self.registry.leave()
         for stream in streams:
             try:
                 if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.consumer):
@@ -365,82 +299,10 @@ class Jobs:
                     yield Claim(stream.decode(), entry, job, deliveries)
 
     def _mend_group(self, error: redis.ResponseError, streams: Sequence[str]) -> None:
-        if not _has_code(error, "NOGROUP"):
+        if not has_code(error, "NOGROUP"):
             raise error
         logger.warning("the queue has lost its consumer group; making it anew")
         self.ensure_groups(streams)
-
-    # Who is alive, and with which weights
-
-    def beat(self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS) -> None:
-        """Say that this process is alive."""
-        about = WorkerBeat(
-            name=self.consumer,
-            role=role,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            versions=versions,
-            resident=resident,
-        )
-        self._beat([among], [self.consumer, msgspec.json.encode(about), BEATS_TTL])
-
-    def alive(self, among: str = WORKERS) -> list[WorkerBeat]:
-        """The processes that have beaten within the last three seconds, by the clock of Redis."""
-        with unavailable_when_lost():
-            pipeline = self.redis.pipeline(transaction=False)
-            (seconds, _), beats = pipeline.time().hgetall(among).execute()
-        alive = []
-        for value in beats.values():
-            moment, _, about = value.partition(b" ")
-            if seconds - int(moment) <= BEAT_LIFE:
-                alive.append(msgspec.json.decode(about, type=WorkerBeat))
-        return sorted(alive, key=lambda beat: (beat.role, beat.name))
-
-    def note_error(self, role: str, text: str) -> None:
-        """Keep an error of ours for the page, if Redis is there. No editor's details may be in it."""
-        try:
-            noted = NotedError(int(time.time()), role, text[:500])
-            pipeline = self.redis.pipeline(transaction=True)
-            pipeline.lpush(ERRORS, msgspec.json.encode(noted)).ltrim(ERRORS, 0, ERRORS_KEPT - 1)
-            pipeline.expire(ERRORS, ERRORS_TTL).execute()
-        except redis.RedisError as error:
-            logger.debug("an error is not kept: %s", error)
-
-    def errors(self) -> list[NotedError]:
-        """The latest errors, newest first."""
-        with unavailable_when_lost():
-            return [msgspec.json.decode(noted, type=NotedError) for noted in self.redis.lrange(ERRORS, 0, -1)]
-
-    def publish(self, classifier: str, published: Published) -> None:
-        """Make these the weights that every process works with from now on."""
-        key = _published_key(classifier)
-        fields = {
-            "version": published.version,
-            "all": encode_payload(published),
-            "chain": published.chain,
-            "quality": published.quality,
-        }
-        self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
-
-    def published_versions(self, classifiers: Iterable[str]) -> dict[str, str]:
-        """The version that is published, of each classifier that has one."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for classifier in (names := list(classifiers)):
-            pipeline.hget(_published_key(classifier), "version")
-        found = zip(names, pipeline.execute(), strict=True)
-        return {name: version.decode() for name, version in found if version}
-
-    def published(self, classifier: str) -> Published | None:
-        """The published weights, None when there are none."""
-        stored = self.redis.hget(_published_key(classifier), "all")
-        published: Published | None = decode_payload(stored, Published) if stored else None
-        return published
-
-    def published_about(self, classifier: str, what: Literal["chain", "quality"]) -> bytes | None:
-        """The chain of versions behind the published weights, or their quality, as JSON."""
-        with unavailable_when_lost():
-            about: bytes | None = self.redis.hget(_published_key(classifier), what)
-        return about
 
 
 def failure(error: SbApiError) -> Answer:
@@ -448,9 +310,9 @@ def failure(error: SbApiError) -> Answer:
     return Answer(status="failed", problem=error.problem())
 
 
-def _has_code(error: redis.ResponseError, *codes: str) -> bool:
-    # Not only at the start: a pipeline and a script put words of their own before the code.
-    return any(code in str(error) for code in codes)
+def _decode_replies(batch: bytes) -> list[tuple[str, Answer]]:
+    replies: list[tuple[str, Answer]] = decode_payload(batch, list[tuple[str, Answer]])
+    return replies
 
 
 def _task_key(task: str) -> str:
@@ -461,5 +323,5 @@ def _reply_key(name: str) -> str:
     return f"{PREFIX}reply:{name}"
 
 
-def _published_key(classifier: str) -> str:
-    return f"{PREFIX}weights:{classifier}"
+def _read_key(name: str) -> str:
+    return f"{_reply_key(name)}:read"

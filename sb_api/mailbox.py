@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sb_api.errors import SbApiError
-from sb_api.jobs import Answer, Job, Jobs
+from sb_api.backpressure import Limiter
+from sb_api.config import Settings
+from sb_api.errors import QueueFull, SbApiError
+from sb_api.jobs import BULK, SMALL, Answer, Job, Jobs
 
 logger = logging.getLogger(__name__)
 
 GATHERED = 256  # exchanges that go out together at most
+BATCH = 256  # records of small requests that are let in though nothing is known of the rate
 
 
 @dataclass(eq=False, slots=True)
@@ -43,23 +46,52 @@ class _Exchange:
         self.over.set()
 
 
+def limiters(settings: Settings) -> dict[str, Limiter]:
+    """How much may wait in each stream of predictions; trainings wait as long as they must."""
+    return {
+        SMALL: Limiter(settings.longest_wait, BATCH),
+        # What would be answered too late is refused at once.
+        BULK: Limiter(settings.predict_timeout * 0.9, 10 * settings.max_records),
+    }
+
+
+def too_much_waits() -> QueueFull:
+    return QueueFull("More is waiting already than is done in time; try again in a moment.")
+
+
 class Mailbox:
     """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
 
     def __init__(self, jobs: Jobs, name: str) -> None:
         self.jobs = jobs
         self.name = name
+        self.limiters = limiters(jobs.settings)
         self._waiting: dict[str, _Exchange] = {}
         self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
 
-    def exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
-        """Submit jobs and wait for their answers, in order; None for one that did not come within `timeout` seconds.
+    def exchange(self, stream: str, jobs: Sequence[Job], timeout: float, size: int = 1) -> list[Answer | None]:
+        """Submit jobs of `size` records and wait for their answers, in order; None for one that did not come within
+        `timeout` seconds.
 
-        Raises QueueFull when the stream has no room for all of them, and Unavailable without Redis; then nothing is
-        queued.
+        Raises QueueFull when the stream has no room for all of them or too much is waiting already; then nothing is
+        queued. Raises Unavailable when Redis cannot be reached or takes nothing.
         """
+        limiter = self.limiters.get(stream)
+        if limiter is None:
+            return self._exchange(stream, jobs, timeout)
+        if not limiter.enter(size):
+            raise too_much_waits()
+        done = False
+        try:
+            answers = self._exchange(stream, jobs, timeout)
+            done = None not in answers
+            return answers
+        finally:
+            limiter.leave(size, done=done)
+
+    def _exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
         exchange = _Exchange(stream, jobs)
         if not self._started:
             self._start_threads()
@@ -115,20 +147,27 @@ class Mailbox:
 
     def _read(self) -> None:
         pause = threading.Event()
-        lost = False
+        lost = cut = False
         while True:
             try:
-                for task, answer in self.jobs.read_replies(self.name, timeout=5):
-                    exchange = self._waiting.get(task)
-                    if exchange is not None:
-                        exchange.receive(task, answer)
+                if cut:
+                    unread = self.jobs.unread_replies(self.name)
+                    cut = False
+                    self._hand_out(unread)
+                self._hand_out(self.jobs.read_replies(self.name, timeout=5))
                 lost = False
             except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.
                 if not lost:
                     logger.warning("replies cannot be read, trying until they can: %s", error)
-                lost = True
+                lost = cut = True
                 pause.wait(0.2)
             except Exception:
                 # The thread must outlive whatever is wrong with one reply; whoever waits for it is told of no answer.
                 logger.exception("a reply cannot be read")
+
+    def _hand_out(self, replies: Sequence[tuple[str, Answer]]) -> None:
+        for task, answer in replies:
+            exchange = self._waiting.get(task)
+            if exchange is not None:
+                exchange.receive(task, answer)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from sb_api.connection import PREFIX
 from sb_api.errors import LeaseLost, TrainingRefused
-from sb_api.jobs import PREFIX, Answer, Claim
+from sb_api.jobs import Answer, Claim
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

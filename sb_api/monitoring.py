@@ -21,10 +21,13 @@ from prometheus_client.exposition import choose_encoder
 from sb_api import tracing
 from sb_api.auth import require_unless_local
 from sb_api.classifiers import CLASSIFIERS
+from sb_api.connection import PREFIX, unavailable_when_lost
 from sb_api.errors import Unavailable
-from sb_api.jobs import PREDICT_STREAMS, PREFIX, TRAIN, WEB, Jobs, WorkerBeat, unavailable_when_lost
+from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
 from sb_api.logs import about_requests, choose_request_id
 from sb_api.metrics import Instruments
+from sb_api.registry import WEB, WorkerBeat
+from sb_api.shedding import ROUTE
 from sb_api.totals import Publisher, collect_totals, read_memory, read_stream
 from sb_api.weights import Chain
 
@@ -75,7 +78,7 @@ def _redis_up(up: int) -> Metric:
 def collect_state(jobs: Jobs) -> Iterator[Metric]:
     """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
     yield from _collect_queue(jobs)
-    yield from _collect_processes(jobs.alive(), jobs.alive(WEB))
+    yield from _collect_processes(jobs.registry.alive(), jobs.registry.alive(WEB))
     yield from _collect_weights(jobs)
     yield from _collect_quality(jobs)
 
@@ -117,13 +120,18 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     created = GaugeMetricFamily(
         "sb_api_weights_created_timestamp_seconds", "When the current weights were made.", labels=["classifier"]
     )
+    damaged = GaugeMetricFamily(
+        "sb_api_weights_damaged_files",
+        "Slots whose file is damaged, so that earlier weights stand in for it.",
+        labels=["classifier"],
+    )
     kept = GaugeMetricFamily("sb_api_weights_versions", "Versions of weights kept.", labels=["classifier"])
     outdated = GaugeMetricFamily(
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
-    alive = jobs.alive()
+    alive = jobs.registry.alive()
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "chain")
+        published = jobs.registry.published_about(name, "chain")
         if published is None:
             continue
         chain = msgspec.json.decode(published, type=Chain)
@@ -132,12 +140,13 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
             if version is not None:
                 slots.add_metric([name, slot, version], 1)
         kept.add_metric([name], len(chain.versions))
+        damaged.add_metric([name], len(chain.damaged))
         for about in chain.versions:
             if about.version == current:
                 moment = msgspec.convert(about.created, datetime, strict=False)
                 created.add_metric([name], moment.timestamp())
         outdated.add_metric([name], sum(beat.versions.get(name) != current for beat in alive))
-    yield from (slots, created, kept, outdated)
+    yield from (slots, created, kept, damaged, outdated)
 
 
 def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
@@ -148,7 +157,7 @@ def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
     of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
     for name in CLASSIFIERS:
-        published = jobs.published_about(name, "quality")
+        published = jobs.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:
             continue
@@ -219,8 +228,7 @@ def monitor(app: Flask, jobs: Jobs) -> None:
 
         def start_monitored(line: str, headers: Any, exc_info: Any = None) -> Any:
             seconds = time.perf_counter() - began
-            rule = environ["werkzeug.request"].url_rule
-            method, route, status = key = (_method(environ), rule.rule if rule else "unmatched", line[:3])
+            method, route, status = key = (_method(environ), _route(environ), line[:3])
             if key not in known:
                 known[key] = (instruments.requests.labels(*key), instruments.request_seconds.labels(method, route))
             count, duration = known[key]
@@ -236,6 +244,13 @@ def monitor(app: Flask, jobs: Jobs) -> None:
         return answer(environ, start_monitored)
 
     app.wsgi_app = answer_monitored  # type: ignore[method-assign]
+
+
+def _route(environ: WSGIEnvironment) -> str:
+    if ROUTE in environ:
+        return str(environ[ROUTE])
+    rule = environ["werkzeug.request"].url_rule
+    return rule.rule if rule else "unmatched"
 
 
 def _method(environ: WSGIEnvironment) -> str:

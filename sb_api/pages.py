@@ -19,13 +19,13 @@ from sb_api.checks import checks
 from sb_api.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.errors import SbApiError, Unauthenticated
 from sb_api.jobs import Jobs
-from sb_api.routes import (
+from sb_api.problems import report_error
+from sb_api.service import (
     await_rollback,
     describe_readiness,
     get_service,
     read_chain,
     read_quality,
-    report_error,
     submit_replay,
 )
 from sb_api.vitals import Vitals
@@ -158,8 +158,9 @@ def replay() -> BaseResponse:
 def show_service() -> str:
     """Who is alive, what waits, and what went wrong."""
     vitals: Vitals = current_app.extensions["sb_api.vitals"]
-    ready = describe_readiness(get_service())
-    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=get_service().jobs.errors())
+    service = get_service()
+    ready, errors = describe_readiness(service), service.jobs.registry.errors()
+    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=errors)
 
 
 @pages.get("/page/sign-in")

@@ -33,8 +33,8 @@ class FieldError(ValueError):
         self.field = field_name
 
 
-class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
+class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A MusicBrainz editor account whose dates are known to be dates: one that comes back from the queue."""
 
     id: IntegerId | StringId
     email: str | None = None
@@ -48,6 +48,10 @@ class Editor(msgspec.Struct, kw_only=True, omit_defaults=True):
     email_confirm_date: str | None = None
     last_updated: str | None = None
     last_login_date: str | None = None
+
+
+class Editor(EditorFields, kw_only=True, omit_defaults=True):
+    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
 
     def __post_init__(self) -> None:
         try:
@@ -190,6 +194,8 @@ def _refuse_repeated_keys(body: bytes) -> None:
         pairs = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
     except RecursionError:
         raise MalformedBody(TOO_DEEP) from None
+    except ValueError as error:  # in a member that the quick pass skipped without reading it
+        raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
     repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
     if repeated:
         raise MalformedBody(f"The key {repeated[0][:40]!r} stands for several records; give each a key of its own.")

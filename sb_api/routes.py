@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Response, request
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from sb_api.auth import challenge, check_role, require
-from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers, find_classifier
-from sb_api.config import Settings
-from sb_api.errors import (
-    InvalidParameter,
-    InvalidRecords,
-    MalformedBody,
-    NoAnswerInTime,
-    SbApiError,
-    TooLarge,
-    Unavailable,
-    UnknownTask,
-    error_from_problem,
+from sb_api.auth import check_role, require
+from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers, find_classifier
+from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, UnknownTask
+from sb_api.records import decode_records
+from sb_api.service import (
+    await_rollback,
+    await_training,
+    describe_readiness,
+    get_service,
+    judge,
+    read_chain,
+    read_quality,
+    submit_replay,
+    submit_training,
 )
-from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
-from sb_api.logs import current_request
-from sb_api.mailbox import Mailbox
-from sb_api.records import decode_records, encode_payload
-from sb_api.tracing import current_trace
-from sb_api.weights import Chain
-
-logger = logging.getLogger(__name__)
 
 api = Blueprint("api", __name__)
-
-SMALL_RECORDS = 64  # a request with more goes to the bulk stream
-NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
-ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes work with."""
-
-    settings: Settings
-    jobs: Jobs
-    mailbox: Mailbox
-
-
-def get_service() -> Service:
-    service: Service = current_app.extensions["sb_api"]
-    return service
 
 
 @api.post("/predict")
@@ -75,7 +45,8 @@ def predict_intents() -> Response:
 def answer_predict(classifier: Classifier) -> Response:
     """Have the records of this request judged."""
     service = get_service()
-    partial, explain = _flag("partial"), _flag("explain")
+    # Most requests have no query, and every look at one costs.
+    partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
     records = decode_records(read_body(), classifier.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, classifier, sound, explain=explain)
@@ -85,54 +56,10 @@ def answer_predict(classifier: Classifier) -> Response:
     }
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(classifier, sound, judged)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
     if partial:
         answer["errors"] = errors
     return _json(answer)
-
-
-def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, explain: bool = False) -> Judged:
-    """Have n records judged by the classify processes, all by one version of the weights.
-
-    Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
-    """
-    operation = "explain" if explain else "predict"
-    size = service.settings.slice_records
-    slices = [records[start : start + size] for start in range(0, len(records), size)]
-    judgements: list[Any] = [None] * len(slices)
-    wanted = list(range(len(slices)))
-    version = ""
-    for _ in range(ROUNDS):
-        stream = SMALL if len(records) <= SMALL_RECORDS else BULK
-        jobs = [
-            _job(service, operation, classifier, encode_payload(slices[position]), weights=version)
-            for position in wanted
-        ]
-        answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout)
-        for position, answer in zip(wanted, answers, strict=True):
-            judgements[position] = _completed(answer, service.settings.predict_timeout)
-        # A training or a rollback may end between two slices; those of another version are judged again.
-        version = judgements[wanted[-1]]["weights"]
-        wanted = [position for position, judgement in enumerate(judgements) if judgement["weights"] != version]
-        if not wanted:
-            break
-    else:
-        raise Unavailable("The weights changed again and again while the request was judged; try again.")
-    scores = np.concatenate([np.frombuffer(judgement["scores"], np.float32) for judgement in judgements])
-    errors = {
-        position * size + offset: detail
-        for position, judgement in enumerate(judgements)
-        for offset, detail in judgement["errors"].items()
-    }
-    return Judged(
-        version,
-        judgements[-1]["labels"],
-        judgements[-1]["threshold"],
-        scores.reshape(len(records), -1),
-        errors,
-        [band for judgement in judgements for band in judgement["bands"]],
-        [reasons for judgement in judgements for reasons in judgement["reasons"]],
-    )
 
 
 @api.post("/train")
@@ -157,11 +84,10 @@ def answer_train(classifier: Classifier) -> Response:
         check_role("admin")
     records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
     verdicts = records.all_sound()
-    job = _training(service, classifier, verdicts, force=force)
     if "respond-async" in request.headers.get("Prefer", ""):
-        service.jobs.submit(TRAIN, [job])
-        return accept_task(job.task)
-    return _json({"success": True, "response": "Successfully retrained the model", **_trained(service, job)})
+        return accept_task(submit_training(service, classifier, verdicts, force=force))
+    trained = await_training(service, classifier, verdicts, force=force)
+    return _json({"success": True, "response": "Successfully retrained the model", **trained})
 
 
 @api.post("/rollback")
@@ -238,152 +164,6 @@ def readyz() -> Response:
     return _json(document, 200 if document["success"] else 503)
 
 
-def describe_readiness(service: Service) -> dict[str, Any]:
-    """What /readyz tells."""
-    problems = []
-    alive: list[Any] = []
-    published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
-    drifting: list[str] = []
-    try:
-        alive = service.jobs.alive()
-        published |= service.jobs.published_versions(CLASSIFIERS)
-        drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
-    except Unavailable as error:
-        problems.append(f"Redis: {error.detail}")
-    classify = [beat for beat in alive if beat.role == "classify"]
-    trainers = [beat for beat in alive if beat.role == "train"]
-    if not classify:
-        problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
-    notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
-    notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
-    if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
-        problems.append("a classifier has no weights yet")
-    return {
-        "success": not problems,
-        "status": "not ready" if problems else "ready",
-        "problems": problems,
-        "notes": notes,
-        "classify_processes": len(classify),
-        "train_processes": len(trainers),
-        "weights": published,
-        "drift": drifting,
-    }
-
-
-def _drifts(service: Service, classifier: str) -> bool:
-    measured = service.jobs.published_about(classifier, "quality")
-    return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
-
-
-def register_error_handlers(app: Flask) -> None:
-    """Every error leaves as RFC 9457 `application/problem+json`."""
-
-    @app.errorhandler(SbApiError)
-    def on_own(error: SbApiError) -> Response:
-        report_error(error)
-        response = _problem(error.problem())
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
-        if error.status == 401:
-            response.headers["WWW-Authenticate"] = challenge(request.environ)
-        return response
-
-    @app.errorhandler(RequestEntityTooLarge)
-    def on_too_large(_: RequestEntityTooLarge) -> Response:
-        limit = get_service().settings.max_body_bytes
-        return _problem(TooLarge(f"The body is larger than {limit} bytes; send it in several requests.").problem())
-
-    @app.errorhandler(HTTPException)
-    def on_http(error: HTTPException) -> Response:
-        document = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
-        response = _problem({**document, "success": False})
-        for name, value in error.get_headers():
-            if name != "Content-Type":
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(Exception)
-    def on_unexpected(_: Exception) -> Response:
-        logger.exception("%s %s failed", request.method, request.path)
-        get_service().jobs.note_error("web", f"{request.method} {request.path} failed; the log says why")
-        return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
-
-
-def report_error(error: SbApiError) -> None:
-    """Log an error that is ours. What is unavailable, and how full the queue is, shows elsewhere on the page."""
-    if error.status >= 500:
-        logger.warning("%s %s: %s", request.method, request.path, error.detail)
-        if error.status != 503:
-            get_service().jobs.note_error("web", f"{request.method} {request.path}: {error.detail}")
-
-
-def _job(
-    service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0, weights: str = ""
-) -> Job:
-    return Job(
-        task=uuid.uuid4().hex,
-        operation=operation,
-        classifier=classifier.name,
-        body=body,
-        reply=service.mailbox.name,
-        keep=keep,
-        weights=weights,
-        request=current_request(),
-        trace=current_trace(),
-    )
-
-
-def _training(service: Service, classifier: Classifier, verdicts: Sequence[Any], *, force: bool = False) -> Job:
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
-    return _job(service, "train", classifier, body, keep=service.settings.result_ttl)
-
-
-def await_training(service: Service, classifier: Classifier, verdicts: Sequence[Any]) -> dict[str, Any]:
-    """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    trained: dict[str, Any] = _trained(service, _training(service, classifier, verdicts))
-    return trained
-
-
-def await_rollback(service: Service, classifier: Classifier, wanted: str) -> dict[str, Any]:
-    """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
-    # Resolved here, so that a job that is done twice does not go back two steps.
-    version = read_chain(service, classifier).resolve(wanted)
-    job = _job(service, "rollback", classifier, encode_payload(version), keep=service.settings.result_ttl)
-    trained: dict[str, Any] = _trained(service, job)
-    return trained
-
-
-def submit_replay(service: Service, classifier: Classifier, *, force: bool) -> str:
-    """Queue a replay; its task. Raises QueueFull, Unavailable."""
-    job = _job(service, "replay", classifier, encode_payload(force), keep=service.settings.result_ttl)
-    service.jobs.submit(TRAIN, [job])
-    return job.task
-
-
-def read_quality(service: Service, classifier: Classifier) -> dict[str, Any]:
-    """The running figures that the train process has published. Raises Unavailable."""
-    measured = service.jobs.published_about(classifier.name, "quality")
-    if measured is None:
-        raise Unavailable(NOTHING_PUBLISHED)
-    quality: dict[str, Any] = msgspec.json.decode(measured)
-    return quality
-
-
-def _trained(service: Service, job: Job) -> Any:
-    """The figures of a job for the train process, once it is done."""
-    answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
-    return _completed(answers[0], service.settings.train_timeout, task_id=job.task)
-
-
-def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
-    if answer is None:
-        where = f" It goes on; ask GET /get-result/{members['task_id']} for its result." if members else ""
-        raise NoAnswerInTime(f"No answer within {timeout:g} s.{where}", **members)
-    if answer.problem is not None:
-        raise error_from_problem(answer.problem)
-    return answer.data
-
-
 def read_body() -> bytes:
     """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
     try:
@@ -398,14 +178,6 @@ def accept_task(task: str) -> Response:
     response.headers["Location"] = f"/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
-
-
-def read_chain(service: Service, classifier: Classifier) -> Chain:
-    """The slots and versions of the published weights. Raises Unavailable."""
-    published = service.jobs.published_about(classifier.name, "chain")
-    if published is None:
-        raise Unavailable(NOTHING_PUBLISHED)
-    return msgspec.json.decode(published, type=Chain)
 
 
 def _classifier() -> Classifier:
@@ -427,9 +199,4 @@ def _flag(name: str) -> bool:
 
 
 def _json(document: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status, mimetype="application/json")
-
-
-def _problem(document: dict[str, Any]) -> Response:
-    document = {**document, "instance": f"urn:sb_api:request:{current_request()}"}
-    return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")
+    return Response(msgspec.json.encode(document), status, content_type="application/json")

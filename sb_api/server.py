@@ -19,8 +19,9 @@ from pathlib import Path
 import redis
 
 from sb_api.config import PREFIX, Settings
+from sb_api.connection import connect
 from sb_api.errors import CannotGoOn, CannotStart
-from sb_api.jobs import Jobs, connect
+from sb_api.jobs import Jobs
 from sb_api.supervisor import Process, Stop, supervise
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
         "web", web_command(settings, f"fd://{listener.fileno()}"), environment, descriptors=(listener.fileno(),)
     )
     classify = [
-        Process(f"classify {number}", [*sb_api, "worker"], environment)
+        Process(f"classify {number}", [*sb_api, "worker", *(["--helper"] if number > 1 else [])], environment)
         for number in range(1, settings.classify_count + 1)
     ]
     return [web, *classify, Process("train", [*sb_api, "trainer"], environment)]
@@ -73,7 +74,7 @@ def web_command(settings: Settings, bind: str) -> list[str]:
     """The gunicorn command of the web processes."""
     return [
         *(sys.executable, "-m", "gunicorn", "sb_api:create_app()"),
-        *("--bind", bind, "--workers", str(settings.web_processes), "--worker-class", "gevent"),
+        *("--bind", bind, "--workers", str(settings.web_count), "--worker-class", "gevent"),
         *("--graceful-timeout", str(round(DRAIN) - 1), "--keep-alive", "75", "--log-level", "warning"),
         *("--no-control-socket",),
     ]

@@ -12,7 +12,8 @@ from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import BULK, SMALL, Job
 from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
-from sb_api.routes import SMALL_RECORDS, accept_task, get_service, read_body
+from sb_api.routes import accept_task, read_body
+from sb_api.service import SMALL_RECORDS, get_service
 from sb_api.tracing import current_trace
 
 tasks = Blueprint("tasks", __name__)

@@ -16,8 +16,10 @@ import redis
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from sb_api.jobs import BEAT_INTERVAL, GROUP, PREFIX, WEB, Jobs
+from sb_api.connection import PREFIX
+from sb_api.jobs import GROUP, Jobs
 from sb_api.metrics import Instruments, resident_bytes
+from sb_api.registry import BEAT_INTERVAL, WEB
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +75,14 @@ class Publisher:
             self._thread.join(BEAT_INTERVAL)
         try:
             self.publish()
-            self.jobs.redis.hdel(WEB, self.jobs.consumer)
+            self.jobs.registry.leave(WEB)
         except (redis.RedisError, OSError) as error:
             logger.debug("the last figures are lost: %s", error)
 
     def _run(self) -> None:
         while not self._over.is_set():
             try:
-                self.jobs.beat("web", {}, resident_bytes(), WEB)
+                self.jobs.registry.beat("web", {}, resident_bytes(), WEB)
                 self.publish()
             except (redis.RedisError, OSError) as error:
                 logger.debug("the figures are not published yet: %s", error)

@@ -1,10 +1,10 @@
-"""Verdicts -> candidate -> guard -> current weights; and back again."""
+"""Verdicts -> candidate -> current weights; and back again."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from time import monotonic
@@ -15,23 +15,20 @@ import msgspec
 from sb_api import quality
 from sb_api.classifiers import Classifier
 from sb_api.engine import check_engine
-from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, UnknownVersion
+from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
-from sb_api.guard import Reference, appraise, calibrate, find_losses, load_reference
+from sb_api.guard import Reference, load_reference
 from sb_api.intake import Batch, Intake
-from sb_api.jobs import Jobs, Published
-from sb_api.networks import Arrays, get_arrays, set_arrays
-from sb_api.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.jobs import Jobs
+from sb_api.networks import set_arrays
+from sb_api.recipe import RETRAINING, Examples
+from sb_api.registry import Published
+from sb_api.retraining import named, retrain_model, with_scores
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
-from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights, version_name
+from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
 
 logger = logging.getLogger(__name__)
-
-# When the guard refuses a training: how much is kept of all that was learned since the original, and how much is taken
-# of what the training would add.
-PULLS = (0.9, 0.75)
-SHARES = (0.5, 0.25)
 
 Check = Callable[[], None]
 Progress = Callable[[dict[str, Any]], None]
@@ -42,99 +39,6 @@ class Training(msgspec.Struct, frozen=True):
 
     verdicts: bytes
     force: bool = False
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Weights that a training made, and what would be lost with them: nothing when the guard lets them pass."""
-
-    weights: Weights
-    losses: list[str]
-
-
-def retrain_model(
-    fitting: Fitting,
-    classifier: Classifier,
-    original: Weights,
-    current: Weights,
-    new: Examples,
-    reference: Reference,
-    log: Examples | None = None,
-    *,
-    budget: float,
-    tolerance: float,
-    number: int,
-    recipe: Recipe = RETRAINING,
-    task: str | None = None,
-    force: bool = False,
-    now: datetime | None = None,
-) -> Candidate:
-    """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
-    set and of the verdict log; and taken back as far as the guard demands, unless `force`.
-
-    `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
-    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. Nothing is
-    stored.
-    """
-    labels = current.about.labels
-    guard = reference.guard
-    standards = {}
-    for owner, weights in (("original", original), ("weights before", current)):
-        fitting.load(weights)
-        standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
-    before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
-    fitting.fit(new, number, reference.replay, log, recipe)
-    for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
-        set_arrays(fitting.network, arrays)
-        on_guard = fitting.predict(guard.arrays)
-        appraisal = appraise(guard.targets, on_guard, budget)
-        losses = find_losses(appraisal, standards, tolerance)
-        if force or not losses:
-            break
-    figures = {
-        "before": before,
-        "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
-        "reference": classifier.score(guard.targets, on_guard, labels) | appraisal.figures,
-    }
-    if "threshold" in current.about.figures:
-        figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, budget)
-    about = msgspec.structs.replace(
-        current.about,
-        version="",
-        parent=current.about.version,
-        created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        task=task,
-        learned=len(new),
-        figures=figures,
-        temperature=temperature,
-        borders=borders,
-    )
-    return Candidate(named(fitting.snapshot(about), number), losses)
-
-
-def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:
-    """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
-    gives up a little of everything learned so far, and a part of the way from the current weights."""
-    yield tuned
-    for share in PULLS:
-        yield mix(original, tuned, share)
-    for share in SHARES:
-        yield mix(current, tuned, share)
-
-
-def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
-    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
-    fitting.load(original)
-    replay = reference.replay
-    scores = fitting.predict(replay.arrays) if len(replay) else None
-    return replace(reference, replay=replace(replay, scores=scores))
-
-
-def named(weights: Weights, number: int) -> Weights:
-    """`weights` under the version name that follows from their number in the chain and their content."""
-    version = version_name(number, weights.arrays)
-    return replace(weights, about=msgspec.structs.replace(weights.about, version=version))
 
 
 class Trainer:
@@ -150,6 +54,8 @@ class Trainer:
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.version = self.store.chain().slots["current"] or ""
+        self._damaged: list[str] = []
+        self._quality = b"{}"
         self.synchronize()
 
     @cached_property
@@ -188,10 +94,13 @@ class Trainer:
         rollback), or when neither knows the other's and they were made later.
         """
         name = self.classifier.name
-        if self.jobs.published_versions([name]).get(name) == self.version:
+        chain = self.store.chain()
+        if self.jobs.registry.published_versions([name]).get(name) == self.version:
+            if chain.damaged != self._damaged:
+                self._mend(chain)
             return
-        known = {about.version: about for about in self.store.chain().versions}
-        newest = self.jobs.published(name)
+        known = {about.version: about for about in chain.versions}
+        newest = self.jobs.registry.published(name)
         if newest is not None:
             theirs = msgspec.json.decode(newest.chain, type=Chain).versions
             later = self.version in {about.version for about in theirs}
@@ -206,21 +115,42 @@ class Trainer:
                 return
         self._publish()
 
+    def _mend(self, chain: Chain) -> None:
+        """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
+        newest = self.jobs.registry.published(self.classifier.name)
+        if "current" in chain.damaged and newest is not None:
+            try:
+                self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
+                logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
+            except (InvalidWeights, OSError) as error:
+                logger.error("the damaged file of the current weights cannot be restored: %s", error)
+        self._publish()
+
     def _promote(self, version: str) -> None:
         self.store.promote(version)
         self._publish()
 
     def _publish(self) -> None:
         current = self.store.load_current()
+        chain = self.store.chain()
         self.version = current.about.version
+        self._damaged = chain.damaged
         published = Published(
             version=self.version,
             file=dump_weights(current),
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
-            chain=msgspec.json.encode(self.store.chain()),
-            quality=msgspec.json.encode(self._measure_quality(current.about.labels)),
+            chain=msgspec.json.encode(chain),
+            quality=self._measured(current.about.labels),
         )
-        self.jobs.publish(self.classifier.name, published)
+        self.jobs.registry.publish(self.classifier.name, published)
+
+    def _measured(self, labels: Sequence[str]) -> bytes:
+        try:
+            self._quality = msgspec.json.encode(self._measure_quality(labels))
+        except Unavailable as error:
+            # New weights do not wait for the figures on the old ones.
+            logger.error("the published quality is not the latest: %s", error.detail)
+        return self._quality
 
     def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
         log = self.intake.log
@@ -243,6 +173,7 @@ class Trainer:
         start = monotonic()
         current = self.store.load_current()
         self.fitting.load(current)
+        self.intake.settle_abandoned(task, self._version_made_by)
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
@@ -257,7 +188,11 @@ class Trainer:
                 self._note("training", learned.about.version, about.version, len(batch.learn), start)
                 logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
             about = learned.about
-            self.intake.settle(batch, "learned", about.version)
+            try:
+                self.intake.settle(batch, "learned", about.version)
+            except Unavailable as error:
+                # They are learned; the next training tells the log so.
+                logger.error("the log does not know yet what %s has learned: %s", about.version, error.detail)
         self._publish()
         return {
             "learned": len(batch.learn),
@@ -268,9 +203,12 @@ class Trainer:
             **(about.figures if learned is not None else {}),
         }
 
+    def _version_made_by(self, task: str) -> str | None:
+        return next((about.version for about in self.store.chain().versions if about.task == task), None)
+
     def _made_by(self, task: str) -> Weights | None:
-        made = next((about for about in self.store.chain().versions if about.task == task), None)
-        return self.store.load_version(made.version) if made else None
+        version = self._version_made_by(task)
+        return self.store.load_version(version) if version else None
 
     def _learn(self, task: str, current: Weights, batch: Batch, check: Check, force: bool) -> Weights:
         number = 1 + max(about.number for about in self.store.chain().versions)
@@ -282,8 +220,14 @@ class Trainer:
             self._publish()
             raise
         check()
-        self.store.save(candidate)
+        self._save(candidate)
         return candidate
+
+    def _save(self, weights: Weights) -> None:
+        try:
+            self.store.save(weights)
+        except OSError as error:
+            raise Unavailable(f"The weights cannot be written ({error.strerror}); nothing changed.") from error
 
     def _check_engine(self, candidate: Weights) -> None:
         """Raises EngineDisagrees when those who predict would not say of the guard's records what Keras says."""
@@ -385,7 +329,7 @@ class Trainer:
         rebuilt = named(replace(weights, about=about), number)
         self._check_engine(rebuilt)
         check()
-        self.store.save(rebuilt)
+        self._save(rebuilt)
         return rebuilt
 
 

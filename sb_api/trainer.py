@@ -10,8 +10,9 @@ from time import monotonic
 
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.errors import JobFailed
-from sb_api.jobs import TRAIN, Answer, Claim, Jobs, connect
+from sb_api.jobs import TRAIN, Answer, Claim, Jobs
 from sb_api.records import decode_payload
 from sb_api.train import Trainer, Training
 from sb_api.worker import Worker

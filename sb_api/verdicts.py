@@ -46,6 +46,7 @@ VERDICTS = sa.Table(
     sa.Column("version", sa.String(32)),
     sa.Index("verdicts_same", "classifier", "record", "label", "reporter"),
     sa.Index("verdicts_task", "classifier", "task"),
+    sa.Index("verdicts_status", "classifier", "status"),
     sa.Index("verdicts_reporter", "classifier", "reporter", "received"),
     sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
 )
@@ -124,6 +125,10 @@ class VerdictLog:
     def of_task(self, task: str) -> list[LoggedVerdict]:
         """The verdicts of one training, in the order in which they were sent."""
         return self._select(VERDICTS.c.task == task)
+
+    def unsettled(self, task: str) -> list[LoggedVerdict]:
+        """The verdicts that another training than `task` took and never settled."""
+        return self._select(VERDICTS.c.status == "learning", VERDICTS.c.task != task)
 
     def known(self, keys: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], Status]:
         """Which of `(record, label, reporter)` are in the log already, refused ones aside, with their status."""

@@ -7,7 +7,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sb_api.jobs import PREDICT_STREAMS, PREFIX, TRAIN, WEB, Jobs, unavailable_when_lost
+from sb_api.connection import PREFIX, unavailable_when_lost
+from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
+from sb_api.registry import WEB
 from sb_api.totals import collect_totals, read_memory, read_stream
 
 WINDOW = 60.0  # seconds that rates and latencies are of, once they have been looked at for so long
@@ -46,7 +48,7 @@ class Vitals:
             "streams": streams,
             "queue_limit": jobs.settings.queue_limit,
             "redis": {"used": used, "limit": limit},
-            "processes": [*jobs.alive(WEB), *jobs.alive()],
+            "processes": [*jobs.registry.alive(WEB), *jobs.registry.alive()],
             "seconds": seconds,
             "routes": describe_routes(totals, before if seconds else {}, seconds),
             "judged": _sum_by(_since(totals, before), "sb_api_judged_records_total", "classifier"),

@@ -73,10 +73,12 @@ class Weights:
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """The slots, each the name of a version, and the kept versions, newest first."""
+    """The slots, each the name of a version, the kept versions, newest first, and the slots whose file is damaged:
+    previous stands in for current, the original for both."""
 
     slots: dict[str, str | None]
     versions: list[Version]
+    damaged: list[str] = []
 
     def resolve(self, wanted: str) -> str:
         """The version that a slot's name or a version's name stands for. Raises UnknownVersion."""
@@ -197,6 +199,7 @@ class WeightsStore:
         self._versions = directory / "versions" / classifier
         # What was read of a file, by what the system says of it: reading ten files for each look at the chain is slow.
         self._known: dict[tuple[int, int, int], Version] = {}
+        self._unusable: dict[Path, tuple[int, int]] = {}
 
     @classmethod
     def of(cls, settings: Settings, classifier: str) -> WeightsStore:
@@ -238,13 +241,16 @@ class WeightsStore:
         """The slots and the kept versions, the original always among them. Damaged files are left out."""
         original = self._read_about(self._path("original")) or self.load("original").about
         slots: dict[str, str | None] = {"original": original.version, "previous": None, "current": None}
+        damaged = []
         for slot in ("previous", "current"):
             about = self._read_about(self._path(slot))
             slots[slot] = about.version if about else None
+            if about is None and self._path(slot).exists():
+                damaged.append(slot)
         slots["current"] = slots["current"] or slots["previous"] or original.version
         kept = [about for path in self._versions.glob("*.h5") if (about := self._read_about(path))]
         versions = {about.version: about for about in [original, *kept]}
-        return Chain(slots, sorted(versions.values(), key=lambda about: about.number, reverse=True))
+        return Chain(slots, sorted(versions.values(), key=lambda about: about.number, reverse=True), damaged)
 
     def save(self, weights: Weights) -> None:
         """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
@@ -270,6 +276,11 @@ class WeightsStore:
         self._link(current.version, "previous")
         self._link(version, "current")
         self._prune()
+
+    def restore_current(self, weights: Weights) -> None:
+        """Put `weights`, which were current, in the place of a damaged current file."""
+        self.save(weights)
+        self._link(weights.about.version, "current")
 
     def install_original(self, weights: Weights) -> None:
         """Make `weights` the original and start the chain anew from it."""
@@ -302,9 +313,14 @@ class WeightsStore:
             raise InvalidWeights(f"{path} holds weights of {about.classifier[:40]!r}, not of {self.classifier!r}.")
 
     def _read_about(self, path: Path) -> Version | None:
+        state = (0, 0)
         try:
             status = path.stat()
             key = (status.st_ino, status.st_mtime_ns, status.st_size)
+            # Whatever mends a file, rights given back among it, changes its ctime.
+            state = (status.st_ino, status.st_ctime_ns)
+            if self._unusable.get(path) == state:
+                return None
             if key not in self._known:
                 with _open(path.read_bytes(), str(path)) as file:
                     about = _parse_about(file)
@@ -315,6 +331,7 @@ class WeightsStore:
             return None
         except (InvalidWeights, OSError) as error:
             logger.error("a weights file cannot be used: %s", error)
+            self._unusable[path] = state
             return None
 
     def _link(self, version: str, slot: Slot) -> None:

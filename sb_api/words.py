@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ _BLANKED_BYTES = bytes([*_ASCII, *range(128, 256)])
 _OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _NUMBER = 8  # bytes
 _PIECE = 1 << 16  # bytes: a processor's cache holds them with all that is made of them
+_FEW = 1_500  # characters: so few are split and looked up sooner than numpy's calls are made
 
 
 def split_words(text: str) -> list[str]:
@@ -37,6 +39,7 @@ class WordFinder:
     """
 
     def __init__(self, ranks: Mapping[str, int]) -> None:
+        self._ranks = ranks
         words = [word.encode("utf-8", "surrogatepass") for word in ranks]
         # At least one byte of filling, so that no longer word begins with all the numbers of a known one.
         parts = max(map(len, words), default=0) // _NUMBER + 1
@@ -60,6 +63,16 @@ class WordFinder:
 
     def find(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
         """Every occurrence of a known word in n texts: the positions of the texts, ascending, and the words' ranks."""
+        return self.find_singly(texts) if sum(map(len, texts)) < _FEW else self.find_together(texts)
+
+    def find_singly(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
+        """What `find` finds, one word after the other: sooner where there are few."""
+        known = [[*filter(None, map(self._ranks.get, split_words(text)))] for text in texts]
+        rows = np.repeat(np.arange(len(texts)), [len(ranks) for ranks in known])
+        return rows, np.array([*chain.from_iterable(known)], np.int64)
+
+    def find_together(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
+        """What `find` finds, all at once: sooner where there is much."""
         encoded = [_lower(text) for text in texts]
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)
         laid = b" ".join([*encoded, b""]).translate(_BLANKED_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import threading
 import time
@@ -15,10 +16,11 @@ from typing import Any
 import redis
 from redis.exceptions import LockError
 
-from sb_api.errors import JobFailed, LeaseLost, SbApiError
-from sb_api.jobs import BEAT_INTERVAL, Answer, Claim, Jobs, failure
+from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
+from sb_api.jobs import Answer, Claim, Jobs, failure
 from sb_api.logs import logging_about
 from sb_api.metrics import Instruments, resident_bytes
+from sb_api.registry import BEAT_INTERVAL
 from sb_api.totals import Publisher
 from sb_api.tracing import open_tracer
 
@@ -32,7 +34,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 class Worker:
     """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
-    when none has come.
+    when none has come. Jobs of the streams that are `awaited` wake the process (all by default); others it takes when
+    it looks, each second at least.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -48,6 +51,7 @@ class Worker:
         instruments: Instruments | None = None,
         idle: Callable[[], None] | None = None,
         ordered: bool = False,
+        awaited: Sequence[str] = (),
     ) -> None:
         self.jobs = jobs
         self.role = role
@@ -57,6 +61,7 @@ class Worker:
         self.instruments = instruments or Instruments()
         self.idle = idle
         self.ordered = ordered
+        self.awaited = awaited
         self.publisher = Publisher(jobs, self.instruments)
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
@@ -73,7 +78,8 @@ class Worker:
         def stop(*_: object) -> None:
             self.stopping.set()
             if self._idling or not self._versions:
-                raise SystemExit(0)  # nothing is claimed, and warming up takes longer than stopping may
+                # Nothing is claimed, and warming up takes longer than stopping may. Keras would swallow a SystemExit.
+                os._exit(0)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
@@ -89,8 +95,8 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 self._run_connected()
-            except (redis.RedisError, OSError) as error:
-                logger.warning("Redis is not there, trying again: %s", error)
+            except (redis.RedisError, Unavailable, OSError) as error:
+                logger.warning("Redis, a database or a disk fails, trying again: %s", error)
                 self.stopping.wait(PAUSE)
         # Not at the signal: what is under way keeps its lease until it is done.
         over.set()
@@ -128,7 +134,8 @@ class Worker:
             return self._claim_in_order()
         # Whoever sent a small request lately may soon send another, and should not wait for several large ones.
         others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
-        claims = self.jobs.claim(self.streams, self.jobs.settings.batch_requests, BLOCK, others=others)
+        count = self.jobs.settings.batch_requests
+        claims = self.jobs.claim(self.streams, count, BLOCK, others=others, awaited=self.awaited)
         if claims and claims[0].stream == self.streams[0]:
             self._urgent_until = monotonic() + URGENT
         return claims
@@ -152,9 +159,7 @@ class Worker:
         claimed = time.time()
         try:
             with logging_about(claim.job.request for claim in claims):
-                self.jobs.mark_processing(claims)
-                answers = self._answers(claims)
-                self.jobs.finish(list(zip(claims, answers, strict=True)))
+                answers = self._do_and_finish(claims)
             self.instruments.count_jobs(claims, answers, claimed)
             if self.tracer is not None:
                 self.tracer.record_jobs(claims, answers, claimed)
@@ -163,11 +168,28 @@ class Worker:
         finally:
             self._held = ()
 
+    def _do_and_finish(self, claims: Sequence[Claim]) -> list[Answer]:
+        # Again and again, with the claims held: given back, what Redis cannot take for a while (full, its disk full)
+        # would look as if it had killed a process each time.
+        failed = ""
+        while True:
+            try:
+                self.jobs.mark_processing(claims)
+                answers = self._answers(claims)
+                self.jobs.finish(list(zip(claims, answers, strict=True)))
+                return answers
+            except redis.RedisError as error:
+                if str(error) != failed:
+                    logger.warning("a batch of %d jobs waits for Redis: %s", len(claims), error)
+                failed = str(error)
+                if self.stopping.wait(PAUSE):
+                    raise
+
     def _answers(self, claims: Sequence[Claim]) -> list[Answer]:
         first = claims[0]
         if first.deliveries > self.jobs.settings.max_deliveries:
             logger.error("task %s is set aside after %d deliveries", first.job.task, first.deliveries)
-            self.jobs.note_error(self.role, f"task {first.job.task} has stopped processes and was set aside")
+            self.jobs.registry.note_error(self.role, f"task {first.job.task} has stopped processes and was set aside")
             return [failure(JobFailed(f"The job has stopped {first.deliveries - 1} processes and was set aside."))]
         try:
             return self.do(claims)
@@ -178,22 +200,28 @@ class Worker:
                 return [failure(error)]
         except Exception:
             logger.exception("a batch of %d jobs failed", len(claims))
-            self.jobs.note_error(self.role, f"{len(claims)} jobs at once failed; the log says why")
+            self.jobs.registry.note_error(self.role, f"{len(claims)} jobs at once failed; the log says why")
             if len(claims) == 1:
                 return [failure(JobFailed("The job failed for a reason of ours, which is in the log."))]
         return [self._answers([claim])[0] for claim in claims]
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(min(BEAT_INTERVAL, self.jobs.settings.lease / 3)):
-            try:
-                if self._versions:
-                    self.jobs.beat(self.role, self._versions, resident_bytes())
-                self.jobs.renew(self._held)
-                for lock in list(self._locks):
-                    lock.reacquire()
-                self.publisher.publish()
-            except (redis.RedisError, OSError) as error:
-                logger.debug("no beat: %s", error)
+            # Each by itself: a Redis whose memory is full renews a lease, and refuses the rest.
+            for step in (self._renew, self._say_alive, self.publisher.publish):
+                try:
+                    step()
+                except (redis.RedisError, OSError) as error:
+                    logger.debug("no beat: %s", error)
+
+    def _renew(self) -> None:
+        self.jobs.renew(self._held)
+        for lock in list(self._locks):
+            lock.reacquire()
+
+    def _say_alive(self) -> None:
+        if self._versions:
+            self.jobs.registry.beat(self.role, self._versions, resident_bytes())
 
     @contextmanager
     def alone(self, name: str) -> Iterator[Callable[[], None]]:

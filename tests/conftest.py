@@ -17,10 +17,12 @@ from flask.testing import FlaskClient
 from sb_api import create_app
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
+from sb_api.connection import connect
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.server import find_redis_server
 
 if TYPE_CHECKING:
+    from deployments import Deployment
     from service import Bare, Service
 
 
@@ -121,6 +123,15 @@ def service(running: Service) -> Service:
     if slots["current"] != slots["original"]:
         assert running.post("/rollback", {"to": "original"}).status_code == 200
     return running
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A service in parts, started by the commands and environments of deploy/."""
+    from deployments import start_deployment
+
+    with start_deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+        yield deployment
 
 
 @pytest.fixture(scope="session")

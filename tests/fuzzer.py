@@ -375,6 +375,8 @@ def send(app: Flask, request: Request) -> str:
         return str(status)
     if request.method == "HEAD" or request.path == "/readyz":
         return str(status)
+    if headers["Content-Type"].startswith("text/html") and status < 500:
+        return f"{status} page"
     try:
         problem = json.loads(content)
     except ValueError:

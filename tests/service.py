@@ -22,12 +22,13 @@ from conftest import wait_until
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
 from sb_api.config import Settings, load_settings
+from sb_api.connection import connect
 from sb_api.fitting import Fitting
 from sb_api.guard import Reference, load_reference
-from sb_api.jobs import BULK, SMALL, TRAIN, Jobs, connect
+from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.records import Editor, Verdict
+from sb_api.retraining import with_scores
 from sb_api.server import find_redis_server
-from sb_api.train import with_scores
 from sb_api.verdicts import VerdictLog, open_verdict_log
 from sb_api.weights import Weights, WeightsStore
 
@@ -246,8 +247,10 @@ def start_service(
     timeout: float = 30.0,
     **variables: str,
 ) -> Iterator[Service]:
-    """Start a service with its own state directory; what it writes goes to `folder`. Yields it once it listens."""
-    environment = clean_environment(SB_API_STATE_DIR=str(state), **variables)
+    """Start a service with its own state directory, one process of a kind unless `variables` say otherwise; what it
+    writes goes to `folder`. Yields it once it listens."""
+    few = {"SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1"}
+    environment = clean_environment(**{**few, "SB_API_STATE_DIR": str(state), **variables})
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "out"
     with out.open("wb") as stdout, (folder / "log").open("wb") as stderr:

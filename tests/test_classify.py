@@ -18,13 +18,15 @@ from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_en
 
 from sb_api import classify
 from sb_api.calibration import calibrated
-from sb_api.classify import Judgement, Model, judge_claims, load_current, refresh_models
+from sb_api.classifiers import Judged
+from sb_api.classify import Model, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.jobs import PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, Published
+from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
 from sb_api.records import encode_payload
+from sb_api.registry import Published
+from sb_api.retraining import named
 from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.train import named
 from sb_api.weights import Weights, dump_weights
 from sb_api.worker import Worker
 
@@ -61,8 +63,8 @@ def make_claim(
 
 
 def scores_of(answer: Answer) -> np.ndarray[Any, Any]:
-    assert isinstance(answer.data, Judgement)
-    return np.frombuffer(answer.data.scores, np.float32).reshape(-1, 2)
+    assert isinstance(answer.data, Judged)
+    return np.array(answer.data.scores, np.float32)
 
 
 def make_others(bare: Bare, number: int = 1) -> Weights:
@@ -74,7 +76,7 @@ def make_others(bare: Bare, number: int = 1) -> Weights:
 def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: bytes | None = None) -> None:
     documents = {name: vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
     file = dump_weights(weights) if file is None else file
-    jobs.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
+    jobs.registry.publish("lodbrok", Published(weights.about.version, file, documents, b"", b""))
 
 
 # One model
@@ -165,9 +167,22 @@ def test_every_job_of_a_batch_gets_the_scores_of_its_own_records(bare: Bare) -> 
     answers = judge_claims({"lodbrok": bare.model}, [make_claim(batch, n) for n, batch in enumerate(batches)])
     assert [answer.status for answer in answers] == ["completed"] * 4
     for batch, answer in zip(batches, answers, strict=True):
-        np.testing.assert_allclose(scores_of(answer), bare.model.judge(batch)[0], atol=1e-6)
-        assert answer.data.weights == bare.original.about.version
+        np.testing.assert_allclose(scores_of(answer), bare.model.judge(batch)[0][:, 1], atol=1e-6)
+        assert answer.data.version == bare.original.about.version
         assert answer.data.errors == {}
+
+
+def test_entries_of_two_streams_that_have_the_same_id_are_answered_each_with_its_own(bare: Bare) -> None:
+    """Redis numbers entries by the millisecond, for each stream by itself."""
+    few, many = as_editors(make_editors(3)), as_editors(make_editors(50, 3))
+    one = make_claim(few, 7)
+    other = msgspec.structs.replace(make_claim(many, 7), stream=BULK)
+    for claims in ([one, other], [other, one]):
+        answers = dict(
+            zip([claim.stream for claim in claims], judge_claims({"lodbrok": bare.model}, claims), strict=True)
+        )
+        np.testing.assert_allclose(scores_of(answers[SMALL]), bare.model.judge(few)[0], atol=1e-6)
+        np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0], atol=1e-6)
 
 
 def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:
@@ -249,7 +264,7 @@ def test_published_weights_are_swapped_in_between_two_batches(jobs: Jobs, bare: 
     publish(jobs, others, bare.model.vocabularies)
     assert refresh_models(jobs, models) == {"lodbrok": others.about.version}
     (after,) = judge_claims(models, [claim])
-    assert (before.data.weights, after.data.weights) == (bare.original.about.version, others.about.version)
+    assert (before.data.version, after.data.version) == (bare.original.about.version, others.about.version)
     assert (scores_of(before) != scores_of(after)).all()
     publish(jobs, bare.original, bare.model.vocabularies)
     refresh_models(jobs, models)
@@ -316,7 +331,7 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
 
 def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
     with service.queue() as jobs:
-        warm = [beat.versions["lodbrok"] for beat in jobs.alive() if beat.role == "classify"]
+        warm = [beat.versions["lodbrok"] for beat in jobs.registry.alive() if beat.role == "classify"]
     original = service.get("/weights").json()["slots"]["original"]
     assert warm == [original]
     assert f"lodbrok is warm with the weights {original}" in service.log

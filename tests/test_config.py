@@ -27,7 +27,8 @@ def test_the_defaults_pass_their_own_checks() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_setting_can_be_set_from_the_environment(field: str) -> None:
-    value = {"host": "::1", "redis_memory": "2gb", "log_level": "ERROR", "log_format": "json"}.get(field)
+    values = {"host": "::1", "redis_memory": "2gb", "redis_url": "unix:///somewhere"}
+    value = {**values, "log_level": "ERROR", "log_format": "json"}.get(field)
     if value is None:
         default = getattr(Settings(), field)
         switch = {"on": "off", "off": "on", "onnx": "keras"}.get(default, "/somewhere")
@@ -70,7 +71,7 @@ def test_an_unknown_name_is_refused_and_the_known_ones_are_listed() -> None:
         ("port", "4321.5"),
         ("port", "true"),
         ("port", "9" * 400),
-        ("web_processes", "0"),
+        ("web_processes", "-1"),
         ("web_processes", "65"),
         ("max_records", "0"),
         ("max_body_bytes", "1023"),
@@ -197,13 +198,14 @@ def test_the_embedded_redis_lies_in_the_state_directory_unless_another_is_named(
     assert Settings(redis_url="redis://queue:6379/1").redis_address == "redis://queue:6379/1"
 
 
-@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 1), (8, 7), (None, 1)])
-def test_there_is_a_classify_process_per_spare_core(
+@pytest.mark.parametrize(("cores", "processes"), [(1, 1), (2, 2), (64, 8), (None, 1)])
+def test_there_are_a_web_and_a_classify_process_per_core(
     cores: int | None, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert Settings().classify_count == processes
-    assert Settings(classify_processes=3).classify_count == 3
+    assert (Settings().web_count, Settings().classify_count) == (processes, processes)
+    settings = Settings(web_processes=5, classify_processes=3)
+    assert (settings.web_count, settings.classify_count) == (5, 3)
 
 
 def test_every_setting_is_described_by_its_variable_and_default() -> None:

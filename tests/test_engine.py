@@ -211,7 +211,7 @@ def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(jo
     with pytest.raises(EngineDisagrees):
         trainer.train("one", as_verdicts(make_verdicts(3)), lambda: None)
     assert trainer.store.chain().slots["current"] == original
-    assert jobs.published_versions(["lodbrok"]) == {"lodbrok": original}
+    assert jobs.registry.published_versions(["lodbrok"]) == {"lodbrok": original}
     assert [about.version for about in trainer.store.chain().versions] == [original]
     assert trainer.intake.log is not None
     assert [row.status for row in trainer.intake.log.latest(10)] == ["refused"] * 3

@@ -15,7 +15,7 @@ from sb_api.jobs import Jobs
 
 
 def beat(jobs: Jobs, role: str) -> None:
-    jobs.beat(role, dict.fromkeys(CLASSIFIERS, "000000-00000000"))
+    jobs.registry.beat(role, dict.fromkeys(CLASSIFIERS, "000000-00000000"))
 
 
 def test_a_web_process_is_alive_whatever_the_others_do(settings: Settings) -> None:
@@ -53,7 +53,7 @@ def test_without_a_train_process_it_is_ready_and_says_what_waits(lonely_client: 
 def test_a_classify_process_without_weights_of_every_classifier_is_not_ready(
     lonely_client: FlaskClient, jobs: Jobs
 ) -> None:
-    jobs.beat("classify", {"another": "000000-00000000"})
+    jobs.registry.beat("classify", {"another": "000000-00000000"})
     response = lonely_client.get("/readyz")
     assert response.status_code == 503
     assert response.get_json()["problems"] == ["a classifier has no weights yet"]

@@ -16,26 +16,13 @@ import redis
 from conftest import wait_until
 from service import assert_stays
 
-from sb_api import jobs as jobs_module
+from sb_api import registry
 from sb_api.config import Settings
+from sb_api.connection import PREFIX, connect
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
-from sb_api.jobs import (
-    BEATS_TTL,
-    BULK,
-    GROUP,
-    PREDICT_STREAMS,
-    SMALL,
-    TRAIN,
-    WORKERS,
-    Answer,
-    Claim,
-    Job,
-    Jobs,
-    Published,
-    connect,
-    failure,
-)
+from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, failure
 from sb_api.mailbox import Mailbox
+from sb_api.registry import BEATS_TTL, WORKERS, Published
 
 LEASE = 0.8
 DONE = Answer(status="completed", data={"a": 1})
@@ -66,7 +53,7 @@ def queue(jobs: Jobs) -> Jobs:
 def other(queue: Jobs) -> Jobs:
     """The same queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = "elsewhere:1"
+    other.consumer = other.registry.name = "elsewhere:1"
     return other
 
 
@@ -175,8 +162,8 @@ def test_when_redis_takes_nothing_the_sender_is_told_and_nothing_is_queued(keep:
     [
         lambda jobs: jobs.submit(SMALL, [make_job("t", keep=60)]),
         lambda jobs: jobs.result("t"),
-        lambda jobs: jobs.alive(),
-        lambda jobs: jobs.published_about("lodbrok", "chain"),
+        lambda jobs: jobs.registry.alive(),
+        lambda jobs: jobs.registry.published_about("lodbrok", "chain"),
         lambda jobs: Mailbox(jobs, "web").exchange(SMALL, [make_job("t")], 5),
     ],
     ids=["submit", "result", "alive", "published_about", "exchange"],
@@ -309,35 +296,35 @@ def test_an_entry_that_someone_deleted_while_it_was_held_is_forgotten(queue: Job
 
 def test_what_a_dead_process_said_is_removed_after_its_time_though_others_live_on(queue: Jobs, other: Jobs) -> None:
     """A host that restarts its processes for months leaves nothing behind of each."""
-    other.beat("classify", {})
+    other.registry.beat("classify", {})
     seconds, _ = queue.redis.time()
     for name, age in (("old", BEATS_TTL + 2), ("young", BEATS_TTL - 20)):
         queue.redis.hset(WORKERS, name, f"{seconds - age} {{}}")
-    queue.beat("train", {})
+    queue.registry.beat("train", {})
     assert {name.decode() for name in queue.redis.hkeys(WORKERS)} == {queue.consumer, other.consumer, "young"}
 
 
 def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert queue.alive() == []
-    queue.beat("train", {"lodbrok": "000001-00000000"})
-    other.beat("classify", {"lodbrok": "000002-00000000"})
-    assert [(beat.role, beat.name, beat.versions["lodbrok"]) for beat in queue.alive()] == [
+    assert queue.registry.alive() == []
+    queue.registry.beat("train", {"lodbrok": "000001-00000000"})
+    other.registry.beat("classify", {"lodbrok": "000002-00000000"})
+    assert [(beat.role, beat.name, beat.versions["lodbrok"]) for beat in queue.registry.alive()] == [
         ("classify", other.consumer, "000002-00000000"),
         ("train", queue.consumer, "000001-00000000"),
     ]
-    monkeypatch.setattr(jobs_module, "BEAT_LIFE", 1.0)
+    monkeypatch.setattr(registry, "BEAT_LIFE", 1.0)
 
     def only_one_is_left() -> bool:
-        queue.beat("train", {"lodbrok": "000001-00000000"})
-        return [beat.role for beat in queue.alive()] == ["train"]
+        queue.registry.beat("train", {"lodbrok": "000001-00000000"})
+        return [beat.role for beat in queue.registry.alive()] == ["train"]
 
     wait_until(only_one_is_left, interval=0.1)
 
 
 def test_who_leaves_is_gone_at_once(queue: Jobs) -> None:
-    queue.beat("classify", {"lodbrok": "000001-00000000"})
+    queue.registry.beat("classify", {"lodbrok": "000001-00000000"})
     queue.leave(PREDICT_STREAMS)
-    assert queue.alive() == []
+    assert queue.registry.alive() == []
 
 
 def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jobs) -> None:
@@ -348,16 +335,20 @@ def test_leaving_does_not_take_along_what_is_not_finished(queue: Jobs, other: Jo
 
 
 def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
-    assert queue.published("lodbrok") is None
-    assert queue.published_versions(["lodbrok", "intent"]) == {}
-    assert queue.published_about("lodbrok", "chain") is queue.published_about("lodbrok", "quality") is None
+    assert queue.registry.published("lodbrok") is None
+    assert queue.registry.published_versions(["lodbrok", "intent"]) == {}
+    assert (
+        queue.registry.published_about("lodbrok", "chain")
+        is queue.registry.published_about("lodbrok", "quality")
+        is None
+    )
     published = Published("000001-00000000", b"\0file", {"bio": b"{}"}, b"[]", b"{}")
-    queue.publish("lodbrok", published)
-    assert queue.published("lodbrok") == published
-    assert queue.published_versions(["lodbrok", "intent"]) == {"lodbrok": published.version}
-    assert queue.published_about("lodbrok", "chain") == b"[]"
-    assert queue.published_about("lodbrok", "quality") == b"{}"
-    assert queue.published("intent") is None
+    queue.registry.publish("lodbrok", published)
+    assert queue.registry.published("lodbrok") == published
+    assert queue.registry.published_versions(["lodbrok", "intent"]) == {"lodbrok": published.version}
+    assert queue.registry.published_about("lodbrok", "chain") == b"[]"
+    assert queue.registry.published_about("lodbrok", "quality") == b"{}"
+    assert queue.registry.published("intent") is None
 
 
 def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
@@ -365,8 +356,8 @@ def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
     first, second = queue.claim([SMALL], 2, 0)
     queue.mark_processing([first])
     queue.finish([(first, DONE)])
-    queue.beat("classify", {})
-    queue.publish("lodbrok", Published("000001-00000000", b"", {}, b"", b""))
+    queue.registry.beat("classify", {})
+    queue.registry.publish("lodbrok", Published("000001-00000000", b"", {}, b"", b""))
     assert queue.lock("train").acquire(blocking=False)
     lives = {key.decode().partition(":")[2]: queue.redis.ttl(key) for key in queue.redis.scan_iter()}
     assert {name for name, life in lives.items() if life == -1} == {"predict:small", "predict:bulk", "train"}
@@ -377,7 +368,7 @@ def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
 
 def test_keys_share_one_slot_of_a_cluster(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("1", keep=60)])
-    queue.beat("classify", {})
+    queue.registry.beat("classify", {})
     assert {key.partition(b":")[0] for key in queue.redis.scan_iter()} == {b"{sb_api}"}
 
 
@@ -448,7 +439,7 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
         (answer,) = mailbox.exchange(SMALL, [job], timeout=20)
         assert answer is not None
         assert answer.data == job.body
-        reading = [client["id"] for client in clients(queue) if client["cmd"] == "blpop"]
+        reading = [client["id"] for client in clients(queue) if client["cmd"] == "blmove"]
         assert reading
         for client in reading:
             queue.redis.client_kill_filter(_id=client)
@@ -456,7 +447,7 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
 
 @pytest.mark.usefixtures("echo")
 def test_a_mailbox_goes_on_after_a_reply_that_is_none(queue: Jobs, mailbox: Mailbox) -> None:
-    queue.redis.rpush(f"{jobs_module.PREFIX}reply:{mailbox.name}", b"\xc1 no reply")
+    queue.redis.rpush(f"{PREFIX}reply:{mailbox.name}", b"\xc1 no reply")
     (answer,) = mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert answer is not None
 

@@ -161,7 +161,7 @@ def test_when_errors_rise_the_last_sound_weights_come_back(make_trainer: Callabl
 def test_the_state_of_things_is_published_with_the_weights(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     trainer = make_trainer()
     trainer.train("one", campaign(5), proceed)
-    published = jobs.published_about("lodbrok", "quality")
+    published = jobs.registry.published_about("lodbrok", "quality")
     assert published is not None
     assert msgspec.json.decode(published)["all_time"]["count"] == 10
 

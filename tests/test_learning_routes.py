@@ -14,7 +14,8 @@ from service import Bare, Service, as_editors, assert_problem, make_editors, mak
 
 from sb_api.calibration import BANDS
 from sb_api.cli import main
-from sb_api.jobs import Jobs, Published
+from sb_api.jobs import Jobs
+from sb_api.registry import Published
 
 
 def invoke(service: Service, *arguments: str, **options: Any) -> Any:
@@ -87,7 +88,7 @@ def test_quality_and_replay_say_when_no_trainer_has_been_there(lonely_client: Fl
 def test_readyz_tells_of_a_rise_of_errors(jobs: Jobs, lonely_client: FlaskClient) -> None:
     for detected in (True, False):
         quality = json.dumps({"drift": {"detected": detected}}).encode()
-        jobs.publish("lodbrok", Published("000001-aaaaaaaa", b"", {}, b"{}", quality))
+        jobs.registry.publish("lodbrok", Published("000001-aaaaaaaa", b"", {}, b"{}", quality))
         document = lonely_client.get("/readyz").get_json()
         assert document["drift"] == (["lodbrok"] if detected else [])
         assert any("errors of lodbrok have risen" in note for note in document["notes"]) == detected

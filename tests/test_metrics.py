@@ -14,8 +14,9 @@ from conftest import wait_until
 from service import RedisServer
 
 from sb_api.config import Settings, load_settings
+from sb_api.connection import connect
 from sb_api.errors import LeaseLost, TrainingRefused
-from sb_api.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, connect
+from sb_api.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs
 from sb_api.metrics import Instruments
 from sb_api.totals import Publisher, StreamState, collect_totals, read_memory, read_stream
 
@@ -135,10 +136,10 @@ def test_a_process_publishes_each_second_and_says_that_it_is_alive(jobs: Jobs, s
     publisher.start()
     count_requests(instruments)
     wait_until(lambda: requests(jobs) == 1)
-    (beat,) = jobs.alive("{sb_api}:web")
+    (beat,) = jobs.registry.alive("{sb_api}:web")
     assert (beat.role, beat.name) == ("web", jobs.consumer)
     assert beat.resident > 10**6
-    assert jobs.alive() == []
+    assert jobs.registry.alive() == []
     count_requests(instruments)
     publisher.close()
     assert requests(jobs) == 2

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 from conftest import wait_until
 from flask.testing import FlaskClient
@@ -30,12 +29,12 @@ from service import (
 )
 
 from sb_api import create_app
-from sb_api.classify import Judgement
+from sb_api.classifiers import Judged
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Jobs, failure
 from sb_api.records import Editor, decode_payload
-from sb_api.routes import ROUNDS, SMALL_RECORDS
+from sb_api.service import ROUNDS, SMALL_RECORDS
 
 
 def predict(client: FlaskClient, records: Any, query: str = "") -> Any:
@@ -236,9 +235,9 @@ def client_of(settings: Settings, **changes: Any) -> FlaskClient:
 def test_small_requests_do_not_wait_behind_bulk_ones(jobs: Jobs, settings: Settings) -> None:
     client = client_of(settings, predict_timeout=0.01, slice_records=50)
     assert_problem(predict(client, make_editors(SMALL_RECORDS)), 504, "no-answer-in-time")
-    assert (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 0)
+    wait_until(lambda: (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 0))
     assert_problem(predict(client, make_editors(SMALL_RECORDS + 101)), 504, "no-answer-in-time")
-    assert (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 4)
+    wait_until(lambda: (jobs.redis.xlen(SMALL), jobs.redis.xlen(BULK)) == (2, 4))
 
 
 def test_a_full_queue_refuses_at_once_and_takes_nothing(jobs: Jobs, settings: Settings) -> None:
@@ -287,9 +286,7 @@ def judged_by(version: Callable[[int], str]) -> Callable[[Claim, int], Answer]:
 
     def answer(claim: Claim, number: int) -> Answer:
         ids = [float(editor.id) for editor in decode_payload(claim.job.body, list[Editor])]
-        scores = np.array([[1 - score, score] for score in ids], np.float32)
-        judgement = Judgement(version(number), [NOT_SPAM, SPAM], 0.0, scores.tobytes())
-        return Answer(status="completed", data=judgement)
+        return Answer(status="completed", data=Judged(version(number), [SPAM] * len(ids), ids))
 
     return answer
 
@@ -324,9 +321,8 @@ def test_a_job_that_failed_is_told_as_its_own_error(jobs: Jobs, settings: Settin
 
 def test_a_record_that_could_not_be_judged_is_named_by_its_key(jobs: Jobs, settings: Settings) -> None:
     def answer(claim: Claim, _: int) -> Answer:
-        scores = np.array([[0.25, 0.75], [np.nan, np.nan]], np.float32)
-        judgement = Judgement("1", [NOT_SPAM, SPAM], 0.0, scores.tobytes(), {1: "it cannot be turned into numbers"})
-        return Answer(status="completed", data=judgement)
+        judged = Judged("1", [SPAM, NOT_SPAM], [0.75, float("nan")], {1: "it cannot be turned into numbers"})
+        return Answer(status="completed", data=judged)
 
     records = {"a": {"id": 7}, "b": {"id": 8}}
     client = client_of(settings)

@@ -323,6 +323,11 @@ def test_keys_inside_a_record_may_be_repeated(body: bytes) -> None:
     assert not decode_records(body, Editor, 10).errors
 
 
+def test_bytes_that_are_no_text_in_a_member_of_no_use_are_told_where_keys_are_looked_at() -> None:
+    with pytest.raises(MalformedBody, match="not valid JSON in UTF-8"):
+        decode_records(b'{"a": {"id": 1, "id": 2, "other": "\xf8"}}', Editor, 10)
+
+
 def test_every_wrong_record_is_listed_and_the_sound_ones_are_kept() -> None:
     records = decode(
         {

@@ -24,7 +24,7 @@ from service import (
 
 from sb_api.intake import Intake
 from sb_api.recipe import Examples
-from sb_api.train import retrain_model
+from sb_api.retraining import retrain_model
 from sb_api.weights import Weights, WeightsStore
 
 

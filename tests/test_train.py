@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
-from sb_api import train
-from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, UnknownVersion
+from sb_api import retraining, train
+from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.fitting import Fitting
 from sb_api.guard import measure
-from sb_api.jobs import TRAIN, Claim, Job, Jobs, Published
+from sb_api.jobs import TRAIN, Claim, Job, Jobs
 from sb_api.recipe import RETRAINING, Examples, Recipe, mix
 from sb_api.records import encode_payload
-from sb_api.train import Trainer, named, retrain_model
+from sb_api.registry import Published
+from sb_api.retraining import named, retrain_model
+from sb_api.train import Trainer
 from sb_api.trainer import do_job
-from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
+from sb_api.weights import Chain, Weights, dump_weights, parse_weights
 from sb_api.worker import Worker
 
 
@@ -180,7 +182,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     bare.fitting.fit(rows, 2, bare.reference.replay)
     tuned = bare.fitting.snapshot(current.about)
     answers = iter([["worse"]] * refusals + [[]])
-    monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
+    monkeypatch.setattr(retraining, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(
         *(bare.fitting, LODBROK, bare.original, current, rows, bare.reference),
         budget=BUDGET,
@@ -250,7 +252,7 @@ def slots(trainer: Trainer) -> tuple[str | None, str | None, str | None]:
 
 
 def published(jobs: Jobs) -> str | None:
-    return jobs.published_versions(["lodbrok"]).get("lodbrok")
+    return jobs.registry.published_versions(["lodbrok"]).get("lodbrok")
 
 
 def lose_lease() -> None:
@@ -371,7 +373,7 @@ def test_the_weights_of_this_host_are_published_while_none_are(
     make_trainer: Callable[..., Trainer], jobs: Jobs
 ) -> None:
     trainer = make_trainer()
-    stored = jobs.published("lodbrok")
+    stored = jobs.registry.published("lodbrok")
     assert stored is not None
     assert stored.version == trainer.version
     weights = parse_weights(stored.file, "Redis")
@@ -435,7 +437,7 @@ def test_older_weights_that_are_published_do_not_undo_a_training(
     stale = named(replace(bare.original, arrays={path: array * 0.5 for path, array in bare.original.arrays.items()}), 0)
     stale = replace(stale, about=msgspec.structs.replace(stale.about, created="2001-01-01T00:00:00+00:00"))
     chain = msgspec.json.encode(Chain({}, [stale.about]))
-    jobs.publish("lodbrok", Published(stale.about.version, dump_weights(stale), {}, chain, b"{}"))
+    jobs.registry.publish("lodbrok", Published(stale.about.version, dump_weights(stale), {}, chain, b"{}"))
     trainer.synchronize()
     assert published(jobs) == trainer.version == slots(trainer)[2] == learned
 
@@ -445,10 +447,10 @@ def test_weights_that_were_promoted_and_not_yet_published_are_published(
 ) -> None:
     """A kill, or a Redis that lost its last second, must not undo what a moderator was told is learned."""
     trainer = make_trainer()
-    before = jobs.published("lodbrok")
+    before = jobs.registry.published("lodbrok")
     learned = learn(trainer, "1")["weights"]["version"]
     assert before is not None
-    jobs.publish("lodbrok", before)
+    jobs.registry.publish("lodbrok", before)
     trainer.synchronize()
     assert published(jobs) == trainer.version == slots(trainer)[2] == learned
 
@@ -504,8 +506,8 @@ def test_a_training_that_cannot_be_stored_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(WeightsStore, "_write", full)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr("sb_api.weights.write_private", full)
+        with pytest.raises(Unavailable, match="No space left"):
             learn(trainer, "1")
     assert slots(trainer) == (original, None, original)
     assert published(jobs) == original

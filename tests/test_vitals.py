@@ -65,7 +65,7 @@ def test_rates_are_those_since_the_first_look_within_the_window(jobs: Jobs) -> N
 
 
 def test_streams_and_processes_are_told_of(jobs: Jobs) -> None:
-    jobs.beat("classify", {"lodbrok": "000001-aaaaaaaa"}, 5)
+    jobs.registry.beat("classify", {"lodbrok": "000001-aaaaaaaa"}, 5)
     seen = Vitals(jobs).read()
     assert {name: state.length for name, state in seen["streams"].items()} == {
         "predict:small": 0,
@@ -78,8 +78,8 @@ def test_streams_and_processes_are_told_of(jobs: Jobs) -> None:
 
 def test_errors_are_kept_newest_first_and_not_for_ever(jobs: Jobs) -> None:
     for number in range(30):
-        jobs.note_error("web", f"error {number} " + "x" * 1000)
-    errors = jobs.errors()
+        jobs.registry.note_error("web", f"error {number} " + "x" * 1000)
+    errors = jobs.registry.errors()
     assert len(errors) == 20
     assert errors[0].text.startswith("error 29 ")
     assert len(errors[0].text) == 500

@@ -15,6 +15,7 @@ RANKS = {
     word: rank for rank, word in enumerate(["the", "music", "a", "i\u0307", "στος", "日本", "naïve", "12345678"], 1)
 }
 FINDER = WordFinder(RANKS)
+WAYS = (FINDER.find_together, FINDER.find_singly, FINDER.find)
 
 
 def plainly(texts: Sequence[str], ranks: dict[str, int]) -> list[tuple[int, int]]:
@@ -22,7 +23,7 @@ def plainly(texts: Sequence[str], ranks: dict[str, int]) -> list[tuple[int, int]
 
 
 def found(finder: WordFinder, texts: Sequence[str]) -> list[tuple[int, int]]:
-    rows, ranks = finder.find(texts)
+    rows, ranks = finder.find_together(texts)
     return list(zip(rows.tolist(), ranks.tolist(), strict=True))
 
 
@@ -39,6 +40,14 @@ texts = st.lists(words | gaps, max_size=20).map("".join)
 @settings(max_examples=500, deadline=None)
 def test_every_occurrence_of_a_known_word_is_found(batch: list[str]) -> None:
     assert found(FINDER, batch) == plainly(batch, RANKS)
+
+
+@pytest.mark.parametrize("times", [0, 1, 3, 1000])
+def test_few_and_many_characters_are_searched_to_the_same_end(times: int) -> None:
+    batch = ["the music", "", "İ ΣΤΟΣ THE", "12345678 naïve x"] * times
+    for together, singly, either in zip(*(find(batch) for find in WAYS), strict=True):
+        assert together.tolist() == singly.tolist() == either.tolist()
+        assert together.dtype == singly.dtype == either.dtype
 
 
 @given(st.lists(st.text(st.sampled_from("ab\x00é"), min_size=1, max_size=18), unique=True, max_size=40))
@@ -75,6 +84,6 @@ def test_no_texts_have_no_words() -> None:
 
 def test_a_full_vocabulary_is_found() -> None:
     ranks = {f"w{number}": number for number in range(1, 512)}
-    rows, numbers = WordFinder(ranks).find([" ".join(ranks)])
+    rows, numbers = WordFinder(ranks).find_together([" ".join(ranks)])
     assert numbers.tolist() == list(range(1, 512))
     assert not np.any(rows)

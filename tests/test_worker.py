@@ -18,8 +18,10 @@ from service import RedisServer, assert_stays, clean_environment
 
 from sb_api import worker as worker_module
 from sb_api.config import Settings
+from sb_api.connection import connect
 from sb_api.errors import InvalidWeights, LeaseLost
-from sb_api.jobs import BEAT_INTERVAL, BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs, connect
+from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.registry import BEAT_INTERVAL
 from sb_api.worker import Worker
 
 LEASE = 0.5
@@ -27,7 +29,8 @@ PATIENT_LEASE = 2.0
 RUN_WORKER = """
 import os, signal, time
 from sb_api.config import load_settings
-from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs, connect
+from sb_api.connection import connect
+from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs
 from sb_api.worker import Worker
 
 settings = load_settings()
@@ -114,7 +117,7 @@ def start_process(settings: Settings) -> subprocess.Popen[bytes]:
 def elsewhere(queue: Jobs) -> Jobs:
     """The queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = "elsewhere:1"
+    other.consumer = other.registry.name = "elsewhere:1"
     return other
 
 
@@ -159,6 +162,43 @@ def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
         for number in range(3):
             queue.submit(SMALL, [make_job(str(number))])
             wait_until(lambda number=number: completed(queue, str(number)), timeout=0.9)
+
+
+def test_a_helper_wakes_for_large_requests_and_takes_small_ones_when_it_looks(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks each second, so that small requests are answered though nobody else is there."""
+    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    queue.submit(SMALL, [make_job("first")])
+    with working(make_worker(queue, echo, awaited=[BULK])):
+        wait_until(lambda: completed(queue, "first"))
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"), timeout=0.9)
+        queue.submit(SMALL, [make_job("second")])
+        wait_until(lambda: completed(queue, "second"), timeout=5)
+
+
+def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BLOCK", 30.0)
+    asked: list[str] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        asked.extend(claim.job.task for claim in claims)
+        return echo(claims)
+
+    other = elsewhere(queue)
+    with working(make_worker(queue, help_out, awaited=[BULK])) as helper:
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"))
+        wait_until(lambda: any("b" in client["flags"] for client in queue.redis.client_list()))  # it is waiting
+        with working(make_worker(other, echo)) as first:
+            for number in range(20):
+                queue.submit(SMALL, [make_job(str(number))])
+                wait_until(lambda number=number: completed(queue, str(number)))
+            first.stopping.set()
+            helper.stopping.set()
+            queue.submit(BULK, [make_job("wakes both, to stop"), make_job("the other too")])
+    assert not [task for task in asked if task.isdigit()]
 
 
 def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_sent(queue: Jobs) -> None:
@@ -260,13 +300,13 @@ def test_a_job_that_keeps_killing_processes_is_set_aside_and_its_neighbours_are_
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: int, queue: Jobs) -> None:
     with start_process(queue.settings) as process:
-        wait_until(lambda: [beat.pid for beat in queue.alive()] == [process.pid])
+        wait_until(lambda: [beat.pid for beat in queue.registry.alive()] == [process.pid])
         queue.submit(SMALL, [make_job("until stopped")])
         wait_until(lambda: (answer := queue.result("until stopped")) and answer.status == "processing")
         process.send_signal(number)
         assert process.wait(10) == 0
     assert completed(queue, "until stopped")
-    assert queue.alive() == []
+    assert queue.registry.alive() == []
     assert queue.redis.xinfo_consumers(SMALL, GROUP) == []
 
 
@@ -291,12 +331,12 @@ def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: 
     worker = make_worker(queue, echo)
     worker.refresh = refresh
     with working(worker):
-        assert_stays(lambda: not queue.alive(), 1.5 * BEAT_INTERVAL)
+        assert_stays(lambda: not queue.registry.alive(), 1.5 * BEAT_INTERVAL)
         warm.set()
-        wait_until(queue.alive)
-        (beat,) = queue.alive()
+        wait_until(queue.registry.alive)
+        (beat,) = queue.registry.alive()
     assert (beat.role, beat.versions) == ("classify", {"lodbrok": "000007-00000000"})
-    assert queue.alive() == []
+    assert queue.registry.alive() == []
 
 
 @pytest.mark.parametrize("told_to_stop", [False, True])

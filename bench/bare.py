@@ -1,0 +1,33 @@
+"""The bare model: what every answer of the service is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from sb_api.classifiers import CLASSIFIERS, describe_answers
+from sb_api.classify import Model
+from sb_api.config import load_settings
+from sb_api.records import Editor
+from sb_api.weights import WeightsStore
+
+ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch (and in predict.lua)
+
+
+def load_model() -> Model:
+    """Lodbrok with the shipped weights, in this process."""
+    settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS["lodbrok"]
+    weights = WeightsStore.of(settings, "lodbrok").load("original")
+    return Model(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+
+
+def parse_editors(records: Sequence[dict[str, Any]]) -> list[Editor]:
+    return msgspec.convert(records, list[Editor])
+
+
+def expect_answers(model: Model, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the service must answer to these editors in one request."""
+    editors = parse_editors(records)
+    return describe_answers(editors, model.tell(*model.judge(editors)))

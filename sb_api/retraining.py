@@ -1,0 +1,117 @@
+"""Verdicts -> candidate: what a training makes of weights, and what is tried when the guard refuses it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import msgspec
+
+from sb_api.classifiers import Classifier
+from sb_api.fitting import Fitting
+from sb_api.guard import Reference, appraise, calibrate, find_losses
+from sb_api.networks import Arrays, get_arrays, set_arrays
+from sb_api.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.weights import Weights, version_name
+
+logger = logging.getLogger(__name__)
+
+# When the guard refuses a training: how much is kept of all that was learned since the original, and how much is taken
+# of what the training would add.
+PULLS = (0.9, 0.75)
+SHARES = (0.5, 0.25)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that a training made, and what would be lost with them: nothing when the guard lets them pass."""
+
+    weights: Weights
+    losses: list[str]
+
+
+def retrain_model(
+    fitting: Fitting,
+    classifier: Classifier,
+    original: Weights,
+    current: Weights,
+    new: Examples,
+    reference: Reference,
+    log: Examples | None = None,
+    *,
+    budget: float,
+    tolerance: float,
+    number: int,
+    recipe: Recipe = RETRAINING,
+    task: str | None = None,
+    force: bool = False,
+    now: datetime | None = None,
+) -> Candidate:
+    """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
+    set and of the verdict log; and taken back as far as the guard demands, unless `force`.
+
+    `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
+    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. Nothing is
+    stored.
+    """
+    labels = current.about.labels
+    guard = reference.guard
+    standards = {}
+    for owner, weights in (("original", original), ("weights before", current)):
+        fitting.load(weights)
+        standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
+    before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
+    fitting.fit(new, number, reference.replay, log, recipe)
+    for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
+        set_arrays(fitting.network, arrays)
+        on_guard = fitting.predict(guard.arrays)
+        appraisal = appraise(guard.targets, on_guard, budget)
+        losses = find_losses(appraisal, standards, tolerance)
+        if force or not losses:
+            break
+    figures = {
+        "before": before,
+        "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
+        "reference": classifier.score(guard.targets, on_guard, labels) | appraisal.figures,
+    }
+    if "threshold" in current.about.figures:
+        figures["threshold"] = current.about.figures["threshold"]
+    temperature, borders = calibrate(reference, fitting.predict, budget)
+    about = msgspec.structs.replace(
+        current.about,
+        version="",
+        parent=current.about.version,
+        created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
+        task=task,
+        learned=len(new),
+        figures=figures,
+        temperature=temperature,
+        borders=borders,
+    )
+    return Candidate(named(fitting.snapshot(about), number), losses)
+
+
+def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:
+    """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
+    gives up a little of everything learned so far, and a part of the way from the current weights."""
+    yield tuned
+    for share in PULLS:
+        yield mix(original, tuned, share)
+    for share in SHARES:
+        yield mix(current, tuned, share)
+
+
+def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
+    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
+    fitting.load(original)
+    replay = reference.replay
+    scores = fitting.predict(replay.arrays) if len(replay) else None
+    return replace(reference, replay=replace(replay, scores=scores))
+
+
+def named(weights: Weights, number: int) -> Weights:
+    """`weights` under the version name that follows from their number in the chain and their content."""
+    version = version_name(number, weights.arrays)
+    return replace(weights, about=msgspec.structs.replace(weights.about, version=version))

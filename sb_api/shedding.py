@@ -1,0 +1,54 @@
+"""Load shedding: while there is no room for small requests, they are refused before anything is spent on them.
+
+Looked at, checked and decoded, a request that is refused costs half of one that is answered; here it costs next to
+nothing, so that a web process which is asked far more than it can answer still answers what it has let in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+from flask import Flask
+
+from sb_api.jobs import SMALL
+from sb_api.logs import current_request
+from sb_api.mailbox import Mailbox, too_much_waits
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+ROUTES = frozenset({"/predict", "/intents/predict"})
+LARGEST = 32 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
+ROUTE = "sb_api.route"  # of a refused request, which Flask has not seen
+
+
+def shed(app: Flask, mailbox: Mailbox) -> None:
+    """Have `app` refuse small requests for predictions at once while there is no room for one more record."""
+    answer = app.wsgi_app
+    limiter = mailbox.limiters[SMALL]
+    error = too_much_waits()
+
+    def answer_unless_full(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path not in ROUTES or limiter.has_room(1) or not _is_small(environ):
+            return answer(environ, start_response)
+        environ[ROUTE] = path
+        document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}
+        body = msgspec.json.encode(document)
+        headers = [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+            ("Retry-After", str(error.retry_after)),
+        ]
+        start_response("503 SERVICE UNAVAILABLE", headers)
+        return [body]
+
+    app.wsgi_app = answer_unless_full  # type: ignore[method-assign]
+
+
+def _is_small(environ: WSGIEnvironment) -> bool:
+    length = environ.get("CONTENT_LENGTH") or ""
+    # Nobody knows how long a body in chunks is.
+    return environ["REQUEST_METHOD"] == "POST" and length.isdecimal() and int(length) <= LARGEST

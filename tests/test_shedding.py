@@ -1,0 +1,60 @@
+"""A small request that there is no room for is refused before anything is spent on it, in the words of every error."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from service import EDITOR, assert_problem, waiting
+
+from sb_api import create_app
+from sb_api.config import Settings
+from sb_api.jobs import SMALL, Jobs
+from sb_api.mailbox import BATCH
+from sb_api.shedding import LARGEST
+
+
+@pytest.fixture
+def full_app(settings: Settings, jobs: Jobs) -> Flask:
+    """An application that has let in as many records of small requests as it may."""
+    app = create_app(settings)
+    assert app.extensions["sb_api"].mailbox.limiters[SMALL].enter(BATCH)
+    return app
+
+
+@pytest.mark.parametrize("path", ["/predict", "/intents/predict"])
+def test_it_gets_a_problem_document_that_says_when_to_come_again(full_app: Flask, path: str, jobs: Jobs) -> None:
+    response = full_app.test_client().post(path, json=[EDITOR], headers={"X-Request-ID": "mine-1"})
+    problem = assert_problem(response, 503, "queue-full")
+    assert response.headers["Retry-After"] == "1"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert problem["instance"] == f"urn:sb_api:request:{response.headers['X-Request-ID']}"
+    assert waiting(jobs) == 0
+
+
+def test_it_is_counted(full_app: Flask) -> None:
+    client = full_app.test_client()
+    client.post("/predict", json=[EDITOR])
+    counted = 'sb_api_http_requests_total{method="POST",route="/predict",status="503"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+def test_its_body_is_not_even_read(full_app: Flask) -> None:
+    assert_problem(full_app.test_client().post("/predict", data=b"{"), 503, "queue-full")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/predict", b"", 405),
+        ("POST", "/predict", b"{" * (LARGEST + 1), 400),
+        ("POST", "/train", b"{", 400),
+        ("GET", "/healthz", b"", 200),
+    ],
+)
+def test_whatever_else_comes_is_looked_at(full_app: Flask, method: str, path: str, body: bytes, status: int) -> None:
+    assert full_app.test_client().open(path, method=method, data=body).status_code == status
+
+
+def test_with_room_again_it_is_taken(full_app: Flask) -> None:
+    full_app.extensions["sb_api"].mailbox.limiters[SMALL].leave(BATCH, done=True)
+    assert_problem(full_app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
