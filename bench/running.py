@@ -155,7 +155,7 @@ def run_server(command: Sequence[str], port: int, state: Path, **environment: st
         yield Target(f"http://127.0.0.1:{port}", "none", psutil.Process(process.pid), state)
 
 
-def post(target: Target, path: str, body: bytes, timeout: float = 120.0) -> tuple[int, Any]:
+def post(target: Target, path: str, body: bytes, timeout: float = 600.0) -> tuple[int, Any]:
     """One request: status and JSON. Raises URLError when nobody listens."""
     headers = {"Authorization": f"Bearer {target.token}", "Content-Type": "application/json"}
     request = urllib.request.Request(target.url + path, body, headers)

@@ -113,6 +113,8 @@ def restartable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartabl
 def test_what_was_queued_survives_a_kill_of_the_whole_service(restartable: Restartable) -> None:
     """A training and a task, taken before any process was warm to do them, are done by the next service."""
     service = restartable.start()
+    for name in ("sb_api worker", "sb_api trainer"):
+        service.child(name).suspend()  # so that nothing is done before the kill
     training = service.post("/train", make_verdicts(4), headers={"Prefer": "respond-async"})
     judging = service.post("/classify", {"model": "lodbrok", "data": make_editors(3)})
     assert (training.status_code, judging.status_code) == (202, 202)
