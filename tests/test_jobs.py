@@ -439,8 +439,8 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
         (answer,) = mailbox.exchange(SMALL, [job], timeout=20)
         assert answer is not None
         assert answer.data == job.body
-        reading = [client["id"] for client in clients(queue) if client["cmd"] == "blmove"]
-        assert reading
+        reading: list[int] = []
+        wait_until(lambda: reading.extend(c["id"] for c in clients(queue) if c["cmd"] == "blmove") or reading)
         for client in reading:
             queue.redis.client_kill_filter(_id=client)
 
