@@ -230,12 +230,14 @@ class WeightsStore:
     def load_version(self, version: str) -> Weights:
         """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
         path = self._version_path(version)
-        if path.is_file():
+        if self._is_kept(version):
             return self._parse(path)
         original = self.load("original")
-        if original.about.version != version:
-            raise UnknownVersion(f"There are no weights {version!r}.")
-        return original
+        if original.about.version == version:
+            return original  # also when the copy of it that was kept is damaged
+        if path.exists():
+            raise InvalidWeights(f"{path} is damaged or cannot be read; the log of the train process says why.")
+        raise UnknownVersion(f"There are no weights {version!r}.")
 
     def chain(self) -> Chain:
         """The slots and the kept versions, the original always among them. Damaged files are left out."""
@@ -262,7 +264,7 @@ class WeightsStore:
         May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
         """
         weights = self.load_version(version)
-        if not self._version_path(version).exists():
+        if not self._is_kept(version):
             self.save(weights)
         current = self._read_about(self._path("current"))
         if current is None:
@@ -271,7 +273,7 @@ class WeightsStore:
             if not self._path("current").exists() or self._read_about(self._path("current")) is None:
                 self._link(version, "current")
             return
-        if not self._version_path(current.version).exists():
+        if not self._is_kept(current.version):
             self.save(self.load_current())
         self._link(current.version, "previous")
         self._link(version, "current")
@@ -302,6 +304,10 @@ class WeightsStore:
         if not VERSION_NAME.fullmatch(version):
             raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
         return self._versions / f"{version}.h5"
+
+    def _is_kept(self, version: str) -> bool:
+        """Whether the file of a version is there and sound."""
+        return self._read_about(self._version_path(version)) is not None
 
     def _parse(self, path: Path) -> Weights:
         weights = parse_weights(path.read_bytes(), str(path))

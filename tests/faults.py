@@ -43,7 +43,7 @@ def wait_warm(address: str) -> None:
     """Wait until all is normal and something was learned: TensorFlow takes its time once, and then there is a current
     file."""
     wait_until(lambda: is_normal(address), 150, interval=0.2)
-    wait_until(lambda: requests.post(f"{address}/train", json=make_verdicts(2, 1), timeout=100).ok, 300)
+    wait_until(lambda: requests.post(f"{address}/train", json=make_verdicts(2, 1), timeout=310).ok, 320)
 
 
 @dataclass

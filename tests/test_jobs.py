@@ -432,6 +432,11 @@ def test_an_answer_that_does_not_come_is_none_and_the_others_are_given(queue: Jo
     assert mailbox.exchange(SMALL, [make_job("3", reply=mailbox.name)], 0.2) == [None]
 
 
+def readers(queue: Jobs) -> list[int]:
+    """The connections that wait for replies."""
+    return [client["id"] for client in clients(queue) if client["cmd"] == "blmove"]
+
+
 @pytest.mark.usefixtures("echo")
 def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: Mailbox) -> None:
     for number in range(3):
@@ -439,10 +444,9 @@ def test_a_mailbox_goes_on_after_its_connection_was_lost(queue: Jobs, mailbox: M
         (answer,) = mailbox.exchange(SMALL, [job], timeout=20)
         assert answer is not None
         assert answer.data == job.body
-        reading = [client["id"] for client in clients(queue) if client["cmd"] == "blmove"]
-        assert reading
-        for client in reading:
-            queue.redis.client_kill_filter(_id=client)
+        wait_until(lambda: readers(queue))
+        for reader in readers(queue):
+            queue.redis.client_kill_filter(_id=reader)
 
 
 @pytest.mark.usefixtures("echo")

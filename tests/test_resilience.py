@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 from conftest import wait_until
-from faults import Target, cut_connections, damage, is_normal, kill, out_of_memory, stop
+from faults import Target, cut_connections, damage, is_normal, kill, out_of_memory, stop, wait_warm
 from flask.testing import FlaskClient
 from service import LODBROK, Service, assert_problem, make_editors, make_verdicts, waiting
 from soak import Work, measure
@@ -25,7 +25,7 @@ from sb_api.mailbox import BATCH
 
 @pytest.fixture
 def target(service: Service) -> Target:
-    assert service.post("/train", make_verdicts(2, 1)).status_code == 200  # so that there is a current file
+    wait_warm(service.address)
     return Target(service.folder, {}, service=service)
 
 

@@ -765,6 +765,22 @@ def test_a_spoilt_version_is_left_out_of_the_chain_loudly(
 # A new original
 
 
+@pytest.mark.parametrize("spoil", [truncate, empty, damage])
+def test_the_original_is_promoted_though_the_copy_of_it_that_is_kept_is_spoilt(
+    store: WeightsStore, spoil: Callable[[Path], None]
+) -> None:
+    """A slot and its version are one file: what spoils the slot spoils the version."""
+    learn(store, 1)
+    store.promote(ORIGINAL.about.version)
+    spoil(slot_path(store, "current"))
+    store = reopen(store)
+    learn(store, 2)
+    store.promote(ORIGINAL.about.version)
+    assert same_weights(store.load("current"), ORIGINAL)
+    assert same_weights(store.load_version(ORIGINAL.about.version), ORIGINAL)
+    assert store.chain().damaged == []
+
+
 def test_a_new_original_starts_the_chain_anew(store: WeightsStore) -> None:
     for number in (1, 2):
         learn(store, number)
