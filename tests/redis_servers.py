@@ -24,7 +24,8 @@ def find_tls_server() -> str:
         if not shutil.which(found):
             continue
         # It says what it lacks, and ends: the directive, or the files that it needs.
-        said = subprocess.run([found, "--port", "0", "--tls-port", "1"], capture_output=True, text=True, timeout=20)
+        command = [found, "--port", "0", "--tls-port", "1"]
+        said = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=20)
         if "No tls-cert-file" in said.stdout + said.stderr:
             return found
     return ""
