@@ -68,11 +68,13 @@ def exchange(mailbox: Mailbox, timeout: float) -> bool:
     return answer is not None and answer.data == job.body
 
 
-@pytest.mark.skipif(not find_tls_server(), reason="no redis-server with TLS")
 def test_over_tls_only_those_with_a_certificate_are_served(settings: Settings, tmp_path: Path, start: Start) -> None:
+    server = find_tls_server()
+    if not server:
+        pytest.skip("no redis-server with TLS")
     port = free_port()
     make_certificates(tmp_path, "127.0.0.1")
-    start([find_tls_server(), "--save", "", "--dir", str(tmp_path), *tls_arguments(tmp_path, port)])
+    start([server, "--save", "", "--dir", str(tmp_path), *tls_arguments(tmp_path, port)])
     url = f"rediss://127.0.0.1:{port}/0?"
     with connect(msgspec.structs.replace(settings, redis_url=url + tls_options(tmp_path))) as client:
         wait_answers(client)
