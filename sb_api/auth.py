@@ -78,6 +78,7 @@ class Gate:
         self._file = str(settings.credentials_file)
         self._pepper = secrets.token_bytes(32)
         self._snapshot = Snapshot((), {})
+        self._loading = threading.Lock()
         self._places = threading.BoundedSemaphore(HASHING)
 
     @cached_property
@@ -99,10 +100,14 @@ class Gate:
         except OSError:
             state = (1,)
         if state != self._snapshot.state:
-            self._snapshot = self._load(state)
-        if self._snapshot.damaged:
+            # One for all who come at once: each would remember its own, and hash the same secret again.
+            with self._loading:
+                if state != self._snapshot.state:
+                    self._snapshot = self._load(state)
+        snapshot = self._snapshot
+        if snapshot.damaged:
             raise Unavailable("The credentials cannot be read; the service's log says why.")
-        return self._snapshot
+        return snapshot
 
     def _load(self, state: tuple[int, ...]) -> Snapshot:
         try:

@@ -110,16 +110,19 @@ class Jobs:
 
     def submit(self, stream: str, jobs: Sequence[Job]) -> None:
         """Queue every job or none. Raises QueueFull when the stream has no room, Unavailable without Redis."""
+        kept = [job for job in jobs if job.keep]
+        for job in kept:
+            self.mark_queued(job)
+        if not self.submit_all(stream, [jobs])[0]:
+            for job in kept:
+                self.forget(job.task)
+            raise self.queue_full()
+
+    def mark_queued(self, job: Job) -> None:
+        """Say under a task id that its job is queued, unless more is known of it. Raises Unavailable without Redis."""
+        queued = encode_payload(Answer(status="queued"))
         with unavailable_when_lost():
-            if kept := [job for job in jobs if job.keep]:
-                queued = encode_payload(Answer(status="queued"))
-                pipeline = self.redis.pipeline(transaction=False)
-                for job in kept:
-                    pipeline.set(_task_key(job.task), queued, ex=job.keep, nx=True)
-                pipeline.execute()
-            if not self.submit_all(stream, [jobs])[0]:
-                self.redis.delete(*(_task_key(job.task) for job in kept)) if kept else None
-                raise self.queue_full()
+            self.redis.set(_task_key(job.task), queued, ex=job.keep, nx=True)
 
     def submit_all(self, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
         """Queue several groups of jobs in one exchange with Redis: of each group every job or, without room, none.

@@ -181,8 +181,8 @@ def test_entries_of_two_streams_that_have_the_same_id_are_answered_each_with_its
         answers = dict(
             zip([claim.stream for claim in claims], judge_claims({"lodbrok": bare.model}, claims), strict=True)
         )
-        np.testing.assert_allclose(scores_of(answers[SMALL]), bare.model.judge(few)[0], atol=1e-6)
-        np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0], atol=1e-6)
+        np.testing.assert_allclose(scores_of(answers[SMALL]), bare.model.judge(few)[0][:, 1], atol=1e-6)
+        np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0][:, 1], atol=1e-6)
 
 
 def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:
@@ -330,8 +330,12 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
 
 
 def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Service) -> None:
+    slots = service.get("/weights").json()["slots"]
     with service.queue() as jobs:
-        warm = [beat.versions["lodbrok"] for beat in jobs.registry.alive() if beat.role == "classify"]
-    original = service.get("/weights").json()["slots"]["original"]
-    assert warm == [original]
-    assert f"lodbrok is warm with the weights {original}" in service.log
+        wait_until(
+            lambda: (
+                [beat.versions["lodbrok"] for beat in jobs.registry.alive() if beat.role == "classify"]
+                == [slots["current"]]
+            )
+        )
+    assert f"lodbrok is warm with the weights {slots['original']}" in service.log

@@ -195,6 +195,7 @@ def test_no_answer_in_time_names_the_task_which_goes_on(jobs: Jobs, settings: Se
     problem = assert_problem(client.post("/train", json=make_verdicts(1)), 504, "no-answer-in-time")
     assert f"/get-result/{problem['task_id']}" in problem["detail"]
     assert client.get(f"/get-result/{problem['task_id']}").get_json()["status"] == "queued"
+    wait_until(lambda: jobs.redis.xlen(TRAIN) == 1)
     jobs.ensure_groups([TRAIN])
     (claim,) = jobs.claim([TRAIN], 1, 0)
     jobs.finish([(claim, Answer(status="completed", data={"learned": 1}))])
