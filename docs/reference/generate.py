@@ -41,9 +41,8 @@ def write_commands() -> str:
     """The help text of each command and of those below it."""
 
     def sections(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-        context = click.Context(
-            command, info_name=name, parent=parent, max_content_width=WIDTH, terminal_width=WIDTH, color=False
-        )
+        settings = {"max_content_width": WIDTH, "terminal_width": WIDTH, "color": False, **command.context_settings}
+        context = click.Context(command, info_name=name, parent=parent, **settings)
         yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
         if isinstance(command, click.Group):
             for below in command.list_commands(context):
