@@ -7,20 +7,11 @@ from typing import Any
 
 import msgspec
 
+from sb_api.copy_text import EDITOR_COLUMNS, END, read_number, read_text
 from sb_api.errors import MalformedBody
 from sb_api.records import Editor, Message, Records, decode_records
 
-# The first columns of MusicBrainz's table `editor`, in its order; the later ones (password and the like) are not read.
-EDITOR_COLUMNS = (
-    *("id", "name", "privs", "email", "website", "bio", "member_since", "email_confirm_date", "last_login_date"),
-    *("last_updated", "birth_date", "gender", "area"),
-)
-INTEGER_COLUMNS = {"id", "privs", "gender", "area"}
-NULL, END = "\\N", "\\."
-
 _HEADER = re.compile(r"COPY\s+\S+\s*\(([^)]*)\)\s+FROM\s+stdin;?", re.IGNORECASE)
-_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
-_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class PastedEditor(Editor, kw_only=True):
@@ -78,14 +69,14 @@ def _number_json(text: str) -> bytes:
 
 
 def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
-    """The rows of PostgreSQL COPY text (its manual, "File Formats: Text Format") and what is wrong with the others."""
+    """The rows of COPY text, and what is wrong with the others."""
     columns: tuple[str, ...] = EDITOR_COLUMNS
     more_allowed = True
     rows: dict[str, dict[str, Any]] = {}
     faults: dict[str, dict[str, str]] = {}
     number = 0
     for line in text.replace("\r\n", "\n").split("\n"):
-        if line == END:
+        if line == END.decode():
             break
         if not line.strip():
             continue
@@ -101,22 +92,8 @@ def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str
             )
             faults[f"row {number}"] = {"field": "", "detail": detail}
             continue
+        texts = [read_text(value.encode("utf-8", "replace"), "replace") for value in values[: len(columns)]]
         rows[f"row {number}"] = {
-            name: _value(name, value) for name, value in zip(columns, values, strict=False) if value != NULL
+            name: read_number(name, text) for name, text in zip(columns, texts, strict=True) if text is not None
         }
     return rows, faults
-
-
-def _value(name: str, value: str) -> str | int:
-    if name in INTEGER_COLUMNS and re.fullmatch(r"-?[0-9]{1,18}", value):
-        return int(value)
-    return _ESCAPE.sub(_unescape, value)
-
-
-def _unescape(found: re.Match[str]) -> str:
-    code = found[1]
-    if code[0] == "x" and len(code) > 1:
-        return chr(int(code[1:], 16))
-    if code[0] in "01234567":
-        return chr(int(code, 8) & 0xFF)
-    return _LETTERS.get(code, code)

@@ -213,11 +213,6 @@ def preprocess_messages(messages: Sequence[Message], vocabularies: Vocabularies)
     return name_message_inputs(message_vectors(messages, vocabularies))
 
 
-def preprocess_message(message: Message, vocabularies: Vocabularies) -> Arrays:
-    """Named arrays of one row."""
-    return preprocess_messages([message], vocabularies)
-
-
 def _tf_idf(features: list[str], vocabulary: Vocabulary) -> list[tuple[int, float]]:
     """Ranks and weights of the known ones among `features`; the squares of the weights sum up to 1.
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import ijson
 import msgspec
 
+from sb_api.copy_text import EDITOR_COLUMNS, END, PRIVATE_COLUMNS, read_number, read_text
 from sb_api.errors import MalformedBody
 
 Format = Literal["jsonl", "json", "csv", "copy"]
@@ -24,11 +25,6 @@ TOO_LONG = f"is longer than {LONGEST_ROW} bytes"
 SHOWN = 200  # bytes of a row that is longer
 BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of its rows
 
-# https://github.com/metabrainz/musicbrainz-server/blob/master/admin/sql/CreateTables.sql
-MUSICBRAINZ_EDITOR = (
-    *("id", "name", "privs", "email", "website", "bio", "member_since", "email_confirm_date", "last_login_date"),
-    *("last_updated", "birth_date", "gender", "area", "password", "ha1", "deleted"),
-)
 # What a service is told; other columns, such as `password`, are never sent.
 SENT = frozenset(
     {
@@ -36,7 +32,6 @@ SENT = frozenset(
         *("email_confirm_date", "last_updated", "last_login_date", "verdict", "reporter", "text", "intent"),
     }
 )
-INTEGERS = frozenset({"id", "area", "privs", "gender", "verdict"})  # where they are whole numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +104,7 @@ def read_batches(
     lines = _lines(_skip(blocks, start.offset), start)
     if kind == "jsonl":
         return _json_lines(lines, size)
-    return _collect(_copy_records(lines, tuple(columns) or MUSICBRAINZ_EDITOR), size)
+    return _collect(_copy_records(lines, tuple(columns) or EDITOR_COLUMNS + PRIVATE_COLUMNS), size)
 
 
 def _skip(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
@@ -309,26 +304,6 @@ def _csv_records(blocks: Iterator[bytes], columns: tuple[str, ...], start: Posit
             yield _Record(fields, text.rstrip(b"\r\n"), before.line + 1, position, fault)
 
 
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
-_ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    octal, hexadecimal, other = match.groups()
-    if octal:
-        return bytes([int(octal, 8) & 0xFF])
-    return bytes([int(hexadecimal, 16)]) if hexadecimal else _ESCAPES.get(other, other)
-
-
-def _copy_value(field: bytes) -> str | None:
-    r"""One field of COPY text: \N is null, other backslashes escape. https://www.postgresql.org/docs/current/sql-copy.html"""
-    if b"\\" in field:
-        if field == rb"\N":
-            return None
-        field = _ESCAPE.sub(_unescape, field)
-    return field.decode("utf-8", "surrogateescape")
-
-
 def _copy_records(found: Iterator[_Lines], columns: tuple[str, ...]) -> Iterator[_Record]:
     wanted = [name in SENT for name in columns]
     for some in found:
@@ -340,7 +315,7 @@ def _copy_records(found: Iterator[_Lines], columns: tuple[str, ...]) -> Iterator
         for line in some.lines:
             position = Position(position.line + 1, position.offset + len(line) + 1)
             text = line.removesuffix(b"\r")
-            if text == rb"\.":
+            if text == END:
                 return
             if not text:
                 continue
@@ -349,7 +324,7 @@ def _copy_records(found: Iterator[_Lines], columns: tuple[str, ...]) -> Iterator
             values = {}
             if not fault:
                 values = _fields(
-                    (name, _copy_value(value))
+                    (name, read_text(value, "surrogateescape"))
                     for name, value, sent in zip(columns, fields, wanted, strict=True)
                     if sent
                 )
@@ -365,6 +340,5 @@ def _fields(values: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values:
         if value is not None and name in SENT:
-            whole = name in INTEGERS and len(value) < 20 and value.removeprefix("-").isdecimal() and value.isascii()
-            found[name] = int(value) if whole else value
+            found[name] = read_number(name, value)
     return found

@@ -40,6 +40,11 @@ def get_service() -> Service:
     return service
 
 
+def choose_stream(count: int) -> str:
+    """The stream for a request with `count` records: small ones do not wait behind large ones."""
+    return SMALL if count <= SMALL_RECORDS else BULK
+
+
 def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, explain: bool = False) -> Judged:
     """Have n records judged by the classify processes, all by one version of the weights.
 
@@ -52,7 +57,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
     wanted = list(range(len(slices)))
     version = ""
     for _ in range(ROUNDS):
-        stream = SMALL if len(records) <= SMALL_RECORDS else BULK
+        stream = choose_stream(len(records))
         jobs = [
             _job(service, operation, classifier, encode_payload(slices[position]), weights=version)
             for position in wanted

@@ -9,11 +9,11 @@ from flask import Blueprint, Response, request
 from sb_api.auth import require
 from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
-from sb_api.jobs import BULK, SMALL, Job
+from sb_api.jobs import Job
 from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
 from sb_api.routes import accept_task, read_body
-from sb_api.service import SMALL_RECORDS, get_service
+from sb_api.service import choose_stream, get_service
 from sb_api.tracing import current_trace
 
 tasks = Blueprint("tasks", __name__)
@@ -45,7 +45,7 @@ def classify() -> Response:
             request=current_request(),
             trace=current_trace(),
         )
-        service.jobs.submit(SMALL if len(records) <= SMALL_RECORDS else BULK, [job])
+        service.jobs.submit(choose_stream(len(records)), [job])
     return accept_task(task)
 
 

@@ -24,6 +24,7 @@ LAYERS = (
         "scoring",
         "report",
         "charts",
+        "copy_text",
         "synthetic_messages",
         "synthetic_phrases",
         "files",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sb_api.copy_text import EDITOR_COLUMNS
 from sb_api.errors import MalformedBody, TooLarge
-from sb_api.pastes import EDITOR_COLUMNS, read_editors, read_messages
+from sb_api.pastes import read_editors, read_messages
 
 ROW = {
     "id": "42",
@@ -112,3 +113,9 @@ def test_messages_are_lines_or_json() -> None:
     for text in ("", " \n ", '{"id": 5'):
         with pytest.raises(MalformedBody):
             read_messages(text, 10)
+
+
+def test_escaped_bytes_are_read_as_the_utf_8_that_they_are() -> None:
+    """And those that are none do not spoil the row."""
+    records = read_editors(line(bio="caf\\303\\251 \\xff"), 10)
+    assert records.sound["row 1"].bio == "café \ufffd"
