@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from service import LODBROK, Bare, make_editors
 
+from sb_api.classify import Model
 from sb_api.config import load_settings
 from sb_api.explain import explain_editors, usual_editor
 from sb_api.networks import Arrays
@@ -100,15 +101,17 @@ def test_the_usual_editor_has_the_commonest_flags_and_the_median_numbers() -> No
 
 
 def test_reasons_cost_at_most_ten_times_a_plain_prediction(bare: Bare) -> None:
+    """With the engine that serves."""
+    model = Model(LODBROK, bare.original, bare.model.vocabularies)
     editors = [Editor(**editor) for editor in make_editors(512)]
 
     def seconds(work: Any) -> float:
         took = []
-        for _ in range(3):
-            start = time.perf_counter()
+        for _ in range(5):
+            start = time.process_time()  # what else runs on the machine is no part of the cost
             work(editors)
-            took.append(time.perf_counter() - start)
+            took.append(time.process_time() - start)
         return min(took)
 
-    bare.model.explain(editors)
-    assert seconds(bare.model.explain) <= 10 * seconds(bare.model.judge)
+    model.explain(editors)
+    assert seconds(model.explain) <= 10 * seconds(model.judge)
