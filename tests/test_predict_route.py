@@ -243,7 +243,7 @@ def test_small_requests_do_not_wait_behind_bulk_ones(jobs: Jobs, settings: Setti
 def test_a_full_queue_refuses_at_once_and_takes_nothing(jobs: Jobs, settings: Settings) -> None:
     client = client_of(settings, predict_timeout=0.01, slice_records=100, queue_limit=3)
     assert_problem(predict(client, make_editors(200)), 504)
-    assert jobs.redis.xlen(BULK) == 2
+    wait_until(lambda: jobs.redis.xlen(BULK) == 2)
     response = client_of(settings, predict_timeout=20, slice_records=100, queue_limit=3).post(
         "/predict", json=make_editors(200)
     )
