@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from flask import Flask
 
-from sb_api.jobs import SMALL
+from sb_api.jobs import SMALL, SMALL_RECORDS
 from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox, too_much_waits
 
@@ -25,14 +25,14 @@ ROUTE = "sb_api.route"  # of a refused request, which Flask has not seen
 
 
 def shed(app: Flask, mailbox: Mailbox) -> None:
-    """Have `app` refuse small requests for predictions at once while there is no room for one more record."""
+    """Have `app` refuse small requests for predictions at once while there is no room for the largest of them."""
     answer = app.wsgi_app
     limiter = mailbox.limiters[SMALL]
     error = too_much_waits()
 
     def answer_unless_full(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path not in ROUTES or limiter.has_room(1) or not _is_small(environ):
+        if path not in ROUTES or limiter.has_room(SMALL_RECORDS) or not _is_small(environ):
             return answer(environ, start_response)
         environ[ROUTE] = path
         document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}

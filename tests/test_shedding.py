@@ -8,7 +8,7 @@ from service import EDITOR, assert_problem, waiting
 
 from sb_api import create_app
 from sb_api.config import Settings
-from sb_api.jobs import SMALL, Jobs
+from sb_api.jobs import SMALL, SMALL_RECORDS, Jobs
 from sb_api.mailbox import BATCH
 from sb_api.shedding import LARGEST
 
@@ -58,3 +58,13 @@ def test_whatever_else_comes_is_looked_at(full_app: Flask, method: str, path: st
 def test_with_room_again_it_is_taken(full_app: Flask) -> None:
     full_app.extensions["sb_api"].mailbox.limiters[SMALL].leave(BATCH, done=True)
     assert_problem(full_app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
+
+
+def test_it_is_refused_unread_as_soon_as_the_largest_small_request_would_find_no_room(
+    settings: Settings, jobs: Jobs
+) -> None:
+    """Else requests that are larger than what room is left would each be read, checked and only then refused."""
+    app = create_app(settings)
+    assert app.extensions["sb_api"].mailbox.limiters[SMALL].enter(BATCH - SMALL_RECORDS + 1)
+    assert_problem(app.test_client().post("/predict", data=b"{"), 503, "queue-full")
+    assert waiting(jobs) == 0
