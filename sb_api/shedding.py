@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ROUTES = frozenset({"/predict", "/intents/predict"})
-LARGEST = 32 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
+LARGEST = 64 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
 ROUTE = "sb_api.route"  # of a refused request, which Flask has not seen
 
 
