@@ -39,9 +39,9 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    jobs, submissions, replies = (Jobs(connect(settings), settings) for _ in range(3))
+    jobs = Jobs(connect(settings), settings)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
-    mailbox = Mailbox(submissions, replies, uuid.uuid4().hex)
+    mailbox = Mailbox(jobs, uuid.uuid4().hex)
     app.extensions["sb_api"] = Service(settings, jobs, mailbox)
     shed(app, mailbox)
     monitoring.monitor(app, jobs)

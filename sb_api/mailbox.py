@@ -2,22 +2,18 @@
 
 Two threads speak with Redis for all the others. What is submitted while one exchange with Redis is under way goes out
 together in the next, and the answers that came together are read together: under load that saves most of the cost.
-
-They are threads of the system even where gevent has made all others its own: among those, each of their several steps
-would wait until the event loop has gone round all the connections that have something to say.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 
 import redis
-from gevent import monkey
 
 from sb_api.backpressure import Limiter
 from sb_api.config import Settings
@@ -64,19 +60,14 @@ def too_much_waits() -> QueueFull:
 
 
 class Mailbox:
-    """Hands the answers on one reply list to the threads that wait for them; one for each web process.
+    """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
 
-    `jobs` is for submissions and `replies` for the answers. Nobody else may use the connections of either, which belong
-    to the event loop of the one thread that opens them.
-    """
-
-    def __init__(self, jobs: Jobs, replies: Jobs, name: str) -> None:
+    def __init__(self, jobs: Jobs, name: str) -> None:
         self.jobs = jobs
-        self.replies = replies
         self.name = name
         self.limiters = limiters(jobs.settings)
         self._waiting: dict[str, _Exchange] = {}
-        self._outgoing: SimpleQueue[_Exchange] = monkey.get_original("queue", "SimpleQueue")()
+        self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
 
@@ -120,9 +111,8 @@ class Mailbox:
         # Not in the constructor: a thread does not survive the fork of a pre-loading server.
         with self._lock:
             if not self._started:
-                start_thread = monkey.get_original("_thread", "start_new_thread")
-                start_thread(self._send, ())
-                start_thread(self._read, ())
+                threading.Thread(target=self._send, name="submissions", daemon=True).start()
+                threading.Thread(target=self._read, name="replies", daemon=True).start()
             self._started = True
 
     def _send(self) -> None:
@@ -133,7 +123,7 @@ class Mailbox:
             for _ in range(GATHERED - 1):
                 try:
                     exchange = self._outgoing.get_nowait()
-                except Empty:
+                except queue.Empty:
                     break
                 gathered[exchange.stream].append(exchange)
             for stream, exchanges in gathered.items():
@@ -161,10 +151,10 @@ class Mailbox:
         while True:
             try:
                 if cut:
-                    unread = self.replies.unread_replies(self.name)
+                    unread = self.jobs.unread_replies(self.name)
                     cut = False
                     self._hand_out(unread)
-                self._hand_out(self.replies.read_replies(self.name, timeout=5))
+                self._hand_out(self.jobs.read_replies(self.name, timeout=5))
                 lost = False
             except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.

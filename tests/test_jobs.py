@@ -164,7 +164,7 @@ def test_when_redis_takes_nothing_the_sender_is_told_and_nothing_is_queued(keep:
         lambda jobs: jobs.result("t"),
         lambda jobs: jobs.registry.alive(),
         lambda jobs: jobs.registry.published_about("lodbrok", "chain"),
-        lambda jobs: Mailbox(jobs, jobs, "web").exchange(SMALL, [make_job("t")], 5),
+        lambda jobs: Mailbox(jobs, "web").exchange(SMALL, [make_job("t")], 5),
     ],
     ids=["submit", "result", "alive", "published_about", "exchange"],
 )
@@ -378,8 +378,7 @@ def test_keys_share_one_slot_of_a_cluster(queue: Jobs) -> None:
 @pytest.fixture
 def mailbox(queue: Jobs) -> Mailbox:
     """A mailbox with connections and a name of its own: its thread goes on reading when the test is over."""
-    submissions, replies = (Jobs(connect(queue.settings), queue.settings) for _ in range(2))
-    return Mailbox(submissions, replies, uuid.uuid4().hex)
+    return Mailbox(Jobs(connect(queue.settings), queue.settings), uuid.uuid4().hex)
 
 
 other_mailbox = mailbox
@@ -478,7 +477,7 @@ def test_of_the_requests_that_go_out_together_those_without_room_are_refused(que
 
 def test_a_mailbox_tells_those_for_whom_there_is_no_room(queue: Jobs) -> None:
     limited = Jobs(connect(queue.settings), msgspec.structs.replace(queue.settings, queue_limit=1))
-    full = Mailbox(limited, limited, uuid.uuid4().hex)
+    full = Mailbox(limited, uuid.uuid4().hex)
     with pytest.raises(QueueFull, match="1 requests are waiting already"):
         full.exchange(SMALL, [make_job("1"), make_job("2")], timeout=20)
     assert queue.redis.xlen(SMALL) == 0

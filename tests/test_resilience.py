@@ -103,13 +103,13 @@ def test_more_than_can_be_done_in_time_is_refused_at_once(jobs: Jobs, settings: 
     # What takes long does not stand in the way of what is short, nor the other way round.
     other = threading.Thread(target=ask_many, args=(app.test_client(),))
     other.start()
-    wait_until(lambda: waiting(jobs) == 6)
+    wait_until(lambda: waiting(jobs) == 8)
     for thread in (*inside, other):
         thread.join()
 
 
 def ask_many(client: FlaskClient) -> None:
-    assert_problem(client.post("/predict", json=make_editors(200)), 504)
+    assert_problem(client.post("/predict", json=make_editors(500)), 504)
 
 
 def test_work_leaves_no_open_file_and_no_key_behind(service: Service) -> None:
