@@ -163,10 +163,7 @@ def main() -> int:
             with start_target(folder / "faults") as (target, versions):
                 figures += bench_faults(target, versions, faults, options.rounds, options.seed, until)
         if options.overload and (not options.only or options.only == "overload"):
-            with start_target(folder / "overload", SB_API_WEB_PROCESSES="1", SB_API_CLASSIFY_PROCESSES="1") as (
-                target,
-                _,
-            ):
+            with start_target(folder / "overload") as (target, _):
                 figures += [figure(*row) for row in measure_overload(target, options.overload)]
     return write_figures(figures, None if options.only else "chaos")
 
