@@ -24,7 +24,7 @@ def make_adam(learning_rate: float) -> Any:
 
     Adam passes over every number of the network in each step, so with few rows a step it costs more than all else.
     """
-    keras = networks.import_keras()
+    keras: Any = networks.import_keras()
     import tensorflow as tf
 
     class Adam(keras.optimizers.Adam):  # type: ignore[misc]

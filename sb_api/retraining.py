@@ -58,7 +58,8 @@ def retrain_model(
     """
     labels = current.about.labels
     guard = reference.guard
-    assert guard.scores is not None
+    if guard.scores is None:
+        raise ValueError("The reference set has no scores of the original weights.")
     fitting.load(current)
     standards = {
         "original": appraise(guard.targets, guard.scores, budget),
