@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
 PREDICT_STREAMS = (SMALL, BULK)
+SMALL_RECORDS = 64  # a request for predictions with more goes to the bulk stream
 
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 

@@ -15,6 +15,7 @@ from sb_api.scoring import reliability
 from sb_api.verdicts import Event, LoggedVerdict, Stretch, VerdictLog
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
+DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so many
 FRESH = 200  # verdicts for which a detected rise of errors stays flagged
 STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that one is made of
 EVENTS = 100  # trainings and rollbacks that are told of
@@ -120,16 +121,23 @@ def score_confusion(confusion: Confusion) -> dict[str, Any]:
     return {**figures, "confusion": confusion.tolist()}
 
 
+def load_detector() -> Any:
+    """ADWIN, whose import takes seconds and 50 MB."""
+    from river.drift import ADWIN
+
+    return ADWIN
+
+
 def detect_drift(latest: Sequence[LoggedVerdict]) -> Drift:
     """Whether the share of errors has risen among verdicts given oldest first.
 
     ADWIN (Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing, 2007), as in river: the window
     is cut where its two sides differ by more than chance allows.
     """
-    from river.drift import ADWIN
-
-    detector: Any = ADWIN()  # type: ignore[no-untyped-call]
     found = Drift(False)
+    if len(latest) < DETECTOR_CLOCK:
+        return found
+    detector = load_detector()(clock=DETECTOR_CLOCK)
     for position, verdict in enumerate(latest):
         before = detector.estimation
         detector.update(float(verdict.label != verdict.predicted))

@@ -131,6 +131,10 @@ class Registry:
         }
         self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
 
+    def publish_quality(self, classifier: str, quality: bytes) -> None:
+        """Make these the figures of the published weights."""
+        self.redis.hset(_published_key(classifier), "quality", quality)
+
     def published_versions(self, classifiers: Iterable[str]) -> dict[str, str]:
         """The version that is published, of each classifier that has one."""
         pipeline = self.redis.pipeline(transaction=False)

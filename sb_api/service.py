@@ -14,14 +14,13 @@ from flask import current_app
 from sb_api.classifiers import CLASSIFIERS, Classifier, Judged
 from sb_api.config import Settings
 from sb_api.errors import NoAnswerInTime, Unavailable, error_from_problem
-from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs
 from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import encode_payload
 from sb_api.tracing import current_trace
 from sb_api.weights import Chain
 
-SMALL_RECORDS = 64  # a request with more goes to the bulk stream
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
 

@@ -6,13 +6,16 @@ nothing, so that a web process which is asked far more than it can answer still 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Flask
 
-from sb_api.jobs import SMALL
+from sb_api.backpressure import Limiter
+from sb_api.jobs import SMALL, SMALL_RECORDS
 from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox, too_much_waits
 
@@ -20,19 +23,20 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ROUTES = frozenset({"/predict", "/intents/predict"})
-LARGEST = 32 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
+LARGEST = 64 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
+LONGEST_TURN = 0.01  # seconds that all others take for theirs; above it this process itself is what is short
 ROUTE = "sb_api.route"  # of a refused request, which Flask has not seen
 
 
 def shed(app: Flask, mailbox: Mailbox) -> None:
-    """Have `app` refuse small requests for predictions at once while there is no room for one more record."""
+    """Have `app` refuse small requests for predictions at once while there is no room for the largest of them."""
     answer = app.wsgi_app
     limiter = mailbox.limiters[SMALL]
     error = too_much_waits()
 
     def answer_unless_full(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path not in ROUTES or limiter.has_room(1) or not _is_small(environ):
+        if path not in ROUTES or not _is_small(environ) or _has_room(limiter):
             return answer(environ, start_response)
         environ[ROUTE] = path
         document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}
@@ -46,6 +50,16 @@ def shed(app: Flask, mailbox: Mailbox) -> None:
         return [body]
 
     app.wsgi_app = answer_unless_full  # type: ignore[method-assign]
+
+
+def _has_room(limiter: Limiter) -> bool:
+    """Whether any small request may be begun; when much is inside already, after all others have had their turn."""
+    if limiter.inside + SMALL_RECORDS <= limiter.least:
+        return True
+    before = monotonic()
+    # Without it a client that is quick to ask again would be refused many times before another is refused once.
+    time.sleep(0)
+    return monotonic() - before <= LONGEST_TURN and limiter.has_room(SMALL_RECORDS)
 
 
 def _is_small(environ: WSGIEnvironment) -> bool:

@@ -81,6 +81,7 @@ class Trainer:
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
         self.fitting.fit(first, 0, self.reference.replay)
+        quality.load_detector()
         try:
             # Those that were made here were compared before they were promoted.
             self._check_engine(self.original)
@@ -140,17 +141,16 @@ class Trainer:
             file=dump_weights(current),
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
             chain=msgspec.json.encode(chain),
-            quality=self._measured(current.about.labels),
+            quality=self._quality,
         )
         self.jobs.registry.publish(self.classifier.name, published)
-
-    def _measured(self, labels: Sequence[str]) -> bytes:
+        # New weights do not wait for the figures on the old ones.
         try:
-            self._quality = msgspec.json.encode(self._measure_quality(labels))
+            self._quality = msgspec.json.encode(self._measure_quality(current.about.labels))
         except Unavailable as error:
-            # New weights do not wait for the figures on the old ones.
             logger.error("the published quality is not the latest: %s", error.detail)
-        return self._quality
+        else:
+            self.jobs.registry.publish_quality(self.classifier.name, self._quality)
 
     def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
         log = self.intake.log

@@ -17,7 +17,7 @@ from conftest import wait_until
 from faults import Target
 from service import make_editors
 
-RECORDS = 20  # of one request: enough that the classify processes, not HTTP, are what is overloaded
+RECORDS = 60  # of one request: enough that the classify processes, not HTTP, are what is overloaded
 TIMES = 5.0
 PROCESSES = 2  # that send
 CONNECTIONS = 100  # of all who send too much

@@ -86,30 +86,30 @@ def test_more_than_can_be_done_in_time_is_refused_at_once(jobs: Jobs, settings: 
     seconds: list[float] = []
 
     def ask(client: FlaskClient) -> None:
-        assert_problem(client.post("/predict", json=make_editors(BATCH // 8)), 504)
+        assert_problem(client.post("/predict", json=make_editors(BATCH // 4)), 504)
 
-    inside = [threading.Thread(target=ask, args=(app.test_client(),)) for _ in range(8)]
+    inside = [threading.Thread(target=ask, args=(app.test_client(),)) for _ in range(4)]
     for thread in inside:
         thread.start()
-    wait_until(lambda: waiting(jobs) == 8)
+    wait_until(lambda: waiting(jobs) == 4)
     for _ in range(20):
         start = time.monotonic()
         response = app.test_client().post("/predict", json=make_editors(1))
         seconds.append(time.monotonic() - start)
         assert_problem(response, 503, "queue-full")
         assert int(response.headers["Retry-After"]) > 0
-    assert jobs.redis.xlen(SMALL) == 8
+    assert jobs.redis.xlen(SMALL) == 4
     assert statistics.median(seconds) < 0.05
     # What takes long does not stand in the way of what is short, nor the other way round.
     other = threading.Thread(target=ask_many, args=(app.test_client(),))
     other.start()
-    wait_until(lambda: waiting(jobs) == 10)
+    wait_until(lambda: waiting(jobs) == 8)
     for thread in (*inside, other):
         thread.join()
 
 
 def ask_many(client: FlaskClient) -> None:
-    assert_problem(client.post("/predict", json=make_editors(200)), 504)
+    assert_problem(client.post("/predict", json=make_editors(500)), 504)
 
 
 def test_work_leaves_no_open_file_and_no_key_behind(service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,10 @@ from sb_api.openapi import build_document
 CHECKS = {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422", "503"]}}
 # A sound one of these is a training, so they get few.
 LEARNING = ["/train", "/intents/train", "/rollback", "/replay"]
+
+# Threads of the service draw random numbers (Redis's pauses between tries) while a request is being made, which
+# Hypothesis takes for a strategy that does.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
 
 def load(**phases: Any) -> Any:

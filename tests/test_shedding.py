@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gevent
 import pytest
 from flask import Flask
 from service import EDITOR, assert_problem, waiting
 
 from sb_api import create_app
+from sb_api.backpressure import Limiter
 from sb_api.config import Settings
-from sb_api.jobs import SMALL, Jobs
+from sb_api.jobs import SMALL, SMALL_RECORDS, Jobs
 from sb_api.mailbox import BATCH
-from sb_api.shedding import LARGEST
+from sb_api.shedding import LARGEST, LONGEST_TURN
 
 
 @pytest.fixture
@@ -58,3 +60,39 @@ def test_whatever_else_comes_is_looked_at(full_app: Flask, method: str, path: st
 def test_with_room_again_it_is_taken(full_app: Flask) -> None:
     full_app.extensions["sb_api"].mailbox.limiters[SMALL].leave(BATCH, done=True)
     assert_problem(full_app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
+
+
+def test_it_is_refused_unread_as_soon_as_the_largest_small_request_would_find_no_room(
+    settings: Settings, jobs: Jobs
+) -> None:
+    """Else requests that are larger than what room is left would each be read, checked and only then refused."""
+    app = create_app(settings)
+    assert app.extensions["sb_api"].mailbox.limiters[SMALL].enter(BATCH - SMALL_RECORDS + 1)
+    assert_problem(app.test_client().post("/predict", data=b"{"), 503, "queue-full")
+    assert waiting(jobs) == 0
+
+
+def make_busy(app: Flask) -> Limiter:
+    """The limiter of an application that has done so much that its rate lets in more than the least."""
+    limiter: Limiter = app.extensions["sb_api"].mailbox.limiters[SMALL]
+    limiter.rate = 100 * BATCH / limiter.longest
+    assert limiter.enter(BATCH)
+    return limiter
+
+
+def test_where_the_rate_allows_more_than_the_least_it_is_taken(settings: Settings, jobs: Jobs) -> None:
+    app = create_app(settings)
+    make_busy(app)
+    assert_problem(app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
+
+
+def test_whose_turn_comes_late_is_refused_whatever_the_rate(
+    settings: Settings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the web process itself is what is short, and the rate of the answers does not tell."""
+    app = create_app(settings)
+    limiter = make_busy(app)
+    monkeypatch.setattr("sb_api.shedding.time.sleep", lambda _: gevent.sleep(2 * LONGEST_TURN))
+    assert_problem(app.test_client().post("/predict", data=b"{"), 503, "queue-full")
+    limiter.leave(BATCH, done=True)
+    assert_problem(app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
