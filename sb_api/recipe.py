@@ -152,7 +152,7 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
     import tensorflow as tf
 
     variables = network.trainable_variables
-    means = [tf.Variable(variable.value, trainable=False) for variable in variables]
+    sums = [tf.Variable(variable.value, trainable=False) for variable in variables]
     rows = {name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for name, tensor in network.input.items()}
     classes = network.output.shape[-1]
     examples = (rows, tf.TensorSpec((None, classes), tf.float32), tf.TensorSpec((None,), tf.float32))
@@ -169,7 +169,7 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
     def compile_epoch(dropout: bool) -> Callable[..., None]:
         # One compiled loop instead of a call per step: with few rows a step, the calls would cost more than the steps.
         @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-        def epoch(new: Any, order: Any, known: Any, draws: Any, batch_size: Any, done: Any, mean_from: Any) -> None:
+        def epoch(new: Any, order: Any, known: Any, draws: Any, batch_size: Any, done: Any, sum_from: Any) -> None:
             for number in tf.range(tf.shape(draws)[0]):
                 chosen, drawn = order[number * batch_size : (number + 1) * batch_size], draws[number]
 
@@ -181,10 +181,9 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
                 with tf.GradientTape() as tape:
                     loss = tf.reduce_sum(weights * losses(inputs, take(new[1], known[1]), dropout))
                 optimizer.apply(tape.gradient(loss, variables), variables)
-                if done + number >= mean_from:
-                    share = 1.0 / tf.cast(done + number - mean_from + 1, tf.float32)
-                    for mean, variable in zip(means, variables, strict=True):
-                        mean.assign_add((variable - mean) * share)
+                if done + number >= sum_from:
+                    for total, variable in zip(sums, variables, strict=True):
+                        total.assign_add(variable)
 
         return epoch  # type: ignore[no-any-return]
 
@@ -206,28 +205,27 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
         reference = reference if reference is not None else nothing
         known = join(reference, log) if recipe.replay_rows else nothing
         steps = -(-len(new) // recipe.batch_size)
-        mean_from = steps * recipe.epochs // 2 if recipe.averaged else _NEVER
+        sum_from = steps * recipe.epochs // 2 if recipe.averaged else _NEVER
         new_rows = (dict(new.arrays), _one_hot(new.targets, classes), _row_weights(recipe, new.targets))
         known_targets, known_weights = _one_hot(known.targets, classes), _row_weights(recipe, known.targets)
         if reference.scores is not None and len(known):
             known_targets[: len(reference)] *= 1 - recipe.distilled
             known_targets[: len(reference)] += recipe.distilled * reference.scores
-        for mean, variable in zip(means, variables, strict=True):
-            # Not what the last fitting left: (mean + (x - mean)) is x only nearly, and the bits would differ.
-            mean.assign(variable)
+        for total in sums:
+            total.assign(tf.zeros_like(total))
         for place in range(recipe.epochs):
             optimizer.learning_rate.assign(recipe.rate(place))
             order = random.permutation(len(new)).astype(np.int32)
             draws = draw_replay(reference.targets, log.targets, steps, recipe, random, reference.scores)
             weights = known_weights * np.float32(recipe.replay_weight / max(draws.shape[1], 1))
             known_rows = (dict(known.arrays), known_targets, weights)
-            counts = (np.int32(n) for n in (recipe.batch_size, place * steps, mean_from))
+            counts = (np.int32(n) for n in (recipe.batch_size, place * steps, sum_from))
             epochs[place < recipe.dropout_epochs](new_rows, order, known_rows, draws, *counts)
             if progress:
                 progress(len(new))
         if recipe.averaged and steps:
-            for mean, variable in zip(means, variables, strict=True):
-                variable.assign(mean)
+            for total, variable in zip(sums, variables, strict=True):
+                variable.assign(total / (steps * recipe.epochs - sum_from))
 
     return fit
 

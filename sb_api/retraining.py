@@ -58,10 +58,13 @@ def retrain_model(
     """
     labels = current.about.labels
     guard = reference.guard
-    standards = {}
-    for owner, weights in (("original", original), ("weights before", current)):
-        fitting.load(weights)
-        standards[owner] = appraise(guard.targets, fitting.predict(guard.arrays), budget)
+    if guard.scores is None:
+        raise ValueError("The reference set has no scores of the original weights.")
+    fitting.load(current)
+    standards = {
+        "original": appraise(guard.targets, guard.scores, budget),
+        "weights before": appraise(guard.targets, fitting.predict(guard.arrays), budget),
+    }
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     fitting.fit(new, number, reference.replay, log, recipe)
     for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
@@ -104,11 +107,16 @@ def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays
 
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
-    """The reference set with what the original weights say of its replayed rows, which trainings hold on to."""
+    """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
+    the guard's, which they are compared on."""
     fitting.load(original)
-    replay = reference.replay
+    guard, replay = reference.guard, reference.replay
     scores = fitting.predict(replay.arrays) if len(replay) else None
-    return replace(reference, replay=replace(replay, scores=scores))
+    return replace(
+        reference,
+        guard=replace(guard, scores=fitting.predict(guard.arrays)),
+        replay=replace(replay, scores=scores),
+    )
 
 
 def named(weights: Weights, number: int) -> Weights:

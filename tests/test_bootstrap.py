@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
-from sb_api.bootstrap import BOOTSTRAPPING, bootstrap_lodbrok, install_vocabularies, install_weights, read_editors
+from sb_api.bootstrap import (
+    BOOTSTRAPPING,
+    MASKED_COPIES,
+    add_masked,
+    bootstrap_lodbrok,
+    install_vocabularies,
+    install_weights,
+    read_editors,
+)
 from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
@@ -145,8 +153,26 @@ def test_the_scaling_of_the_main_inputs_is_part_of_the_weights(made: Made) -> No
     assert (arrays["main_scaling/deviation"] > 0).all()
 
 
+def test_copies_of_what_is_learned_lack_words_and_nothing_else() -> None:
+    vectors = np.random.default_rng(1).uniform(1, 2, (500, 524)).astype(np.float32)
+    masked = add_masked(vectors, seed=3)
+    assert masked.shape == (500 * (1 + MASKED_COPIES), 524)
+    np.testing.assert_array_equal(masked[:500], vectors)
+    copies = masked[500:]
+    again = np.tile(vectors, (MASKED_COPIES, 1))
+    np.testing.assert_array_equal(copies[:, :12], again[:, :12])
+    words, whole = copies[:, 12:], again[:, 12:]
+    np.testing.assert_array_equal(words[words != 0], whole[words != 0])
+    shares = (words == 0).mean(axis=1)
+    assert 0.25 < (shares == 0).mean() < 0.35
+    # As often few of the words as most of them.
+    assert np.histogram(shares[shares > 0], 4, (0, 1))[0].min() > 150
+    assert (shares[:500] != shares[500:1000]).any()
+
+
 def test_the_optimizer_state_is_kept_for_the_trainings_to_come(made: Made) -> None:
-    steps = BOOTSTRAPPING.epochs * ceil(made.original.about.learned / BOOTSTRAPPING.batch_size)
+    rows = made.original.about.learned * (1 + MASKED_COPIES)
+    steps = BOOTSTRAPPING.epochs * ceil(rows / BOOTSTRAPPING.batch_size)
     assert made.original.optimizer["adam/iteration"] == steps
     assert any("momentum" in path and array.any() for path, array in made.original.optimizer.items())
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
-from sb_api import retraining, train
+from sb_api import networks, retraining, train
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
-from sb_api.fitting import Fitting
+from sb_api.fitting import Fitting, make_adam
 from sb_api.guard import measure
 from sb_api.jobs import TRAIN, Claim, Job, Jobs
 from sb_api.recipe import RETRAINING, Examples, Recipe, mix
@@ -66,6 +66,24 @@ def test_the_recipe_is_the_specified_one(bare: Bare) -> None:
     weights = fitted(bare.fitting, bare, make_rows(bare, 5), seed=1)
     assert weights.optimizer["adam/learning_rate"] == np.float32(0.001)
     assert weights.optimizer["adam/iteration"] - bare.original.optimizer["adam/iteration"] == 2 * 5
+
+
+def test_our_adam_is_the_one_of_keras_in_its_numbers_and_in_the_names_of_its_state(bare: Bare) -> None:
+    keras = networks.import_keras()
+    random = np.random.default_rng(3)
+    ends = []
+    gradients = [[random.normal(0, size, (4, 3)).astype(np.float32) for size in (1, 1e-4)] for _ in range(20)]
+    for optimizer in (make_adam(0.01), keras.optimizers.Adam(0.01, name="adam")):
+        variables = [keras.Variable(np.ones((4, 3), np.float32), name=name) for name in ("kernel", "bias")]
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(part) for part in gradient], variables)
+        ends.append({variable.path: variable.numpy() for variable in [*variables, *optimizer.variables]})
+    ours, theirs = ends
+    assert ours.keys() == theirs.keys()
+    assert ours["adam/iteration"] == theirs["adam/iteration"] == 20
+    for path in theirs:
+        np.testing.assert_allclose(ours[path], theirs[path], rtol=2e-5, atol=1e-9, err_msg=path)
+    assert (ours["kernel"] != 1).all()
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_last_bit(bare: Bare, second: Fitting) -> None:
