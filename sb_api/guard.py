@@ -17,6 +17,9 @@ from sb_api.recipe import CAUTION, Examples
 from sb_api.scoring import Scores, Targets, recall_at_budget, score_balanced
 
 RESAMPLES, CONFIDENCE = 100, 0.95
+# Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score, which
+# must stay below it.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ def calibrate(
         temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
     borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
     guarded = apply_temperature(predict(guard.arrays), temperature)[guard.targets == 0, 1]
-    return temperature, [float(np.float32(border)) for border in raise_border(borders, guarded, budget)]
+    certain, probable, fine = raise_border(borders, guarded, budget)
+    certain = min(certain + ROUNDING, 1.0)
+    return temperature, [float(np.float32(border)) for border in (certain, probable, fine)]
 
 
 def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:
