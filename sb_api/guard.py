@@ -17,8 +17,8 @@ from sb_api.recipe import CAUTION, Examples
 from sb_api.scoring import Scores, Targets, recall_at_budget, score_balanced
 
 RESAMPLES, CONFIDENCE = 100, 0.95
-# Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score, which
-# must stay below it.
+# Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
+# which must stay below it.
 ROUNDING = 1e-6
 
 

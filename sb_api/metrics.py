@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -128,12 +127,3 @@ class Instruments:
         finally:
             outcomes[result].inc()
             self.training_seconds.labels(classifier, operation).observe(time.perf_counter() - start)
-
-
-def resident_bytes() -> int:
-    """Memory that this process has in RAM; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -18,7 +18,8 @@ from prometheus_client.core import Metric
 
 from sb_api.connection import PREFIX
 from sb_api.jobs import GROUP, Jobs
-from sb_api.metrics import Instruments, resident_bytes
+from sb_api.memory import release_memory, resident_bytes
+from sb_api.metrics import Instruments
 from sb_api.registry import BEAT_INTERVAL, WEB
 
 logger = logging.getLogger(__name__)
@@ -80,24 +81,30 @@ class Publisher:
             logger.debug("the last figures are lost: %s", error)
 
     def _run(self) -> None:
+        busy = False
         while not self._over.is_set():
             try:
                 self.jobs.registry.beat("web", {}, resident_bytes(), WEB)
-                self.publish()
+                was_busy, busy = busy, self.publish()
+                if was_busy and not busy:
+                    release_memory()
             except (redis.RedisError, OSError) as error:
                 logger.debug("the figures are not published yet: %s", error)
             self._over.wait(BEAT_INTERVAL)
 
-    def publish(self) -> None:
-        """Add what is new. Raises RedisError or OSError; then nothing is lost, nor counted twice the next time."""
+    def publish(self) -> bool:
+        """Add what is new, if anything is. Raises RedisError or OSError; then nothing is lost, nor counted twice the
+        next time."""
         with self._lock:
             # What may have come, though the answer was lost, is sent as it was, until it is known to have come.
             if not self._sending:
                 self._sending = self._take()
-            if self._sending:
+            is_new = bool(self._sending)
+            if is_new:
                 keys = [TOTALS, f"{PREFIX}totals:sent:{self._name}"]
                 self._add(keys, [self._number, TOTALS_TTL, SENT_TTL, *self._sending])
             self._sending = []
+            return is_new
 
     def _take(self) -> list[bytes | float]:
         counted = dict(_samples(self.instruments.registry))

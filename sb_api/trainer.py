@@ -13,6 +13,7 @@ from sb_api.config import Settings
 from sb_api.connection import connect
 from sb_api.errors import JobFailed
 from sb_api.jobs import TRAIN, Answer, Claim, Jobs
+from sb_api.memory import release_memory
 from sb_api.records import decode_payload
 from sb_api.train import Trainer, Training
 from sb_api.worker import Worker
@@ -62,6 +63,7 @@ def train_process(settings: Settings, cold: bool = False) -> None:
         try:
             return [do_job(trainers, worker, claim) for claim in claims]
         finally:
+            release_memory()
             used = monotonic()
 
     def refresh() -> dict[str, str]:

@@ -19,7 +19,8 @@ from redis.exceptions import LockError
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
 from sb_api.jobs import Answer, Claim, Jobs, failure
 from sb_api.logs import logging_about
-from sb_api.metrics import Instruments, resident_bytes
+from sb_api.memory import release_memory, resident_bytes
+from sb_api.metrics import Instruments
 from sb_api.registry import BEAT_INTERVAL
 from sb_api.totals import Publisher
 from sb_api.tracing import open_tracer
@@ -112,12 +113,17 @@ class Worker:
     def _run_connected(self) -> None:
         self.jobs.ensure_groups(self.streams)
         self._versions = self.refresh()
+        worked = False
         while not self.stopping.is_set():
             claims = self._claim()
             # Only now: a job that was sent after a training must be judged by what the training made.
             self._versions = self.refresh()
             if claims:
                 self._work(claims)
+                worked = True
+            elif worked:
+                release_memory()
+                worked = False
             elif self.idle is not None and not self.stopping.is_set():
                 self._idling = True
                 self.idle()

@@ -28,6 +28,7 @@ LAYERS = (
         "synthetic_messages",
         "synthetic_phrases",
         "files",
+        "memory",
         "throttle",
         "urls",
         "words",
