@@ -26,7 +26,7 @@ from urllib.parse import unquote_to_bytes
 import click
 import psutil
 from flask import Flask
-from service import Service, make_editors, start_service
+from service import Service, make_editors, make_verdicts, start_service
 
 from sb_api import create_app
 from sb_api.config import load_settings
@@ -461,6 +461,8 @@ def main(count: int, seed: int, start: int) -> None:
         with start_service(folder / "state", folder, SB_API_GUARD_TOLERANCE="1") as service:
             service.wait_warm()
             app = create_app(load_settings({}, redis_url=service.redis_url, state_dir=str(service.state)))
+            # The train process grows by what TensorFlow takes once it has loaded it, which is no leak.
+            app.test_client().post("/train", json=make_verdicts(2), environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
             try:
                 outcomes = run(service, app, seed, start, count, tell)
             except Finding as found:
