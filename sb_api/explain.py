@@ -1,7 +1,8 @@
 """The reasons behind a score: which fields and which words of the bio moved it, and by how much.
 
 Each feature is replaced by what is usual among innocent editors (a word: by its absence) and the record judged again;
-the effect is the score with the feature minus the score without it (occlusion; Zeiler and Fergus, 2014).
+the effect is the score with the feature minus the score without it (occlusion; Zeiler and Fergus, 2014). A score near 0
+or 1 hardly moves, however much a feature says; what moves its odds is a reason all the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from sb_api.tokenizers import Vocabularies
 
 WORDS = 8  # words of a bio that are tried, those of the greatest weight
 LEAST_EFFECT = 0.001
+LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
+LEAST_PROBABILITY = 1e-12
 
 Matrix = npt.NDArray[np.float32]
 Judge = Callable[[Arrays], npt.NDArray[np.float32]]
@@ -57,21 +60,20 @@ def explain_editors(
         variant[:, columns] = value
     for variant, words_at, differs in zip(variants[len(_FIELDS) :], chosen.T, differing[len(_FIELDS) :], strict=True):
         variant[np.arange(len(variant)), 12 + words_at[differs]] = 0.0
-    scores = judge(name_inputs(changed))[:, 1]
+    scores = judge(name_inputs(changed))
+    logarithms = np.log(np.maximum(scores, LEAST_PROBABILITY))
+    odds = logarithms[:, 1] - logarithms[:, 0]
     effects = np.zeros(differing.shape, np.float32)
-    effects[differing] = scores[rows] - scores[len(vectors) :]
+    effects[differing] = scores[rows, 1] - scores[len(vectors) :, 1]
+    tells = np.abs(effects) >= LEAST_EFFECT
+    tells[differing] |= np.abs(odds[rows] - odds[len(vectors) :]) >= LEAST_ODDS
     reasons = []
-    for row, (editor, of_fields, of_words) in enumerate(
-        zip(editors, effects[: len(_FIELDS)].T.tolist(), effects[len(_FIELDS) :].T.tolist(), strict=True)
-    ):
-        found = [
-            Reason(*describe(editor), round(effect, 4))
-            for (_, describe), effect in zip(_FIELDS, of_fields, strict=True)
-            if abs(effect) >= LEAST_EFFECT
-        ]
-        for column, effect in zip(chosen[row].tolist(), of_words, strict=True):
-            if abs(effect) >= LEAST_EFFECT:
-                found.append(Reason(f"word {words[column]!r}", words[column], round(effect, 4)))
+    for row, editor in enumerate(editors):
+        found = []
+        for place in np.flatnonzero(tells[:, row]).tolist():
+            word = words[int(chosen[row, place - len(_FIELDS)])] if place >= len(_FIELDS) else None
+            feature, content = (f"word {word!r}", word) if word else _FIELDS[place][1](editor)
+            found.append(Reason(feature, content, round(float(effects[place, row]), 6)))
         reasons.append(sorted(found, key=lambda reason: -abs(reason.effect)))
     return reasons
 

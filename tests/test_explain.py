@@ -11,7 +11,7 @@ from service import LODBROK, Bare, make_editors
 
 from sb_api.classify import Model
 from sb_api.config import load_settings
-from sb_api.explain import explain_editors, usual_editor
+from sb_api.explain import LEAST_EFFECT, explain_editors, usual_editor
 from sb_api.networks import Arrays
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor
@@ -115,3 +115,21 @@ def test_reasons_cost_at_most_ten_times_a_plain_prediction(bare: Bare) -> None:
 
     model.explain(editors)
     assert seconds(model.explain) <= 10 * seconds(model.judge)
+
+
+def test_what_moves_the_odds_of_a_sure_score_is_a_reason(bare: Bare) -> None:
+    """A score of 0.9999 hardly moves with any one field, and its moderator wants to know why all the same."""
+    editor = Editor(
+        id=1,
+        email="win@mail.example",
+        website="http://win-casino.example",
+        bio="best online casino bonus http://win-casino.example",
+        member_since="2024-01-01T10:00:00",
+        last_updated="2024-01-01T10:02:00",
+    )
+    probabilities, _ = bare.model.judge([editor])
+    assert probabilities[0, 1] > 0.999
+    (reasons,) = bare.model.explain([editor])
+    assert len(reasons) >= 2
+    assert reasons[0].effect < LEAST_EFFECT
+    assert all(reason.effect != 0 for reason in reasons)
