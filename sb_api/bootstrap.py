@@ -165,7 +165,7 @@ def install_original(
     scores = fitting.predict(guard.arrays)
     measured = classifier.score(guard.targets, scores, fitting.labels)
     measured |= measure(guard.targets, scores, settings.fp_budget)
-    temperature, borders = calibrate(reference, fitting.predict, settings.fp_budget, temperature)
+    temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, temperature)
     about = Version(
         classifier=classifier.name,
         version="",

@@ -52,10 +52,10 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
 
 
 def calibrate(
-    reference: Reference, predict: Predict, budget: float, temperature: float | None = None
+    reference: Reference, predict: Predict, on_guard: Scores, budget: float, temperature: float | None = None
 ) -> tuple[float, list[float]]:
     """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
-    records; the border of `certain spam` keeps the budget on the guard's records too.
+    records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`.
 
     Only scores of two labels have bands; others are left as they are.
     """
@@ -68,7 +68,7 @@ def calibrate(
     if temperature is None:
         temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
     borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
-    guarded = apply_temperature(predict(guard.arrays), temperature)[guard.targets == 0, 1]
+    guarded = apply_temperature(on_guard, temperature)[guard.targets == 0, 1]
     certain, probable, fine = raise_border(borders, guarded, budget)
     certain = min(certain + ROUNDING, 1.0)
     return temperature, [float(np.float32(border)) for border in (certain, probable, fine)]

@@ -81,7 +81,7 @@ def retrain_model(
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, budget)
+    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget)
     about = msgspec.structs.replace(
         current.about,
         version="",

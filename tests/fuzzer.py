@@ -407,6 +407,8 @@ def run(
     outcomes: Counter[str] = Counter()
     lock = threading.Lock()
     numbers: Iterator[int] = iter(range(start, start + count))
+    # The train process grows by what TensorFlow takes once it has loaded it, which is no leak.
+    app.test_client().post("/train", json=make_verdicts(2), environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
     processes = service.children()
     sizes: dict[int, int] = {}
 
@@ -461,8 +463,6 @@ def main(count: int, seed: int, start: int) -> None:
         with start_service(folder / "state", folder, SB_API_GUARD_TOLERANCE="1") as service:
             service.wait_warm()
             app = create_app(load_settings({}, redis_url=service.redis_url, state_dir=str(service.state)))
-            # The train process grows by what TensorFlow takes once it has loaded it, which is no leak.
-            app.test_client().post("/train", json=make_verdicts(2), environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
             try:
                 outcomes = run(service, app, seed, start, count, tell)
             except Finding as found:

@@ -69,7 +69,8 @@ def test_the_tolerance_is_what_may_be_lost() -> None:
 
 def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:
     """The borders were chosen on other records, and hold on these."""
-    temperature, borders = calibrate(bare.reference, bare.fitting.predict, BUDGET)
+    on_guard = bare.fitting.predict(bare.reference.guard.arrays)
+    temperature, borders = calibrate(bare.reference, bare.fitting.predict, on_guard, BUDGET)
     assert temperature > 0
     certain, likely, unsure = borders
     assert certain >= likely >= unsure
