@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,10 +55,10 @@ def _has_room(limiter: Limiter) -> bool:
     """Whether any small request may be begun; when much is inside already, after all others have had their turn."""
     if limiter.inside + SMALL_RECORDS <= limiter.least:
         return True
-    before = monotonic()
+    before = time.monotonic()
     # Without it a client that is quick to ask again would be refused many times before another is refused once.
     time.sleep(0)
-    return monotonic() - before <= LONGEST_TURN and limiter.has_room(SMALL_RECORDS)
+    return time.monotonic() - before <= LONGEST_TURN and limiter.has_room(SMALL_RECORDS)
 
 
 def _is_small(environ: WSGIEnvironment) -> bool:
