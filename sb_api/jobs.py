@@ -18,7 +18,7 @@ import msgspec
 import redis
 
 from sb_api.config import Settings
-from sb_api.connection import PREFIX, has_code, unavailable_when_lost
+from sb_api.connection import PREFIX, has_code, keep_connection, unavailable_when_lost
 from sb_api.errors import QueueFull, SbApiError
 from sb_api.records import decode_payload, encode_payload
 from sb_api.registry import Registry
@@ -106,6 +106,10 @@ class Jobs:
         self._submit = self.redis.register_script(_SUBMIT)
         self._renew = self.redis.register_script(_RENEW)
         self.registry = Registry(client, self.consumer)
+
+    def for_one_thread(self) -> Jobs:
+        """The same queue, through a connection that one thread keeps."""
+        return Jobs(keep_connection(self.redis), self.settings)
 
     # What web processes do
 
@@ -231,6 +235,15 @@ class Jobs:
         except redis.ResponseError as error:
             self._mend_group(error, streams)
         return []
+
+    def progress(self, stream: str) -> tuple[bytes, bool]:
+        """The last entry that any process has claimed, and whether more of them wait."""
+        try:
+            groups = self.redis.xinfo_groups(stream)
+            delivered = next(group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode())
+        except (redis.ResponseError, StopIteration):
+            return b"", True  # the data is lost; a claim makes the group anew
+        return delivered, bool(self.redis.xrange(stream, b"(" + delivered, "+", count=1))
 
     def renew(self, claims: Iterable[Claim]) -> bool:
         """Renew the lease of every claim; False when one of them has passed to another process."""

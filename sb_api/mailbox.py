@@ -116,6 +116,7 @@ class Mailbox:
             self._started = True
 
     def _send(self) -> None:
+        jobs = self.jobs.for_one_thread()
         while True:
             gathered = defaultdict(list)
             exchange = self._outgoing.get()
@@ -127,11 +128,11 @@ class Mailbox:
                     break
                 gathered[exchange.stream].append(exchange)
             for stream, exchanges in gathered.items():
-                self._submit(stream, exchanges)
+                self._submit(jobs, stream, exchanges)
 
-    def _submit(self, stream: str, exchanges: Sequence[_Exchange]) -> None:
+    def _submit(self, jobs: Jobs, stream: str, exchanges: Sequence[_Exchange]) -> None:
         try:
-            accepted = self.jobs.submit_all(stream, [exchange.jobs for exchange in exchanges])
+            accepted = jobs.submit_all(stream, [exchange.jobs for exchange in exchanges])
         except SbApiError as error:
             for exchange in exchanges:
                 exchange.refuse(error)
@@ -146,15 +147,16 @@ class Mailbox:
                     exchange.refuse(self.jobs.queue_full())
 
     def _read(self) -> None:
+        jobs = self.jobs.for_one_thread()
         pause = threading.Event()
         lost = cut = False
         while True:
             try:
                 if cut:
-                    unread = self.jobs.unread_replies(self.name)
+                    unread = jobs.unread_replies(self.name)
                     cut = False
                     self._hand_out(unread)
-                self._hand_out(self.jobs.read_replies(self.name, timeout=5))
+                self._hand_out(jobs.read_replies(self.name, timeout=5))
                 lost = False
             except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.

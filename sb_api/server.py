@@ -74,7 +74,7 @@ def web_command(settings: Settings, bind: str) -> list[str]:
     """The gunicorn command of the web processes."""
     return [
         *(sys.executable, "-m", "gunicorn", "sb_api:create_app()"),
-        *("--bind", bind, "--workers", str(settings.web_count), "--worker-class", "gevent"),
+        *("--bind", bind, "--workers", str(settings.web_count), "--worker-class", "sb_api.web_worker.WebWorker"),
         *("--graceful-timeout", str(round(DRAIN) - 1), "--keep-alive", "75", "--log-level", "warning"),
         *("--no-control-socket",),
     ]

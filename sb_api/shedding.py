@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +39,7 @@ def shed(app: Flask, mailbox: Mailbox) -> None:
         if path not in ROUTES or not _is_small(environ) or _has_room(limiter):
             return answer(environ, start_response)
         environ[ROUTE] = path
+        _discard_body(environ)
         document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}
         body = msgspec.json.encode(document)
         headers = [
@@ -59,6 +61,12 @@ def _has_room(limiter: Limiter) -> bool:
     # Without it a client that is quick to ask again would be refused many times before another is refused once.
     time.sleep(0)
     return time.monotonic() - before <= LONGEST_TURN and limiter.has_room(SMALL_RECORDS)
+
+
+def _discard_body(environ: WSGIEnvironment) -> None:
+    # At once: what is left unread, gunicorn discards in steps of a kilobyte, which takes longer than all the rest.
+    with suppress(OSError):  # The connection is lost; gunicorn finds that out too.
+        environ["wsgi.input"].read(LARGEST)
 
 
 def _is_small(environ: WSGIEnvironment) -> bool:

@@ -35,8 +35,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 class Worker:
     """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
-    when none has come. Jobs of the streams that are `awaited` wake the process (all by default); others it takes when
-    it looks, each second at least.
+    when none has come. Jobs of the streams that are `awaited` wake the process (all by default); those of the others it
+    takes when nobody else does.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -70,6 +70,9 @@ class Worker:
         self._idling = False
         self._look_for_stale = 0.0
         self._urgent_until = 0.0
+        self._look_at_others = 0.0
+        self._last_delivered = b""
+        self._is_needed = False
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
@@ -141,10 +144,22 @@ class Worker:
         # Whoever sent a small request lately may soon send another, and should not wait for several large ones.
         others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
         count = self.jobs.settings.batch_requests
-        claims = self.jobs.claim(self.streams, count, BLOCK, others=others, awaited=self.awaited)
-        if claims and claims[0].stream == self.streams[0]:
+        claims = self.jobs.claim(self._choose_streams(), count, BLOCK, others=others, awaited=self.awaited)
+        urgent = [claim for claim in claims if claim.stream == self.streams[0]]
+        if urgent:
             self._urgent_until = monotonic() + URGENT
+            self._last_delivered = urgent[-1].entry
         return claims
+
+    def _choose_streams(self) -> Sequence[str]:
+        if not self.awaited:
+            return self.streams
+        if monotonic() >= self._look_at_others:
+            delivered, is_more = self.jobs.progress(self.streams[0])
+            self._is_needed = is_more and delivered == self._last_delivered
+            self._last_delivered = delivered
+            self._look_at_others = monotonic() + BLOCK / 2
+        return self.streams if self._is_needed else self.awaited
 
     def _claim_in_order(self) -> list[Claim]:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.

@@ -16,7 +16,7 @@ import redis
 from conftest import wait_until
 from service import assert_stays
 
-from sb_api import registry
+from sb_api import connection, registry
 from sb_api.config import Settings
 from sb_api.connection import PREFIX, connect
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
@@ -462,6 +462,7 @@ def test_a_mailbox_goes_on_after_a_job_that_cannot_be_sent(
     """Its sender is told, the next is served."""
     with monkeypatch.context() as patch:
         patch.setattr(mailbox.jobs, "_submit", lambda *_: 1 / 0)
+        patch.setattr(mailbox.jobs, "for_one_thread", lambda: mailbox.jobs)
         with pytest.raises(SbApiError, match="could not be queued"):
             mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=0.2) == [None]
@@ -481,3 +482,40 @@ def test_a_mailbox_tells_those_for_whom_there_is_no_room(queue: Jobs) -> None:
     with pytest.raises(QueueFull, match="1 requests are waiting already"):
         full.exchange(SMALL, [make_job("1"), make_job("2")], timeout=20)
     assert queue.redis.xlen(SMALL) == 0
+
+
+def test_a_thread_of_its_own_keeps_its_connection(queue: Jobs) -> None:
+    kept = queue.for_one_thread()
+    assert len({kept.redis.client_id() for _ in range(3)}) == 1
+    queue.redis.client_kill_filter(_id=kept.redis.client_id())
+    with pytest.raises(redis.ConnectionError):
+        kept.redis.ping()
+    assert kept.redis.ping()
+
+
+def test_a_kept_connection_that_was_cut_while_nobody_used_it_is_made_anew(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "UNUSED", -1.0)
+    kept = queue.for_one_thread()
+    for _ in range(2 * connection.CONNECTIONS):
+        queue.redis.client_kill_filter(_id=kept.redis.client_id())
+        assert kept.redis.ping()
+
+
+def test_progress_tells_what_was_claimed_last_and_whether_more_waits(queue: Jobs) -> None:
+    queue.ensure_groups([SMALL])
+    assert queue.progress(SMALL) == (b"0-0", False)
+    queue.submit(SMALL, [make_job("a"), make_job("b")])
+    assert queue.progress(SMALL) == (b"0-0", True)
+    first = queue.claim([SMALL], 1, 0)[0]
+    assert queue.progress(SMALL) == (first.entry, True)
+    second = queue.claim([SMALL], 1, 0)[0]
+    assert queue.progress(SMALL) == (second.entry, False)
+    queue.finish([(first, DONE), (second, DONE)])
+    assert queue.progress(SMALL) == (second.entry, False)
+
+
+def test_where_the_data_is_lost_there_may_be_more(queue: Jobs) -> None:
+    queue.redis.flushall()
+    assert queue.progress(SMALL) == (b"", True)

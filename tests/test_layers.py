@@ -32,6 +32,7 @@ LAYERS = (
         "throttle",
         "urls",
         "words",
+        "web_worker",
     ),
     ("credentials", "headers", "supervisor", "redis_address", "blocks", "exchange", "exits", "readers"),
     ("sessions", "records", "networks", "config", "tokenizers", "databases", "masking", "synthetic_parts"),

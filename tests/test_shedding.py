@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import gevent
 import pytest
 from flask import Flask
@@ -40,8 +42,16 @@ def test_it_is_counted(full_app: Flask) -> None:
     assert counted in client.get("/metrics").text
 
 
-def test_its_body_is_not_even_read(full_app: Flask) -> None:
+def test_its_body_is_not_even_looked_at(full_app: Flask) -> None:
     assert_problem(full_app.test_client().post("/predict", data=b"{"), 503, "queue-full")
+
+
+def test_its_body_is_discarded_at_once(full_app: Flask) -> None:
+    """gunicorn would do so a kilobyte at a time."""
+    body = io.BytesIO(b"x" * LARGEST)
+    response = full_app.test_client().post("/predict", input_stream=body, content_length=LARGEST)
+    assert_problem(response, 503, "queue-full")
+    assert body.tell() == LARGEST
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,34 @@ def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monke
     assert not [task for task in asked if task.isdigit()]
 
 
+def test_a_helper_takes_no_small_requests_while_another_does(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even while many wait: it works with less of the processor, and they would wait longer for it."""
+    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    asked: list[str] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        asked.extend(claim.job.task for claim in claims)
+        return echo(claims)
+
+    def take_time(claims: Sequence[Claim]) -> list[Answer]:
+        over.wait(0.03)
+        return echo(claims)
+
+    over = threading.Event()
+    other = elsewhere(queue)
+    with working(make_worker(queue, help_out, awaited=[BULK])):
+        with working(make_worker(other, take_time)):
+            queue.submit(BULK, [make_job("large")])
+            wait_until(lambda: completed(queue, "large"))
+            for number in range(2000):
+                queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda: completed(queue, "1999"))
+        assert not [task for task in asked if task.isdigit()]
+        queue.submit(SMALL, [make_job("left behind")])
+        wait_until(lambda: completed(queue, "left behind"))
+    assert "left behind" in asked
+
+
 def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_sent(queue: Jobs) -> None:
     newest, seen = [0], []
     worker = make_worker(queue, lambda claims: seen.append(ready[0]) or echo(claims))
