@@ -14,6 +14,7 @@ from sb_api.fitting import Fitting
 from sb_api.guard import Reference, appraise, calibrate, find_losses
 from sb_api.networks import Arrays, get_arrays, set_arrays
 from sb_api.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.scoring import Scores
 from sb_api.weights import Weights, version_name
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,12 @@ SHARES = (0.5, 0.25)
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that a training made, and what would be lost with them: nothing when the guard lets them pass."""
+    """Weights that a training made, what would be lost with them (nothing when the guard lets them pass), and what
+    they say of the n records of the guard (n, labels)."""
 
     weights: Weights
     losses: list[str]
+    on_guard: Scores
 
 
 def retrain_model(
@@ -93,7 +96,7 @@ def retrain_model(
         temperature=temperature,
         borders=borders,
     )
-    return Candidate(named(fitting.snapshot(about), number), losses)
+    return Candidate(named(fitting.snapshot(about), number), losses, on_guard)
 
 
 def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:

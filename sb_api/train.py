@@ -20,10 +20,10 @@ from sb_api.fitting import Fitting
 from sb_api.guard import Reference, load_reference
 from sb_api.intake import Batch, Intake
 from sb_api.jobs import Jobs
-from sb_api.networks import set_arrays
 from sb_api.recipe import RETRAINING, Examples
 from sb_api.registry import Published
-from sb_api.retraining import named, retrain_model, with_scores
+from sb_api.retraining import Candidate, named, retrain_model, with_scores
+from sb_api.scoring import Scores
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
 from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
@@ -84,7 +84,8 @@ class Trainer:
         quality.load_detector()
         try:
             # Those that were made here were compared before they were promoted.
-            self._check_engine(self.original)
+            self.fitting.load(self.original)
+            self._check_engine(self.original, self.fitting.predict(guard.arrays))
         except EngineDisagrees as error:
             logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
@@ -214,14 +215,14 @@ class Trainer:
         number = 1 + max(about.number for about in self.store.chain().versions)
         try:
             candidate = self._make(current, batch.learn, number, task, force)
-            self._check_engine(candidate)
+            self._check_engine(candidate.weights, candidate.on_guard)
         except (TrainingRefused, EngineDisagrees):
             self.intake.settle(batch, "refused")
             self._publish()
             raise
         check()
-        self._save(candidate)
-        return candidate
+        self._save(candidate.weights)
+        return candidate.weights
 
     def _save(self, weights: Weights) -> None:
         try:
@@ -229,16 +230,16 @@ class Trainer:
         except OSError as error:
             raise Unavailable(f"The weights cannot be written ({error.strerror}); nothing changed.") from error
 
-    def _check_engine(self, candidate: Weights) -> None:
-        """Raises EngineDisagrees when those who predict would not say of the guard's records what Keras says."""
+    def _check_engine(self, weights: Weights, on_guard: Scores) -> None:
+        """Raises EngineDisagrees when those who predict would not say of the guard's n records what Keras says of them,
+        `on_guard` (n, labels)."""
         if self.settings.engine == "keras":
             return
-        labels, arrays = candidate.about.labels, self.reference.guard.arrays
-        set_arrays(self.fitting.network, candidate.arrays)
-        check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, candidate.arrays)
-        check(arrays, self.fitting.predict(arrays))
+        labels = weights.about.labels
+        check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, weights.arrays)
+        check(self.reference.guard.arrays, on_guard)
 
-    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool) -> Weights:
+    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool) -> Candidate:
         """What a training makes of `current`. Raises TrainingRefused."""
         like = self.reference.guard.arrays
         candidate = retrain_model(
@@ -259,7 +260,7 @@ class Trainer:
         if candidate.losses and not force:
             figures = candidate.weights.about.figures
             raise TrainingRefused(f"Nothing was changed: {'; '.join(candidate.losses)}.", **figures)
-        return candidate.weights
+        return candidate
 
     def _roll_back_on_drift(self, task: str, check: Check) -> bool:
         log = self.intake.log
@@ -320,15 +321,16 @@ class Trainer:
         weights = original
         for number, rows in enumerate(trainings, start=1):
             check()
-            weights = self._make(weights, rows, number, task, force)
+            candidate = self._make(weights, rows, number, task, force)
+            weights = candidate.weights
             done += len(rows)
             left = (monotonic() - start) / done * (total - done)
             progress({"done": done, "total": total, "seconds_left": round(left, 1)})
         number = 1 + max(about.number for about in self.store.chain().versions)
         about = msgspec.structs.replace(weights.about, parent=original.about.version, learned=total)
-        rebuilt = named(replace(weights, about=about), number)
-        self._check_engine(rebuilt)
+        self._check_engine(candidate.weights, candidate.on_guard)
         check()
+        rebuilt = named(replace(weights, about=about), number)
         self._save(rebuilt)
         return rebuilt
 
