@@ -50,6 +50,7 @@ _WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
 _ORDERED = slice(_WEIGHTS.stop, _WEIGHTS.stop + WORDS_PER_MESSAGE)
 _WORD = re.compile(r"<\w+>|\w+|[^\w\s]")
 _STRETCHED = re.compile(r"(.)\1{2,}", re.DOTALL)
+_BEFORE_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9.-]+)(?:[/?#]|\Z)")
 
 
@@ -72,7 +73,7 @@ def website_host(website: str) -> str:
         return plain[1]
     website = website.strip()
     try:
-        return urlsplit(website if "//" in website else f"//{website}").hostname or ""
+        return urlsplit(website if _BEFORE_HOST.match(website) else f"//{website}").hostname or ""
     except ValueError:
         return ""
 

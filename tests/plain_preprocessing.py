@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -59,7 +60,9 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
 def website_host(website: str) -> str:
     website = website.strip()
     try:
-        return urlsplit(website if "//" in website else f"//{website}").hostname or ""
+        return (
+            urlsplit(website if re.match("([A-Za-z][A-Za-z0-9+.-]*:)?//", website) else f"//{website}").hostname or ""
+        )
     except ValueError:
         return ""
 

@@ -275,6 +275,22 @@ def test_domains_and_hosts_are_lower_cased_alike() -> None:
     assert website_host("http://ÉXAMPLE.Com/") == "éxample.com"
 
 
+@pytest.mark.parametrize(
+    "website",
+    [
+        "example.com/path?a=//b",
+        "Example.com?next=http://elsewhere.example/",
+        "example.com//path",
+        "user@example.com:80/a//b",
+        " HTTPS://example.com//a",
+        "//example.com/a",
+        "web+x.y-z://example.com",
+    ],
+)
+def test_slashes_elsewhere_do_not_hide_the_host_of_a_website(website: str) -> None:
+    assert website_host(website) == "example.com"
+
+
 # Bio
 
 
