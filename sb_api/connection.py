@@ -72,6 +72,8 @@ class _KeptConnection:
             self._pool.release(connection)
         if self._connection is None:
             self._connection = self._pool.get_connection()
+        # One that was cut connects by itself, but to where it was connected, and the master may be another now.
+        self._connection.connect()
         return self._connection
 
     def release(self, _: Any) -> None:
