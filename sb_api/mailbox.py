@@ -17,8 +17,8 @@ import redis
 
 from sb_api.backpressure import Limiter
 from sb_api.config import Settings
-from sb_api.errors import QueueFull, SbApiError
-from sb_api.jobs import BULK, SMALL, Answer, Job, Jobs
+from sb_api.errors import QueueFull, SbApiError, Unavailable
+from sb_api.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,16 @@ def limiters(settings: Settings) -> dict[str, Limiter]:
 
 def too_much_waits() -> QueueFull:
     return QueueFull("More is waiting already than is done in time; try again in a moment.")
+
+
+def _submit_surely(jobs: Jobs, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
+    try:
+        return jobs.submit_all(stream, groups)
+    except Unavailable as error:
+        # The kept connection was cut, maybe before. Records may be judged twice; verdicts must not be learned twice.
+        if stream == TRAIN or not isinstance(error.__cause__, redis.ConnectionError):
+            raise
+        return jobs.submit_all(stream, groups)
 
 
 class Mailbox:
@@ -132,7 +142,7 @@ class Mailbox:
 
     def _submit(self, jobs: Jobs, stream: str, exchanges: Sequence[_Exchange]) -> None:
         try:
-            accepted = jobs.submit_all(stream, [exchange.jobs for exchange in exchanges])
+            accepted = _submit_surely(jobs, stream, [exchange.jobs for exchange in exchanges])
         except SbApiError as error:
             for exchange in exchanges:
                 exchange.refuse(error)

@@ -503,6 +503,32 @@ def test_a_kept_connection_that_was_cut_while_nobody_used_it_is_made_anew(
         assert kept.redis.ping()
 
 
+def cut(queue: Jobs) -> None:
+    """End the connections of every mailbox."""
+    for client in clients(queue):
+        if client["cmd"] in ("evalsha", "blmove"):
+            queue.redis.client_kill_filter(_id=client["id"])
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_mailbox_whose_connections_were_cut_asks_for_predictions_again(queue: Jobs, mailbox: Mailbox) -> None:
+    for number in range(5):
+        job = make_job(str(number), reply=mailbox.name)
+        assert mailbox.exchange(SMALL, [job], 20) == [Answer(status="completed", data=job.body)]
+        cut(queue)
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_mailbox_whose_connections_were_cut_asks_for_no_training_again(queue: Jobs, mailbox: Mailbox) -> None:
+    """It may be queued already."""
+    job = make_job("a", reply=mailbox.name)
+    assert mailbox.exchange(SMALL, [job], 20) == [Answer(status="completed", data=job.body)]
+    cut(queue)
+    with pytest.raises(Unavailable):
+        mailbox.exchange(TRAIN, [make_job("b", reply=mailbox.name)], 20)
+    assert queue.redis.xlen(TRAIN) == 0
+
+
 def test_progress_tells_what_was_claimed_last_and_whether_more_waits(queue: Jobs) -> None:
     queue.ensure_groups([SMALL])
     assert queue.progress(SMALL) == (b"0-0", False)
