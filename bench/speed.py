@@ -118,7 +118,8 @@ def bench_hundred(options: Options) -> Iterator[Figure]:
 def bench_thousand(options: Options) -> Iterator[Figure]:
     """1,000 editors a request, two classify processes."""
     alone = engine.measure("onnx", "lodbrok")
-    yield Figure(f"limit (a): the network alone, in batches of {alone['best']}", alone["rate"], "editors/s", "one core")
+    against = f"one core, in batches of {alone['best']}"
+    yield Figure("limit (a): the network alone", alone["rate"], "editors/s", against)
     load = make_load(options.folder, 1000, 10)
     with run_service(SB_API_CLASSIFY_PROCESSES="2") as service:
         cases = {
