@@ -143,8 +143,9 @@ class Worker:
             return self._claim_in_order()
         # Whoever sent a small request lately may soon send another, and should not wait for several large ones.
         others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
-        count = self.jobs.settings.batch_requests
-        claims = self.jobs.claim(self._choose_streams(), count, BLOCK, others=others, awaited=self.awaited)
+        streams = self._choose_streams()
+        count = self.jobs.settings.batch_requests if streams[0] == self.streams[0] else others
+        claims = self.jobs.claim(streams, count, BLOCK, others=others, awaited=self.awaited)
         urgent = [claim for claim in claims if claim.stream == self.streams[0]]
         if urgent:
             self._urgent_until = monotonic() + URGENT

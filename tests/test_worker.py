@@ -201,6 +201,19 @@ def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monke
     assert not [task for task in asked if task.isdigit()]
 
 
+def test_a_helper_takes_no_more_of_large_requests_at_once_than_others_do(queue: Jobs) -> None:
+    sizes: list[int] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        sizes.append(len(claims))
+        return echo(claims)
+
+    queue.submit(BULK, [make_job(str(number)) for number in range(3 * worker_module.BULK_AT_ONCE)])
+    with working(make_worker(queue, help_out, awaited=[BULK])):
+        wait_until(lambda: completed(queue, str(3 * worker_module.BULK_AT_ONCE - 1)))
+    assert max(sizes) == worker_module.BULK_AT_ONCE
+
+
 def test_a_helper_takes_no_small_requests_while_another_does(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even while many wait: it works with less of the processor, and they would wait longer for it."""
     monkeypatch.setattr(worker_module, "BLOCK", 0.6)
