@@ -13,7 +13,7 @@ HELD ?= 60
 EDITORS ?= 2000000
 
 .PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
-	bench-preprocessing bench-service bench-predict-file bench-held bench-peers load fuzz docs chaos overload soak cluster
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers bench-cold load fuzz docs chaos overload soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -65,6 +65,9 @@ bench-held: $(VENV)/installed-dev
 # The first run installs the peers in .venv-peers, which takes minutes and a gigabyte.
 bench-peers: $(VENV)/installed-dev
 	$(BIN)/python bench/peers/compare.py --seconds $(SECONDS) --rounds $(ROUNDS)
+
+bench-cold: $(VENV)/installed-dev
+	$(BIN)/python bench/cold.py
 
 load: $(VENV)/installed-dev
 	$(BIN)/python tests/load/run.py
