@@ -196,10 +196,16 @@ class Worker:
         for claim, answer in zip(claims, answers, strict=True):
             job = claim.job
             if is_logged(job.request, self.jobs.settings.access_log):
-                fields = {"operation": job.operation, "classifier": job.classifier, "status": answer.status}
-                fields |= {"waited": round(max(0.0, claimed - claim.sent), 6), "seconds": round(seconds, 6)}
+                fields = {
+                    "operation": job.operation,
+                    "classifier": job.classifier,
+                    "status": answer.status,
+                    "waited": round(max(0.0, claimed - claim.sent), 6),
+                    "seconds": round(seconds, 6),
+                    "batch_jobs": len(claims),
+                }
                 with logging_about((job.request,)):
-                    logger.info("job", extra={"fields": fields | {"batch_jobs": len(claims)}})
+                    logger.info("job", extra={"fields": fields})
 
     def _do_and_finish(self, claims: Sequence[Claim]) -> list[Answer]:
         # Again and again, with the claims held: given back, what Redis cannot take for a while (full, its disk full)

@@ -71,7 +71,7 @@ def expressions() -> dict[str, str]:
     found = {rule["alert"]: rule["expr"] for rule in rules}
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
-            found[f"{panel['title']} {target['refId']}"] = target["expr"]
+            found[f"{panel['id']} {panel['title']} {target['refId']}"] = target["expr"]
     found["annotation"] = DASHBOARD["annotations"]["list"][0]["expr"]
     return found
 
@@ -166,7 +166,10 @@ def prometheus(running: Service, live: str, tmp_path_factory: pytest.TempPathFac
         pytest.skip("prometheus is not there; the Debian package prometheus has it")
     folder = tmp_path_factory.mktemp("prometheus")
     text = (DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8")
-    for before, after in (("127.0.0.1:4321", running.address.removeprefix("http://")), ("interval: 15s", "interval: 1s")):
+    for before, after in (
+        ("127.0.0.1:4321", running.address.removeprefix("http://")),
+        ("interval: 15s", "interval: 1s"),
+    ):
         assert before in text
         text = text.replace(before, after)
     (folder / "prometheus.yml").write_text(f"global: {{evaluation_interval: 1s}}\n{text}", "utf-8")
@@ -181,12 +184,14 @@ def prometheus(running: Service, live: str, tmp_path_factory: pytest.TempPathFac
     ):
         address = f"http://127.0.0.1:{port}"
 
-        def has_scraped_twice() -> bool:
-            counted = ask(address, "query", query='count_over_time(sb_api_redis_up{job="sb_api"}[5m])').get("result")
-            return bool(counted) and int(counted[0]["value"][1]) >= 3
+        def has_scraped_thrice() -> bool:
+            counted = 'count_over_time(sb_api_quality_f1{job="sb_api",window="latest"}[5m]) >= 3'
+            return bool(ask(address, "query", query=counted).get("result"))
 
         try:
-            wait_until(has_scraped_twice, 60, 0.2)
+            # Other tests empty the verdict log, and with it the figures of quality.
+            assert running.post("/train", make_verdicts(40)).status_code == 200
+            wait_until(has_scraped_thrice, 60, 0.2)
             yield address
         finally:
             process.terminate()
