@@ -46,7 +46,10 @@ QUALITY = ("accuracy", "precision", "recall", "f1", "false_positives_per_thousan
 @monitoring.get("/metrics")
 @require_unless_local("predict")
 def metrics() -> Response:
-    """The figures of all processes, for Prometheus."""
+    """The figures of all processes, for Prometheus.
+
+    Whoever asks from the machine itself needs no credential.
+    """
     publisher: Publisher = current_app.extensions["sb_api_publisher"]
     try:
         with unavailable_when_lost():
