@@ -24,13 +24,18 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 CLIENT_SETTINGS = {"SB_API_URL", "SB_API_TOKEN", "SB_API_TOKEN_FILE"}
 COMMAND = re.compile(r"(?:^|[ `/(])sb-api ([a-z][^`\n#|]*)")
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 FIGURES = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "bench" / "results").glob("*.json"))
 }
 
 # The rows of tables that hold what a bench wrote: by page and first cell, the results and the figures in them.
+ENGINE = [
+    f"lodbrok, ONNX Runtime: {figure}"
+    for figure in ("one record", "records a second in batches of 512", "memory of the process", "ready")
+]
 MEASURED = {
+    "docs/decisions.md": ("engine", {"Lodbrok, ONNX Runtime": ENGINE, "Lodbrok, Keras compiled": ENGINE}),
     "docs/learning.md": (
         "learning",
         {
@@ -201,7 +206,9 @@ def test_a_row_of_figures_is_what_the_bench_wrote(page: str, row: str) -> None:
     results, rows = MEASURED[page]
     records = {record["figure"]: record for record in FIGURES[results]}
     measured = [records[figure] for figure in rows[row]]
-    *cells, goal = table_rows(page)[row]
+    cells, goal = table_rows(page)[row], ""
+    if not cells[-1] or re.search("reached|missed", cells[-1]):
+        *cells, goal = cells
     written = [number for record in measured for number in numbers(f"{record['value']} {record['against']}")]
     written += [100 * number for number in written]
     for cell in cells:
