@@ -95,6 +95,11 @@ class Claim(msgspec.Struct, frozen=True):
     job: Job
     deliveries: int = 1
 
+    @property
+    def sent(self) -> float:
+        """When the job came, in seconds since 1970: the id of an entry begins with the milliseconds."""
+        return int(self.entry.partition(b"-")[0]) / 1000
+
 
 class Jobs:
     """The queue, through one client."""

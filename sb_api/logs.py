@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,11 @@ def choose_request_id(sent: str | None) -> str:
     """The id that a client sent, if it is a short word of harmless characters; else a new one."""
     # Unique, but no secret: a system call for better random numbers would cost more than all else that is done here.
     return sent if sent and _SOUND_ID.match(sent) else f"{random.getrandbits(128):032x}"
+
+
+def is_logged(request: str, share: float) -> bool:
+    """Whether a request is in the share of those that are logged. Every process says the same of one request."""
+    return share > 0 and zlib.crc32(request.encode()) < share * 2**32
 
 
 def about_requests(ids: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ _STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 _TRAINING_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _RECORDS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
+_JOB_STATUSES = ("completed", "failed")
 _TRAINING_RESULTS = ("done", "refused", "failed", "lost")
 
 
@@ -96,10 +97,11 @@ class Instruments:
         kinds: dict[tuple[str, str, str], int] = defaultdict(int)
         for claim, answer in zip(claims, answers, strict=True):
             kinds[claim.job.classifier, claim.job.operation, answer.status] += 1
-            # The id of an entry begins with the milliseconds at which it came.
-            waits[claim.stream].observe(max(0.0, claimed - int(claim.entry.partition(b"-")[0]) / 1000))
-        for kind, count in kinds.items():
-            self.jobs.labels(*kind).inc(count)
+            waits[claim.stream].observe(max(0.0, claimed - claim.sent))
+        for (classifier, operation, status), count in kinds.items():
+            # Both from the start: Prometheus sees a counter rise only once it has seen it before.
+            counters = {one: self.jobs.labels(classifier, operation, one) for one in _JOB_STATUSES}
+            counters[status].inc(count)
 
     def count_records(self, classifier: str, labels: Sequence[str], scores: npt.NDArray[Any]) -> None:
         """Count n records judged in one call, from their probabilities (n, labels); a row of NaN was not judged."""
@@ -111,7 +113,7 @@ class Instruments:
     @contextmanager
     def training(self, classifier: str, operation: str) -> Iterator[None]:
         """Time a training, and count what becomes of it."""
-        # All from the start: Prometheus sees a counter rise only once it has seen it before.
+        # All from the start, as above.
         outcomes = {result: self.trainings.labels(classifier, operation, result) for result in _TRAINING_RESULTS}
         result = "failed"
         start = time.perf_counter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import random
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +23,7 @@ from sb_api.classifiers import CLASSIFIERS
 from sb_api.connection import PREFIX, unavailable_when_lost
 from sb_api.errors import Unavailable
 from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
-from sb_api.logs import about_requests, choose_request_id
+from sb_api.logs import about_requests, choose_request_id, is_logged
 from sb_api.metrics import Instruments
 from sb_api.registry import WEB, WorkerBeat
 from sb_api.shedding import ROUTE
@@ -47,7 +46,10 @@ QUALITY = ("accuracy", "precision", "recall", "f1", "false_positives_per_thousan
 @monitoring.get("/metrics")
 @require_unless_local("predict")
 def metrics() -> Response:
-    """The figures of all processes, for Prometheus."""
+    """The figures of all processes, for Prometheus.
+
+    Whoever asks from the machine itself needs no credential.
+    """
     publisher: Publisher = current_app.extensions["sb_api_publisher"]
     try:
         with unavailable_when_lost():
@@ -234,7 +236,7 @@ def monitor(app: Flask, jobs: Jobs) -> None:
             count, duration = known[key]
             count.inc()
             duration.observe(seconds)
-            if share and random.random() < share:
+            if is_logged(request_id, share):
                 fields = {"method": method, "route": route, "status": int(status), "seconds": round(seconds, 6)}
                 logger.info("request", extra={"fields": fields})
             if tracer is not None:

@@ -20,9 +20,11 @@ Role = Literal["open", "predict", "train", "admin"]
 TEMPLATE = "#/components/schemas/{name}"
 PAGES = ("/page/", "/assets/")  # for people, not for programs
 RETRY_AFTER = {"description": "seconds", "schema": {"type": "integer"}}
+REQUEST_ID = {"description": "the id of the request, in all log lines about it", "schema": {"type": "string"}}
 DESCRIPTION = (
     "Judges MusicBrainz editor accounts and learns from moderators' verdicts. Records are sent as an object of records "
-    "by any key, or as an array. Every error is an RFC 9457 problem document. A role includes those before it: "
+    "by any key, or as an array. Every error is an RFC 9457 problem document. Every answer has the id of its request "
+    "in `X-Request-ID`; a request may bring one. A role includes those before it: "
     "predict, train, admin; without configured credentials the service listens on loopback alone and asks for none."
 )
 # What some errors say besides the members of every problem.
@@ -36,7 +38,8 @@ MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
 @dataclass(frozen=True)
 class Operation:
     """What is said of one method of one path besides what its function's docstring says. `answers` are the types, or
-    the media types, of the answers by status; `body` is the type of the request's body."""
+    the media types, of the answers by status; `body` is the type of the request's body. `open_locally`: whoever asks
+    from the machine itself needs no role."""
 
     role: Role
     answers: Mapping[int, Any]
@@ -44,6 +47,7 @@ class Operation:
     example: Any = None
     parameters: tuple[Schema, ...] = ()
     errors: tuple[type[SbApiError], ...] = ()
+    open_locally: bool = False
 
 
 def _query(name: str, description: str, kind: Any = bool, default: Any = False) -> Schema:
@@ -135,7 +139,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /healthz": Operation("open", {200: contract.Alive}),
     "GET /readyz": Operation("open", {200: contract.Readiness, 503: contract.Readiness}),
-    "GET /metrics": Operation("open", {200: "text/plain"}),
+    "GET /metrics": Operation("predict", {200: "text/plain"}, open_locally=True),
     "GET /openapi.json": Operation("open", {200: "application/json"}),
     "GET /docs": Operation("open", {200: "text/html"}),
     "GET /docs/{name}": Operation("open", {200: "*/*"}),
@@ -186,6 +190,7 @@ def build_document(app: Flask, version: str) -> Schema:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.items())),
+            "headers": {"X-Request-ID": REQUEST_ID},
             "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")},
         },
     }
@@ -221,12 +226,17 @@ def _operation(route: str, text: str, describe: Describe) -> Schema:
         # What no route or file is found for: a problem without a type of its own.
         missing = responses.setdefault(404, {"description": "There is no such thing", **_problems([])})
         missing["content"]["application/problem+json"]["schema"]["anyOf"].append(describe(contract.Problem))
+    for response in responses.values():
+        response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+    needed: list[Schema] = [{}] if operation.open_locally else []
     described: Schema = {
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
         "operationId": re.sub(r"\W+", "_", route.lower()).strip("_"),
         "tags": [operation.role],
-        "security": [] if operation.role == "open" else [{"bearer": [operation.role]}, {"basic": [operation.role]}],
+        "security": []
+        if operation.role == "open"
+        else [*needed, {"bearer": [operation.role]}, {"basic": [operation.role]}],
         "parameters": [*map(_path_parameter, in_path), *operation.parameters],
         "responses": {str(status): response for status, response in sorted(responses.items())},
     }

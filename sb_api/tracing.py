@@ -115,8 +115,7 @@ class Tracer:
                 "sb_api.deliveries": claim.deliveries,
                 "sb_api.batch_jobs": len(claims),
             }
-            # The id of an entry begins with the milliseconds at which it came.
-            sent_ns = min(int(claim.entry.partition(b"-")[0]) * 1_000_000, claimed_ns)
+            sent_ns = min(int(claim.sent * 1e9), claimed_ns)
             wait = self._tracer.start_span("queue", context, attributes=about, start_time=sent_ns)
             wait.end(claimed_ns)
             work = self._tracer.start_span(

@@ -18,7 +18,7 @@ from redis.exceptions import LockError
 
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
 from sb_api.jobs import Answer, Claim, Jobs, failure
-from sb_api.logs import logging_about
+from sb_api.logs import is_logged, logging_about
 from sb_api.memory import release_memory, resident_bytes
 from sb_api.metrics import Instruments
 from sb_api.registry import BEAT_INTERVAL
@@ -184,12 +184,29 @@ class Worker:
             with logging_about(claim.job.request for claim in claims):
                 answers = self._do_and_finish(claims)
             self.instruments.count_jobs(claims, answers, claimed)
+            self._log_jobs(claims, answers, claimed)
             if self.tracer is not None:
                 self.tracer.record_jobs(claims, answers, claimed)
         except LeaseLost as error:
             logger.warning("an answer is dropped: %s", error.detail)
         finally:
             self._held = ()
+
+    def _log_jobs(self, claims: Sequence[Claim], answers: Sequence[Answer], claimed: float) -> None:
+        seconds = time.time() - claimed
+        for claim, answer in zip(claims, answers, strict=True):
+            job = claim.job
+            if is_logged(job.request, self.jobs.settings.access_log):
+                fields = {
+                    "operation": job.operation,
+                    "classifier": job.classifier,
+                    "status": answer.status,
+                    "waited": round(max(0.0, claimed - claim.sent), 6),
+                    "seconds": round(seconds, 6),
+                    "batch_jobs": len(claims),
+                }
+                with logging_about((job.request,)):
+                    logger.info("job", extra={"fields": fields})
 
     def _do_and_finish(self, claims: Sequence[Claim]) -> list[Answer]:
         # Again and again, with the claims held: given back, what Redis cannot take for a while (full, its disk full)

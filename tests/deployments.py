@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ STATE = "/var/lib/sb_api"
 PASSWORD = "c0ffee" * 5
 PATIENCE = 170.0  # seconds; a train process that has let TensorFlow go loads it again, on a busy machine for long
 ROLES = ("web", "worker", "trainer")
+LACKING = """import sys
+
+
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {modules}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}: the image for serving lacks it", name=name)
+
+
+sys.meta_path.insert(0, Lacking())
+"""
 Manifests = dict[tuple[str, str], dict[str, Any]]  # the objects of the Kubernetes example by kind and name
 TOOLS = os.pathsep.join([str(BIN), str(Path(find_redis_server()).parent), os.environ["PATH"]])
 
@@ -50,6 +62,7 @@ class Start:
     command: list[str]
     environment: dict[str, str]
     kept: bool = True
+    serving: bool = False  # from the image that lacks what learns
 
     def placed(self, redis: str, state: Path, port: int = 0) -> Start:
         """The same for this machine: another address of Redis, state folder, port and place of the program."""
@@ -60,7 +73,28 @@ class Start:
             name: value.replace("@redis:6379", f"@{redis}").replace(STATE, str(state))
             for name, value in self.environment.items()
         }
+        if self.serving:
+            environment["PYTHONPATH"] = str(_lacking(uninstalled(), state.parent / "serving"))
         return Start(command, environment)
+
+
+def uninstalled() -> set[str]:
+    """The packages that the image for serving lacks, as the lock file names them."""
+    (words,) = [value for kind, value in instructions() if kind == "RUN" and "pip uninstall" in value]
+    return {word for word in words.split("uninstall")[1].split() if not word.startswith("-")}
+
+
+def _lacking(packages: set[str], folder: Path) -> Path:
+    """A folder for PYTHONPATH, with which the modules of these packages cannot be imported."""
+    named = {re.sub(r"[-_.]+", "-", package).lower() for package in packages}
+    modules = {
+        module
+        for module, distributions in packages_distributions().items()
+        if {re.sub(r"[-_.]+", "-", distribution).lower() for distribution in distributions} <= named
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(LACKING.format(modules=sorted(modules)), "utf-8")
+    return folder
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -94,7 +128,8 @@ def compose_start(document: dict[str, Any], role: str) -> Start:
     entry, environment = image()
     service = document["services"][role]
     folders = [volume["target"] for volume in service.get("volumes", [])]
-    return Start([*entry, *service["command"]], {**environment, **service["environment"]}, STATE in folders)
+    is_serving = service["build"]["target"] == "serving"
+    return Start([*entry, *service["command"]], {**environment, **service["environment"]}, STATE in folders, is_serving)
 
 
 def pod(manifests: Manifests, role: str) -> dict[str, Any]:
@@ -111,7 +146,8 @@ def kubernetes_start(manifests: Manifests, role: str) -> Start:
         value = PASSWORD if "valueFrom" in variable else variable["value"]
         environment[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], value)
     folders = [mount["mountPath"] for mount in container["volumeMounts"]]
-    return Start([*entry, *container["args"]], environment, STATE in folders)
+    is_serving = container["image"].startswith("sb_api-serving:")
+    return Start([*entry, *container["args"]], environment, STATE in folders, is_serving)
 
 
 def unit_lines(*files: str) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ from deployments import (
     read_manifests,
     run,
     systemd_start,
+    uninstalled,
 )
 from service import EDITOR, ROOT
 
@@ -69,6 +70,34 @@ def test_the_image_holds_what_is_installed_and_runs_as_nobody_special() -> None:
     assert {f"static/{pattern}" for pattern in json.loads(shipped[1])} <= set(patterns)
     for private in ("static/credentials.json", "static/weights/current_lodbrok.h5", ".git", "static/verdicts.sqlite"):
         assert not any(fnmatch(private, pattern) for pattern in patterns)
+
+
+def test_web_processes_and_workers_run_in_the_small_image_and_the_trainer_in_the_whole_one(
+    compose: dict[str, Any], manifests: Manifests
+) -> None:
+    """The deployments of these tests cannot import what the small image lacks."""
+    locked = {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()}
+    assert {"tensorflow_cpu", "keras", "scipy"} <= uninstalled() <= locked
+    for role in ROLES:
+        for start in (compose_start(compose, role), kubernetes_start(manifests, role)):
+            assert start.serving == (role != "trainer"), role
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
+    assert stages[-1] == ("base", "everything")  # what is built when no target is named
+    targets = {service["build"]["target"] for service in compose["services"].values() if "build" in service}
+    assert targets <= {name for _, name in stages}
+
+
+def test_web_processes_have_room_in_the_memory_that_they_are_given(
+    compose: dict[str, Any], manifests: Manifests
+) -> None:
+    """However many cores the machine has: see the sizes in docs/operations.md."""
+    container = pod(manifests, "web")["containers"][0]
+    given = [int(compose["services"]["web"]["mem_limit"]), int(container["resources"]["limits"]["memory"][:-2]) << 20]
+    starts = [compose_start(compose, "web"), kubernetes_start(manifests, "web")]
+    for memory, start in zip(given, starts, strict=True):
+        assert start.environment["SB_API_WEB_PROCESSES"] != "0"
+        assert int(start.environment["SB_API_WEB_PROCESSES"]) * 100 * 2**20 + 60 * 2**20 < memory
 
 
 def test_docker_compose_takes_the_file_and_wants_a_password(compose: dict[str, Any]) -> None:

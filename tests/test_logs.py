@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,10 @@ import msgspec
 import pytest
 from conftest import wait_until
 from flask.testing import FlaskClient
-from service import Service, assert_problem, clean_environment, make_editors, make_verdicts
+from service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
 
 from sb_api import create_app
+from sb_api.classify import judge_claims
 from sb_api.config import Settings, load_settings
 from sb_api.jobs import SMALL, Answer, Job, Jobs
 from sb_api.logs import (
@@ -26,6 +28,7 @@ from sb_api.logs import (
     choose_request_id,
     configure_logging,
     current_request,
+    is_logged,
     logging_about,
 )
 from sb_api.worker import Worker
@@ -227,6 +230,50 @@ def test_as_many_requests_are_logged_as_the_settings_say(
             ("GET", "/get-result/<task_id>", 404),
         ]
         assert all(0 < f["seconds"] < 10 for f in fields)
+
+
+def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
+    jobs: Jobs, settings: Settings, bare: Bare, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One id in the line of the web process, in that of the classify process, and in the answer."""
+    settings = msgspec.structs.replace(settings, access_log=1.0)
+    worker = Worker(
+        Jobs(jobs.redis, settings),
+        "classify",
+        [SMALL],
+        do=lambda claims: judge_claims({"lodbrok": bare.model}, claims),
+        refresh=lambda: {"lodbrok": "1"},
+    )
+    lines: list[dict[str, Any]] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(json.loads(JsonFormatter().format(record)))  # type: ignore[method-assign]
+    caplog.set_level(logging.INFO, "sb_api")
+    logging.getLogger("sb_api").addHandler(handler)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        headers = {"X-Request-ID": "followed-1"}
+        response = create_app(settings).test_client().post("/predict", json=make_editors(2), headers=headers)
+    finally:
+        worker.stopping.set()
+        thread.join()
+        logging.getLogger("sb_api").removeHandler(handler)
+    assert (response.status_code, response.headers["X-Request-ID"]) == (200, "followed-1")
+    about = {line["logger"]: line for line in lines if line.get("request") == "followed-1"}
+    assert about.keys() == {"sb_api.monitoring", "sb_api.worker"}
+    judged = about["sb_api.worker"]
+    expected = {"operation": "predict", "classifier": "lodbrok", "status": "completed", "batch_jobs": 1}
+    assert expected.items() <= judged.items()
+    assert 0 <= judged["waited"] < 20
+    assert 0 < judged["seconds"] <= about["sb_api.monitoring"]["seconds"]
+
+
+def test_every_process_logs_the_same_share_of_the_requests() -> None:
+    ids = [choose_request_id(None) for _ in range(4000)]
+    logged = {share: {request for request in ids if is_logged(request, share)} for share in (0.0, 0.1, 0.5, 1.0)}
+    assert not logged[0.0]
+    assert logged[0.1] < logged[0.5] < logged[1.0] == set(ids)
+    assert 250 < len(logged[0.1]) < 550
 
 
 def test_nothing_that_an_editor_wrote_is_in_the_log(service: Service) -> None:

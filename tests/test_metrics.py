@@ -190,6 +190,7 @@ def test_jobs_are_counted_with_the_time_that_they_waited(jobs: Jobs) -> None:
         ("lodbrok", "predict", "completed"): 1,
         ("lodbrok", "predict", "failed"): 1,
         ("lodbrok", "train", "completed"): 1,
+        ("lodbrok", "train", "failed"): 0,  # so that Prometheus sees the first one rise
     }
     waits = totals(jobs, "sb_api_wait_seconds_sum")
     assert waits["predict:small",] == pytest.approx(5, abs=0.01)

@@ -21,7 +21,7 @@ from sb_api.openapi import OPERATIONS
 MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
-    **dict.fromkeys(("/weights", "/quality"), "predict"),
+    **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
     **dict.fromkeys(("/train", "/intents/train"), "train"),
     **dict.fromkeys(("/rollback", "/replay"), "admin"),
 }
@@ -61,7 +61,7 @@ def test_it_has_every_route_and_method_and_nothing_else(document: Any, service_a
         if rule.rule != "/" and not rule.rule.startswith(("/page/", "/assets/"))
     }
     assert {(path, method) for path, methods in document["paths"].items() for method in methods} == routes
-    assert set(OPERATIONS) - {f"{method.upper()} {path}" for path, method in routes} <= {"GET /metrics"}
+    assert set(OPERATIONS) == {f"{method.upper()} {path}" for path, method in routes}
 
 
 @pytest.mark.parametrize("error", errors_below(SbApiError), ids=lambda error: error.__name__)
@@ -83,7 +83,8 @@ def test_every_operation_names_the_role_it_needs(document: Any) -> None:
     for path, methods in document["paths"].items():
         for operation in methods.values():
             role = ROLES.get(path)
-            assert operation["security"] == ([{"bearer": [role]}, {"basic": [role]}] if role else [])
+            none = [{}] if path == "/metrics" else []  # from the machine itself
+            assert operation["security"] == ([*none, {"bearer": [role]}, {"basic": [role]}] if role else [])
 
 
 def test_every_operation_says_what_it_does(document: Any) -> None:
@@ -176,6 +177,12 @@ def test_what_nobody_answers_is_documented_too(settings: Settings, jobs: Any, do
         assert response.status_code == status
         template = "/get-result/{task_id}" if "get-result" in path else path
         assert_documented(document, response, method, template)
+
+
+def test_metrics_from_elsewhere_want_a_token_as_documented(client: FlaskClient, document: Any) -> None:
+    answer = client.get("/metrics", environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    assert answer.status_code in (401, 403)
+    assert_documented(document, answer, "GET", "/metrics")
 
 
 def test_the_check_of_answers_sees_an_answer_that_is_not_documented(client: FlaskClient, document: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -89,7 +90,8 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
     with Steady(deployment) as steady:
         for role, state in (("worker", tmp_path / "nothing"), ("trainer", restored.state)):
             new = compose_start(read_compose(), role).placed(deployment.redis, state)
-            deployment.start(f"new-{role}", new.command, {**new.environment, **release})
+            paths = [release["PYTHONPATH"], *filter(None, [new.environment.get("PYTHONPATH")])]
+            deployment.start(f"new-{role}", new.command, {**new.environment, "PYTHONPATH": os.pathsep.join(paths)})
         deployment.wait_ready(classify=2, train=2)
         deployment.stop("worker", "trainer")
         # systemctl restart sb_api-web: the socket stays.
@@ -108,6 +110,8 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
     again = deployment.ask("systemd", "/train", [{"id": 9, "bio": "I play the fiddle", "verdict": 0}])
     assert again.status_code == 200, again.text
     assert again.json()["weights"]["previous"] == version
+    # And the new worker, which has no TensorFlow, judges by it.
+    assert deployment.ask("systemd", "/predict", [EDITOR]).json()["weights"] == again.json()["weights"]["version"]
 
 
 def test_every_alarm_is_explained() -> None:

@@ -39,7 +39,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(service: Service, tmp_p
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_to_a_file_or_heading_leads_there(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'<img src="([^"]+)"', text):
         if not re.match(r"[a-z]+:", target):
             name, _, heading = target.partition("#")
             file = page.parent / name if name else page
