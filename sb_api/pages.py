@@ -158,11 +158,12 @@ def show_service() -> str:
     """Who is alive, what waits, and what went wrong."""
     vitals: Vitals = current_app.extensions["sb_api.vitals"]
     service = get_service()
-    ready = describe_readiness(service)
     try:
-        return render_template("service.html", ready=ready, vitals=vitals.read(), errors=service.jobs.registry.errors())
-    except Unavailable:  # which is among the problems
+        measured, errors = vitals.read(), service.jobs.registry.errors()
+    except Unavailable as error:  # nothing else is asked of a Redis that is not there, which takes its time each time
+        ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
         return render_template("service.html", ready=ready, vitals=None, errors=None)
+    return render_template("service.html", ready=describe_readiness(service), vitals=measured, errors=errors)
 
 
 @pages.get("/page/sign-in")
