@@ -54,7 +54,6 @@ NEWCOMER = {
     "member_since": "2023-05-05T08:00:00",
     "last_login_date": "2023-05-05T08:05:00",
 }
-WRONGED = COLLECTOR | {"name": None}
 COPY_ROW = "\t".join(
     [
         *("77", "tab lover", "0", "someone@example.org", "\\N", "two\\nlines and a \\\\", "2010-01-01 10:00:00+00"),
@@ -425,12 +424,16 @@ def test_a_new_service_says_what_there_is_none_of_yet_and_its_guard_may_refuse_a
         expect(page.get_by_role("button")).to_have_count(0)
         page.goto(f"{service.address}/page/service")
         expect(page.get_by_text("None in the last seven days")).to_be_visible()
-        before = current(service)
         page.goto(f"{service.address}/")
-        check(page, *(WRONGED | {"id": number} for number in range(8)))
-        page.locator("article.card").first.get_by_role("button", name="Spam", exact=True).click()
-        outcome = page.locator(".outcome.refused")
-        expect(outcome).to_contain_text("would fall to", timeout=60_000)
+        check(page, *(SPAMMER | {"id": number} for number in range(6)))
+        # The more such verdicts are learned, the more of the spam on the reference set would pass.
+        for card in page.locator("article.card").all():
+            before = current(service)
+            card.get_by_role("button", name="Not spam").click()
+            expect(card.locator(".outcome")).to_be_visible(timeout=120_000)
+            if "refused" in (card.locator(".outcome").get_attribute("class") or ""):
+                break
+        expect(page.locator(".outcome.refused")).to_contain_text("would fall to")
         expect(page.locator("#status")).to_have_text("The training was refused; nothing has changed")
         assert current(service) == before
         assert shown.audit() == []
@@ -449,9 +452,11 @@ def test_all_of_a_long_bio_is_there_and_stays_in_its_card(visit: Callable[..., V
         page = visit(viewport=viewport).open("/")
         check(page, long)
         card = page.locator("article.card")
-        expect(card.get_by_text("the very end")).to_be_hidden()
-        card.get_by_text("All 13,012 characters").click()
-        expect(card.get_by_text("the very end")).to_be_visible()
+        rest = card.locator("details").filter(has_text="13,012")
+        expect(rest).to_contain_text("the very end")
+        expect(rest).not_to_have_attribute("open", "")
+        rest.get_by_text("All 13,012 characters").click()
+        expect(rest).to_have_attribute("open", "")
         expect(card.locator("dd b")).to_have_count(0)
         assert cut_off(card) == []
         page.get_by_role("button", name="Not spam").click()
