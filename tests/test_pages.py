@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from conftest import wait_until
 from flask import Flask
 from flask.testing import FlaskClient
 from service import EDITOR, Service, make_editors
@@ -19,6 +20,7 @@ from werkzeug.test import TestResponse
 from sb_api import create_app
 from sb_api.config import Settings, load_settings
 from sb_api.credentials import add_credential
+from sb_api.jobs import BULK, Jobs
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
@@ -140,6 +142,24 @@ def test_without_redis_the_service_view_says_so(settings: Settings) -> None:
     assert check.status_code == 503
     assert check.headers["Retry-After"]
     assert "The queue cannot be reached" in check.text
+
+
+def test_overload_and_no_answer_in_time_are_told_of_and_are_among_the_last_errors(
+    jobs: Jobs, settings: Settings
+) -> None:
+    hurried = msgspec.structs.replace(settings, predict_timeout=0.01, slice_records=100, queue_limit=3)
+    client = create_app(hurried).test_client()
+    late = paste(client, make_editors(200))
+    assert late.status_code == 504
+    assert "The answer did not come in time" in late.text
+    wait_until(lambda: jobs.redis.xlen(BULK) == 2)
+    full = paste(client, make_editors(200))
+    assert full.status_code == 503
+    assert full.headers["Retry-After"]
+    assert "Too much is waiting already" in full.text
+    view = client.get("/page/service").text
+    assert re.search(r"Large requests in the queue</dt><dd>2</dd>", view)
+    assert "POST /: No answer within 0.01 s." in view
 
 
 def test_credentials_that_cannot_be_read_are_told_of_on_a_page(settings: Settings) -> None:
