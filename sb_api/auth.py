@@ -322,7 +322,10 @@ def _check_csrf(request: Request, session: Session) -> None:
     if not sent and request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         sent = request.form.get(CSRF_FIELD, "")
     if not secrets.compare_digest(sent.encode(), session.csrf.encode()):
-        raise Forbidden(f"Requests by cookie need the page's token, as header {CSRF_HEADER} or field {CSRF_FIELD}.")
+        raise Forbidden(
+            f"Requests by cookie need the page's token, as header {CSRF_HEADER} or field {CSRF_FIELD}; a page that was "
+            "opened before the last sign-in must be loaded anew."
+        )
 
 
 def _cookie_attributes() -> dict[str, Any]:

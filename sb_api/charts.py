@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-WIDTH, HEIGHT = 640.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 12.0, 28.0
+WIDTH, HEIGHT = 420.0, 220.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 14.0, 28.0
 SIDE = 240.0  # of the square in which a calibration is drawn
 
 
@@ -23,29 +23,33 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """`x_ticks` and `y_ticks` are places and their labels, `marks` the places and kinds of events."""
+    """`x_ticks` and `y_ticks` are places and their labels, `marks` the places, kinds and names of events,
+    `area` the left, right, upper and lower border of what is drawn on."""
 
     lines: list[Line]
-    marks: list[tuple[float, str]]
+    marks: list[tuple[float, str, str]]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
+    width: float = WIDTH
+    height: float = HEIGHT
+    area: tuple[float, float, float, float] = (LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 
 
 def draw_series(
     moments: Sequence[str],
     figures: Mapping[str, Sequence[float | None]],
-    events: Sequence[tuple[str, str]],
+    events: Sequence[tuple[str, str, str]],
     highest: float | None = None,
 ) -> Chart:
-    """Figures at n moments (ISO 8601), and events (moment, kind) beside them, on one axis of time.
+    """Figures at n moments (ISO 8601), and events (moment, kind, name) beside them, on one axis of time.
 
     The figures go from 0 to `highest`, or to the next round number above the largest. A figure that is None at a
     moment leaves a gap.
     """
     times = [datetime.fromisoformat(moment) for moment in moments]
-    happened = [(datetime.fromisoformat(moment), kind) for moment, kind in events]
-    start = min(times + [moment for moment, _ in happened])
-    end = max([start + timedelta(seconds=1), *times, *(moment for moment, _ in happened)])
+    happened = [(datetime.fromisoformat(moment), kind, name) for moment, kind, name in events]
+    start = min(times + [moment for moment, *_ in happened])
+    end = max([start + timedelta(seconds=1), *times, *(moment for moment, *_ in happened)])
     top = highest or _round_up(max((value for values in figures.values() for value in values if value), default=1.0))
 
     def x(moment: datetime) -> float:
@@ -59,7 +63,7 @@ def draw_series(
             _line(name, [None if v is None else (x(t), y(v)) for t, v in zip(times, values, strict=True)])
             for name, values in figures.items()
         ],
-        [(x(moment), kind) for moment, kind in happened],
+        [(x(moment), kind, name) for moment, kind, name in happened],
         [(x(start + (end - start) * part), _label(start + (end - start) * part, end - start)) for part in (0, 0.5, 1)],
         [(y(top * part), f"{top * part:g}") for part in (0, 0.25, 0.5, 0.75, 1)],
     )

@@ -27,7 +27,9 @@ PAGE = """\
 # Without `validatorUrl: null` the viewer would show a badge of another host.
 START = """\
 "use strict";
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#calls", deepLinking: true, validatorUrl: null});
+SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#calls", deepLinking: true, defaultModelsExpandDepth: 0, validatorUrl: null,
+});
 """
 SHIPPED = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
 # The viewer sets styles of elements, and its style sheet holds its icons as data.

@@ -17,9 +17,9 @@ from sb_api.auth import csrf_token, current_identity, end_session, require, sign
 from sb_api.charts import draw_reliability, draw_series
 from sb_api.checks import checks
 from sb_api.classifiers import CLASSIFIERS, Classifier, find_classifier
-from sb_api.errors import SbApiError, Unauthenticated
+from sb_api.errors import SbApiError, Unauthenticated, Unavailable
 from sb_api.jobs import Jobs
-from sb_api.problems import report_error
+from sb_api.problems import answer_error
 from sb_api.service import (
     await_rollback,
     describe_readiness,
@@ -78,16 +78,15 @@ def keep_assets(response: Response) -> Response:
 @pages.app_context_processor
 def shared() -> dict[str, Any]:
     """What every template may use."""
-    return {"asset": _asset, "places": PLACES, "names": NAMES, "csrf_token": csrf_token, "identity": _identity}
+    return {"asset": _asset, "places": PLACES, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
 
 
 @pages.errorhandler(SbApiError)
-def show_error(error: SbApiError) -> BaseResponse | tuple[str, int]:
-    """An error as a page; whoever is not signed in is sent to where that is done."""
+def show_error(error: SbApiError) -> BaseResponse:
+    """Whoever is not signed in is sent to where that is done."""
     if isinstance(error, Unauthenticated) and request.method == "GET":
         return redirect(url_for("pages.show_sign_in", next=request.full_path.rstrip("?")), 303)
-    report_error(error)
-    return render_template("problem.html", problem=error.problem()), error.status
+    return answer_error(error)
 
 
 @pages.get("/page/quality")
@@ -98,13 +97,13 @@ def show_quality() -> str:
     quality = read_quality(get_service(), classifier)
     series = quality.get("series", [])
     moments = [row["until"] for row in series]
-    events = [(event["moment"], event["kind"]) for event in quality.get("events", [])]
+    events = [(event["moment"], event["kind"], _name(event)) for event in quality.get("events", [])]
     charts = {}
     if series:
         over_time = {name: [row[name] for row in series] for name in ("precision", "recall")}
         charts["over_time"] = draw_series(moments, over_time, events, highest=1.0)
         if "false_positives_per_thousand" in series[0]:
-            alarms = {"false alarms per thousand": [row["false_positives_per_thousand"] for row in series]}
+            alarms = {"false positives per 1,000": [row["false_positives_per_thousand"] for row in series]}
             charts["alarms"] = draw_series(moments, alarms, events)
     calibration = quality.get("calibration")
     dots = draw_reliability(calibration["bins"]) if calibration else []
@@ -128,7 +127,7 @@ def show_weights() -> str:
         current=current.version,
         slots={version: slot for slot, version in chain.slots.items()},
         chosen=chosen,
-        compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] else [],
+        compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] and len(known) > 1 else [],
         replay=read_quality(service, classifier).get("replay"),
         task=service.jobs.result(task) if task else None,
         rolled_back="rolled_back" in request.args,
@@ -159,8 +158,12 @@ def show_service() -> str:
     """Who is alive, what waits, and what went wrong."""
     vitals: Vitals = current_app.extensions["sb_api.vitals"]
     service = get_service()
-    ready, errors = describe_readiness(service), service.jobs.registry.errors()
-    return render_template("service.html", ready=ready, vitals=vitals.read(), errors=errors)
+    try:
+        measured, errors = vitals.read(), service.jobs.registry.errors()
+    except Unavailable as error:  # nothing else is asked of a Redis that is not there, which takes its time each time
+        ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
+        return render_template("service.html", ready=ready, vitals=None, errors=None)
+    return render_template("service.html", ready=describe_readiness(service), vitals=measured, errors=errors)
 
 
 @pages.get("/page/sign-in")
@@ -197,6 +200,12 @@ def _compare(one: Version, two: Version) -> list[tuple[str, Any, Any]]:
     return rows + [(name, left.get(name), right.get(name)) for name in names]
 
 
+def _name(event: dict[str, Any]) -> str:
+    """What the mark of a training, rollback or replay says."""
+    moment = event["moment"].replace("T", " ").removesuffix("Z")
+    return f"{event['kind']} at {moment} UTC: {event['previous'] or 'nothing'} to {event['version']}"
+
+
 def _classifier() -> Classifier:
     return find_classifier(request.values.get("model", next(iter(CLASSIFIERS))))
 
@@ -207,6 +216,13 @@ def _identity() -> Any:
         return current_identity()
     except SbApiError:
         return None
+
+
+def _csrf_token() -> str:
+    try:
+        return csrf_token()
+    except SbApiError:  # a page that says so is shown all the same
+        return ""
 
 
 def _own(address: str) -> str:

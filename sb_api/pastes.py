@@ -27,11 +27,16 @@ def read_editors(text: str, limit: int) -> Records:
     Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
     """
     if text.lstrip()[:1] in ("{", "["):
-        return decode_records(_number_json(text), PastedEditor, limit)
+        return _decode(_number_json(text), PastedEditor, limit)
     rows, faults = _read_copy(text)
     if not rows and faults:
+        if "\t" not in text:
+            raise MalformedBody(
+                "This is neither JSON nor rows of a database dump, which have tabs between their columns; a "
+                f"terminal may have made spaces of them. The columns are {', '.join(EDITOR_COLUMNS)}."
+            )
         return Records(errors=faults)
-    records = decode_records(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
+    records = _decode(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
     merged = records.errors | faults
     records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
     return records
@@ -41,13 +46,21 @@ def read_messages(text: str, limit: int) -> Records:
     """The messages of a paste: JSON as for editors, or one text a line. Raises as `read_editors` does."""
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return decode_records(_number_json(text), Message, limit)
+            return _decode(_number_json(text), Message, limit)
         except MalformedBody:
             if text.lstrip()[0] == "{":
                 raise
     lines = {f"row {number}": line for number, line in enumerate(text.splitlines(), start=1) if line.strip()}
     rows = {key: {"id": key, "text": line.strip()} for key, line in lines.items()}
-    return decode_records(msgspec.json.encode(rows) if rows else b"", Message, limit)
+    return _decode(msgspec.json.encode(rows) if rows else b"", Message, limit)
+
+
+def _decode(body: bytes, kind: type[Any], limit: int) -> Records:
+    """The records; what cannot be read is called by the name that the person who pasted it has for it."""
+    try:
+        return decode_records(body, kind, limit)
+    except MalformedBody as error:
+        raise MalformedBody(error.detail.replace("The body", "What was pasted", 1)) from error
 
 
 def _number_json(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Errors leave a web process as RFC 9457 problem documents."""
+"""Errors leave a web process as RFC 9457 problem documents, or as a page where a browser shows them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sb_api.auth import challenge
@@ -16,19 +16,13 @@ from sb_api.service import get_service
 
 logger = logging.getLogger(__name__)
 
+_KINDS = ("application/problem+json", "text/html")  # the first, for whoever takes either
+
 
 def register_error_handlers(app: Flask) -> None:
-    """Every error leaves as RFC 9457 `application/problem+json`."""
-
-    @app.errorhandler(SbApiError)
-    def on_own(error: SbApiError) -> Response:
-        report_error(error)
-        response = _problem(error.problem())
-        if error.retry_after is not None:
-            response.headers["Retry-After"] = str(error.retry_after)
-        if error.status == 401:
-            response.headers["WWW-Authenticate"] = challenge(request.environ)
-        return response
+    """Every error leaves as RFC 9457 `application/problem+json`; of the page's addresses, and of those that a browser
+    looked for in vain, as a page that says the same."""
+    app.register_error_handler(SbApiError, answer_error)
 
     @app.errorhandler(RequestEntityTooLarge)
     def on_too_large(_: RequestEntityTooLarge) -> Response:
@@ -51,7 +45,18 @@ def register_error_handlers(app: Flask) -> None:
         return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
 
 
-def report_error(error: SbApiError) -> None:
+def answer_error(error: SbApiError) -> Response:
+    """What the client is told of an error of ours."""
+    _report(error)
+    response = _problem(error.problem())
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = challenge(request.environ)
+    return response
+
+
+def _report(error: SbApiError) -> None:
     """Log an error that is ours. What is unavailable, and how full the queue is, shows elsewhere on the page."""
     if error.status >= 500:
         logger.warning("%s %s: %s", request.method, request.path, error.detail)
@@ -61,4 +66,13 @@ def report_error(error: SbApiError) -> None:
 
 def _problem(document: dict[str, Any]) -> Response:
     document = {**document, "instance": f"urn:sb_api:request:{current_request()}"}
+    if _is_for_people():
+        return make_response(render_template("problem.html", problem=document), document["status"])
     return Response(msgspec.json.encode(document), document["status"], mimetype="application/problem+json")
+
+
+def _is_for_people() -> bool:
+    """Whether a browser shows the answer to this request."""
+    if request.path == "/" or request.path.startswith("/page/"):
+        return True
+    return request.url_rule is None and request.accept_mimetypes.best_match(_KINDS) == "text/html"

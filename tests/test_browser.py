@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsers import HEAVIEST, PHONE, Visit, chromium, serving
-from playwright.sync_api import Browser, Page, expect
-from service import Service, make_editors, make_verdicts
+from playwright.sync_api import Browser, Locator, Page, expect
+from redis_servers import free_port, redis_command
+from service import Service, make_editors, make_verdicts, start_service
 
 from sb_api import create_app
 from sb_api.config import load_settings
@@ -196,6 +198,8 @@ def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], servic
     shown = visit()
     page = shown.open("/page/weights")
     expect(page.locator("tr.current")).to_contain_text(newest)
+    parent = next(about["parent"] for about in service.get("/weights").json()["versions"] if about["version"] == newest)
+    expect(page.locator("tr.current")).to_contain_text(f"from {parent}")
     expect(page.get_by_role("table", name="On the reference set", exact=True)).to_contain_text(
         "False positives per 1,000"
     )
@@ -228,8 +232,12 @@ def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], servic
     page = shown.open("/page/quality")
     figures = service.get("/quality").json()
     expect(page.locator(".tiles")).to_contain_text(f"{100 * figures['all_time']['recall']:.1f}%")
+    events = {event["kind"]: event for event in figures["events"]}
     for kind in ("training", "rollback", "replay"):
-        expect(page.locator(f".chart line.{kind}").first).to_be_attached()
+        marks = page.locator(f".chart .mark.{kind} title")
+        expect(marks.first).to_be_attached()
+        assert any(events[kind]["version"] in text for text in marks.all_text_contents())
+    expect(page.get_by_role("img", name="False positives per thousand over time")).to_be_visible()
     confusion = page.get_by_role("table", name="Rows: what moderators said")
     expect(confusion).to_contain_text(str(figures["all_time"]["confusion"][0][0]))
     expect(page.get_by_role("row", name="anna-1")).to_be_visible()
@@ -345,6 +353,128 @@ def test_who_signs_in_is_offered_what_the_role_may_do(
     expect(page).to_have_url(f"{address}/page/sign-in?next=/page/service")
 
 
+def sign_in(page: Page, role: str, secrets: dict[str, str]) -> None:
+    page.get_by_label("Name").fill(f"the-{role}")
+    page.get_by_label("Secret").fill(secrets[role])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_session_that_ended_elsewhere_costs_nothing_but_to_sign_in_again(
+    visit: Callable[..., Visit], guarded: tuple[str, dict[str, str]]
+) -> None:
+    address, secrets = guarded
+    shown = visit(address)
+    page = shown.open("/")
+    sign_in(page, "train", secrets)
+    check(page, NEWCOMER)
+    other = page.context.new_page()
+    other.goto(f"{address}/page/quality")
+    other.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Unsure").click()
+    alert = page.locator("article.card").get_by_role("alert")
+    expect(alert).to_contain_text("You are no longer signed in")
+    assert shown.audit() == []
+    shown.shoot("signed-out")
+    with page.context.expect_page() as opened:
+        alert.get_by_role("link", name="Sign in").click()
+    sign_in(opened.value, "train", secrets)
+    # The token that this page was opened with is of a session that is over.
+    page.get_by_role("button", name="Unsure").click()
+    expect(page.locator(".outcome")).to_contain_text("Nothing was learned")
+    expect(alert).to_have_count(0)
+
+
+def test_the_service_view_says_that_redis_is_away_and_sees_it_come_back(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    port = free_port()
+    settings = load_settings({}, redis_url=f"redis://127.0.0.1:{port}", state_dir=str(tmp_path / "state"))
+    with serving(create_app(settings)) as address:
+        shown = visit(address)
+        page = shown.open("/page/service")
+        expect(page.locator(".state")).to_have_text("Not ready")
+        expect(page.locator("ul.problem")).to_contain_text("Redis: The queue cannot be reached")
+        assert shown.audit() == []
+        shown.shoot("redis-away")
+        server = subprocess.Popen(redis_command(tmp_path / "redis", "127.0.0.1", port))
+        try:
+            expect(page.locator("ul.problem")).to_contain_text("no classify process is alive", timeout=20_000)
+            expect(page.locator(".tiles")).to_contain_text("Trainings in the queue")
+            page.goto(f"{address}/page/quality")
+            expect(page.get_by_role("alert")).to_contain_text("No train process has published weights yet")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_a_new_service_says_what_there_is_none_of_yet_and_its_guard_may_refuse_a_verdict(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    strict = {"SB_API_GUARD_TOLERANCE": "0", "SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1"}
+    with start_service(tmp_path / "state", tmp_path, **strict) as service:
+        service.wait_warm()
+        shown = visit(service.address)
+        page = shown.open("/page/quality")
+        expect(page.get_by_text("No verdicts yet")).to_be_visible()
+        page.goto(f"{service.address}/page/weights")
+        expect(page.get_by_text("There is one version alone")).to_be_visible()
+        expect(page.get_by_text("There is nothing to rebuild yet")).to_be_visible()
+        expect(page.get_by_role("button")).to_have_count(0)
+        page.goto(f"{service.address}/page/service")
+        expect(page.get_by_text("None in the last seven days")).to_be_visible()
+        page.goto(f"{service.address}/")
+        check(page, *(SPAMMER | {"id": number} for number in range(6)))
+        # The more such verdicts are learned, the more of the spam on the reference set would pass.
+        for card in page.locator("article.card").all():
+            before = current(service)
+            card.get_by_role("button", name="Not spam").click()
+            expect(card.locator(".outcome")).to_be_visible(timeout=120_000)
+            if "refused" in (card.locator(".outcome").get_attribute("class") or ""):
+                break
+        expect(page.locator(".outcome.refused")).to_contain_text("would fall to")
+        expect(page.locator("#status")).to_have_text("The training was refused; nothing has changed")
+        assert current(service) == before
+        assert shown.audit() == []
+        shown.shoot("refused")
+
+
+def test_all_of_a_long_bio_is_there_and_stays_in_its_card(visit: Callable[..., Visit]) -> None:
+    long = {
+        **SPAMMER,
+        "name": "n" * 200,
+        "website": "http://" + "w" * 200 + ".example/" + "p" * 300,
+        "email": "e" * 240 + "@example.org",
+        "bio": "<b>wordy</b> " * 1000 + "the very end",
+    }
+    for viewport in ({"width": 1200, "height": 800}, PHONE):
+        page = visit(viewport=viewport).open("/")
+        check(page, long)
+        card = page.locator("article.card")
+        rest = card.locator("details").filter(has_text="13,012")
+        expect(rest).to_contain_text("the very end")
+        expect(rest).not_to_have_attribute("open", "")
+        rest.get_by_text("All 13,012 characters").click()
+        expect(rest).to_have_attribute("open", "")
+        expect(card.locator("dd b")).to_have_count(0)
+        assert cut_off(card) == [], viewport
+    page.get_by_role("button", name="Not spam").click()
+    expect(page.locator(".outcome")).to_contain_text("Learned as not spam", timeout=60_000)
+    assert cut_off(card) == []
+
+
+def cut_off(card: Locator) -> list[str]:
+    """What of a card reaches past its right edge, where nobody can see it."""
+    found: list[str] = card.evaluate(
+        """card => [...card.querySelectorAll("*")]
+            .filter(part => part.getBoundingClientRect().right > card.getBoundingClientRect().right + 1)
+            .filter(part => !part.closest(".visually-hidden"))
+            .map(part => part.outerHTML.slice(0, 100))"""
+    )
+    return found
+
+
 def test_every_page_is_light_accessible_and_fits_a_phone(visit: Callable[..., Visit]) -> None:
     wide, phone = visit(), visit(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True)
     for place in PLACES:
@@ -360,3 +490,9 @@ def test_every_page_is_light_accessible_and_fits_a_phone(visit: Callable[..., Vi
     phone.page.emulate_media(color_scheme="dark")
     page.locator("article.card").nth(1).evaluate("card => card.scrollIntoView()")
     phone.shoot("phone-dark-check", whole=False)
+
+
+def test_the_page_leads_to_the_calls(visit: Callable[..., Visit]) -> None:
+    page = visit().open("/")
+    page.get_by_role("link", name="Try the calls of the HTTP API").click()
+    expect(page.locator(".opblock").first).to_be_visible()

@@ -10,7 +10,9 @@ DAYS = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-05T00:00:00Z"]
 
 
 def test_points_lie_where_their_moment_and_figure_say() -> None:
-    chart = draw_series(DAYS, {"recall": [0.0, 0.5, 1.0]}, [("2026-01-03T00:00:00Z", "rollback")], highest=1.0)
+    chart = draw_series(
+        DAYS, {"recall": [0.0, 0.5, 1.0]}, [("2026-01-03T00:00:00Z", "rollback", "2 to 1")], highest=1.0
+    )
     (line,) = chart.lines
     width = WIDTH - LEFT - RIGHT
     assert line.points == [
@@ -18,7 +20,7 @@ def test_points_lie_where_their_moment_and_figure_say() -> None:
         (pytest.approx(LEFT + width / 4, abs=0.1), (HEIGHT - BOTTOM + TOP) / 2),
         (WIDTH - RIGHT, TOP),
     ]
-    assert chart.marks == [(pytest.approx(LEFT + width / 2, abs=0.1), "rollback")]
+    assert chart.marks == [(pytest.approx(LEFT + width / 2, abs=0.1), "rollback", "2 to 1")]
     assert [label for _, label in chart.x_ticks] == ["2026-01-01", "2026-01-03", "2026-01-05"]
     assert [label for _, label in chart.y_ticks] == ["0", "0.25", "0.5", "0.75", "1"]
 
@@ -38,8 +40,8 @@ def test_one_moment_alone_and_events_outside_it_are_drawn() -> None:
     alone = draw_series(DAYS[:1], {"recall": [1.0]}, [])
     assert alone.lines[0].points == [(LEFT, TOP)]
     assert [label for _, label in alone.x_ticks] == ["00:00:00", "00:00:00", "00:00:01"]
-    chart = draw_series(DAYS[:1], {"recall": [1.0]}, [("2025-12-31T23:00:00Z", "training")])
-    assert chart.marks == [(LEFT, "training")]
+    chart = draw_series(DAYS[:1], {"recall": [1.0]}, [("2025-12-31T23:00:00Z", "training", "0 to 1")])
+    assert chart.marks == [(LEFT, "training", "0 to 1")]
     assert chart.lines[0].points[0][0] == WIDTH - RIGHT
 
 

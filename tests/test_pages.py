@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
+from conftest import wait_until
 from flask import Flask
 from flask.testing import FlaskClient
 from service import EDITOR, Service, make_editors
@@ -18,6 +20,7 @@ from werkzeug.test import TestResponse
 from sb_api import create_app
 from sb_api.config import Settings, load_settings
 from sb_api.credentials import add_credential
+from sb_api.jobs import BULK, Jobs
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
@@ -58,7 +61,7 @@ def test_hostile_mistakes_and_messages_are_text(client: FlaskClient) -> None:
     assert wrong.status_code == 422
     message = paste(client, [{"id": HOSTILE, "text": HOSTILE}], "/page/text")
     assert message.status_code == 200
-    assert client.post("/page/verdict", data={"record": HOSTILE, "verdict": "1"}).status_code == 422
+    assert client.post("/page/verdict", data={"record": HOSTILE, "verdict": "1"}).status_code == 400
     unknown = client.get("/page/quality", query_string={"model": HOSTILE})
     assert unknown.status_code == 400
     for response in (wrong, message, unknown):
@@ -104,6 +107,67 @@ def test_a_paste_past_the_limits_is_refused_in_words(service: Service, tmp_path:
     for size, status in ((900_000, 200), (3_000_000, 413)):
         form = urlencode({"paste": json.dumps([{"id": 1, "bio": "x" * size}])})
         assert client.post("/", data=form, content_type="application/x-www-form-urlencoded").status_code == status
+
+
+def test_what_a_browser_shows_is_a_page_also_when_it_is_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(msgspec.structs.replace(settings, max_body_bytes=1000))
+    client = app.test_client()
+    wanted = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    monkeypatch.setattr("sb_api.checks.read_messages", lambda *_: 1 / 0)
+    for answer, status in (
+        (client.get("/nothing", headers=wanted), 404),
+        (client.get("/predict", headers=wanted), 405),
+        (client.get("/page/verdict"), 405),
+        (client.post("/", data={"paste": "x" * 2000}), 413),
+        (client.post("/page/text", data={"paste": "x"}), 500),
+    ):
+        assert (answer.status_code, answer.mimetype) == (status, "text/html")
+        assert "That did not work" in answer.text
+        assert "Back to the start" in answer.text
+    # Whoever takes anything is no browser.
+    assert client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
+    assert client.post("/predict", data="x" * 2000, headers=wanted).mimetype == "application/problem+json"
+
+
+def test_without_redis_the_service_view_says_so(settings: Settings) -> None:
+    away = msgspec.structs.replace(settings, redis_url="unix:///nonexistent/redis.sock")
+    client = create_app(away).test_client()
+    shown = client.get("/page/service")
+    assert shown.status_code == 200
+    assert "Not ready" in shown.text
+    assert "Redis: The queue cannot be reached" in shown.text
+    check = paste(client, [EDITOR])
+    assert check.status_code == 503
+    assert check.headers["Retry-After"]
+    assert "The queue cannot be reached" in check.text
+
+
+def test_overload_and_no_answer_in_time_are_told_of_and_are_among_the_last_errors(
+    jobs: Jobs, settings: Settings
+) -> None:
+    hurried = msgspec.structs.replace(settings, predict_timeout=0.01, slice_records=100, queue_limit=3)
+    client = create_app(hurried).test_client()
+    late = paste(client, make_editors(200))
+    assert late.status_code == 504
+    assert "The answer did not come in time" in late.text
+    wait_until(lambda: jobs.redis.xlen(BULK) == 2)
+    full = paste(client, make_editors(200))
+    assert full.status_code == 503
+    assert full.headers["Retry-After"]
+    assert "Too much is waiting already" in full.text
+    view = client.get("/page/service").text
+    assert re.search(r"Large requests in the queue</dt><dd>2</dd>", view)
+    assert "POST /: No answer within 0.01 s." in view
+
+
+def test_credentials_that_cannot_be_read_are_told_of_on_a_page(settings: Settings) -> None:
+    settings.credentials_file.parent.mkdir(parents=True, exist_ok=True)
+    settings.credentials_file.write_text("nonsense")
+    answer = create_app(settings).test_client().get("/")
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "The credentials cannot be read" in answer.text
 
 
 def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service) -> None:
@@ -178,7 +242,9 @@ def test_who_is_not_signed_in_is_sent_to_do_so(guarded: tuple[Flask, dict[str, s
         assert answer.status_code == 303
         assert answer.headers["Location"].startswith("/page/sign-in?next=")
     for path in ("/", "/page/text", *CHANGES):
-        assert client.post(path, data={"paste": "x"}).status_code == 401
+        refused = client.post(path, data={"paste": "x"})
+        assert (refused.status_code, refused.mimetype) == (401, "text/html")
+        assert "You are no longer signed in" in refused.text
     for view in ("/page/sign-in", "/assets/page.css"):
         with client.get(view) as response:
             assert response.status_code == 200
@@ -202,7 +268,7 @@ def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
         client, token = signed_in(role)
         check = paste(client, [EDITOR], csrf_token=token).text
         assert ("Not spam</button>" in check) == (order.index(role) >= 1)
-        assert ("Yes, replay" in client.get("/page/weights").text) == (role == "admin")
+        assert (">Replay</h2>" in client.get("/page/weights").text) == (role == "admin")
         for path, least in CHANGES.items():
             if order.index(role) < order.index(least):
                 assert client.post(path, data={"csrf_token": token}).status_code == 403, (role, path)

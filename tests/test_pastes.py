@@ -57,7 +57,7 @@ def test_rows_that_are_wrong_are_named_in_their_order_and_the_others_read() -> N
         ("row 4", "id"),
     ]
     assert "13 are needed" in records.errors["row 2"]["detail"]
-    assert list(read_editors("word", 10).errors) == ["row 1"]
+    assert list(read_editors("1\tann", 10).errors) == ["row 1"]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,26 @@ def test_json_may_be_one_editor_an_array_an_object_or_lines(text: str, keys: lis
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  \n", "[", '[{"id": 1}', '{"id": 1}\n{"id":', "[]", "{}", "[1, 2", "[" * 100_000]
+    "text",
+    [
+        "word",
+        "id,name\n1,ann",
+        "null",
+        "",
+        "  \n",
+        "[",
+        '[{"id": 1}',
+        '{"id": 1}\n{"id":',
+        "[]",
+        "{}",
+        "[1, 2",
+        "[" * 100_000,
+    ],
 )
 def test_what_holds_no_records_is_refused(text: str) -> None:
-    with pytest.raises(MalformedBody):
+    with pytest.raises(MalformedBody) as refused:
         read_editors(text, 10)
+    assert "The body" not in refused.value.detail
 
 
 def test_a_field_that_is_missing_or_wrong_is_named() -> None:

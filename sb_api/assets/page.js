@@ -7,11 +7,18 @@ function announce(root) {
   if (text) status.textContent = text;
 }
 
-async function load(address, options = {}) {
-  const token = document.querySelector('meta[name="csrf-token"]').content;
+async function load(address, options = {}, again = true) {
+  const held = document.querySelector('meta[name="csrf-token"]');
+  const token = held.content;
   const headers = { "X-Swap": "1", ...(token && { "X-CSRF-Token": token }) };
   const response = await fetch(address, { ...options, headers, credentials: "same-origin" });
-  return new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (!page.querySelector("main")) throw new Error(`not an answer of this service: ${response.status}`);
+  // Whoever has signed in again elsewhere has another token since this page was opened.
+  held.content = page.querySelector('meta[name="csrf-token"]').content;
+  if (response.status === 403 && again && held.content !== token) return load(address, options, false);
+  page.failed = response.status >= 500;
+  return page;
 }
 
 // Puts what came in the place of what was there; an error page shows its problem in the same place.
@@ -35,7 +42,7 @@ function focusOn(fresh) {
 function explainLoss(target) {
   const page = new DOMParser().parseFromString(
     '<section class="problem" role="alert" tabindex="-1" data-focus><h2>The service cannot be reached</h2>' +
-      "<p>Nothing was lost on this page; try again in a moment.</p></section>", "text/html");
+      "<p>What you wrote is still on this page; try again in a moment.</p></section>", "text/html");
   return swap(target, page, "#nothing");
 }
 
@@ -69,6 +76,7 @@ function watch() {
     if (document.hidden) return watch();
     try {
       const page = await load(location.href);
+      if (page.failed) throw new Error("not now");
       const again = page.getElementById(part.id);
       if (again?.dataset.poll) {
         part.replaceWith(document.importNode(again, true));
