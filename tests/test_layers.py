@@ -29,6 +29,7 @@ LAYERS = (
         "synthetic_phrases",
         "files",
         "memory",
+        "output",
         "throttle",
         "urls",
         "words",
@@ -52,7 +53,7 @@ LAYERS = (
     ("__init__", "bootstrap_intent"),
     ("server",),
     ("client_cli", "doctor"),
-    ("data_cli", "learning_cli", "predict_cli", "doctor_cli", "token_cli"),
+    ("data_cli", "learning_cli", "predict_cli", "doctor_cli", "token_cli", "train_cli"),
     ("cli",),
     ("__main__",),
 )
