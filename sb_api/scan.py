@@ -21,7 +21,8 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
-from sb_api.client import IN_FLIGHT, Client, in_order
+from sb_api.batches import in_order
+from sb_api.client import IN_FLIGHT, Client
 from sb_api.errors import InvalidParameter, Unavailable
 from sb_api.judgements import Fault, Judgement
 from sb_api.readers import Batch, Position

@@ -35,7 +35,7 @@ LAYERS = (
         "words",
         "web_worker",
     ),
-    ("credentials", "headers", "supervisor", "redis_address", "blocks", "exchange", "exits", "readers"),
+    ("batches", "credentials", "headers", "supervisor", "redis_address", "blocks", "exchange", "exits", "readers"),
     ("sessions", "records", "networks", "config", "tokenizers", "databases", "masking", "synthetic_parts"),
     ("connection", "preprocessing", "graphs", "weights", "verdicts", "recipe", "messages", "synthetic"),
     ("registry", "auth", "pastes"),
