@@ -108,7 +108,7 @@ def replay(model: str, force: bool, **options: Any) -> None:
     start = time.monotonic()
     with (
         client_of(options) as client,
-        click.progressbar(length=1, label="replaying", file=sys.stderr, show_eta=False) as bar,
+        click.progressbar(length=1, label="replaying", file=sys.stderr, show_eta=False, hidden=wants_json()) as bar,
     ):
 
         def draw(told: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ def _columns(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def progress_bar(total: int, label: str) -> Iterator[Callable[[], None]]:
-    """A bar on the terminal, on stderr. Yields what moves it on by one of `total`."""
-    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+    """A bar on the terminal, on stderr; none beside JSON. Yields what moves it on by one of `total`."""
+    with click.progressbar(length=total, label=label, file=sys.stderr, hidden=wants_json()) as bar:
         yield lambda: bar.update(1)
 
 

@@ -201,6 +201,7 @@ def _stopping(client: Client) -> Iterator[threading.Event]:
 
     def stop(number: int, _: Any) -> None:
         event.set()
+        click.echo("\nWhat is under way is stored first; once more ends it at once.", err=True)
         client.close()
         signal.signal(number, signal.SIG_DFL)
 
