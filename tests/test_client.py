@@ -416,6 +416,25 @@ def test_the_iterator_takes_no_more_than_it_needs() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_several_requests_are_in_flight() -> None:
+    together = threading.Barrier(3, timeout=20)
+    assert sorted(in_order(lambda _: together.wait(), range(3), in_flight=3)) == [0, 1, 2]
+
+    async def use(server: Misbehaving) -> None:
+        async with AsyncClient(server.address, patience=0) as caller:
+            first = asyncio.ensure_future(anext(caller.judge([{"id": n} for n in range(9)], rows=1, in_flight=3)))
+            async with asyncio.timeout(20):
+                while len(server.seen) < 3:
+                    await asyncio.sleep(0.01)
+            server.released.set()
+            with pytest.raises(errors.Unavailable):
+                await first
+
+    with scripted(HANG) as server:
+        asyncio.run(use(server))
+        assert len(server.seen) == 3
+
+
 def test_what_came_before_an_error_of_the_source_is_done_first() -> None:
     def items() -> Iterator[int]:
         yield from (1, 2)
