@@ -28,7 +28,8 @@ from sb_api.records import Verdict
 from sb_api.retraining import named
 from sb_api.synthetic import SyntheticEditor, generate_editors, split_by_host
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.weights import Version, WeightsStore
+from sb_api.versions import Version
+from sb_api.weights import WeightsStore
 from sb_api.words import split_words
 
 # One epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each step, it never

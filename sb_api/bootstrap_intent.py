@@ -21,7 +21,7 @@ from sb_api.records import LabelledMessage
 from sb_api.scoring import calibrate_threshold
 from sb_api.synthetic_messages import SyntheticMessage, generate_messages, split_by_core
 from sb_api.tokenizers import Vocabularies, fit_vocabulary
-from sb_api.weights import Version
+from sb_api.versions import Version
 
 EPOCHS = 12
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so that there are enough steps

@@ -11,7 +11,7 @@ from sb_api.explain import Reason
 from sb_api.quality import Drift
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.verdicts import EventKind
-from sb_api.weights import Version
+from sb_api.versions import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]

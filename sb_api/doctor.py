@@ -27,7 +27,8 @@ from sb_api.connection import connect
 from sb_api.credentials import has_credentials, read_credentials
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.server import find_redis_server
-from sb_api.weights import SLOTS, WeightsStore
+from sb_api.versions import SLOTS
+from sb_api.weights import WeightsStore
 
 LEAST_PYTHON = (3, 11)
 LEAST_REDIS = Version("6.2")

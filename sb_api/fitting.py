@@ -13,7 +13,8 @@ from sb_api.classifiers import Classifier
 from sb_api.networks import Predict
 from sb_api.recipe import RETRAINING, Examples, Recipe, compile_fit
 from sb_api.tokenizers import Vocabularies
-from sb_api.weights import Version, Weights
+from sb_api.versions import Version
+from sb_api.weights import Weights
 
 if TYPE_CHECKING:
     import keras

@@ -17,7 +17,8 @@ from sb_api.networks import Arrays, Predict
 from sb_api.recipe import Examples
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import LoggedVerdict, Status, VerdictLog, pack_rows, unpack_rows
-from sb_api.weights import Version, Weights
+from sb_api.versions import Version
+from sb_api.weights import Weights
 
 DAY = timedelta(days=1)
 

@@ -29,7 +29,7 @@ from sb_api.metrics import Instruments
 from sb_api.registry import WEB, WorkerBeat
 from sb_api.shedding import ROUTE
 from sb_api.totals import Publisher, collect_totals, read_memory, read_stream
-from sb_api.weights import Chain
+from sb_api.versions import Chain
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -28,8 +28,8 @@ from sb_api.service import (
     read_quality,
     submit_replay,
 )
+from sb_api.versions import Version
 from sb_api.vitals import Vitals
-from sb_api.weights import Version
 
 pages = Blueprint("pages", __name__, static_folder="assets", static_url_path="/assets", template_folder="templates")
 pages.register_blueprint(checks)

@@ -19,7 +19,7 @@ from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import encode_payload
 from sb_api.tracing import current_trace
-from sb_api.weights import Chain
+from sb_api.versions import Chain
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights

@@ -26,7 +26,8 @@ from sb_api.retraining import Candidate, named, retrain_model, with_scores
 from sb_api.scoring import Scores
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import Event, EventKind, LoggedVerdict, open_verdict_log
-from sb_api.weights import Chain, Weights, WeightsStore, dump_weights, parse_weights
+from sb_api.versions import Chain
+from sb_api.weights import Weights, WeightsStore, dump_weights, parse_weights
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,11 @@ import hashlib
 import io
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import h5py
 import msgspec
@@ -27,40 +26,11 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.files import sync_folder, write_private
 from sb_api.networks import Arrays
+from sb_api.versions import VERSION_NAME, Chain, Slot, Version
 
-Slot = Literal["original", "previous", "current"]
-SLOTS: tuple[Slot, ...] = get_args(Slot)
-VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
 SEAL_BYTES = 512  # the smallest user block of HDF5
 
 logger = logging.getLogger(__name__)
-
-
-class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC, `temperature` and
-    `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records."""
-
-    classifier: str
-    version: str
-    parent: str | None
-    created: str
-    tokenizers: str
-    labels: list[str]
-    task: str | None = None
-    learned: int = 0
-    figures: dict[str, Any] = {}
-    temperature: float = 1.0
-    borders: list[float] = []
-    usual: list[float] = []
-
-    @property
-    def number(self) -> int:
-        return int(self.version.partition("-")[0])
-
-    @property
-    def threshold(self) -> float:
-        """The least probability of the best label with which a record is of that class, and not of none."""
-        return float(self.figures.get("threshold", 0.0))
 
 
 @dataclass(frozen=True)
@@ -70,25 +40,6 @@ class Weights:
     about: Version
     arrays: Arrays
     optimizer: Arrays
-
-
-class Chain(msgspec.Struct, frozen=True):
-    """The slots, each the name of a version, the kept versions, newest first, and the slots whose file is damaged:
-    previous stands in for current, the original for both."""
-
-    slots: dict[str, str | None]
-    versions: list[Version]
-    damaged: list[str] = []
-
-    def resolve(self, wanted: str) -> str:
-        """The version that a slot's name or a version's name stands for. Raises UnknownVersion."""
-        version = self.slots.get(wanted, wanted)
-        if version is None or version not in {about.version for about in self.versions}:
-            raise UnknownVersion(
-                f"There are no weights {wanted[:40]!r}; there are {', '.join(s for s in SLOTS if self.slots[s])}"
-                f" and the versions {', '.join(about.version for about in self.versions)}."
-            )
-        return version
 
 
 def version_name(number: int, arrays: Arrays) -> str:

@@ -120,7 +120,8 @@ class Worker:
         while not self.stopping.is_set():
             claims = self._claim()
             # Only now: a job that was sent after a training must be judged by what the training made.
-            self._versions = self.refresh()
+            before, self._versions = self._versions, self.refresh()
+            worked = worked or self._versions != before
             if claims:
                 self._work(claims)
                 worked = True

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from sb_api import networks
 from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.weights import Version, Weights, version_name
+from sb_api.versions import Version
+from sb_api.weights import Weights, version_name
 
 LABELS = ["Non Spam Editor Account", "Spam Editor Account"]
 

@@ -16,7 +16,8 @@ from sb_api.intake import Intake
 from sb_api.networks import Arrays
 from sb_api.records import Verdict
 from sb_api.verdicts import open_verdict_log
-from sb_api.weights import Version, Weights
+from sb_api.versions import Version
+from sb_api.weights import Weights
 
 LODBROK = CLASSIFIERS["lodbrok"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

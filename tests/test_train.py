@@ -22,7 +22,8 @@ from sb_api.registry import Published
 from sb_api.retraining import named, retrain_model
 from sb_api.train import Trainer
 from sb_api.trainer import do_job
-from sb_api.weights import Chain, Weights, dump_weights, parse_weights
+from sb_api.versions import Chain
+from sb_api.weights import Weights, dump_weights, parse_weights
 from sb_api.worker import Worker
 
 

@@ -260,6 +260,22 @@ def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_se
     assert seen == [1, 2, 3]
 
 
+def test_what_work_and_new_weights_leave_free_is_given_back_once_nothing_comes(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(worker_module, "release_memory", lambda: released.append(version[0]))
+    version = ["1"]
+    worker = make_worker(queue, echo)
+    worker.refresh = lambda: {"lodbrok": version[0]}
+    with working(worker):
+        queue.submit(SMALL, [make_job("work")])
+        wait_until(lambda: released == ["1"])
+        version[0] = "2"
+        wait_until(lambda: released == ["1", "2"])
+        assert_stays(lambda: released == ["1", "2"], 0.5)
+
+
 def test_a_job_that_fails_does_so_for_its_own_sender_alone(queue: Jobs) -> None:
     def do(claims: Sequence[Claim]) -> list[Answer]:
         for claim in claims:

@@ -1,0 +1,60 @@
+"""The versions of a classifier's weights, as every process knows them: what is told of each, and the chain of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from sb_api.errors import UnknownVersion
+
+Slot = Literal["original", "previous", "current"]
+SLOTS: tuple[Slot, ...] = get_args(Slot)
+VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC, `temperature` and
+    `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records."""
+
+    classifier: str
+    version: str
+    parent: str | None
+    created: str
+    tokenizers: str
+    labels: list[str]
+    task: str | None = None
+    learned: int = 0
+    figures: dict[str, Any] = {}
+    temperature: float = 1.0
+    borders: list[float] = []
+    usual: list[float] = []
+
+    @property
+    def number(self) -> int:
+        return int(self.version.partition("-")[0])
+
+    @property
+    def threshold(self) -> float:
+        """The least probability of the best label with which a record is of that class, and not of none."""
+        return float(self.figures.get("threshold", 0.0))
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """The slots, each the name of a version, the kept versions, newest first, and the slots whose file is damaged:
+    previous stands in for current, the original for both."""
+
+    slots: dict[str, str | None]
+    versions: list[Version]
+    damaged: list[str] = []
+
+    def resolve(self, wanted: str) -> str:
+        """The version that a slot's name or a version's name stands for. Raises UnknownVersion."""
+        version = self.slots.get(wanted, wanted)
+        if version is None or version not in {about.version for about in self.versions}:
+            raise UnknownVersion(
+                f"There are no weights {wanted[:40]!r}; there are {', '.join(s for s in SLOTS if self.slots[s])}"
+                f" and the versions {', '.join(about.version for about in self.versions)}."
+            )
+        return version
