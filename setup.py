@@ -10,13 +10,13 @@ setup(
     packages=["sb_api", "sb_api.static"],
     package_dir={"sb_api.static": "static"},
     package_data={
-        "sb_api": ["templates/*.html", "assets/*"],
+        "sb_api": ["templates/*.html", "assets/*", "py.typed"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
     },
     install_requires=[
         "argon2-cffi>=23.1",
         "charset-normalizer>=3",
-        "click>=8.1",
+        "click>=8.2",
         "disposable-email-domains",
         "faker>=30",
         "flask>=3.1,<4",

@@ -4,13 +4,16 @@
     */10 * * * *  SB_API_TOKEN_FILE=/etc/spamninja/token  judge_new_editors.py --dsn service=mb --report spam.jsonl
 
 The editors come from PostgreSQL by `--dsn`, or as JSON Lines on standard input. The last id that was judged is kept in
-a file; it moves on only after the report is stored, so that a run that fails is made up for by the next. A human
-decides what becomes of those reported.
+a file; it moves on only after the report is stored, so that a run that fails is made up for by the next. While one run
+is under way another one does nothing. A human decides what becomes of those reported.
+
+It ends with 0, with 1 when something is wrong that a human must mend, and with 75 when the next run makes up for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import sys
@@ -19,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from sb_api.client import Client
+from sb_api.errors import QueueFull, SbApiError, Unavailable
 from sb_api.judgements import Fault, Judgement
 
+TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 BANDS = ("likely fine", "unsure", "likely spam", "certain spam")
 FIELDS = (
     *("id", "email", "website", "bio", "area", "privs", "gender", "birth_date"),
@@ -38,6 +43,17 @@ def read_new(dsn: str, last: int) -> Iterator[dict[str, Any]]:
         yield from cursor.execute(query, (last,))
 
 
+def read_lines(lines: Iterable[str], last: int) -> Iterator[dict[str, Any]]:
+    """Editors with a larger id than `last`. Raises ValueError, which names the line that is no editor."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            editor = json.loads(line)
+            if int(editor["id"]) > last:
+                yield editor
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"line {number} is no JSON of an editor with a number for its id ({error!r})") from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=os.environ.get("SB_API_URL", "http://127.0.0.1:4321"))
@@ -47,12 +63,25 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=Path("last_editor"), help="where the last judged id is kept")
     arguments = parser.parse_args()
 
-    last = int(arguments.state.read_text()) if arguments.state.exists() else 0
-    editors: Iterable[dict[str, Any]]
-    if arguments.dsn:
-        editors = read_new(arguments.dsn, last)
-    else:
-        editors = (editor for editor in map(json.loads, sys.stdin) if editor["id"] > last)
+    with arguments.state.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another run is under way", file=sys.stderr)
+            return TRY_LATER
+        try:
+            return judge(arguments)
+        except (Unavailable, QueueFull) as error:
+            print(f"nothing reported, the next run makes up for it: {error.detail}", file=sys.stderr)
+            return TRY_LATER
+        except (SbApiError, ValueError) as error:
+            print(f"nothing reported: {error}", file=sys.stderr)
+            return 1
+
+
+def judge(arguments: argparse.Namespace) -> int:
+    last = int(arguments.state.read_text() or 0)
+    editors = read_new(arguments.dsn, last) if arguments.dsn else read_lines(sys.stdin, last)
     reported = BANDS[BANDS.index(arguments.band) :]
     count, wrong, found = 0, 0, []
     with Client(arguments.url, token()) as client:

@@ -15,11 +15,23 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from sb_api.client import Client
 from sb_api.errors import InvalidRecords, OutcomeUnknown, SbApiError, TrainingRefused
 
 BATCH = 200  # verdicts in a training
+
+
+def read(lines: list[bytes], first: int) -> list[Any]:
+    """The verdicts of some lines. Raises ValueError, which names the line that is no JSON."""
+    found = []
+    for number, line in enumerate(lines, start=first):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"line {number}: is not JSON: {error}") from None
+    return found
 
 
 def main() -> int:
@@ -33,7 +45,10 @@ def main() -> int:
         rest = itertools.islice(lines, sent, None)
         while batch := list(itertools.islice(rest, BATCH)):
             try:
-                done = client.train([json.loads(line) for line in batch])
+                done = client.train(read(batch, first=sent + 1))
+            except ValueError as error:
+                print(error, file=sys.stderr)
+                return 1
             except TrainingRefused as error:
                 print(f"lines {sent + 1} to {sent + len(batch)} were refused: {error.detail}", file=sys.stderr)
                 return 1

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from sb_api import client_cli, data_cli, doctor_cli, exits, learning_cli, predict_cli, token_cli
+from sb_api import client_cli, data_cli, doctor_cli, exits, learning_cli, predict_cli, token_cli, train_cli
 from sb_api.config import Settings, load_settings
-from sb_api.errors import SbApiError
+from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.logs import configure_logging
+from sb_api.output import JSON, note_json, show, tell, wants_json
 
 
 class _Commands(click.Group):
-    """Shows our errors in one line, or as a problem document after `--json`, with an exit code of `exits`."""
+    """Shows errors in one line, or as a problem document after `--json`, with an exit code of `exits`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        note_json(context, args)
+        return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except SbApiError as error:
-            as_json = context.meta.get("sb_api.json")
-            click.echo(msgspec.json.encode(error.problem()) if as_json else f"Error: {error.detail}", err=True)
+            tell(error.problem(), f"Error: {error.detail}", err=True)
             context.exit(exits.exit_code(error))
+        except click.ClickException as error:
+            if not wants_json():
+                raise  # click shows the usage with it
+            show(InvalidParameter(error.format_message()).problem(), err=True)
+            context.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough; click ends without a word
+        except OSError as error:  # a file that cannot be opened, no room left
+            detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            tell(SbApiError(detail).problem(), f"Error: {detail}", err=True)
+            context.exit(exits.FAILED)
         except KeyboardInterrupt:
             click.echo("Broken off.", err=True)
             context.exit(exits.BROKEN_OFF)
@@ -50,6 +65,7 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on (default 4321).")
+@JSON
 def run(host: str | None = None, port: int | None = None) -> None:
     """Start everything: Redis, web, classify and train processes."""
     from sb_api.server import serve
@@ -57,9 +73,10 @@ def run(host: str | None = None, port: int | None = None) -> None:
     settings = _settings(host=host, port=port)
 
     def announce(address: str) -> None:
-        click.echo(
+        tell(
+            {"success": True, "url": address},
             f"sb_api listens on {address} - try: curl {address}/readyz, then "
-            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\''
+            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\'',
         )
 
     serve(settings, announce)
@@ -68,6 +85,7 @@ def run(host: str | None = None, port: int | None = None) -> None:
 @main.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on (default 4321).")
+@JSON
 def web(host: str | None, port: int | None) -> None:
     """Start the web processes alone."""
     from sb_api.server import web_command
@@ -80,6 +98,7 @@ def web(host: str | None, port: int | None) -> None:
 
 @main.command()
 @click.option("--helper", is_flag=True, help="Wake for large requests alone, beside another worker on this machine.")
+@JSON
 def worker(helper: bool) -> None:
     """Start one classify process alone."""
     from sb_api.classify import classify_process
@@ -89,6 +108,7 @@ def worker(helper: bool) -> None:
 
 @main.command()
 @click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+@JSON
 def trainer(cold: bool) -> None:
     """Start the train process alone."""
     from sb_api.trainer import train_process
@@ -99,9 +119,12 @@ def trainer(cold: bool) -> None:
 @main.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @client_cli.MODEL
-@click.option("--count", type=int, help="Synthetic records to make (default 60000 editors or 3500 messages).")
+@click.option(
+    "--count", type=click.IntRange(1), help="Synthetic records to make (default 60000 editors or 3500 messages)."
+)
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
+@JSON
 def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bool, seed: int) -> None:
     """Make the original weights, tokenizers and reference set.
 
@@ -111,6 +134,7 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
     """
     from sb_api.bootstrap import SYNTHETIC_EDITORS, bootstrap_lodbrok, read_editors
     from sb_api.server import hold_state
+    from sb_api.weights import WeightsStore
 
     settings = _settings()
     with hold_state(settings):
@@ -118,7 +142,11 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
             data_cli.make_intent(settings, seed, count or 3_500 if synthetic else 0)
             return
         labelled = read_editors(editors) if editors else None
-        bootstrap_lodbrok(settings, labelled, count=count or SYNTHETIC_EDITORS, seed=seed, echo=click.echo)
+        echo = partial(click.echo, err=wants_json())
+        figures = bootstrap_lodbrok(settings, labelled, count=count or SYNTHETIC_EDITORS, seed=seed, echo=echo)
+        if wants_json():
+            version = WeightsStore.of(settings, "lodbrok").load("original").about.version
+            show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})
 
 
 @main.group()
@@ -130,6 +158,7 @@ def tokenizers() -> None:
 @click.argument("bio", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("email", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("website", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@JSON
 def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
     """Take over the pickled Keras tokenizers of the original project, without executing anything in them."""
     from sb_api.bootstrap import install_vocabularies
@@ -140,7 +169,11 @@ def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
     vocabularies = import_tokenizers(bio.read_bytes(), email.read_bytes(), website.read_bytes())
     with hold_state(settings):
         install_vocabularies(settings, vocabularies)
-    click.echo(f"Imported to {settings.state / 'tokenizers'}. Import the weights that were trained with them next.")
+    folder = settings.state / "tokenizers"
+    tell(
+        {"success": True, "folder": str(folder), "fingerprint": vocabularies.fingerprint},
+        f"Imported to {folder}. Import the weights that were trained with them next.",
+    )
 
 
 @main.group(invoke_without_command=True)
@@ -155,6 +188,7 @@ def weights(context: click.Context, /, **options: Any) -> None:
 
 @weights.command("import")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
+@JSON
 def weights_import(file: Path) -> None:
     """Make weights from elsewhere the new original.
 
@@ -169,22 +203,25 @@ def weights_import(file: Path) -> None:
     if file.is_dir():
         with hold_state(settings):
             manifest = import_artefact(settings, file)
-        click.echo(
-            f"Imported {manifest.model} {manifest.version}, the new original. The next `sb-api run` works with it."
+        tell(
+            {"success": True, "model": manifest.model, "weights": manifest.version},
+            f"Imported {manifest.model} {manifest.version}, the new original. The next `sb-api run` works with it.",
         )
         return
     arrays = import_weights(file.read_bytes())
     with hold_state(settings):
         version = install_weights(settings, arrays)
-    click.echo(
+    tell(
+        {"success": True, "model": "lodbrok", "weights": version},
         f"Imported as {version}, the new original. The next `sb-api run` works with it. Send it verdicts soon: the "
-        "original project fed it the e-mail's token for the website's, so its view of websites is not to be trusted."
+        "original project fed it the e-mail's token for the website's, so its view of websites is not to be trusted.",
     )
 
 
 for command in (
     *client_cli.COMMANDS,
     predict_cli.predict,
+    train_cli.train,
     doctor_cli.doctor,
     data_cli.data,
     data_cli.evaluate,

@@ -10,20 +10,19 @@ whether a training was done; `Unavailable` when there is no service.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api import exchange
+from sb_api.batches import async_batches, batches, check_sizes, in_order
 from sb_api.errors import InvalidSettings, Unavailable
 from sb_api.exchange import (
     Lost,
@@ -83,9 +82,11 @@ class _Transport:
             return Lost(f"the connection to {self.url} was lost ({type(error).__name__})", sent=True)
         return Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> Reply | Lost | None:
+        """None, after so many seconds. Raises Unavailable once the client is closed."""
         if self._closed.wait(seconds):
             raise Unavailable("The client was closed while it waited to ask again.")
+        return None
 
     def close(self) -> None:
         self._closed.set()
@@ -128,15 +129,20 @@ class Client:
         """Judge any number of records, in order, in bounded memory: `rows` a request, `in_flight` requests at a time.
 
         A record is a mapping, a msgspec struct, or JSON as bytes. Wrong ones come out as a Fault with their place.
+        Raises InvalidParameter when `rows` or `in_flight` is less than 1.
         """
+        check_sizes(rows, in_flight)
 
         def judged(batch: Sequence[bytes]) -> list[Judgement | Fault]:
             return self.judge_rows(batch, model=model, explain=explain)
 
-        place = 0
-        for outcomes in in_order(judged, _batches(records, rows), in_flight):
-            yield from (shifted(outcome, place) for outcome in outcomes)
-            place += len(outcomes)
+        def outcomes() -> Iterator[Judgement | Fault]:
+            place = 0
+            for some in in_order(judged, batches(records, rows), in_flight):
+                yield from (shifted(outcome, place) for outcome in some)
+                place += len(some)
+
+        return outcomes()
 
     def judge_rows(
         self, rows: Sequence[bytes], *, model: str = "lodbrok", explain: bool = False
@@ -212,21 +218,15 @@ class Client:
 
     def _run(self, steps: Steps[T]) -> T:
         outcome: Reply | Lost | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            outcome = None
-            if isinstance(step, Request):
-                outcome = self._transport.send(step)
-            else:
-                self._transport.pause(step)
+        while not isinstance(step := exchange.go_on(steps, outcome), exchange.Done):
+            outcome = self._transport.send(step) if isinstance(step, Request) else self._transport.pause(step)
+        return step.answer
 
 
 class AsyncClient:
     """As `Client`, for an event loop: the same calls to be awaited, `judge` to be iterated with `async for`.
+
+    Its records may come from an iterable of either kind.
 
     Requests are made in threads of its own and pauses in the event loop, so a task that is cancelled stops at once.
     """
@@ -253,21 +253,26 @@ class AsyncClient:
 
     async def judge(
         self,
-        records: Iterable[Any],
+        records: Iterable[Any] | AsyncIterable[Any],
         *,
         model: str = "lodbrok",
         explain: bool = False,
         rows: int = ROWS,
         in_flight: int = IN_FLIGHT,
     ) -> AsyncIterator[Judgement | Fault]:
+        check_sizes(rows, in_flight)
         waiting: deque[asyncio.Task[list[Judgement | Fault]]] = deque()
-        batches = _batches(records, rows)
+        coming = async_batches(records, rows)
+        more = True
         place = 0
         try:
             while True:
-                for batch in itertools.islice(batches, in_flight - len(waiting)):
-                    steps = judge_rows(batch, model, explain, self.patience)
-                    waiting.append(asyncio.create_task(self._run(steps)))
+                while more and len(waiting) < in_flight:
+                    batch: list[bytes] = await anext(coming, [])
+                    more = bool(batch)
+                    if more:
+                        steps = judge_rows(batch, model, explain, self.patience)
+                        waiting.append(asyncio.create_task(self._run(steps)))
                 if not waiting:
                     return
                 outcomes = await waiting.popleft()
@@ -323,53 +328,12 @@ class AsyncClient:
     async def _run(self, steps: Steps[T]) -> T:
         loop = asyncio.get_running_loop()
         outcome: Reply | Lost | None = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            outcome = None
+        while not isinstance(step := exchange.go_on(steps, outcome), exchange.Done):
             if isinstance(step, Request):
                 outcome = await loop.run_in_executor(self._pool, self._transport.send, step)
             else:
-                await asyncio.sleep(step)
-
-
-def in_order(function: Callable[[T], R], items: Iterable[T], in_flight: int) -> Iterator[R]:
-    """`function` of each item, in threads, in order; takes no more items than twice those in flight ahead.
-
-    When there are no more items because of an error, it is raised after the results of those before.
-    """
-    waiting: deque[Future[R]] = deque()
-    source = iter(items)
-    failure: Exception | None = None
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="sb_api client") as pool:
-        try:
-            while failure is None:
-                try:
-                    waiting.append(pool.submit(function, next(source)))
-                except StopIteration:
-                    break
-                except Exception as error:
-                    failure = error
-                else:
-                    if len(waiting) >= 2 * in_flight:
-                        yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-    if failure is not None:
-        raise failure
-
-
-def _batches(records: Iterable[Any], rows: int) -> Iterator[list[bytes]]:
-    encode = msgspec.json.Encoder().encode
-    rest = iter(records)
-    while batch := [record if isinstance(record, bytes) else encode(record) for record in itertools.islice(rest, rows)]:
-        yield batch
+                outcome = await asyncio.sleep(step, None)
+        return step.answer
 
 
 def _get(path: str, query: dict[str, str]) -> Request:

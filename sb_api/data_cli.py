@@ -12,6 +12,8 @@ import click
 
 from sb_api.client_cli import MODEL, MODELS
 from sb_api.config import Settings, load_settings
+from sb_api.errors import InvalidParameter
+from sb_api.output import JSON, show, tell, wants_json
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -32,8 +34,8 @@ def _columns(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def progress_bar(total: int, label: str) -> Iterator[Callable[[], None]]:
-    """A bar on the terminal, on stderr. Yields what moves it on by one of `total`."""
-    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+    """A bar on the terminal, on stderr; none beside JSON. Yields what moves it on by one of `total`."""
+    with click.progressbar(length=total, label=label, file=sys.stderr, hidden=wants_json()) as bar:
         yield lambda: bar.update(1)
 
 
@@ -45,6 +47,7 @@ def data() -> None:
 @data.command("ingest")
 @click.argument("file", type=EXISTING_FILE)
 @_columns
+@JSON
 def data_ingest(file: Path, intent_column: str, text_column: str) -> None:
     """Clean the messages of a CSV FILE, mask personal data, and store them. Lines that are not used are told."""
     ingest(load_settings(), file, intent_column, text_column)
@@ -63,10 +66,18 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str)
     table.close()
     faults = sorted([*reading.faults, *faults], key=lambda fault: fault.line)
     for fault in faults:
-        click.echo(f"{file}:{fault.line}: {fault.reason}; not used", err=True)
-    click.echo(
+        if not wants_json():
+            click.echo(f"{file}:{fault.line}: {fault.reason}; not used", err=True)
+    tell(
+        {
+            "success": True,
+            "stored": stored,
+            "encoding": reading.encoding,
+            "unused": [{"line": fault.line, "reason": fault.reason} for fault in faults],
+            "near_duplicates": reading.near,
+        },
         f"{stored} messages stored from {file} ({reading.encoding}), {len(faults)} lines not used (named above), "
-        f"{reading.near} near duplicates kept, which will stay in one part."
+        f"{reading.near} near duplicates kept, which will stay in one part.",
     )
 
 
@@ -76,6 +87,7 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str)
     "--validation", default=SHARES["validation"], show_default=True, type=SHARE, help="Share to choose the weights by."
 )
 @click.option("--test", default=SHARES["test"], show_default=True, type=SHARE, help="Share to measure the weights on.")
+@JSON
 def data_split(seed: int, validation: float, test: float) -> None:
     """Divide the stored messages into train, validation and test, every class by the same shares."""
     if validation + test >= 1:
@@ -84,7 +96,7 @@ def data_split(seed: int, validation: float, test: float) -> None:
 
 
 def split(settings: Settings, seed: int, validation: float, test: float) -> None:
-    from sb_api.datasets import Part, load_split, open_messages, split_messages
+    from sb_api.datasets import PARTS, Part, load_split, open_messages, split_messages
 
     table = open_messages(settings)
     shares: dict[Part, float] = {"train": 1 - validation - test, "validation": validation, "test": test}
@@ -95,9 +107,11 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
         advance()
     divided = load_split(table)
     table.close()
-    click.echo(
-        f"{len(divided.train)} to train on, {len(divided.validation)} for validation, {len(divided.test)} for the "
-        f"test; fingerprint {divided.fingerprint}."
+    sizes = {part: len(getattr(divided, part)) for part in PARTS}
+    tell(
+        {"success": True, **sizes, "fingerprint": divided.fingerprint},
+        f"{sizes['train']} to train on, {sizes['validation']} for validation, {sizes['test']} for the test; "
+        f"fingerprint {divided.fingerprint}.",
     )
 
 
@@ -106,6 +120,7 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 @_columns
 @_SEED
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where the artefact goes.")
+@JSON
 def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, output: Path | None) -> None:
     """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
     from sb_api.artefacts import export_artefact
@@ -117,10 +132,8 @@ def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, ou
         ingest(settings, file, intent_column, text_column)
         split(settings, seed, SHARES["validation"], SHARES["test"])
         make_intent(settings, seed, count=0)
-        evaluate_current(settings, "intent", None, None, None)
-        click.echo(
-            f"exported to {export_artefact(settings, CLASSIFIERS['intent'], output or settings.state / 'export')}"
-        )
+        evaluate_current(settings, "intent", None, Path("-") if wants_json() else None, None)
+        _tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 
 
 def make_intent(settings: Settings, seed: int, count: int) -> None:
@@ -137,9 +150,10 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
     with progress_bar(EPOCHS, f"learning {len(divided.train)} messages") as advance:
         about = bootstrap_intent(settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance())
     figures = about.figures["held_out"]
-    click.echo(
+    tell(
+        {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
         f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}; "
-        f"the original weights are {about.version}"
+        f"the original weights are {about.version}",
     )
 
 
@@ -149,8 +163,11 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 @click.option(
     "--json",
     "json_file",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Write the figures here; `-`: print them.",
+    help="Print JSON, errors too; or write the figures to FILE.",
 )
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
 def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None) -> None:
@@ -158,7 +175,17 @@ def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: P
 
     Without FILE: the test part of the stored messages, or else the reference set.
     """
+    # `evaluate --json labelled.jsonl` takes the labelled records for the place of the figures.
+    for target in (json_file, html_file):
+        if target is not None and str(target) != "-" and target.exists() and not _is_made_here(target):
+            raise InvalidParameter(f"{target} is there already and was not made by `evaluate`; choose another file.")
     evaluate_current(load_settings(), model, file, json_file, html_file)
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether a file is empty, or figures or a page that `evaluate` wrote."""
+    start = path.read_bytes()[:200].lstrip()
+    return not start or (b'"model"' in start and b'"source"' in start) or start.lower().startswith(b"<!doctype html")
 
 
 def evaluate_current(
@@ -173,13 +200,12 @@ def evaluate_current(
     with progress_bar(1, f"judging with {model}") as advance:
         document = evaluate_weights(settings, CLASSIFIERS[model], file)
         advance()
-    figures = msgspec.json.format(msgspec.json.encode(document), indent=1)
     if str(json_file) == "-":
-        click.echo(figures)
+        show(document)
     else:
         print_report(document)
         if json_file:
-            json_file.write_bytes(figures)
+            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     if html_file:
         with progress_bar(1, "drawing") as advance:
             html_file.write_text(render_html(document), "utf-8")
@@ -189,9 +215,14 @@ def evaluate_current(
 @click.command("export")
 @click.option("--model", type=MODELS, default="intent", show_default=True, help="Which classifier.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@JSON
 def weights_export(model: str, folder: Path) -> None:
     """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""
     from sb_api.artefacts import export_artefact
     from sb_api.classifiers import CLASSIFIERS
 
-    click.echo(f"exported to {export_artefact(load_settings(), CLASSIFIERS[model], folder)}")
+    _tell_exported(export_artefact(load_settings(), CLASSIFIERS[model], folder))
+
+
+def _tell_exported(folder: Path) -> None:
+    tell({"success": True, "folder": str(folder)}, f"exported to {folder}")

@@ -25,7 +25,7 @@ from sb_api.client import Client
 from sb_api.config import Settings
 from sb_api.connection import connect
 from sb_api.credentials import has_credentials, read_credentials
-from sb_api.errors import SbApiError
+from sb_api.errors import SbApiError, Unavailable
 from sb_api.server import find_redis_server
 from sb_api.versions import SLOTS
 from sb_api.weights import WeightsStore
@@ -206,7 +206,9 @@ def _service(patient: Patient) -> Iterator[Finding]:
         if not patient.expected and _port_is_free(settings):
             yield Finding("service", "note", f"nothing listens at {client.url}", "`sb-api run` starts it")
         else:
-            remedy = "look what listens there; start sb_api on another port, or correct SB_API_URL"
+            remedy = "start it there, or correct SB_API_URL"
+            if not isinstance(error, Unavailable):
+                remedy = "look what listens there; start sb_api on another port, or correct SB_API_URL"
             yield Finding("service", "wrong", error.detail, remedy)
         return
     for problem in ready.get("problems", []):

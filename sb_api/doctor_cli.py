@@ -8,16 +8,17 @@ from typing import Any
 import click
 
 from sb_api import exits
-from sb_api.client_cli import client_of, show, with_service
+from sb_api.client_cli import client_of, with_service
 from sb_api.config import load_settings
 from sb_api.errors import SbApiError
+from sb_api.output import show, wants_json
 
 COLORS = {"ok": "green", "note": "yellow", "wrong": "red"}
 
 
 @click.command()
 @with_service
-def doctor(as_json: bool, **options: Any) -> None:
+def doctor(**options: Any) -> None:
     """Check this installation and the service, and say what is wrong and what to do about it.
 
     The exit code is 1 when something is wrong. Nothing is changed.
@@ -34,7 +35,7 @@ def doctor(as_json: bool, **options: Any) -> None:
         with client:
             findings += examine(Patient(settings, client, expected=options["url"] is not None))
     wrong = sum(finding.state == "wrong" for finding in findings)
-    if as_json:
+    if wants_json():
         show({"success": not wrong, "findings": findings})
     else:
         for finding in findings:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -24,6 +24,7 @@ from sb_api.errors import (
     SbApiError,
     Unavailable,
     UnexpectedAnswer,
+    UnknownTask,
     error_from_problem,
 )
 
@@ -63,6 +64,21 @@ class Lost:
 
 
 Steps = Generator[Request | float, Reply | Lost | None, T]  # a number is a pause in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """The end of steps, and what they came to."""
+
+    answer: T
+
+
+def go_on(steps: Steps[T], outcome: Reply | Lost | None) -> Request | float | Done[T]:
+    """The next step after one whose outcome this is; none before the first, and after a pause."""
+    try:
+        return steps.send(outcome)
+    except StopIteration as end:
+        return Done(end.value)
 
 
 class RecordFault(msgspec.Struct, frozen=True):
@@ -247,7 +263,10 @@ class _Task(msgspec.Struct):
 
 
 def train(records: Payload, model: str, force: bool, patience: float, timeout: float) -> Steps[Trained]:
-    """Queued, then waited for: a connection that is cut while the service learns loses nothing."""
+    """Queued, then waited for: a connection that is cut while the service learns loses nothing.
+
+    Raises OutcomeUnknown when the training was accepted, but nothing more is heard of it.
+    """
     request = Request(
         "POST",
         target(model, "/train", force=force),
@@ -256,7 +275,14 @@ def train(records: Payload, model: str, force: bool, patience: float, timeout: f
         headers={"Prefer": "respond-async"},
     )
     accepted = yield from ask(request, patience, _Accepted)
-    return (yield from wait(accepted.task_id, Trained, patience, timeout))
+    try:
+        return (yield from wait(accepted.task_id, Trained, patience, timeout))
+    except (Unavailable, NoAnswerInTime, UnknownTask, UnexpectedAnswer) as error:
+        raise OutcomeUnknown(
+            f"The service accepted the training as task {accepted.task_id}, but what came of it is not known: "
+            f"{error.detail} See `sb-api weights` before you send it again.",
+            task_id=accepted.task_id,
+        ) from error
 
 
 def classify(records: Payload, model: str, patience: float) -> Steps[str]:

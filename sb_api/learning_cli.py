@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import click
-import msgspec
 
 from sb_api.client_cli import MODEL
 from sb_api.config import load_settings
+from sb_api.output import JSON, show, tell, wants_json
 
 _FILTERS = (
     click.option("--reporter", help="Only those of this reporter."),
@@ -33,33 +33,36 @@ def verdicts() -> None:
 
 @verdicts.command("list")
 @_filters
-@click.option("--limit", default=50, show_default=True, help="At most so many, newest first; 0: all.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_verdicts(
-    reporter: str | None, since: datetime | None, record: str | None, model: str, limit: int, as_json: bool
-) -> None:
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(0), help="At most so many, newest first; 0: all."
+)
+@JSON
+def list_verdicts(reporter: str | None, since: datetime | None, record: str | None, model: str, limit: int) -> None:
     """Show verdicts, newest first."""
+    from sb_api.weights import WeightsStore
+
     found = _open_log(model).find(reporter=reporter, since=since, record=record, limit=limit)
+    labels = WeightsStore.of(load_settings(), model).load_current().about.labels if found else []
     for verdict in found:
+        label, predicted = labels[verdict.label], labels[verdict.predicted]
         shown = {name: getattr(verdict, name) for name in _SHOWN}
-        if as_json:
-            click.echo(msgspec.json.encode(shown))
+        if wants_json():
+            show(shown | {"label_name": label, "predicted_name": predicted})
         else:
             who = f"{verdict.record} by {verdict.reporter or 'nobody named'}"
-            before = f"{verdict.weights} had said {verdict.predicted}, and {verdict.score:.3f} for {verdict.label}"
+            said = "the same" if predicted == label else predicted
+            before = f"{verdict.weights} had said {said}, and gave {verdict.score:.3f} to the verdict"
             outcome = f"{verdict.status} {verdict.version or ''}"
-            click.echo(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {verdict.label}; {before}; {outcome}")
-    if not found and not as_json:
+            click.echo(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {label}; {before}; {outcome}")
+    if not found and not wants_json():
         click.echo("No such verdicts.", err=True)
 
 
 @verdicts.command("purge")
 @_filters
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def purge_verdicts(
-    reporter: str | None, since: datetime | None, record: str | None, model: str, yes: bool, as_json: bool
-) -> None:
+@JSON
+def purge_verdicts(reporter: str | None, since: datetime | None, record: str | None, model: str, yes: bool) -> None:
     """Take verdicts out of the log for good. `sb-api replay` then rebuilds the weights from the rest."""
     if reporter is None and since is None and record is None:
         raise click.UsageError("Say which: --reporter, --since or --id.")
@@ -68,10 +71,8 @@ def purge_verdicts(
     if count and not yes:
         click.confirm(f"Take {count} verdicts out of the log for good?", abort=True, err=True)
     purged = log.purge(reporter=reporter, since=since, record=record)
-    if as_json:
-        click.echo(msgspec.json.encode({"purged": purged}))
-        return
-    click.echo(f"{purged} verdicts taken out. The weights still know them; `sb-api replay` rebuilds them without.")
+    text = f"{purged} verdicts taken out. The weights still know them; `sb-api replay` rebuilds them without."
+    tell({"purged": purged}, text)
 
 
 def _open_log(model: str) -> Any:

@@ -15,7 +15,7 @@ import ijson
 import msgspec
 
 from sb_api.copy_text import EDITOR_COLUMNS, END, PRIVATE_COLUMNS, read_number, read_text
-from sb_api.errors import MalformedBody
+from sb_api.errors import InvalidParameter, MalformedBody
 
 Format = Literal["jsonl", "json", "csv", "copy"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -81,6 +81,17 @@ def guess_format(name: str, start: bytes) -> Format:
     if text.startswith(b"["):
         return "json"
     return "copy" if b"\t" in text.partition(b"\n")[0] else "csv"
+
+
+def choose_format(kind: Format | None, name: str, start: bytes, columns: Sequence[str]) -> Format:
+    """The format that is asked for, else the one that is guessed. Raises InvalidParameter when it has no columns but
+    some are named."""
+    chosen = kind or guess_format(name, start)
+    if columns and chosen not in ("csv", "copy"):
+        raise InvalidParameter(
+            f"Columns are named, but {name} is read as {chosen}, which has none; see --format and --columns."
+        )
+    return chosen
 
 
 def read_batches(

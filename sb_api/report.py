@@ -18,7 +18,7 @@ def print_report(document: dict[str, Any]) -> None:
     # What people wrote may look like markup.
     console, figures = Console(markup=False, highlight=False), document["figures"]
     console.print(_headline(document))
-    table = Table("class", "precision", "recall", "F1", "messages")
+    table = Table("class", "precision", "recall", "F1", "records")
     for label, row in figures["classes"].items():
         cells = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
         table.add_row(label, *cells, f"{row['count']:.0f}")

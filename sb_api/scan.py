@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
-from sb_api.client import IN_FLIGHT, Client, in_order
+from sb_api.batches import in_order
+from sb_api.client import IN_FLIGHT, Client
 from sb_api.errors import InvalidParameter, Unavailable
 from sb_api.judgements import Fault, Judgement
 from sb_api.readers import Batch, Position
@@ -63,6 +64,7 @@ class Output:
     committed: Committed
     journal: BinaryIO | None = None
     synced: float = 0.0
+    first_fault: str = ""  # for whoever keeps no file of them
 
     def append(self, batch: Batch, outcomes: Sequence[Judgement | Fault]) -> None:
         """Store the outcomes of a batch and say in the journal that they are."""
@@ -70,7 +72,9 @@ class Output:
         content = (b"" if self.committed.results else header(self.format)) + encode(judged, self.format)
         faults = b""
         if batch.wrong or len(judged) < len(outcomes):
-            faults = _encode_wrong(batch, outcomes)
+            told = _wrong_rows(batch, outcomes)
+            self.first_fault = self.first_fault or f"line {told[0]['line']}: {told[0]['field']} {told[0]['detail']}"
+            faults = msgspec.json.Encoder().encode_lines(told)
             if self.wrong is not None:
                 self.wrong.write(faults)
                 self.wrong.flush()
@@ -122,7 +126,8 @@ def encode(judgements: Sequence[Judgement], kind: ResultFormat) -> bytes:
     return text.getvalue().encode()
 
 
-def _encode_wrong(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> bytes:
+def _wrong_rows(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> list[dict[str, Any]]:
+    """What is wrong with the rows of a batch, in their order."""
     texts = batch.texts or batch.rows
     found = [(row.line, "", row.detail, row.text) for row in batch.wrong]
     found += [
@@ -130,12 +135,10 @@ def _encode_wrong(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> bytes:
         for fault in outcomes
         if isinstance(fault, Fault)
     ]
-    return msgspec.json.Encoder().encode_lines(
-        [
-            {"line": line, "field": name, "detail": detail, "row": text.decode("utf-8", "replace")}
-            for line, name, detail, text in sorted(found, key=lambda row: row[0])
-        ]
-    )
+    return [
+        {"line": line, "field": name, "detail": detail, "row": text.decode("utf-8", "replace")}
+        for line, name, detail, text in sorted(found, key=lambda row: row[0])
+    ]
 
 
 def scan(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-import msgspec
 
 from sb_api.config import Settings, load_settings
 from sb_api.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
+from sb_api.output import JSON, show, tell, wants_json
 
 
 @click.group()
@@ -20,6 +20,7 @@ def token() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="Each role includes those before it.")
 @click.option("--password", is_flag=True, help="Ask for a password instead of making a token (or read it from a pipe).")
+@JSON
 def add(name: str, role: Role, password: bool) -> None:
     """Let NAME in. Prints a new token, which is shown this once and kept nowhere.
 
@@ -28,14 +29,16 @@ def add(name: str, role: Role, password: bool) -> None:
     """
     chosen = _ask_password() if password else None
     secret = add_credential(_settings().credentials_file, name, role, chosen)
-    if chosen is None:
+    if wants_json():
+        show({"success": True, "name": name, "role": role} | ({"token": secret} if chosen is None else {}))
+    elif chosen is None:
         click.echo(secret)
     click.echo(f"{name} may come in, in the role {role}. The secret is kept nowhere; store it now.", err=True)
 
 
 @token.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-def list_tokens(as_json: bool) -> None:
+@JSON
+def list_tokens() -> None:
     """Show who may come in. Neither secrets nor their hashes are shown."""
     settings = _settings()
     try:
@@ -46,9 +49,9 @@ def list_tokens(as_json: bool) -> None:
             click.echo(f"There is no {settings.credentials_file}, so nobody is let in.", err=True)
         else:
             click.echo("No credentials: the service answers to its own machine alone, and to all there.", err=True)
-    if as_json:
+    if wants_json():
         shown = [{"name": each.name, "role": each.role, "created": each.created} for each in credentials]
-        click.echo(msgspec.json.encode(shown))
+        show(shown)
         return
     for each in credentials:
         click.echo(f"{each.name:24}  {each.role:8}  {each.created:%Y-%m-%d %H:%M} UTC")
@@ -56,11 +59,12 @@ def list_tokens(as_json: bool) -> None:
 
 @token.command("revoke")
 @click.argument("name")
+@JSON
 def revoke(name: str) -> None:
     """Let NAME in no longer; who is signed in by it is out at once."""
     file = _settings().credentials_file
     left = revoke_credential(file, name)
-    click.echo(f"{name} is let in no longer.")
+    tell({"success": True, "name": name, "left": left}, f"{name} is let in no longer.")
     if not left:
         click.echo(f"No credential is left, so nobody is let in. To go without credentials, remove {file}.", err=True)
 

@@ -148,6 +148,9 @@ def test_a_wrong_use_is_told(state: Path, arguments: Sequence[str]) -> None:
 
 def test_what_keras_2_left_behind_is_taken_over(files: Path, state: Path) -> None:  # noqa: F811
     """Tokenizers, then weights: a state directory from which a model loads that judges as Keras 2 does."""
+    taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS), "--json")
+    assert (taken.exit_code, taken.stderr) == (0, "")
+    assert json.loads(taken.stdout)["folder"] == str(state / "tokenizers")
     taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS))
     assert (taken.exit_code, taken.stderr) == (0, "")
     assert f"Imported to {state / 'tokenizers'}." in taken.stdout
@@ -251,14 +254,16 @@ def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: P
     """Weights, tokenizers, reference set and model card, from which a model loads that has learned from them."""
     file = tmp_path / "editors.jsonl"
     editors = write_editors(file, 400)
-    result = run("bootstrap", file)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert "epoch 4 of 4" in result.stdout
+    result = run("bootstrap", file, "--json")
+    assert result.exit_code == 0
+    assert "epoch 4 of 4" in result.stderr
     model = load_model(state)
     shipped = load_model(tmp_path / "another")
     assert model.version != shipped.version
     assert model.vocabularies.fingerprint != shipped.vocabularies.fingerprint
-    assert f"the original weights are {model.version}" in result.stdout
+    assert f"the original weights are {model.version}" in result.stderr
+    document = json.loads(result.stdout)
+    assert (document["weights"], document["figures"]["count"] > 0) == (model.version, True)
     card = (state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
     assert f"| weights | `{model.version}` |" in card
     assert "Synthetic" not in card

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,7 +20,8 @@ import pytest
 from service import Service, make_editors, make_verdicts
 
 from sb_api import errors
-from sb_api.client import AsyncClient, Client, in_order
+from sb_api.batches import in_order
+from sb_api.client import AsyncClient, Client
 from sb_api.exchange import Predictions, Trained
 from sb_api.judgements import Fault, Judgement
 
@@ -181,6 +182,19 @@ def test_many_records_are_judged_in_order_and_wrong_ones_named_by_their_place(ca
     assert judged[-1].band == alone.bands["69"]
 
 
+@pytest.mark.parametrize("sizes", [{"rows": 0}, {"in_flight": 0}], ids=str)
+def test_sizes_with_which_nothing_would_be_judged_are_refused(sizes: dict[str, int]) -> None:
+    async def use() -> None:
+        async with AsyncClient("http://127.0.0.1:1") as caller:
+            async for _ in caller.judge([{"id": 1}], **sizes):
+                pass
+
+    with Client("http://127.0.0.1:1") as caller, pytest.raises(errors.InvalidParameter, match="at least 1"):
+        caller.judge([{"id": 1}], **sizes)
+    with pytest.raises(errors.InvalidParameter, match="at least 1"):
+        asyncio.run(use())
+
+
 def test_a_request_of_wrong_records_alone_names_each(caller: Client) -> None:
     outcomes = caller.judge_rows([b'{"id": null}', b"5", b"[1]"])
     assert all(isinstance(outcome, Fault) for outcome in outcomes)
@@ -207,6 +221,29 @@ def test_the_async_client_makes_the_same_calls(service: Service) -> None:
     asyncio.run(use())
 
 
+def test_the_async_client_takes_records_as_they_come(service: Service) -> None:
+    """From an asynchronous iterable, in order, no more of them at a time than are in flight."""
+    taken = 0
+
+    async def records() -> AsyncIterator[dict[str, Any]]:
+        nonlocal taken
+        for editor in make_editors(45):
+            taken += 1
+            yield editor
+            await asyncio.sleep(0)
+
+    async def use() -> None:
+        found = []
+        async with AsyncClient(service.address) as caller:
+            async for outcome in caller.judge(records(), rows=4, in_flight=2):
+                assert isinstance(outcome, Judgement)
+                found.append(outcome.id)
+                assert taken <= len(found) + 3 * 4
+        assert found == list(range(45))
+
+    asyncio.run(use())
+
+
 def test_a_cancelled_call_stops_at_once() -> None:
     async def use(address: str) -> float:
         async with AsyncClient(address) as caller:
@@ -223,7 +260,7 @@ def test_a_cancelled_call_stops_at_once() -> None:
 # A server that misbehaves
 
 
-@pytest.mark.parametrize("kind", [kind for kind in errors.SbApiError.__subclasses__() if kind.status < 500])
+@pytest.mark.parametrize("kind", errors.SbApiError.__subclasses__())
 def test_every_problem_type_is_an_exception_of_its_own(kind: type[errors.SbApiError]) -> None:
     with scripted(problem(kind)) as server, Client(server.address, patience=0) as caller:
         with pytest.raises(kind) as told:
@@ -262,6 +299,16 @@ def test_a_training_that_failed_for_another_reason_is_not() -> None:
         with pytest.raises(errors.Unavailable):
             caller.train([{"id": 1, "verdict": 1}])
         assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("act", [CUT, problem(errors.UnknownTask), QUEUED, (200, {}, b"<html>")], ids=str)
+def test_a_training_that_was_accepted_and_lost_sight_of_has_an_unknown_outcome(act: Any) -> None:
+    """Whoever were told "the service is away" would send it again; the task's id tells where to look."""
+    with scripted(ACCEPTED, act) as server, Client(server.address, patience=0.3) as caller:
+        with pytest.raises(errors.OutcomeUnknown, match="task t") as told:
+            caller.train([{"id": 1, "verdict": 1}], timeout=0.5)
+        assert told.value.members["task_id"] == "t"
+        assert server.sent("/train") == 1
 
 
 def test_a_rollback_by_name_may_be_sent_again() -> None:
@@ -367,6 +414,25 @@ def test_the_iterator_takes_no_more_than_it_needs() -> None:
     assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
     assert len(taken) <= 10 + 2 * 3
     results.close()  # type: ignore[attr-defined]
+
+
+def test_several_requests_are_in_flight() -> None:
+    together = threading.Barrier(3, timeout=20)
+    assert sorted(in_order(lambda _: together.wait(), range(3), in_flight=3)) == [0, 1, 2]
+
+    async def use(server: Misbehaving) -> None:
+        async with AsyncClient(server.address, patience=0) as caller:
+            first = asyncio.ensure_future(anext(caller.judge([{"id": n} for n in range(9)], rows=1, in_flight=3)))
+            async with asyncio.timeout(20):
+                while len(server.seen) < 3:
+                    await asyncio.sleep(0.01)
+            server.released.set()
+            with pytest.raises(errors.Unavailable):
+                await first
+
+    with scripted(HANG) as server:
+        asyncio.run(use(server))
+        assert len(server.seen) == 3
 
 
 def test_what_came_before_an_error_of_the_source_is_done_first() -> None:

@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service
-from test_client import CUT, PREDICTED, scripted
+from test_client import CUT, PREDICTED, problem, scripted
 
 from sb_api import errors, exits
 from sb_api.cli import main
@@ -120,6 +120,64 @@ def test_a_task_is_waited_for_or_named(service: Service, tmp_path: Path) -> None
     assert "text" in call(service, *command, "--wait", code=exits.FAILED).stderr
 
 
+def test_a_task_may_come_from_any_format_and_is_told_as_json(service: Service, tmp_path: Path) -> None:
+    editors = make_editors(4)
+    (tmp_path / "in.json").write_text(json.dumps(editors))
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(lines(editors)))
+    told = [
+        json.loads(call(service, "predict", tmp_path / name, "--no-wait", "--json").stdout)
+        for name in ("in.json", "in.jsonl.gz")
+    ]
+    assert told[0] == told[1]
+    answer = json.loads(call(service, "predict", tmp_path / "in.jsonl.gz", "--wait", "--json").stdout)
+    assert answer["predictions"].keys() == {"0", "1", "2", "3"}
+    refused = call(service, "predict", tmp_path / "in.json", "--wait", "-o", tmp_path / "out", code=exits.USAGE)
+    assert "--output: not with --wait" in refused.stderr
+    (tmp_path / "in.csv").write_text("id,bio\n1,x\n2\n")
+    broken = call(service, "predict", tmp_path / "in.csv", "--no-wait", code=exits.FAILED)
+    assert "Line 3 has 1 columns, not 2." in broken.stderr
+
+
+def test_without_a_file_of_wrong_rows_the_first_of_them_is_told(service: Service) -> None:
+    done = call(service, "predict", input=b'{"id": 1}\n{"id": 2, "privs": "all"}\n[]\n', code=exits.SOME_WRONG)
+    assert "1 judged, 2 rows wrong (line 2: privs " in done.stderr
+    assert "--wrong FILE" in done.stderr
+
+
+@pytest.mark.parametrize("options", [("-o", "in.jsonl"), ("-o", "out", "--wrong", "out"), ("--wrong", "./in.jsonl")])
+def test_what_is_read_is_never_written_over(options: tuple[str, ...], tmp_path: Path) -> None:
+    content = lines(make_editors(3))
+    (tmp_path / "in.jsonl").write_bytes(content)
+    paths = [tmp_path / option if not option.startswith("-") else option for option in options]
+    done = call("http://127.0.0.1:1", "predict", tmp_path / "in.jsonl", *paths, "--restart", code=exits.USAGE)
+    assert "written over" in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"in.jsonl": content}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--columns", "id,bio"), "read as jsonl"),
+        (("--format", "csv", "--columns", "a,b"), "names no column `id`"),
+        (("--format", "csv", "--columns", "id,id"), "twice"),
+        (("--url", "nonsense"), "no HTTP address"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], told: str) -> None:
+    given = lines(make_editors(1))
+    assert told in call("http://127.0.0.1:1", "predict", *options, input=given, code=exits.USAGE).stderr
+    document = json.loads(call("http://127.0.0.1:1", "predict", *options, "--json", input=given, code=2).stderr)
+    assert told in document["detail"]
+
+
+def test_a_place_that_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(lines(make_editors(1)))
+    command = ("predict", tmp_path / "in.jsonl", "-o", tmp_path / "nowhere" / "out")
+    told = call("http://127.0.0.1:1", *command, code=exits.FAILED).stderr
+    assert told == f"Error: {tmp_path}/nowhere/out.journal: No such file or directory\n"
+    assert json.loads(call("http://127.0.0.1:1", *command, "--json", code=exits.FAILED).stderr)["success"] is False
+
+
 def test_a_broken_document_is_told_after_what_came_before_it(service: Service, tmp_path: Path) -> None:
     (tmp_path / "in.json").write_bytes(b'[{"id": 1}, {"id": 2}, {"id"')
     done = call(service, "predict", tmp_path / "in.json", code=exits.FAILED)
@@ -135,17 +193,39 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     file = tmp_path / "verdicts.jsonl"
     file.write_bytes(lines(make_verdicts(5)) + b'{"id": 9, "verdict": 7}\nnonsense\n')
     done = call(service, "train", file, "--json", code=exits.SOME_WRONG)
-    assert rows(done.stdout)[0]["learned"] == 5
+    trained, in_all = rows(done.stdout)
+    assert trained["learned"] == 5
+    assert in_all == {"success": True, "trainings": 1, "learned": 5, "known": 0, "wrong": 2}
     assert [row["line"] for row in rows((tmp_path / "verdicts.jsonl.wrong").read_bytes())] == [7, 6]
     assert "0 learned, 5 known before" in call(service, "train", file, code=exits.SOME_WRONG).stdout
     current = service.get("/weights").json()["slots"]["current"]
     listed = call(service, "weights").stdout
+    assert re.search(rf"{original} .* F1 0\.\d+ on the reference set  <- original, previous$", listed, re.MULTILINE)
+    assert re.search(r" F1 0\.\d+ .*<- original, current", call(service, "weights", "--model", "intent").stdout)
     assert re.search(rf"{current} .* 5 learned.*<- current", listed)
     assert json.loads(call(service, "weights", "--json").stdout)["slots"]["current"] == current
     replayed = call(service, "replay")
     assert "5 verdicts replayed in" in replayed.stdout
     assert json.loads(call(service, "rollback", "original", "--json").stdout)["weights"]["version"] == original
     assert "original" in call(service, "rollback", "nothing", code=exits.FAILED).stderr
+
+
+def test_rows_that_are_wrong_are_kept_though_a_later_training_fails(service: Service, tmp_path: Path) -> None:
+    file, wrong = tmp_path / "verdicts.csv", tmp_path / "wrong"
+    file.write_text("id,verdict\n1,7\n2,1\n3\n4,9\n")
+    with scripted(problem(errors.InvalidRecords), problem(errors.TrainingRefused)) as server:
+        call(server.address, "train", file, "--wrong", wrong, "--rows", 3, code=exits.FAILED)
+    assert [row["line"] for row in rows(wrong.read_bytes())] == [4]
+    assert wrong.stat().st_mode & 0o777 == 0o600
+    told = call(service, "train", file, "--wrong", file, code=exits.USAGE).stderr
+    assert "choose another one" in told
+
+
+def test_of_no_records_nothing_is_learned_and_it_says_so(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    assert "In all 0 learned" in call(service, "train", tmp_path / "none.jsonl").stdout
+    told = json.loads(call(service, "train", tmp_path / "none.jsonl", "--json").stdout)
+    assert (told["trainings"], told["learned"]) == (0, 0)
 
 
 def test_a_training_that_may_have_been_done_has_an_exit_code_of_its_own() -> None:
@@ -170,6 +250,17 @@ def test_status_and_top_show_the_service(service: Service) -> None:
     assert len(looks) == 2
     assert looks[1]["moment"] > looks[0]["moment"]
     assert call(service, "top", "--count", 2, "--interval", 0.1).stdout.count("classify processes") == 2
+
+
+def test_top_goes_on_while_the_service_is_away_or_behind_a_proxy_that_says_so() -> None:
+    ready = b'{"success": true, "status": "ready"}'
+    weights = b'{"model": "m", "slots": {}, "versions": []}'
+    look = [(200, {}, ready), (200, {}, weights), (200, {}, weights), (200, {}, b"")]
+    with scripted(*look, (502, {}, b"<html>"), *look) as server:
+        shown = call(server.address, "top", "--count", 3, "--interval", 0.1, "--json").stdout
+    states = [look["ready"]["status"] for look in rows(shown)]
+    assert (states[0], states[2]) == ("ready", "ready")
+    assert "502" in states[1]
 
 
 @pytest.mark.parametrize("command", ["status", "top"])
@@ -229,6 +320,17 @@ def test_every_command_explains_itself_and_is_documented(name: str) -> None:
     assert command.help
     assert f"`{name}`" in COMMANDS_DOC.read_text("utf-8")
     assert all(option.help for option in command.params if isinstance(option, click.Option) and option.name != "help")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, command in commands(main).items() if not isinstance(command, click.Group)]
+)
+def test_every_command_takes_json_and_tells_wrong_usage_as_a_problem_document(name: str) -> None:
+    assert "--json" in {option for each in commands(main)[name].params for option in each.opts}
+    done = CliRunner().invoke(main, [*name.split()[1:], "--json", "--no-such-option"])
+    assert done.exit_code == exits.USAGE
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["type"] == "urn:sb_api:problem:invalid-parameter"
 
 
 def test_the_exit_codes_are_in_the_help_and_in_the_document() -> None:

@@ -93,6 +93,40 @@ def test_evaluate_writes_json_and_one_page(pipeline: Result, folder: Path) -> No
     assert all(label in html for label in WORDS)
 
 
+def test_evaluate_prints_json_and_writes_over_nothing_but_its_own(pipeline: Result, folder: Path) -> None:
+    """Its `--json` takes a file too: labelled records are not taken for one."""
+    state, labelled = folder / "state", folder / "precious.jsonl"
+    content = '{"id": 1, "text": "money back refund", "intent": "refund"}\n'
+    labelled.write_text(content)
+    (printed,) = call(state, "evaluate", labelled, "--model", "intent", "--json").stdout.splitlines()
+    assert json.loads(printed)["figures"]["count"] == 1
+    refused = call(state, "evaluate", "--model", "intent", "--json", labelled, code=2)
+    assert "choose another file" in json.loads(refused.stderr)["detail"]
+    assert labelled.read_text() == content
+    out, page = folder / "again.json", folder / "again.html"
+    for _ in range(2):
+        call(state, "evaluate", labelled, "--model", "intent", "--json", out, "--html", page)
+    nowhere = call(state, "evaluate", labelled, "--model", "intent", "--html", folder / "no" / "page", code=1)
+    assert nowhere.stderr.endswith(f"Error: {folder}/no/page: No such file or directory\n")
+
+
+def test_the_steps_of_the_pipeline_as_json(folder: Path) -> None:
+    state, raw = folder / "json", raw_file(folder / "json.csv")
+    ingested = json.loads(call(state, "data", "ingest", raw, "--json").output)
+    assert (ingested["stored"], [fault["line"] for fault in ingested["unused"]]) == (61, [63, 64])
+    divided = json.loads(call(state, "data", "split", "--json").output)
+    assert sum(divided[part] for part in ("train", "validation", "test")) == 61
+    made = json.loads(call(state, "bootstrap", "--model", "intent", "--json").output)
+    assert made["weights"] == current(state).version
+    exported = json.loads(call(state, "weights", "export", folder / "json-out", "--json").output)
+    taken = json.loads(call(folder / "json-elsewhere", "weights", "import", exported["folder"], "--json").output)
+    assert taken == {"success": True, "model": "intent", "weights": made["weights"]}
+    documents = call(state, "data", "run-all", raw, "--output", folder / "json-all", "--json").output.splitlines()
+    assert [set(json.loads(line)) & {"stored", "train", "source", "folder"} for line in documents] == [
+        *({"stored"}, {"train"}, set(), {"source"}, {"folder"}),
+    ]
+
+
 def test_evaluate_lodbrok_on_the_reference_set(folder: Path) -> None:
     result = call(folder / "other", "evaluate", "--model", "lodbrok")
     assert "Spam Editor Account" in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import psycopg
 import pytest
 from databases import postgresql
 from service import ROOT, Service, clean_environment, make_editors, make_verdicts
+from test_client import CUT, problem, scripted
+
+from sb_api.errors import QueueFull, Unauthenticated
 
 EXAMPLES = ROOT / "examples"
 TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh"}
@@ -76,6 +80,22 @@ def test_the_cron_job_reads_from_postgresql(service: Service, tmp_path: Path) ->
     assert (tmp_path / "last").read_text() == "5\n"
 
 
+def test_a_cron_job_that_cannot_do_its_work_says_so_and_changes_nothing(service: Service, tmp_path: Path) -> None:
+    """One line for whoever gets cron's mail; the next run makes up for it."""
+    command = ["judge_new_editors.py", "--report", tmp_path / "r", "--state", tmp_path / "last"]
+    given = b'{"id": 1}\n'
+    with scripted(problem(QueueFull, **{"Retry-After": "600"})) as server:
+        told = run(server.address, *command, given=given, code=75)[1]
+    assert told.startswith("nothing reported, the next run makes up for it: ")
+    told = run(service, *command, given=given + b"nonsense\n", code=1)[1]
+    assert told.startswith("nothing reported: line 2 is no JSON")
+    with (tmp_path / "last").open("a") as state:
+        fcntl.flock(state, fcntl.LOCK_EX)
+        assert run(service, *command, given=given, code=75)[1] == "another run is under way\n"
+    assert not (tmp_path / "r").exists()
+    assert run(service, *command, given=given)[0].startswith("1 judged")
+
+
 def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     lines = [json.dumps({**verdict, "reporter": "ann"}) + "\n" for verdict in make_verdicts(6)]
@@ -87,6 +107,17 @@ def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
     assert len(service.verdict_log().find(reporter="ann")) == 6
     file.write_text("".join([*lines, '{"id": 7, "verdict": 5}\n']))
     assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: verdict")
+    file.write_text("".join([*lines, "nonsense\n"]))
+    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: is not JSON")
+
+
+def test_verdicts_that_may_have_been_learned_are_not_sent_again_by_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    file.write_text('{"id": 1, "verdict": 1}\n')
+    with scripted(CUT) as server:
+        assert "Run this again" in run(server.address, "send_verdicts.py", file, code=2)[1]
+        assert len(server.seen) == 1
+    assert not (tmp_path / "verdicts.jsonl.sent").exists()
 
 
 def test_with_curl_alone(service: Service, tmp_path: Path) -> None:
@@ -95,4 +126,18 @@ def test_with_curl_alone(service: Service, tmp_path: Path) -> None:
     (tmp_path / "editors.json").write_text(json.dumps([*editors, {"id": 99, "privs": "all"}]))
     printed, told = run(service, "with_curl.sh", tmp_path / "editors.json")
     assert printed.split() == [key for key, band in bands.items() if band == "certain spam"]
-    assert "record 30 privs" in told
+    assert '"30":{"field":"privs"' in told
+    assert (printed == "") == ("certain spam" not in bands.values())
+
+
+def test_curl_tells_what_the_service_refused_and_who_sends_no_token(tmp_path: Path) -> None:
+    file = tmp_path / "editors.json"
+    file.write_text('[{"id": 1}]')
+    with scripted((200, {}, b'{"bands":{"1":"certain spam","21":"unsure"},"errors":{}}')) as server:
+        assert run(server.address, "with_curl.sh", file) == ("1\n", "")
+        assert "Authorization" not in server.seen[0][2]
+    with scripted(problem(Unauthenticated)) as server:
+        printed, told = run(server.address, "with_curl.sh", file, code=22)
+    assert printed == ""
+    assert Unauthenticated.title in told
+    assert run("http://127.0.0.1:1", "with_curl.sh", file, code=7)[0] == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import wait_until
 from flask.testing import FlaskClient
-from service import Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
+from service import NOT_SPAM, SPAM, Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
 
 from sb_api.calibration import BANDS
 from sb_api.cli import main
@@ -122,7 +123,10 @@ def test_verdicts_are_listed_and_purged(service: Service) -> None:
     listed = invoke(service, "verdicts", "list", "--json")
     rows = [json.loads(line) for line in listed.output.splitlines()]
     assert [row["record"] for row in rows] == ["51", "50", "2", "1", "0"]
-    assert "0 by ann" in invoke(service, "verdicts", "list", "--reporter", "ann").output
+    assert {(row["label"], row["label_name"]) for row in rows} <= {(0, NOT_SPAM), (1, SPAM)}
+    told = invoke(service, "verdicts", "list", "--reporter", "ann").output
+    assert re.search(r"0 by ann: (Non )?Spam Editor Account; \S+ had said (the same|\S+ .*), and gave [01]\.", told)
+    assert json.loads(invoke(service, "verdicts", "purge", "--id", "x", "--json").output) == {"purged": 0}
     purged = invoke(service, "verdicts", "purge", "--reporter", "ann", input="y\n")
     assert "3 verdicts taken out" in purged.output
     assert len(service.verdict_log().find()) == 2

@@ -61,6 +61,16 @@ def test_stdout_is_the_token_alone_so_that_a_script_can_keep_it(state: Path) -> 
     assert stat.S_IMODE((state / "credentials.json").stat().st_mode) == 0o600
 
 
+def test_json_of_what_is_made_and_taken_away(state: Path) -> None:
+    made = json.loads(token("add", "cron", "--role", "predict", "--json").stdout)
+    assert made.pop("token").startswith("cron.")
+    assert made == {"success": True, "name": "cron", "role": "predict"}
+    chosen = token("add", "moderator", "--role", "train", "--password", "--json", input=f"{PASSWORD}\n")
+    assert json.loads(chosen.stdout) == {"success": True, "name": "moderator", "role": "train"}
+    assert json.loads(token("revoke", "cron", "--json").stdout) == {"success": True, "name": "cron", "left": 1}
+    assert "no credential 'cron'" in json.loads(token("revoke", "cron", "--json").stderr)["detail"]
+
+
 def test_a_chosen_password_comes_from_a_pipe_and_is_shown_nowhere(client: FlaskClient) -> None:
     made = token("add", "moderator", "--role", "train", "--password", input=f"{PASSWORD}\n")
     assert (made.exit_code, made.stdout) == (0, "")

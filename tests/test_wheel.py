@@ -91,6 +91,7 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_beside_it(wheel: Path, t
         names = [name for name in archive.namelist() if not name.startswith("sb_api/static/")]
     files = {str(path.relative_to(tree)) for path in (tree / "sb_api").rglob("*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == files
+    assert "sb_api/py.typed" in files  # type checkers of whoever uses the client look for it
 
 
 def test_the_installed_package_is_the_one_of_the_wheel(installed: Path, tmp_path: Path) -> None:
