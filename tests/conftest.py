@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import redis
 from flask import Flask
@@ -24,6 +25,11 @@ from sb_api.server import find_redis_server
 if TYPE_CHECKING:
     from deployments import Deployment
     from service import Bare, Service
+
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("sb_api", deadline=None)
+hypothesis.settings.load_profile("sb_api")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -418,7 +418,7 @@ editors = st.builds(
 
 
 @given(editors)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_record_that_passes_the_checks_gives_524_finite_numbers(editor: Editor) -> None:
     (sound,) = decode_records(msgspec.json.encode([editor]), Editor, 1).all_sound()
     matrix = editor_vectors([sound], VOCABULARIES)
@@ -431,7 +431,7 @@ def test_any_record_that_passes_the_checks_gives_524_finite_numbers(editor: Edit
 
 
 @given(st.lists(editors, max_size=5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_record_gives_the_same_numbers_alone_and_among_others(batch: list[Editor]) -> None:
     """Half of each training batch was memory that nobody had written, in the original."""
     together = editor_vectors(batch, VOCABULARIES)
@@ -441,7 +441,7 @@ def test_a_record_gives_the_same_numbers_alone_and_among_others(batch: list[Edit
 
 
 @given(st.lists(editors, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_batch_has_the_numbers_of_the_plain_loop(batch: list[Editor]) -> None:
     """To the bit: weights are trained on vectors of either."""
     np.testing.assert_array_equal(editor_vectors(batch, VOCABULARIES), plain_vectors(batch, VOCABULARIES))

@@ -56,7 +56,6 @@ def test_rows_of_json_lines_are_handed_on_as_they_are() -> None:
     assert lines(batches) == [1, 3, 5, 6]
 
 
-@settings(deadline=None)
 @given(RECORDS, st.integers(1, 9), st.integers(1, 200), st.sampled_from(["jsonl", "csv", "copy"]), st.data())
 def test_reading_may_begin_after_any_batch(rows: Any, size: int, block: int, kind: str, data: st.DataObject) -> None:
     """What the journal of a scan relies on: a batch's end is where the next one begins, with the same line numbers."""
@@ -126,7 +125,6 @@ def test_a_row_without_end_is_a_wrong_row_and_takes_no_memory(kind: Any) -> None
     assert rest.line in (2, 3)
 
 
-@settings(deadline=None)
 @given(RECORDS, st.booleans(), st.integers(1, 9))
 def test_a_json_document_is_read_as_predict_takes_it(rows: Any, listed: bool, size: int) -> None:
     editors = [{"id": a, "email": b, "bio": c} for a, b, c in rows]
@@ -189,7 +187,7 @@ def database() -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(TEXTS.map(lambda t: t.replace("\0", "")), st.none() | st.integers(0, 9)), max_size=8))
 def test_what_postgresql_copies_is_read_as_it_was(database: psycopg.Connection[Any], rows: Any) -> None:
     """Of MusicBrainz's `editor` table, without naming columns; the password stays where it is."""

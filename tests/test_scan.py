@@ -58,7 +58,7 @@ def test_wrong_rows_are_told_with_their_lines_and_texts_in_order(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(cut=st.data())
 def test_wherever_the_files_end_a_scan_goes_on_without_loss_or_repetition(
     kind: Any, cut: st.DataObject, tmp_path_factory: pytest.TempPathFactory

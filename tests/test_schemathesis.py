@@ -32,9 +32,7 @@ def load(**phases: Any) -> Any:
     return schemathesis.openapi.from_dict(build_document(create_app(load_settings({})), "0"), config=config)
 
 
-bounded = settings(
-    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
+bounded = settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
 @load().exclude(path=LEARNING).parametrize()

@@ -131,7 +131,7 @@ links = st.builds(
 
 
 @given(st.lists(tokens | links, min_size=1, max_size=3).map(" ".join))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_whatever_the_text_the_verdict_is_that_of_urlextract(text: str) -> None:
     """As it judges every token by itself."""
     assert has_url(text) == plain_has_url(text)

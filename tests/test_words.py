@@ -37,7 +37,7 @@ texts = st.lists(words | gaps, max_size=20).map("".join)
 
 
 @given(st.lists(texts, max_size=6))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_every_occurrence_of_a_known_word_is_found(batch: list[str]) -> None:
     assert found(FINDER, batch) == plainly(batch, RANKS)
 
@@ -51,7 +51,7 @@ def test_few_and_many_characters_are_searched_to_the_same_end(times: int) -> Non
 
 
 @given(st.lists(st.text(st.sampled_from("ab\x00é"), min_size=1, max_size=18), unique=True, max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_words_that_begin_or_end_alike_are_told_apart(known: list[str]) -> None:
     """Of any length, also beyond that of one or two numbers."""
     ranks = {word: rank for rank, word in enumerate(known[::2], 1)}
