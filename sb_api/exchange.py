@@ -89,11 +89,12 @@ class RecordFault(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """What a field or a word added to a score."""
+    """What a field or a word added to a score, and to the natural logarithm of the odds of spam."""
 
     feature: str
     value: Any
     effect: float
+    log_odds: float = 0.0
 
 
 class Predictions(msgspec.Struct, frozen=True):

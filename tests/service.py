@@ -334,3 +334,12 @@ def make_bare() -> Bare:
     fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
     reference = load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)
+
+
+def shown_score(score: float) -> str:
+    """A probability as the page shows it."""
+    if score < 0.0001:
+        return "<0.01%"
+    if score > 0.9999:
+        return ">99.99%"
+    return f"{100 * score:.{1 if 0.01 <= score <= 0.99 else 2}f}%"

@@ -12,7 +12,7 @@ import pytest
 from browsers import HEAVIEST, PHONE, Visit, chromium, serving
 from playwright.sync_api import Browser, Locator, Page, expect
 from redis_servers import free_port, redis_command
-from service import Service, make_editors, make_verdicts, start_service
+from service import Service, make_editors, make_verdicts, shown_score, start_service
 
 from sb_api import create_app
 from sb_api.config import load_settings
@@ -106,7 +106,7 @@ def test_pasted_editors_get_scores_bands_and_reasons_and_a_verdict_shows_what_it
     expect(cards.nth(0)).to_contain_text("bestcasino_uk")
     expect(cards.nth(2)).to_contain_text("vinyl <b>collector</b>")
     scores = service.post("/predict", [COLLECTOR, SPAMMER, NEWCOMER]).json()["scores"]
-    expect(cards.nth(1).locator(".score")).to_contain_text(f"{100 * scores['2460112']:.1f}%")
+    expect(cards.nth(1).locator(".score")).to_contain_text(shown_score(scores["2460112"]))
     expect(cards.nth(1).locator(".reasons .bar").first).to_be_visible()
     expect(page.locator("#results h2").first).to_be_focused()
     expect(page.locator("#status")).to_have_text("3 judged")
@@ -122,9 +122,9 @@ def test_pasted_editors_get_scores_bands_and_reasons_and_a_verdict_shows_what_it
     assert after != before
     expect(cards.nth(1).locator(".outcome")).to_contain_text(after)
     row = cards.nth(1).get_by_role("row", name="This account")
-    expect(row).to_contain_text(f"{100 * scores['2460112']:.1f}%")
+    expect(row).to_contain_text(shown_score(scores["2460112"]))
     again = service.post("/predict", [NEWCOMER]).json()["scores"]["2460112"]
-    expect(row).to_contain_text(f"{100 * again:.1f}%")
+    expect(row).to_contain_text(shown_score(again))
     expect(page.locator("#status")).to_contain_text("Learned as not spam")
     assert shown.audit() == []
     shown.shoot("verdict")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logit
 from service import LODBROK, Bare, make_editors
 
 from sb_api.classify import Model
@@ -78,18 +79,20 @@ def test_an_editor_like_any_other_has_no_reasons() -> None:
 
 
 def test_effects_are_with_and_without_by_the_real_model(bare: Bare) -> None:
-    """Each effect is the score less the score of the same vector with that field as usual; strongest first."""
+    """Each effect is the score less the score of the same vector with that field as usual; strongest odds first."""
     editor = Editor(id=1, email="a@mail.ru", website="http://win.example", bio="best casino http://win.example")
     scores, _ = bare.model.judge([editor])
     (reasons,) = bare.model.explain([editor])
-    effects = [abs(reason.effect) for reason in reasons]
-    assert effects == sorted(effects, reverse=True)
+    strengths = [abs(reason.log_odds) for reason in reasons]
+    assert strengths == sorted(strengths, reverse=True)
+    assert all(reason.effect * reason.log_odds > 0 for reason in reasons)
     usual = bare.model.about.usual
     vector = editor_vectors([editor], bare.model.vocabularies)
     vector[0, 11] = usual[10]
     without = bare.model.score(name_inputs(vector))[0, 1]
-    (effect,) = [reason.effect for reason in reasons if reason.feature == "website win.example"] or [0.0]
-    assert effect == pytest.approx(float(scores[0, 1] - without), abs=1e-4)
+    (reason,) = [reason for reason in reasons if reason.feature == "website win.example"]
+    assert reason.effect == pytest.approx(float(scores[0, 1] - without), abs=1e-4)
+    assert reason.log_odds == pytest.approx(float(logit(scores[0, 1]) - logit(without)), abs=0.01)
 
 
 def test_the_usual_editor_has_the_commonest_flags_and_the_median_numbers() -> None:

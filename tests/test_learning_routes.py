@@ -56,9 +56,9 @@ def test_reasons_come_when_they_are_asked_for_strongest_first(client: FlaskClien
     for editor, reasons in zip(editors, bare.model.explain(as_editors(editors)), strict=True):
         told = answer["reasons"][str(editor["id"])]
         assert [reason["feature"] for reason in told] == [reason.feature for reason in reasons]
-        effects = [abs(reason["effect"]) for reason in told]
-        assert effects == sorted(effects, reverse=True)
-        assert all(reason.keys() == {"feature", "value", "effect"} for reason in told)
+        strengths = [abs(reason["log_odds"]) for reason in told]
+        assert strengths == sorted(strengths, reverse=True)
+        assert all(reason.keys() == {"feature", "value", "effect", "log_odds"} for reason in told)
 
 
 def test_explain_takes_true_or_false_alone(client: FlaskClient) -> None:

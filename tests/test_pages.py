@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from conftest import wait_until
-from flask import Flask
+from flask import Flask, render_template_string
 from flask.testing import FlaskClient
-from service import EDITOR, Service, make_editors
+from service import EDITOR, Service, make_editors, shown_score
 from werkzeug.test import TestResponse
 
 from sb_api import create_app
@@ -69,14 +70,42 @@ def test_hostile_mistakes_and_messages_are_text(client: FlaskClient) -> None:
         assert alive(response.text.replace("onerror=alert(1)&gt;", "")) == []
 
 
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [
+        *((0.0, "<0.01%"), (0.0014, "0.14%"), (0.0099, "0.99%"), (0.01, "1.0%"), (0.573, "57.3%")),
+        *((0.99, "99.0%"), (0.9912, "99.12%"), (0.99996, ">99.99%"), (1.0, ">99.99%"), (None, "–")),
+    ],
+)
+def test_a_score_has_more_digits_where_one_would_make_a_certain_thing_of_a_likely_one(
+    client: FlaskClient, score: float | None, shown: str
+) -> None:
+    """Or an account of 0.1% would be `unsure` beside one of 0.1% that is `likely fine`."""
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import score with context %}{{ score(value) }}"
+        assert html.unescape(render_template_string(template, value=score)) == shown
+    if score is not None:
+        assert shown_score(score) == shown
+
+
+@pytest.mark.parametrize(
+    ("log_odds", "shown"),
+    [(0.1, "× 1.1"), (-0.7, "÷ 2.0"), (2.3, "× 10"), (-4.6, "÷ 99"), (9.0, "× >1,000")],
+)
+def test_a_reason_says_how_many_times_it_makes_the_odds(client: FlaskClient, log_odds: float, shown: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import times with context %}{{ times(value) }}"
+        assert html.unescape(render_template_string(template, value=log_odds)) == shown
+
+
 def test_scores_are_those_of_predict_and_the_highest_come_first(client: FlaskClient) -> None:
     editors = make_editors(40)
     scores = client.post("/predict", json=editors).get_json()["scores"]
     response = paste(client, editors)
     shown = re.findall(r"<h3[^>]*>\s*Editor (\d+)</h3>", response.text)
-    percents = re.findall(r"<b>([\d.]+)%</b> spam", response.text)
+    told = re.findall(r"<b>([^<]+)</b> spam", response.text)
     assert len(shown) == 25
-    assert [f"{100 * scores[number]:.1f}" for number in shown] == percents
+    assert [shown_score(scores[number]) for number in shown] == [html.unescape(text) for text in told]
     assert sorted(scores.values(), reverse=True)[:25] == [scores[number] for number in shown]
     rest = re.findall(r"<h3[^>]*>\s*Editor (\d+)</h3>", paste(client, editors, page="2").text)
     assert len(rest) == 15
