@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from flask import Flask, Response, make_response, render_template, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from sb_api.auth import challenge
 from sb_api.errors import SbApiError, TooLarge
@@ -72,7 +72,9 @@ def _problem(document: dict[str, Any]) -> Response:
 
 
 def _is_for_people() -> bool:
-    """Whether a browser shows the answer to this request."""
+    """Whether a browser shows the answer to this request, and a page can be made: one has links, which need a host."""
+    if isinstance(request.routing_exception, BadRequest):
+        return False
     if request.path == "/" or request.path.startswith("/page/"):
         return True
     return request.url_rule is None and request.accept_mimetypes.best_match(_KINDS) == "text/html"

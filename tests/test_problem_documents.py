@@ -41,6 +41,13 @@ def test_every_error_is_a_problem_document(method: str, path: str, status: int, 
         assert response.headers["Allow"]
 
 
+@pytest.mark.parametrize("path", ["/", "/page/quality", "/nothing"])
+def test_to_a_host_that_is_none_there_is_no_page_to_show(path: str, lonely_client: FlaskClient) -> None:
+    """Its links would need a host."""
+    headers = {"Host": "x" * 300, "Accept": "text/html"}
+    assert_problem(lonely_client.get(path, headers=headers), 400)
+
+
 def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_inside(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
