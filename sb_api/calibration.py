@@ -110,13 +110,14 @@ def choose_borders(
 
     `certain spam` lies above the threshold of the budget. `likely spam` lies above that of `likely` times the budget,
     and never below 0.5, so that what the plain label calls not spam is at most `unsure`. `likely fine` lies below the
-    score that all but a share `budget` of the spam reaches: as sure the one way as the other, by the same rule with
-    the labels swapped; and never above 0.5. Between the two lies `unsure`.
+    score that all but such a share of the spam reaches: as likely the one way as the other, by the same rule with the
+    labels swapped; and never above 0.5. Between the two lies `unsure`.
     """
     innocent, spam = scores[targets == 0], scores[targets == 1]
+    share = min(likely * budget, 1.0)
     certain = max(choose_threshold(innocent, budget, confidence), 0.5)
-    probable = min(max(choose_threshold(innocent, min(likely * budget, 1.0), confidence), 0.5), certain)
-    fine = 1.0 - choose_threshold(1.0 - spam, budget, confidence)
+    probable = min(max(choose_threshold(innocent, share, confidence), 0.5), certain)
+    fine = 1.0 - choose_threshold(1.0 - spam, share, confidence)
     return certain, probable, min(fine, 0.5)
 
 

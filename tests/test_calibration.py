@@ -106,7 +106,7 @@ def test_bands_nest_and_each_border_is_the_measured_one(
     assert 1 > certain >= probable >= 0.5 > fine > 0
     assert (scores[targets == 0] > certain).mean() <= 0.0025
     assert (scores[targets == 0] > probable).mean() <= 0.01
-    assert (scores[targets == 1] < fine).mean() <= 0.0025
+    assert (scores[targets == 1] < fine).mean() <= 0.01
     middles = [(1 + certain) / 2, (certain + probable) / 2, (probable + fine) / 2, fine / 2]
     assert [name_band(score, borders) for score in middles] == list(BANDS)
     assert [name_band(border, borders) for border in borders] == ["likely spam", "unsure", "unsure"]

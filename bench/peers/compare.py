@@ -1,8 +1,9 @@
 """`make bench-peers`: the service beside general model servers with the same network, preprocessing and editors.
 
 Each peer lives in a virtual environment of its own (`.venv-peers/`), and runs in several settings, of which its best
-counts. All take turns in one run; the service has its queue, its embedded Redis and its credentials, the peers have
-neither. A run with at least 5 rounds writes `results/peers.json`. Exits 1 when a figure misses its goal.
+counts. All take turns in one run, in which nobody else is awake; the service has its queue, its embedded Redis and its
+credentials, the peers have neither. A run with at least 5 rounds writes `results/peers.json`. Exits 1 when a figure
+misses its goal.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from table import Figure, alternate, at_least, median_ratio, print_figures, writ
 
 VENVS = ROOT / ".venv-peers"
 READY = 60.0  # seconds that a peer has until it answers
+SETTLING = 0.5  # seconds for what falls due when a server wakes
 # What the code of sb_api that they share needs.
 SHARED = ("numpy", "onnx", "onnxruntime", "msgspec", "h5py", "urlextract")
 
@@ -120,7 +122,21 @@ class Contestant:
     loads: dict[int, Load]
 
     def speed(self, size: int, connections: int, seconds: float) -> Speed:
-        return run_wrk(self.target, self.loads[size], connections, seconds, self.path)
+        """Measured while it alone is awake: a server that polls when nothing comes would slow the others down."""
+        self.wake()
+        try:
+            time.sleep(SETTLING)
+            return run_wrk(self.target, self.loads[size], connections, seconds, self.path)
+        finally:
+            self.sleep()
+
+    def sleep(self) -> None:
+        for process in self.target.processes:
+            process.suspend()
+
+    def wake(self) -> None:
+        for process in self.target.processes:
+            process.resume()
 
 
 def install(peer: Peer) -> Path:
@@ -237,6 +253,9 @@ def main() -> int:
                 if fault:
                     missing.append(f"{peer.name} ({workers})")
                     print(f"LEFT OUT: {peer.name} with {workers} processes: {fault}", file=sys.stderr)
+        for contestant in contestants:
+            contestant.sleep()
+            stack.callback(contestant.wake)  # or it could not be ended
         figures = list(compare(contestants, given.seconds, given.rounds))
     print_figures("peers", figures)
     if missing:
