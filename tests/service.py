@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,10 @@ class Service:
             yield Jobs(client, settings)
 
     def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        """Its processes, without those that Redis forks to write its files, which soon end."""
+        own = psutil.Process(self.process.pid).children()
+        lasting = [child.children(recursive=True) for child in own if "redis" not in child.name()]
+        return own + list(chain.from_iterable(lasting))
 
     def child(self, part: str) -> psutil.Process:
         """The process of the service whose command line has `part` in it."""
