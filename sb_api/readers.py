@@ -44,11 +44,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class WrongRow:
-    """A row that cannot be sent: its line, what is wrong, and its text as it was read."""
+    """A row that is not judged or learned: its line, what is wrong, its text as it was read, and the field at fault."""
 
     line: int
     detail: str
     text: bytes
+    field: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """A line of the file that such rows are kept in."""
+        text = self.text.decode("utf-8", "replace")
+        return {"line": self.line, "field": self.field, "detail": self.detail, "row": text}
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -25,7 +25,7 @@ from sb_api.batches import in_order
 from sb_api.client import IN_FLIGHT, Client
 from sb_api.errors import InvalidParameter, Unavailable
 from sb_api.judgements import Fault, Judgement
-from sb_api.readers import Batch, Position
+from sb_api.readers import Batch, Position, WrongRow
 
 ResultFormat = Literal["jsonl", "csv"]
 SYNC_EVERY = 1.0  # seconds; after a power cut no more than that is judged again
@@ -72,9 +72,9 @@ class Output:
         content = (b"" if self.committed.results else header(self.format)) + encode(judged, self.format)
         faults = b""
         if batch.wrong or len(judged) < len(outcomes):
-            told = _wrong_rows(batch, outcomes)
-            self.first_fault = self.first_fault or f"line {told[0]['line']}: {told[0]['field']} {told[0]['detail']}"
-            faults = msgspec.json.Encoder().encode_lines(told)
+            wrong = _wrong_rows(batch, outcomes)
+            self.first_fault = self.first_fault or f"line {wrong[0].line}: {wrong[0].field} {wrong[0].detail}"
+            faults = msgspec.json.Encoder().encode_lines([row.told() for row in wrong])
             if self.wrong is not None:
                 self.wrong.write(faults)
                 self.wrong.flush()
@@ -126,19 +126,15 @@ def encode(judgements: Sequence[Judgement], kind: ResultFormat) -> bytes:
     return text.getvalue().encode()
 
 
-def _wrong_rows(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> list[dict[str, Any]]:
+def _wrong_rows(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> list[WrongRow]:
     """What is wrong with the rows of a batch, in their order."""
     texts = batch.texts or batch.rows
-    found = [(row.line, "", row.detail, row.text) for row in batch.wrong]
-    found += [
-        (batch.lines[fault.row], fault.field, fault.detail, texts[fault.row])
+    refused = [
+        WrongRow(batch.lines[fault.row], fault.detail, texts[fault.row], fault.field)
         for fault in outcomes
         if isinstance(fault, Fault)
     ]
-    return [
-        {"line": line, "field": name, "detail": detail, "row": text.decode("utf-8", "replace")}
-        for line, name, detail, text in sorted(found, key=lambda row: row[0])
-    ]
+    return sorted([*batch.wrong, *refused], key=lambda row: row.line)
 
 
 def scan(

@@ -31,12 +31,11 @@ class _Wrong:
         self._stack = stack
         self._file: BinaryIO | None = None
 
-    def add(self, row: WrongRow, field: str = "") -> None:
+    def add(self, row: WrongRow) -> None:
         if self._file is None:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             self._file = self._stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
-        told = {"line": row.line, "field": field, "detail": row.detail, "row": row.text.decode("utf-8", "replace")}
-        self._file.write(msgspec.json.encode(told) + b"\n")
+        self._file.write(msgspec.json.encode(row.told()) + b"\n")
         self.count += 1
 
 
@@ -109,6 +108,6 @@ def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: 
                 raise
             for key, fault in told.items():
                 place = sound[int(key)]
-                faults.add(WrongRow(lines[place], fault["detail"], texts[place]), fault["field"])
+                faults.add(WrongRow(lines[place], fault["detail"], texts[place], fault["field"]))
             sound = [place for number, place in enumerate(sound) if str(number) not in told]
     return None
