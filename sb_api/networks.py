@@ -6,6 +6,7 @@ Numbers travel as plain arrays by variable name; the architecture lives here and
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.errors import InvalidWeights
+from sb_api.memory import page_out
 
 if TYPE_CHECKING:
     import keras
@@ -35,9 +37,12 @@ def import_keras() -> Any:
     # The order of its sums differs from one kind of processor to the next.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    is_loaded = "tensorflow" in sys.modules
     import keras
     import tensorflow
 
+    if not is_loaded:
+        page_out("/tensorflow/")  # of 380 MB that its start touches, trainings need 120
     tensorflow.config.experimental.enable_op_determinism()
     return keras
 

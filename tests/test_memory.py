@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sb_api.memory import release_memory, resident_bytes
+import mmap
+from pathlib import Path
+
+from sb_api.memory import page_out, release_memory, resident_bytes
 
 MEGABYTE = 2**20
 
@@ -23,3 +26,18 @@ def test_a_process_tells_what_it_has_in_memory() -> None:
     held = bytearray(64 * MEGABYTE)
     assert resident_bytes() - before > 60 * MEGABYTE
     assert len(held)
+
+
+def test_mapped_files_that_are_not_needed_go_back_and_are_there_when_they_are(tmp_path: Path) -> None:
+    library, other = tmp_path / "library", tmp_path / "other"
+    pages = {}
+    for path in (library, other):
+        path.write_bytes(bytes(range(256)) * (16 * MEGABYTE // 256))
+        with path.open("rb") as file:
+            pages[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            assert pages[path][:].count(b"\xff") == 16 * MEGABYTE // 256
+    pages[library][5] = 77  # changed here alone, and not in the file
+    before = resident_bytes()
+    page_out("/library")
+    assert 10 * MEGABYTE < before - resident_bytes() < 20 * MEGABYTE
+    assert pages[library][4:7] == bytes([4, 77, 6])
