@@ -208,6 +208,3 @@ def completion(context: click.Context, shell: str) -> None:
         raise click.UsageError(f"There is no completion for {shell}.")
     script = found(context.find_root().command, {}, "sb-api", "_SB_API_COMPLETE").source()
     tell({"success": True, "shell": shell, "script": script}, script)
-
-
-COMMANDS = (rollback, replay, status, top, completion)

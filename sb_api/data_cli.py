@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sb_api.client_cli import MODEL, MODELS
+from sb_api.client_cli import MODEL
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
 from sb_api.output import JSON, show, tell, wants_json
@@ -210,18 +210,6 @@ def evaluate_current(
         with progress_bar(1, "drawing") as advance:
             html_file.write_text(render_html(document), "utf-8")
             advance()
-
-
-@click.command("export")
-@click.option("--model", type=MODELS, default="intent", show_default=True, help="Which classifier.")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@JSON
-def weights_export(model: str, folder: Path) -> None:
-    """Write the current weights with vocabularies, labels, metrics and checksums to a new directory in FOLDER."""
-    from sb_api.artefacts import export_artefact
-    from sb_api.classifiers import CLASSIFIERS
-
-    _tell_exported(export_artefact(load_settings(), CLASSIFIERS[model], folder))
 
 
 def _tell_exported(folder: Path) -> None:

@@ -16,12 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import redis
-
 from sb_api.config import PREFIX, Settings
-from sb_api.connection import connect
 from sb_api.errors import CannotGoOn, CannotStart
-from sb_api.jobs import Jobs
 from sb_api.supervisor import Process, Stop, supervise
 
 logger = logging.getLogger(__name__)
@@ -140,7 +136,6 @@ def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
     folder = settings.redis_socket.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _short_path(settings.redis_socket) as path:
-        url = f"unix://{path}"
         options = {
             "port": "0",
             "unixsocket": str(path),
@@ -156,8 +151,8 @@ def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         server = Process("redis", [find_redis_server(), *arguments], dict(os.environ))
         with supervise([server], stop, settings.restart_limit, drain=10.0):
-            _await_redis(settings, url, stop, folder / "redis.log")
-            yield url
+            _await_redis(path, stop, folder / "redis.log")
+            yield f"unix://{path}"
 
 
 @contextmanager
@@ -172,18 +167,27 @@ def _short_path(path: Path) -> Iterator[Path]:
         yield link / path.name
 
 
-def _await_redis(settings: Settings, url: str, stop: Stop, log: Path) -> None:
-    import msgspec
-
-    client = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings).redis
+def _await_redis(path: Path, stop: Stop, log: Path) -> None:
     deadline = time.monotonic() + 60
     while not stop.event.is_set():
-        try:
-            client.ping()
+        answer = _ping(path)
+        if answer == "+PONG":
             return
-        except redis.RedisError as error:
-            if time.monotonic() > deadline:
-                raise CannotStart(f"The embedded Redis does not answer ({error}); see {log}.") from None
+        if time.monotonic() > deadline:
+            raise CannotStart(f"The embedded Redis does not answer ({answer}); see {log}.")
         stop.event.wait(0.02)
     if stop.failure:
         raise CannotStart(f"The embedded Redis does not come up: {stop.failure} See {log}.")
+
+
+def _ping(path: Path) -> str:
+    """What a Redis says to a ping, or why it says nothing."""
+    # Not by the client, which would stay in the memory of a process that has no other use for it.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.settimeout(1)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100).decode(errors="replace").strip() or "it closed the connection"
+        except OSError as error:
+            return str(error)

@@ -32,7 +32,10 @@ def find_commands(command: click.Command = main, path: tuple[str, ...] = ()) -> 
     """The path of every command, the groups and the top among them."""
     yield path
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
             yield from find_commands(child, (*path, name))
 
 

@@ -143,9 +143,11 @@ def table_rows(page: str) -> dict[str, list[str]]:
 def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that words on a command line name, and what follows it."""
     command: click.Command = main
-    while words and isinstance(command, click.Group) and words[0] in command.commands:
-        command = command.commands[words[0]]
-        words = words[1:]
+    while words and isinstance(command, click.Group):
+        named = command.get_command(click.Context(command), words[0])
+        if named is None:
+            break
+        command, words = named, words[1:]
     return command, words
 
 

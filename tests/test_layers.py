@@ -57,6 +57,7 @@ LAYERS = (
     ("server",),
     ("client_cli", "doctor"),
     ("data_cli", "learning_cli", "predict_cli", "doctor_cli", "token_cli", "train_cli"),
+    ("weights_cli",),
     ("cli",),
     ("__main__",),
 )
