@@ -49,11 +49,13 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
 def train_process(settings: Settings, cold: bool = False) -> None:
     """Train, roll back and replay, one job at a time, until told to stop.
 
-    TensorFlow is loaded once all else is up, or with the first training when `cold`; when no training has come for
-    `trainer_idle` seconds, the process starts itself anew without it, because TensorFlow never gives memory back.
+    TensorFlow is loaded once all else is up, or with the first training when `cold` or when `trainer_idle` is 0; when
+    no training has come for `trainer_idle` seconds, the process starts itself anew without it, because TensorFlow never
+    gives memory back.
     """
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
+    cold = cold or not settings.trainer_idle
     jobs = Jobs(connect(settings), settings)
     trainers: dict[str, Trainer] = {}
     used = monotonic()

@@ -100,11 +100,11 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The one whole service that most tests of the endpoints share, all of it warm."""
-    from service import start_service
+    from service import SHARED, start_service, thin_reference
 
     folder = tmp_path_factory.mktemp("service")
-    # Tests teach it nonsense, which its guard would refuse; tests of the guard have services of their own.
-    with start_service(folder / "state", folder, SB_API_GUARD_TOLERANCE="1", SB_API_FP_BUDGET="0.05") as service:
+    thin_reference(folder / "state")
+    with start_service(folder / "state", folder, **SHARED) as service:
         service.wait_warm()
         yield service
         with redis.Redis.from_url(service.redis_url) as queue:
@@ -152,10 +152,12 @@ def lonely_client(jobs: Jobs, settings: Settings) -> FlaskClient:
 
 
 @pytest.fixture(scope="session")
-def bare_session() -> Bare:
-    from service import make_bare
+def bare_session(tmp_path_factory: pytest.TempPathFactory) -> Bare:
+    from service import make_bare, thin_reference
 
-    return make_bare()
+    state = tmp_path_factory.mktemp("bare")
+    thin_reference(state)
+    return make_bare(state)
 
 
 @pytest.fixture

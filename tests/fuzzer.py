@@ -26,7 +26,7 @@ from urllib.parse import unquote_to_bytes
 import click
 import psutil
 from flask import Flask
-from service import Service, make_editors, make_verdicts, start_service
+from service import SHARED, Service, make_editors, make_verdicts, start_service
 
 from sb_api import create_app
 from sb_api.config import load_settings
@@ -460,7 +460,7 @@ def main(count: int, seed: int, start: int) -> None:
 
     with tempfile.TemporaryDirectory(prefix="sb_api-fuzz-") as name:
         folder = Path(name)
-        with start_service(folder / "state", folder, SB_API_GUARD_TOLERANCE="1") as service:
+        with start_service(folder / "state", folder, **SHARED) as service:
             service.wait_warm()
             app = create_app(load_settings({}, redis_url=service.redis_url, state_dir=str(service.state)))
             try:

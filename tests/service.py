@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import redis
 import requests
@@ -37,6 +38,9 @@ ROOT = Path(__file__).parent.parent
 LODBROK = CLASSIFIERS["lodbrok"]
 SPAM, NOT_SPAM = "Spam Editor Account", "Non Spam Editor Account"
 BUDGET = 0.05  # of the shared service
+# What the shared service starts with. Tests teach it nonsense, which its guard would refuse; tests of the guard have
+# services of their own. TensorFlow stays, however long the tests between two trainings take.
+SHARED = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": str(BUDGET), "SB_API_TRAINER_IDLE": "86400"}
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
 EDITOR = {
@@ -168,6 +172,18 @@ def as_verdicts(records: Sequence[dict[str, Any]]) -> list[Verdict]:
     return [Verdict(**record) for record in records]
 
 
+def thin_reference(state: Path) -> None:
+    """Give a state directory every third of the shipped guard's and calibration's records and every tenth of those that
+    are replayed, so that a training costs half. Tests of what trainings are worth do with all of them."""
+    folder = state / "reference"
+    folder.mkdir(parents=True, mode=0o700)
+    state.chmod(0o700)
+    with np.load(ROOT / "static" / "reference" / "lodbrok.npz") as shipped:
+        thinned = {name: shipped[name][:: 10 if name == "replay" else 3] for name in shipped}
+    np.savez(folder / "lodbrok.npz", **thinned)
+    (folder / "lodbrok.npz").chmod(0o600)
+
+
 @dataclass
 class Service:
     """A running service, its first process and what it has written."""
@@ -256,9 +272,9 @@ def start_service(
     timeout: float = 30.0,
     **variables: str,
 ) -> Iterator[Service]:
-    """Start a service with its own state directory, one process of a kind unless `variables` say otherwise; what it
-    writes goes to `folder`. Yields it once it listens."""
-    few = {"SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1"}
+    """Start a service with its own state directory, one process of a kind, and TensorFlow only while it trains, unless
+    `variables` say otherwise; what it writes goes to `folder`. Yields it once it listens."""
+    few = {"SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1", "SB_API_TRAINER_IDLE": "0"}
     environment = clean_environment(**{**few, "SB_API_STATE_DIR": str(state), **variables})
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "out"
@@ -330,13 +346,14 @@ class Bare:
         self.fitting.load(self.original)
 
 
-def make_bare() -> Bare:
-    settings = load_settings({}, state_dir="/nonexistent")
+def make_bare(state: Path) -> Bare:
+    """With the reference set of a state directory."""
+    settings = load_settings({}, state_dir=str(state))
     original = WeightsStore.of(settings, LODBROK.name).load("original")
     # Keras is the truth, also of what the service's engine says.
     model = Model(LODBROK, original, LODBROK.load_vocabularies(settings), "keras")
     fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
-    reference = load_reference(settings.static / "reference" / "lodbrok.npz", LODBROK)
+    reference = load_reference(settings.find("reference/lodbrok.npz"), LODBROK)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)
 
 

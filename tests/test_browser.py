@@ -412,7 +412,7 @@ def test_the_service_view_says_that_redis_is_away_and_sees_it_come_back(
 def test_a_new_service_says_what_there_is_none_of_yet_and_its_guard_may_refuse_a_verdict(
     visit: Callable[..., Visit], tmp_path: Path
 ) -> None:
-    strict = {"SB_API_GUARD_TOLERANCE": "0", "SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1"}
+    strict = {"SB_API_GUARD_TOLERANCE": "0", "SB_API_TRAINER_IDLE": "86400"}
     with start_service(tmp_path / "state", tmp_path, **strict) as service:
         service.wait_warm()
         shown = visit(service.address)

@@ -242,7 +242,7 @@ def test_requests_under_way_are_answered_before_the_service_stops(restartable: R
 
 def test_the_top_script_without_a_verb_runs_the_service_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     """Also while its processes are still warming up."""
-    with start_service(tmp_path / "state", tmp_path, NO_VERB, SB_API_PORT="0") as service:
+    with start_service(tmp_path / "state", tmp_path, NO_VERB, SB_API_PORT="0", SB_API_TRAINER_IDLE="300") as service:
         assert service.get("/healthz").status_code == 200
         children = service.children()
         assert service.child("sb_api worker") in children

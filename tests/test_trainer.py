@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import wait_until
-from service import Service, make_verdicts, start_service
+from service import ROOT, Service, assert_stays, clean_environment, make_verdicts, start_service, thin_reference
+
+from sb_api.config import Settings
+from sb_api.jobs import Jobs
 
 
 def carries_tensorflow(process: psutil.Process) -> bool:
@@ -22,9 +27,25 @@ def is_listed(service: Service) -> bool:
     return bool(service.ready()["train_processes"])
 
 
+def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: Settings) -> None:
+    """Whoever never trains does without it."""
+    variables = {"SB_API_REDIS_URL": settings.redis_url, "SB_API_STATE_DIR": settings.state_dir}
+    environment = clean_environment(**variables, SB_API_TRAINER_IDLE="0")
+    with subprocess.Popen([sys.executable, "-m", "sb_api", "trainer"], cwd=ROOT, env=environment) as process:
+        try:
+            train = psutil.Process(process.pid)
+            wait_until(lambda: jobs.registry.published("intent"), 60)
+            # Where it is loaded at the start, that is what comes next.
+            assert_stays(lambda: not carries_tensorflow(train), 2)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
 @pytest.mark.timeout(300)
 def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_the_next(tmp_path: Path) -> None:
     settings = {"SB_API_TRAINER_IDLE": "0.5", "SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": "0.05"}
+    thin_reference(tmp_path / "state")
     with start_service(tmp_path / "state", tmp_path, **settings) as service:
         # At the start it is warmed, so that the first verdicts need not wait.
         train = service.child("sb_api trainer")
