@@ -12,18 +12,31 @@ import pytest
 from service import LODBROK, Bare
 
 from sb_api import train
+from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
+from sb_api.guard import Reference, load_reference
 from sb_api.jobs import Jobs
 from sb_api.records import Verdict
+from sb_api.retraining import with_scores
 from sb_api.synthetic import generate_campaign, generate_editors
 from sb_api.train import Trainer
 from sb_api.verdicts import LoggedVerdict
 
 
+@pytest.fixture(scope="module")
+def shipped(bare_session: Bare) -> Reference:
+    """The whole reference set, with what the original says of it."""
+    bare_session.reset()
+    reference = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", LODBROK)
+    return with_scores(reference, bare_session.fitting, bare_session.original)
+
+
 @pytest.fixture
-def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
-    """Makes trainers of one state directory, with the guard as it ships. They share a network."""
+def make_trainer(jobs: Jobs, bare: Bare, shipped: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
+    """Makes trainers of one state directory, with the guard as it ships. They share a network, and what they only
+    read."""
     monkeypatch.setattr(train, "Fitting", lambda *_: bare.fitting)
+    monkeypatch.setattr(Trainer, "reference", shipped)
 
     def make(**settings: Any) -> Trainer:
         return Trainer(Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), LODBROK)

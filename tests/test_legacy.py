@@ -22,6 +22,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from conftest import make_once
+from factories import unmeasured
 
 from sb_api import legacy, networks
 from sb_api.errors import InvalidTokenizer, InvalidWeights
@@ -40,10 +42,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("tf_keras") is None:
         assert not os.environ.get("CI"), "tf_keras is missing"
         pytest.skip("tf_keras is missing, which is Keras 2")
-    folder = tmp_path_factory.mktemp("legacy")
     script = Path(__file__).with_name("make_legacy_files.py")
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True, timeout=300)
-    return folder
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, str(script), str(folder)]
+        subprocess.run(command, env=unmeasured(), check=True, capture_output=True, timeout=300)
+
+    return make_once(tmp_path_factory, "legacy", make)
 
 
 @pytest.fixture(scope="session")

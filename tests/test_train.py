@@ -237,9 +237,10 @@ def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_
 
 @pytest.fixture
 def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
-    """Makes trainers, each on a host of its own. They share a network, which none keeps anything in."""
+    """Makes trainers, each on a host of its own. They share a network, which none keeps anything in, and the reference
+    set."""
     monkeypatch.setattr(train, "Fitting", lambda *_: bare.fitting)
-    monkeypatch.setattr(train, "load_reference", lambda *_: bare.reference)
+    monkeypatch.setattr(Trainer, "reference", bare.reference)
 
     def make(host: str = "one", **changes: Any) -> Trainer:
         # What the tests teach is nonsense; the guard would refuse it.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import make_weights, same_weights
+from factories import make_weights, same_weights, unmeasured
 
 from sb_api.versions import SLOTS
 from sb_api.weights import Weights, WeightsStore, dump_weights
@@ -138,7 +138,7 @@ def kill_at_every_step(base: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     base = tmp_path_factory.mktemp("kills")
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**unmeasured(), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, __file__, str(base)]
     ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=150)
     return json.loads(ran.stdout)
