@@ -62,13 +62,12 @@ SCENARIOS: dict[str, tuple[list[Weights], Callable[[WeightsStore], None], list[W
 }
 
 
-def prepare(folder: Path, scenario: str) -> WeightsStore:
-    folder.mkdir(parents=True)
+def prepare(folder: Path, scenario: str) -> None:
+    folder.mkdir()
     (folder / "shipped.h5").write_bytes(dump_weights(ORIGINAL))
     store = open_store(folder)
     for weights in SCENARIOS[scenario][0]:
         learn(weights)(store)
-    return open_store(folder)
 
 
 class Steps:
@@ -98,10 +97,14 @@ class Steps:
         return counted
 
 
-def rotate_in_fork(folder: Path, scenario: str, step: int, when: str) -> tuple[list[str], bool]:
-    """The calls that a process got to make, and whether it was killed."""
-    os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process leaves its pages to the system
-    store = prepare(folder, scenario)
+def copy(folder: Path, to: Path) -> None:
+    subprocess.run(["cp", "-a", folder, to], check=True)  # keeps hard links
+
+
+def rotate_in_fork(folder: Path, prepared: Path, scenario: str, step: int, when: str) -> tuple[list[str], bool]:
+    """The calls that a process got to make in a copy of what was prepared, and whether it was killed."""
+    copy(prepared, folder)
+    store = open_store(folder)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -122,12 +125,15 @@ def rotate_in_fork(folder: Path, scenario: str, step: int, when: str) -> tuple[l
 
 def kill_at_every_step(base: Path) -> dict[str, Any]:
     """Leaves a folder for every kill, by scenario, and one for the rotation that was left alone."""
+    os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process leaves its pages to the system
     report: dict[str, Any] = {}
     for number, scenario in enumerate(SCENARIOS):
-        folder = base / str(number)
-        names, killed = rotate_in_fork(folder / "whole", scenario, -1, "never")
+        folder, prepared = base / str(number), base / f"{number} prepared"
+        folder.mkdir()
+        prepare(prepared, scenario)
+        names, killed = rotate_in_fork(folder / "whole", prepared, scenario, -1, "never")
         kills = {
-            f"{step}-{when}": rotate_in_fork(folder / f"{step}-{when}", scenario, step, when)[1]
+            f"{step}-{when}": rotate_in_fork(folder / f"{step}-{when}", prepared, scenario, step, when)[1]
             for step in range(len(names))
             for when in ("before", "after")
         }
@@ -200,7 +206,7 @@ def test_doing_it_again_after_a_kill_completes_it(
 ) -> None:
     """With the same slots as if it had never been killed: doing it twice does not go two steps."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    subprocess.run(["cp", "-a", report[scenario]["folder"], str(tmp_path / "copy")], check=True)  # keeps hard links
+    copy(Path(report[scenario]["folder"]), tmp_path / "copy")
     slots = open_store(tmp_path / "copy" / "whole").chain().slots
     left = []
     for store in killed_stores(tmp_path / "copy"):
