@@ -117,7 +117,7 @@ class _Quiet(WSGIRequestHandler):
 def serving(app: Flask) -> Iterator[str]:
     """An application in a thread of this process. Yields its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -35,6 +35,17 @@ hypothesis.settings.register_profile("sb_api", deadline=None)
 hypothesis.settings.load_profile("sb_api")
 
 
+# The files that take longest, so that no process is left with one of them at the end. The first and the third go to the
+# same one of two processes: they share a deployment.
+LONGEST = ("deploy", "browser", "operations", "fuzz", "train", "scenario", "learning", "server", "metrics_route")
+LONGEST += ("trainer", "legacy", "cli", "bootstrap", "schemathesis", "resilience", "weights_kill", "worker", "engine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """With CI=true a test that is skipped fails: a skipped test is a hole."""

@@ -68,7 +68,7 @@ class Receiver:
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver that every tracer opened in the test sends to."""
     receiver = Receiver()
-    thread = threading.Thread(target=receiver.server.serve_forever)
+    thread = threading.Thread(target=receiver.server.serve_forever, args=(0.02,))
     thread.start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.address)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
