@@ -25,7 +25,7 @@ from typing import Any
 import requests
 import yaml
 from conftest import wait_until
-from service import ROOT, clean_environment
+from service import ROOT, clean_environment, thin_reference
 
 from sb_api.server import find_redis_server
 
@@ -244,6 +244,7 @@ def start_deployment(folder: Path) -> Iterator[Deployment]:
 
         worker = systemd_start("worker").placed(made.redis, folder / "worker")
         made.start("worker", worker.command, worker.environment)
+        thin_reference(folder / "trainer")
         trainer = kubernetes_start(manifests, "trainer").placed(made.redis, folder / "trainer")
         made.start("trainer", trainer.command, trainer.environment)
         for name, way in (("compose", compose_start(compose, "web")), ("secret", kubernetes_start(manifests, "web"))):

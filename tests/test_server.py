@@ -21,7 +21,18 @@ import pytest
 import requests
 from conftest import wait_until
 from flask import Flask
-from service import EDITOR, ROOT, RUN, Service, alive, clean_environment, make_editors, make_verdicts, start_service
+from service import (
+    EDITOR,
+    ROOT,
+    RUN,
+    Service,
+    alive,
+    clean_environment,
+    make_editors,
+    make_verdicts,
+    start_service,
+    thin_reference,
+)
 
 from sb_api.config import load_settings
 from sb_api.connection import connect
@@ -71,6 +82,7 @@ class Restartable:
         self.state = folder / ("a long path " * 15).strip() / "état"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+        thin_reference(self.state)
         self.stack = ExitStack()
         self.service: Service | None = None
         self.lives = 0
