@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from sb_api.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
+from sb_api.standby import stand_by
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, parse_weights
 from sb_api.worker import Worker
@@ -230,24 +232,38 @@ def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instrument
     return {name: model.version for name, model in models.items()}
 
 
-def classify_process(settings: Settings, helper: bool = False) -> None:
+def classify_process(settings: Settings, helper: bool = False, standby: bool = False) -> None:
     """Judge records until told to stop.
 
     A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
-    several processes, these would make batches too small to be worth their cost.
+    several processes, these would make batches too small to be worth their cost. After `helper_idle` seconds without
+    one it starts anew on `standby`.
     """
-    if helper:
-        os.nice(NICENESS)
+    if helper and not standby:
+        os.nice(NICENESS)  # after standby it has that already
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
     instruments = Instruments()
+    used = monotonic()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        nonlocal used
+        used = monotonic()
+        return judge_claims(models, claims)
+
+    def idle() -> None:
+        if monotonic() - used > settings.helper_idle:
+            worker.leave()
+            stand_by()
+
     worker = Worker(
         jobs,
         "classify",
         PREDICT_STREAMS,
-        do=lambda claims: judge_claims(models, claims),
+        do=do,
         refresh=lambda: refresh_models(jobs, models, instruments),
         instruments=instruments,
+        idle=idle if helper else None,
         awaited=[BULK] if helper else (),
     )
     worker.run_process()

@@ -45,7 +45,7 @@ LAYERS = (
     ("jobs",),
     ("metrics", "tracing", "logs", "judgements"),
     ("totals", "client"),
-    ("worker", "mailbox", "vitals", "explain", "legacy", "admission", "quality", "datasets"),
+    ("worker", "mailbox", "standby", "vitals", "explain", "legacy", "admission", "quality", "datasets"),
     ("classifiers", "contract", "scan", "overview", "shedding"),
     ("fitting", "guard", "intake", "artefacts", "engine", "openapi"),
     ("classify", "retraining", "docs"),
