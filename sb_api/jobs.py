@@ -79,6 +79,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+class Training(msgspec.Struct, frozen=True):
+    """The body of a train job: verdicts, packed, and whether they are to be learned against the guard's word."""
+
+    verdicts: bytes
+    force: bool = False
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a job: `data` when it is completed, an RFC 9457 `problem` when it failed."""
 
