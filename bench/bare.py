@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from sb_api.classifiers import CLASSIFIERS, describe_answers
+from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
 from sb_api.config import load_settings
+from sb_api.kinds import describe_answers
 from sb_api.records import Editor
 from sb_api.weights import WeightsStore
 

@@ -71,7 +71,7 @@ def bench_memory(options: Options) -> Iterator[Figure]:
 
 
 def _times_let_go(service: Target) -> int:
-    return (service.state / "log").read_text().count("TensorFlow is let go")
+    return (service.state / "log").read_text().count("what it takes is let go")
 
 
 def _web_processes(service: Target) -> list[psutil.Process]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.versions import BANDS
+
 Scores = npt.NDArray[np.floating[Any]]
 Targets = npt.NDArray[np.integer[Any]]
 
-CERTAIN_SPAM, LIKELY_SPAM, UNSURE, LIKELY_FINE = BANDS = ("certain spam", "likely spam", "unsure", "likely fine")
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
 

@@ -10,17 +10,16 @@ import msgspec
 from flask import Blueprint, render_template, request
 
 from sb_api.auth import current_identity, require
-from sb_api.calibration import BANDS
-from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
 from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.kinds import EDITORS, MESSAGES, Judged, Kind, describe_answers
 from sb_api.pastes import read_editors, read_messages
 from sb_api.records import Editor, LabelledMessage, Records, Verdict
 from sb_api.service import Service, await_training, get_service, judge, read_chain
+from sb_api.versions import BANDS
 
 checks = Blueprint("checks", __name__)
 
 SHOWN = 25  # records on one page of results
-EDITORS, MESSAGES = CLASSIFIERS["lodbrok"], CLASSIFIERS["intent"]
 # On the reference set: what a verdict may change, and how it is told.
 COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
 
@@ -50,18 +49,18 @@ def check_messages() -> tuple[str, int] | str:
 def give_verdict() -> str:
     """What a person says of one record: it is learned, and judged again."""
     service = get_service()
-    classifier = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
-    (key, record), *_ = _read(classifier, service, request.form.get("record", "")).items()
+    kind = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
+    (key, record), *_ = _read(kind, service, request.form.get("record", "")).items()
     said = request.form.get("verdict", "")
-    before = judge(service, classifier, [record])
+    before = judge(service, kind, [record])
     learned: dict[str, Any] | None = None
     refusal: SbApiError | None = None
     figures: dict[str, Any] = {}
     if said != "unsure":
-        verdict = _verdict(classifier, record, said)
-        known = {about.version: about for about in read_chain(service, classifier).versions}
+        verdict = _verdict(kind, record, said)
+        known = {about.version: about for about in read_chain(service, kind).versions}
         try:
-            learned = await_training(service, classifier, [verdict])
+            learned = await_training(service, kind, [verdict])
         except SbApiError as error:
             if error.status != 409:
                 raise
@@ -69,10 +68,10 @@ def give_verdict() -> str:
         else:
             parent = known.get(learned["weights"]["previous"] or "")
             figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
-    after = _judge_with_reasons(service, classifier, [(key, record)])
+    after = _judge_with_reasons(service, kind, [(key, record)])
     return render_template(
         "verdict.html",
-        model=classifier.name,
+        model=kind.name,
         card=_describe([(key, record)], after)[0],
         before=_describe([(key, record)], before)[0],
         said=said,
@@ -83,13 +82,13 @@ def give_verdict() -> str:
     )
 
 
-def _results(template: str, classifier: Classifier, text: str, **members: Any) -> tuple[str, int] | str:
+def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str, int] | str:
     """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
     service = get_service()
     # The script puts in the results alone; the paste, which may be large, is there already.
     members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
     try:
-        records = _records(classifier, service, text)
+        records = _records(kind, service, text)
     except SbApiError as error:
         if error.status >= 500:
             raise
@@ -97,12 +96,12 @@ def _results(template: str, classifier: Classifier, text: str, **members: Any) -
     if not records.sound:
         return render_template(template, faults=records.errors, **members), 422
     keyed = list(records.sound.items())
-    judged = judge(service, classifier, list(records.sound.values()))
+    judged = judge(service, kind, list(records.sound.values()))
     faults = records.errors | {
         keyed[position][0]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     order = [position for position in range(len(keyed)) if position not in judged.errors]
-    if classifier is EDITORS:
+    if kind is EDITORS:
         order.sort(key=lambda position: -judged.scores[position])
     pages = max(1, -(-len(order) // SHOWN))
     page = min(max(1, request.form.get("page", 1, type=int)), pages)
@@ -110,7 +109,7 @@ def _results(template: str, classifier: Classifier, text: str, **members: Any) -
     predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
     return render_template(
         template,
-        cards=_describe(shown, _judge_with_reasons(service, classifier, shown)) if shown else [],
+        cards=_describe(shown, _judge_with_reasons(service, kind, shown)) if shown else [],
         count=len(order),
         groups=[(band, judged.bands.count(band)) for band in BANDS]
         if judged.bands
@@ -124,8 +123,8 @@ def _results(template: str, classifier: Classifier, text: str, **members: Any) -
     )
 
 
-def _judge_with_reasons(service: Service, classifier: Classifier, keyed: Sequence[tuple[str, Any]]) -> Judged:
-    return judge(service, classifier, [record for _, record in keyed], explain=classifier.explain is not None)
+def _judge_with_reasons(service: Service, kind: Kind, keyed: Sequence[tuple[str, Any]]) -> Judged:
+    return judge(service, kind, [record for _, record in keyed], explain=kind is EDITORS)
 
 
 def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
@@ -144,20 +143,20 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str
     ]
 
 
-def _records(classifier: Classifier, service: Service, text: str) -> Records:
-    read = read_editors if classifier is EDITORS else read_messages
+def _records(kind: Kind, service: Service, text: str) -> Records:
+    read = read_editors if kind is EDITORS else read_messages
     return read(text, service.settings.max_records)
 
 
-def _read(classifier: Classifier, service: Service, text: str) -> dict[str, Any]:
-    records = _records(classifier, service, text)
+def _read(kind: Kind, service: Service, text: str) -> dict[str, Any]:
+    records = _records(kind, service, text)
     records.all_sound()
     return records.sound
 
 
-def _verdict(classifier: Classifier, record: Any, said: str) -> Verdict | LabelledMessage:
+def _verdict(kind: Kind, record: Any, said: str) -> Verdict | LabelledMessage:
     reporter = current_identity().name or None
-    if classifier is MESSAGES:
+    if kind is MESSAGES:
         return LabelledMessage(id=record.id, text=record.text, intent=said, reporter=reporter)
     if said not in ("0", "1"):
         raise InvalidParameter("The verdict must be spam, not spam or unsure.")

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -15,16 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.calibration import calibrated, name_bands
-from sb_api.classifiers import CLASSIFIERS, Classifier, Judged, describe_answers
+from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.connection import connect
 from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
 from sb_api.explain import Reason
 from sb_api.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
+from sb_api.kinds import Judged, describe_answers
 from sb_api.metrics import Instruments
 from sb_api.networks import Arrays
 from sb_api.records import decode_payload
+from sb_api.standby import stand_by
 from sb_api.tokenizers import Vocabularies, parse_vocabulary
 from sb_api.weights import Weights, WeightsStore, parse_weights
 from sb_api.worker import Worker
@@ -149,6 +152,12 @@ class Model:
         return errors
 
 
+def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]:
+    """Of how many of n rows of probabilities (n, labels) each label is the best; a row of NaN was not judged."""
+    best = scores[np.isfinite(scores).all(axis=1)].argmax(axis=1)
+    return dict(zip(labels, np.bincount(best, minlength=len(labels)).tolist(), strict=True))
+
+
 def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
     # By position: two entries of different streams may have the same id.
@@ -157,7 +166,7 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
     for position, claim in enumerate(claims):
         try:
             model = models[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[model.classifier.queued])  # type: ignore[name-defined]
+            records = decode_payload(claim.job.body, list[model.classifier.kind.queued])  # type: ignore[name-defined]
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
             answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))
@@ -169,7 +178,7 @@ def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answ
 
 def _judge_batch(model: Model, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
     scores, errors = model.judge([record for _, _, records in batch for record in records])
-    model.instruments.count_records(model.classifier.name, model.about.labels, scores)
+    model.instruments.count_records(model.classifier.name, len(scores), count_labels(scores, model.about.labels))
     # All at once: for a few records numpy's calls cost more than what they do.
     judged = model.tell(scores, errors)
     answers = {}
@@ -230,24 +239,38 @@ def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instrument
     return {name: model.version for name, model in models.items()}
 
 
-def classify_process(settings: Settings, helper: bool = False) -> None:
+def classify_process(settings: Settings, helper: bool = False, standby: bool = False) -> None:
     """Judge records until told to stop.
 
     A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
-    several processes, these would make batches too small to be worth their cost.
+    several processes, these would make batches too small to be worth their cost. After `helper_idle` seconds without
+    one it starts anew on `standby`.
     """
-    if helper:
-        os.nice(NICENESS)
+    if helper and not standby:
+        os.nice(NICENESS)  # after standby it has that already
     jobs = Jobs(connect(settings), settings)
     models: dict[str, Model] = {}
     instruments = Instruments()
+    used = monotonic()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        nonlocal used
+        used = monotonic()
+        return judge_claims(models, claims)
+
+    def idle() -> None:
+        if monotonic() - used > settings.helper_idle:
+            worker.leave()
+            stand_by()
+
     worker = Worker(
         jobs,
         "classify",
         PREDICT_STREAMS,
-        do=lambda claims: judge_claims(models, claims),
+        do=do,
         refresh=lambda: refresh_models(jobs, models, instruments),
         instruments=instruments,
+        idle=idle if helper else None,
         awaited=[BULK] if helper else (),
     )
     worker.run_process()

@@ -126,12 +126,20 @@ def web(host: str | None, port: int | None) -> None:
 
 @main.command()
 @click.option("--helper", is_flag=True, help="Wake for large requests alone, beside another worker on this machine.")
+@click.option(
+    "--standby", is_flag=True, help="Of a helper: load the classifiers when the first of these requests waits."
+)
 @JSON
-def worker(helper: bool) -> None:
+def worker(helper: bool, standby: bool) -> None:
     """Start one classify process alone."""
+    settings = _settings()
+    if standby:
+        from sb_api.standby import await_need
+
+        await_need(settings)
     from sb_api.classify import classify_process
 
-    classify_process(_settings(), helper)
+    classify_process(settings, helper, standby)
 
 
 @main.command()

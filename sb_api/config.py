@@ -80,6 +80,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="without a training for so long, TensorFlow is let go; 0: it is loaded for each training alone",
         ),
     ] = 300.0
+    helper_idle: Annotated[
+        float,
+        Meta(
+            gt=0, le=31_536_000, description="without a large request for so long, a second worker lets its memory go"
+        ),
+    ] = 300.0
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""

@@ -58,7 +58,7 @@ def _read_records(file: Path, classifier: Classifier) -> list[Any]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
-                    records.append(msgspec.json.decode(line, type=classifier.verdict))
+                    records.append(msgspec.json.decode(line, type=classifier.kind.verdict))
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     errors[f"line {number}"] = {"field": "", "detail": str(error)}
     if errors or not records:

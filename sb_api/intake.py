@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from sb_api.admission import Rules, admit
-from sb_api.calibration import BANDS, calibrated, name_band
+from sb_api.calibration import calibrated, name_band
 from sb_api.classifiers import Classifier
 from sb_api.config import Settings
 from sb_api.networks import Arrays, Predict
 from sb_api.recipe import Examples
 from sb_api.tokenizers import Vocabularies
 from sb_api.verdicts import LoggedVerdict, Status, VerdictLog, pack_rows, unpack_rows
-from sb_api.versions import Version
+from sb_api.versions import BANDS, Version
 from sb_api.weights import Weights
 
 DAY = timedelta(days=1)

@@ -79,6 +79,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+class Training(msgspec.Struct, frozen=True):
+    """The body of a train job: verdicts, packed, and whether they are to be learned against the guard's word."""
+
+    verdicts: bytes
+    force: bool = False
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a job: `data` when it is completed, an RFC 9457 `problem` when it failed."""
 
@@ -226,12 +233,11 @@ class Jobs:
 
         One at a time: if it kills this process too, that counts against no other job.
         """
-        lease = round(self.settings.lease * 1000)
         try:
             for stream in streams:
-                for pending in self.redis.xpending_range(stream, GROUP, "-", "+", 1, idle=lease):
+                for pending in self._stale(stream):
                     entry = pending["message_id"]
-                    claimed = self.redis.xclaim(stream, GROUP, self.consumer, lease, [entry])
+                    claimed = self.redis.xclaim(stream, GROUP, self.consumer, self._lease, [entry])
                     if any(found is not None for found, _ in claimed):
                         return list(self._claims([(stream.encode(), claimed)], 1 + pending["times_delivered"]))
                     # Another process was quicker, or someone has deleted the entry, which would come back for ever.
@@ -240,6 +246,18 @@ class Jobs:
         except redis.ResponseError as error:
             self._mend_group(error, streams)
         return []
+
+    def has_stale(self, stream: str) -> bool:
+        """Whether a stream holds a job whose lease ran out."""
+        return bool(self._stale(stream))
+
+    def _stale(self, stream: str) -> list[dict[str, Any]]:
+        oldest: list[dict[str, Any]] = self.redis.xpending_range(stream, GROUP, "-", "+", 1, idle=self._lease)
+        return oldest
+
+    @property
+    def _lease(self) -> int:
+        return round(self.settings.lease * 1000)
 
     def progress(self, stream: str) -> tuple[bytes, bool]:
         """The last entry that any process has claimed, and whether more of them wait."""

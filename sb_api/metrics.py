@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from sb_api.connection import PREFIX
@@ -103,12 +100,11 @@ class Instruments:
             counters = {one: self.jobs.labels(classifier, operation, one) for one in _JOB_STATUSES}
             counters[status].inc(count)
 
-    def count_records(self, classifier: str, labels: Sequence[str], scores: npt.NDArray[Any]) -> None:
-        """Count n records judged in one call, from their probabilities (n, labels); a row of NaN was not judged."""
-        self.batch_records.labels(classifier).observe(len(scores))
-        best = scores[np.isfinite(scores).all(axis=1)].argmax(axis=1)
-        for label, count in zip(labels, np.bincount(best, minlength=len(labels)), strict=True):
-            self.judged.labels(classifier, label).inc(int(count))
+    def count_records(self, classifier: str, size: int, counts: Mapping[str, int]) -> None:
+        """Count records judged in one call: how many there were, and of how many each label was the most probable."""
+        self.batch_records.labels(classifier).observe(size)
+        for label, count in counts.items():
+            self.judged.labels(classifier, label).inc(count)
 
     @contextmanager
     def training(self, classifier: str, operation: str) -> Iterator[None]:

@@ -19,10 +19,10 @@ from prometheus_client.exposition import choose_encoder
 
 from sb_api import tracing
 from sb_api.auth import require_unless_local
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.connection import PREFIX, unavailable_when_lost
 from sb_api.errors import Unavailable
 from sb_api.jobs import PREDICT_STREAMS, TRAIN, Jobs
+from sb_api.kinds import KINDS
 from sb_api.logs import about_requests, choose_request_id, is_logged
 from sb_api.metrics import Instruments
 from sb_api.registry import WEB, WorkerBeat
@@ -132,7 +132,7 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
     alive = jobs.registry.alive()
-    for name in CLASSIFIERS:
+    for name in KINDS:
         published = jobs.registry.published_about(name, "chain")
         if published is None:
             continue
@@ -158,7 +158,7 @@ def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
     of_weights = _quality_families("sb_api_weights_quality", "version", ", by the weights that judged them")
     of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
-    for name in CLASSIFIERS:
+    for name in KINDS:
         published = jobs.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:

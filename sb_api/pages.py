@@ -16,9 +16,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from sb_api.auth import csrf_token, current_identity, end_session, require, sign_in, start_session
 from sb_api.charts import draw_reliability, draw_series
 from sb_api.checks import checks
-from sb_api.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.errors import SbApiError, Unauthenticated, Unavailable
 from sb_api.jobs import Jobs
+from sb_api.kinds import KINDS, Kind, find_kind
 from sb_api.problems import answer_error
 from sb_api.service import (
     await_rollback,
@@ -93,8 +93,8 @@ def show_error(error: SbApiError) -> BaseResponse:
 @require("predict")
 def show_quality() -> str:
     """How right the weights were on verdicts before they learned them."""
-    classifier = _classifier()
-    quality = read_quality(get_service(), classifier)
+    kind = _kind()
+    quality = read_quality(get_service(), kind)
     series = quality.get("series", [])
     moments = [row["until"] for row in series]
     events = [(event["moment"], event["kind"], _name(event)) for event in quality.get("events", [])]
@@ -107,28 +107,28 @@ def show_quality() -> str:
             charts["alarms"] = draw_series(moments, alarms, events)
     calibration = quality.get("calibration")
     dots = draw_reliability(calibration["bins"]) if calibration else []
-    return render_template("quality.html", model=classifier.name, quality=quality, charts=charts, dots=dots)
+    return render_template("quality.html", model=kind.name, quality=quality, charts=charts, dots=dots)
 
 
 @pages.get("/page/weights")
 @require("predict")
 def show_weights() -> str:
     """The chain of versions, two of them side by side, and a replay under way."""
-    service, classifier = get_service(), _classifier()
-    chain = read_chain(service, classifier)
+    service, kind = get_service(), _kind()
+    chain = read_chain(service, kind)
     known = {about.version: about for about in chain.versions}
     current = known[chain.slots["current"] or ""]
     chosen = [known.get(request.args.get("one", current.parent or "")), known.get(request.args.get("two", ""), current)]
     task = _task_id(request.args.get("task", ""))
     return render_template(
         "weights.html",
-        model=classifier.name,
+        model=kind.name,
         chain=chain,
         current=current.version,
         slots={version: slot for slot, version in chain.slots.items()},
         chosen=chosen,
         compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] and len(known) > 1 else [],
-        replay=read_quality(service, classifier).get("replay"),
+        replay=read_quality(service, kind).get("replay"),
         task=service.jobs.result(task) if task else None,
         rolled_back="rolled_back" in request.args,
     )
@@ -138,18 +138,18 @@ def show_weights() -> str:
 @require("admin")
 def roll_back() -> BaseResponse:
     """Make the version of the form current."""
-    classifier = _classifier()
-    await_rollback(get_service(), classifier, request.form.get("to", ""))
-    return redirect(url_for("pages.show_weights", model=classifier.name, rolled_back=1), 303)
+    kind = _kind()
+    await_rollback(get_service(), kind, request.form.get("to", ""))
+    return redirect(url_for("pages.show_weights", model=kind.name, rolled_back=1), 303)
 
 
 @pages.post("/page/replay")
 @require("admin")
 def replay() -> BaseResponse:
     """Start to rebuild the weights."""
-    classifier = _classifier()
-    task = submit_replay(get_service(), classifier, force=False)
-    return redirect(url_for("pages.show_weights", model=classifier.name, task=task), 303)
+    kind = _kind()
+    task = submit_replay(get_service(), kind, force=False)
+    return redirect(url_for("pages.show_weights", model=kind.name, task=task), 303)
 
 
 @pages.get("/page/service")
@@ -206,8 +206,8 @@ def _name(event: dict[str, Any]) -> str:
     return f"{event['kind']} at {moment} UTC: {event['previous'] or 'nothing'} to {event['version']}"
 
 
-def _classifier() -> Classifier:
-    return find_classifier(request.values.get("model", next(iter(CLASSIFIERS))))
+def _kind() -> Kind:
+    return find_kind(request.values.get("model", next(iter(KINDS))))
 
 
 def _identity() -> Any:

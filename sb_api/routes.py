@@ -10,8 +10,8 @@ from flask import Blueprint, Response, request
 from gunicorn.http.errors import ParseException
 
 from sb_api.auth import check_role, require
-from sb_api.classifiers import CLASSIFIERS, Classifier, describe_answers, find_classifier
 from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, UnknownTask
+from sb_api.kinds import EDITORS, MESSAGES, Kind, describe_answers, find_kind
 from sb_api.records import decode_records
 from sb_api.service import (
     await_rollback,
@@ -34,24 +34,24 @@ PIECE = 1024 * 1024  # bytes of a body that are read at a time
 @require("predict")
 def predict() -> Response:
     """Judge editors."""
-    return answer_predict(CLASSIFIERS["lodbrok"])
+    return answer_predict(EDITORS)
 
 
 @api.post("/intents/predict")
 @require("predict")
 def predict_intents() -> Response:
     """Sort messages into classes."""
-    return answer_predict(CLASSIFIERS["intent"])
+    return answer_predict(MESSAGES)
 
 
-def answer_predict(classifier: Classifier) -> Response:
+def answer_predict(kind: Kind) -> Response:
     """Have the records of this request judged."""
     service = get_service()
     # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
-    records = decode_records(read_body(), classifier.record, service.settings.max_records)
+    records = decode_records(read_body(), kind.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, classifier, sound, explain=explain)
+    judged = judge(service, kind, sound, explain=explain)
     keys = list(records.sound)
     errors = records.errors | {
         keys[position]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
@@ -68,27 +68,27 @@ def answer_predict(classifier: Classifier) -> Response:
 @require("train")
 def train() -> Response:
     """Learn from verdicts."""
-    return answer_train(CLASSIFIERS["lodbrok"])
+    return answer_train(EDITORS)
 
 
 @api.post("/intents/train")
 @require("train")
 def train_intents() -> Response:
     """Learn from messages whose class a person told."""
-    return answer_train(CLASSIFIERS["intent"])
+    return answer_train(MESSAGES)
 
 
-def answer_train(classifier: Classifier) -> Response:
+def answer_train(kind: Kind) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
     force = _flag("force")
     if force:
         check_role("admin")
-    records = decode_records(read_body(), classifier.verdict, service.settings.max_records)
+    records = decode_records(read_body(), kind.verdict, service.settings.max_records)
     verdicts = records.all_sound()
     if "respond-async" in request.headers.get("Prefer", ""):
-        return accept_task(submit_training(service, classifier, verdicts, force=force))
-    trained = await_training(service, classifier, verdicts, force=force)
+        return accept_task(submit_training(service, kind, verdicts, force=force))
+    trained = await_training(service, kind, verdicts, force=force)
     return _json({"success": True, "response": "Successfully retrained the model", **trained})
 
 
@@ -96,7 +96,7 @@ def answer_train(classifier: Classifier) -> Response:
 @require("admin")
 def rollback() -> Response:
     """Make earlier weights current again."""
-    service, classifier = get_service(), _classifier()
+    service, kind = get_service(), _kind()
     try:
         body = msgspec.json.decode(read_body())
         wanted = body["to"]
@@ -104,32 +104,32 @@ def rollback() -> Response:
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
-    return _json({"success": True, **await_rollback(service, classifier, wanted)})
+    return _json({"success": True, **await_rollback(service, kind, wanted)})
 
 
 @api.post("/replay")
 @require("admin")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
-    service, classifier = get_service(), _classifier()
-    return accept_task(submit_replay(service, classifier, force=_flag("force")))
+    service, kind = get_service(), _kind()
+    return accept_task(submit_replay(service, kind, force=_flag("force")))
 
 
 @api.get("/quality")
 @require("predict")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
-    service, classifier = get_service(), _classifier()
-    return _json({"success": True, "model": classifier.name, **read_quality(service, classifier)})
+    service, kind = get_service(), _kind()
+    return _json({"success": True, "model": kind.name, **read_quality(service, kind)})
 
 
 @api.get("/weights")
 @require("predict")
 def weights() -> Response:
     """The slots and the versions with their figures."""
-    service, classifier = get_service(), _classifier()
-    chain = read_chain(service, classifier)
-    return _json({"success": True, "model": classifier.name, **msgspec.to_builtins(chain)})
+    service, kind = get_service(), _kind()
+    chain = read_chain(service, kind)
+    return _json({"success": True, "model": kind.name, **msgspec.to_builtins(chain)})
 
 
 @api.get("/get-result/<task_id>")
@@ -184,8 +184,8 @@ def accept_task(task: str) -> Response:
     return response
 
 
-def _classifier() -> Classifier:
-    return find_classifier(_parameter("model", "lodbrok"))
+def _kind() -> Kind:
+    return find_kind(_parameter("model", "lodbrok"))
 
 
 def _parameter(name: str, default: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from flask import current_app
 
-from sb_api.classifiers import CLASSIFIERS, Classifier, Judged
 from sb_api.config import Settings
 from sb_api.errors import NoAnswerInTime, Unavailable, error_from_problem
-from sb_api.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs
+from sb_api.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Training
+from sb_api.kinds import KINDS, Judged, Kind
 from sb_api.logs import current_request
 from sb_api.mailbox import Mailbox
 from sb_api.records import encode_payload
@@ -44,7 +44,7 @@ def choose_stream(count: int) -> str:
     return SMALL if count <= SMALL_RECORDS else BULK
 
 
-def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, explain: bool = False) -> Judged:
+def judge(service: Service, kind: Kind, records: Sequence[Any], *, explain: bool = False) -> Judged:
     """Have n records judged by the classify processes, all by one version of the weights.
 
     Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
@@ -58,8 +58,7 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
     for _ in range(ROUNDS):
         stream = choose_stream(len(records))
         jobs = [
-            _job(service, operation, classifier, encode_payload(slices[position]), weights=version)
-            for position in wanted
+            _job(service, operation, kind, encode_payload(slices[position]), weights=version) for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
         for position, answer in zip(wanted, answers, strict=True):
@@ -80,44 +79,42 @@ def judge(service: Service, classifier: Classifier, records: Sequence[Any], *, e
     return Judged(version, errors=errors, **{name: [told for part in parts for told in part[name]] for name in columns})
 
 
-def await_training(
-    service: Service, classifier: Classifier, verdicts: Sequence[Any], *, force: bool = False
-) -> dict[str, Any]:
+def await_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool = False) -> dict[str, Any]:
     """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return _trained(service, _training(service, classifier, verdicts, force))
+    return _trained(service, _training(service, kind, verdicts, force))
 
 
-def submit_training(service: Service, classifier: Classifier, verdicts: Sequence[Any], *, force: bool) -> str:
+def submit_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool) -> str:
     """Queue a training; its task. Raises QueueFull, Unavailable."""
-    return _submitted(service, _training(service, classifier, verdicts, force))
+    return _submitted(service, _training(service, kind, verdicts, force))
 
 
-def await_rollback(service: Service, classifier: Classifier, wanted: str) -> dict[str, Any]:
+def await_rollback(service: Service, kind: Kind, wanted: str) -> dict[str, Any]:
     """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
     # Resolved here, so that a job that is done twice does not go back two steps.
-    version = read_chain(service, classifier).resolve(wanted)
-    job = _job(service, "rollback", classifier, encode_payload(version), keep=service.settings.result_ttl)
+    version = read_chain(service, kind).resolve(wanted)
+    job = _job(service, "rollback", kind, encode_payload(version), keep=service.settings.result_ttl)
     return _trained(service, job)
 
 
-def submit_replay(service: Service, classifier: Classifier, *, force: bool) -> str:
+def submit_replay(service: Service, kind: Kind, *, force: bool) -> str:
     """Queue a replay; its task. Raises QueueFull, Unavailable."""
-    job = _job(service, "replay", classifier, encode_payload(force), keep=service.settings.result_ttl)
+    job = _job(service, "replay", kind, encode_payload(force), keep=service.settings.result_ttl)
     return _submitted(service, job)
 
 
-def read_quality(service: Service, classifier: Classifier) -> dict[str, Any]:
+def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
     """The running figures that the train process has published. Raises Unavailable."""
-    measured = service.jobs.registry.published_about(classifier.name, "quality")
+    measured = service.jobs.registry.published_about(kind.name, "quality")
     if measured is None:
         raise Unavailable(NOTHING_PUBLISHED)
     quality: dict[str, Any] = msgspec.json.decode(measured)
     return quality
 
 
-def read_chain(service: Service, classifier: Classifier) -> Chain:
+def read_chain(service: Service, kind: Kind) -> Chain:
     """The slots and versions of the published weights. Raises Unavailable."""
-    published = service.jobs.registry.published_about(classifier.name, "chain")
+    published = service.jobs.registry.published_about(kind.name, "chain")
     if published is None:
         raise Unavailable(NOTHING_PUBLISHED)
     return msgspec.json.decode(published, type=Chain)
@@ -127,14 +124,14 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     """What /readyz tells."""
     problems = []
     alive: list[Any] = []
-    published: dict[str, str | None] = dict.fromkeys(CLASSIFIERS)
+    published: dict[str, str | None] = dict.fromkeys(KINDS)
     drifting: list[str] = []
     damaged: dict[str, list[str]] = {}
     try:
         alive = service.jobs.registry.alive()
-        published |= service.jobs.registry.published_versions(CLASSIFIERS)
-        drifting = [name for name in CLASSIFIERS if _drifts(service, name)]
-        damaged = {name: _damaged(service, name) for name in CLASSIFIERS}
+        published |= service.jobs.registry.published_versions(KINDS)
+        drifting = [name for name in KINDS if _drifts(service, name)]
+        damaged = {name: _damaged(service, name) for name in KINDS}
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
     classify = [beat for beat in alive if beat.role == "classify"]
@@ -148,7 +145,7 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         for name, slots in damaged.items()
         for slot in slots
     ]
-    if classify and not all(name in beat.versions for beat in classify for name in CLASSIFIERS):
+    if classify and not all(name in beat.versions for beat in classify for name in KINDS):
         problems.append("a classifier has no weights yet")
     return {
         "success": not problems,
@@ -173,13 +170,11 @@ def _damaged(service: Service, classifier: str) -> list[str]:
     return slots
 
 
-def _job(
-    service: Service, operation: Any, classifier: Classifier, body: bytes, keep: int = 0, weights: str = ""
-) -> Job:
+def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 0, weights: str = "") -> Job:
     return Job(
         task=uuid.uuid4().hex if keep else _unique(),
         operation=operation,
-        classifier=classifier.name,
+        classifier=kind.name,
         body=body,
         reply=service.mailbox.name,
         keep=keep,
@@ -194,9 +189,9 @@ def _unique() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _training(service: Service, classifier: Classifier, verdicts: Sequence[Any], force: bool) -> Job:
-    body = encode_payload({"verdicts": encode_payload(verdicts), "force": force})
-    return _job(service, "train", classifier, body, keep=service.settings.result_ttl)
+def _training(service: Service, kind: Kind, verdicts: Sequence[Any], force: bool) -> Job:
+    body = encode_payload(Training(encode_payload(verdicts), force))
+    return _job(service, "train", kind, body, keep=service.settings.result_ttl)
 
 
 def _submitted(service: Service, job: Job) -> str:

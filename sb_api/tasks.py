@@ -7,9 +7,9 @@ import hashlib
 from flask import Blueprint, Response, request
 
 from sb_api.auth import require
-from sb_api.classifiers import find_classifier
 from sb_api.errors import IdempotencyKeyReused
 from sb_api.jobs import Job
+from sb_api.kinds import find_kind
 from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
 from sb_api.routes import accept_task, read_body
@@ -25,10 +25,10 @@ def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()
     model, data = decode_task(read_body())
-    classifier = find_classifier(model)
-    records = decode_records(data, classifier.record, service.settings.max_records).all_sound()
+    kind = find_kind(model)
+    records = decode_records(data, kind.record, service.settings.max_records).all_sound()
     body = encode_payload(records)
-    task = _content_id(classifier.name, body)
+    task = _content_id(kind.name, body)
     keep = service.settings.result_ttl
     key = request.headers.get("Idempotency-Key")
     if key is not None and service.jobs.reserve(_content_id("key", key.encode()), task, keep) != task:
@@ -39,7 +39,7 @@ def classify() -> Response:
         job = Job(
             task=task,
             operation="predict",
-            classifier=classifier.name,
+            classifier=kind.name,
             body=body,
             keep=keep,
             request=current_request(),

@@ -35,13 +35,6 @@ Check = Callable[[], None]
 Progress = Callable[[dict[str, Any]], None]
 
 
-class Training(msgspec.Struct, frozen=True):
-    """What a train job carries: verdicts, packed, and whether they are to be learned against the guard's word."""
-
-    verdicts: bytes
-    force: bool = False
-
-
 class Trainer:
     """A classifier's weights on this host, the log of its verdicts, and the fitting that makes new weights."""
 

@@ -1,4 +1,4 @@
-"""The train process: one train job at a time, and TensorFlow in memory only as long as trainings come."""
+"""The train process: one train job at a time, and what that needs in memory only as long as trainings come."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.connection import connect
 from sb_api.errors import JobFailed
-from sb_api.jobs import TRAIN, Answer, Claim, Jobs
+from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Training
+from sb_api.kinds import KINDS
 from sb_api.memory import release_memory
 from sb_api.records import decode_payload
-from sb_api.train import Trainer, Training
 from sb_api.worker import Worker
+
+if TYPE_CHECKING:
+    from sb_api.train import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
         trainer.synchronize()
         if job.operation == "train":
             training = decode_payload(job.body, Training)
-            verdicts = decode_payload(training.verdicts, list[trainer.classifier.verdict])  # type: ignore[name-defined]
+            verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
             data = trainer.train(job.task, verdicts, check, training.force)
         elif job.operation == "replay":
             force = decode_payload(job.body, bool)
@@ -49,31 +53,47 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
 def train_process(settings: Settings, cold: bool = False) -> None:
     """Train, roll back and replay, one job at a time, until told to stop.
 
-    TensorFlow is loaded once all else is up, or with the first training when `cold` or when `trainer_idle` is 0; when
-    no training has come for `trainer_idle` seconds, the process starts itself anew without it, because TensorFlow never
-    gives memory back.
+    TensorFlow is loaded once all else is up, unless `trainer_idle` is 0. When no training has come for `trainer_idle`
+    seconds, the process starts itself anew, `cold`, because TensorFlow never gives memory back: it then has nothing
+    loaded until the next job, or until somebody changes the weights, on disk or in Redis; TensorFlow comes with the
+    next training.
     """
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
     cold = cold or not settings.trainer_idle
     jobs = Jobs(connect(settings), settings)
     trainers: dict[str, Trainer] = {}
+    found: dict[str, str] = {}
     used = monotonic()
+
+    def load() -> None:
+        nonlocal used
+        from sb_api.classifiers import CLASSIFIERS
+        from sb_api.train import Trainer
+
+        for name in CLASSIFIERS.keys() - trainers.keys():
+            trainers[name] = Trainer(jobs, CLASSIFIERS[name])
+            used = monotonic()
 
     def do(claims: Sequence[Claim]) -> list[Answer]:
         nonlocal used
         try:
+            load()
             return [do_job(trainers, worker, claim) for claim in claims]
         finally:
             release_memory()
             used = monotonic()
 
     def refresh() -> dict[str, str]:
-        for name, classifier in CLASSIFIERS.items():
-            if name in trainers:
-                trainers[name].synchronize()
-            else:
-                trainers[name] = Trainer(jobs, classifier)
+        nonlocal found
+        if cold and not trainers:
+            now = look_at_weights(jobs)
+            found = found or now
+            if now == found and now.keys() >= KINDS.keys():
+                return {name: now[name] for name in KINDS}
+        for trainer in trainers.values():
+            trainer.synchronize()
+        load()
         return {name: trainer.version for name, trainer in trainers.items()}
 
     def idle() -> None:
@@ -82,10 +102,21 @@ def train_process(settings: Settings, cold: bool = False) -> None:
             for trainer in trainers.values():
                 trainer.warm_up()
             cold, used = True, monotonic()
-        elif any(trainer.warm for trainer in trainers.values()) and monotonic() - used > settings.trainer_idle:
-            logger.info("no training for %g s: TensorFlow is let go until the next", settings.trainer_idle)
+        elif trainers and monotonic() - used > settings.trainer_idle:
+            logger.info("no training for %g s: what it takes is let go until the next", settings.trainer_idle)
             # The same process to its parent and to Redis; what it had in memory and open is gone.
             os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
 
     worker = Worker(jobs, "train", [TRAIN], do=do, refresh=refresh, idle=idle, ordered=True)
     worker.run_process()
+
+
+def look_at_weights(jobs: Jobs) -> dict[str, str]:
+    """What changes when anybody changes weights: the published version of each classifier, and the state of each slot's
+    file. Raises RedisError."""
+    files = {}
+    for path in (jobs.settings.state / "weights").glob("*.h5"):
+        with suppress(FileNotFoundError):  # between two of another process's renames
+            status = path.stat()
+            files[path.name] = f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return files | jobs.registry.published_versions(KINDS)

@@ -105,6 +105,10 @@ class Worker:
         # Not at the signal: what is under way keeps its lease until it is done.
         over.set()
         beat.join(PAUSE)
+        self.leave()
+
+    def leave(self) -> None:
+        """Send what is counted and traced, and take this process out of the groups."""
         if self.tracer is not None:
             self.tracer.close()
         try:

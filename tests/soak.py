@@ -38,6 +38,8 @@ VARIABLES = {
     "SB_API_FP_BUDGET": "0.05",
     "SB_API_REPORTER_DAY_CAP": "1000000",
     "SB_API_TRAINER_IDLE": "86400",
+    # As many answers of trainings are kept early as late, and not those of an hour that is still filling up.
+    "SB_API_RESULT_TTL": "120",
 }
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
 from sb_api.calibration import (
-    BANDS,
     allowed_false_positives,
     apply_temperature,
     choose_borders,
@@ -21,6 +20,7 @@ from sb_api.calibration import (
     negative_log_likelihood,
     raise_border,
 )
+from sb_api.versions import BANDS
 
 
 def overconfident(temperature: float, count: int = 20_000) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

@@ -18,11 +18,11 @@ from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_en
 
 from sb_api import classify
 from sb_api.calibration import calibrated
-from sb_api.classifiers import Judged
-from sb_api.classify import Model, judge_claims, load_current, refresh_models
+from sb_api.classify import Model, count_labels, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
 from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.kinds import Judged
 from sb_api.records import encode_payload
 from sb_api.registry import Published
 from sb_api.retraining import named
@@ -339,3 +339,9 @@ def test_the_process_says_when_it_is_warm_and_with_which_weights(service: Servic
             )
         )
     assert f"lodbrok is warm with the weights {slots['original']}" in service.log
+
+
+def test_judged_records_are_counted_by_label_and_those_that_could_not_be_judged_are_not() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [np.nan, np.nan]], np.float32)
+    assert count_labels(scores, ["fine", "spam"]) == {"fine": 1, "spam": 2}
+    assert count_labels(scores[:0], ["fine", "spam"]) == {"fine": 0, "spam": 0}

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from sb_api.calibration import calibrated, name_bands
-from sb_api.classifiers import CLASSIFIERS, Judged, describe_answers
+from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
 from sb_api.engine import load_engine
+from sb_api.kinds import Judged, describe_answers
 from sb_api.records import Editor
 from sb_api.weights import WeightsStore
 
