@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -274,14 +275,21 @@ def test_too_few_editors_or_of_one_kind_are_refused(tmp_path: Path, verdicts: li
 # Taking over what was made elsewhere
 
 
-def test_vocabularies_from_elsewhere_come_with_a_reference_set_made_with_them(tmp_path: Path) -> None:
-    settings = Settings(state_dir=str(tmp_path))
-    install_vocabularies(settings, VOCABULARIES)
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with vocabularies from elsewhere."""
+    state = tmp_path_factory.mktemp("installed")
+    install_vocabularies(Settings(state_dir=str(state)), VOCABULARIES)
+    return state
+
+
+def test_vocabularies_from_elsewhere_come_with_a_reference_set_made_with_them(installed: Path) -> None:
+    settings = Settings(state_dir=str(installed))
     assert CLASSIFIER.load_vocabularies(settings) == VOCABULARIES
     reference = load_reference(settings.find("reference/lodbrok.npz"), CLASSIFIER).guard
     assert len(reference.targets) == 2000
     assert set(np.unique(reference.arrays["email_input"])) <= {1, 2, 1023, 1024}
-    assert list(tmp_path.rglob("*.partial")) == []
+    assert list(installed.rglob("*.partial")) == []
 
 
 def test_weights_from_elsewhere_become_the_original(made: Made, tmp_path: Path) -> None:
@@ -306,10 +314,11 @@ def test_numbers_of_another_network_are_refused_and_nothing_is_written(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_vocabularies_that_the_network_has_no_room_for_are_refused_by_whoever_loads_them(tmp_path: Path) -> None:
+def test_vocabularies_that_the_network_has_no_room_for_are_refused_by_whoever_loads_them(
+    installed: Path, tmp_path: Path
+) -> None:
     settings = Settings(state_dir=str(tmp_path))
-    install_vocabularies(settings, VOCABULARIES)
-    path = tmp_path / "tokenizers" / "email.json"
+    path = shutil.copytree(installed / "tokenizers", tmp_path / "tokenizers") / "email.json"
     path.write_text(json.dumps({"documents": 5000, "words": [[f"{n}.example", 1] for n in range(1023)]}))
     with pytest.raises(InvalidTokenizer, match="1023 words; the network has room for 1022"):
         CLASSIFIER.load_vocabularies(settings)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,17 @@ def parse(module: str) -> ast.Module:
     return ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
 
 
-def imported_names(module: str) -> Iterator[str]:
+@cache
+def imported_names(module: str) -> list[str]:
     """The dotted name of everything that the module imports anywhere, inside functions and TYPE_CHECKING too."""
+    found: list[str] = []
     for node in ast.walk(parse(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import in line {node.lineno}"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def own_imports(module: str) -> set[str]:
