@@ -32,8 +32,8 @@ def release_memory() -> None:
 def freeze_objects() -> None:
     """Have the garbage collector look no more at the objects that there are now.
 
-    For what a process has loaded to keep. A full collection looks at all of it, and meanwhile nothing is answered: 50 ms
-    long in a process that is ready to serve, a quarter of a second with TensorFlow.
+    For what a process has loaded to keep. A full collection looks at all of it, for 50 ms in a process that is ready to
+    serve and for a quarter of a second with TensorFlow, and meanwhile nothing is answered.
     """
     gc.collect()
     gc.freeze()
