@@ -5,6 +5,7 @@ Numbers travel as plain arrays by variable name; the architecture lives here and
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -38,10 +39,15 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     is_loaded = "tensorflow" in sys.modules
-    import keras
-    import tensorflow
-
+    # What is loaded is no garbage; looking for some takes a fifth of the time.
+    gc.disable()
+    try:
+        import keras
+        import tensorflow
+    finally:
+        gc.enable()
     if not is_loaded:
+        gc.freeze()
         page_out("/tensorflow/")  # of 380 MB that its start touches, trainings need 120
     tensorflow.config.experimental.enable_op_determinism()
     return keras

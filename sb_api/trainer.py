@@ -15,7 +15,7 @@ from sb_api.connection import connect
 from sb_api.errors import JobFailed
 from sb_api.jobs import TRAIN, Answer, Claim, Jobs, Training
 from sb_api.kinds import KINDS
-from sb_api.memory import release_memory
+from sb_api.memory import freeze_objects, release_memory
 from sb_api.records import decode_payload
 from sb_api.worker import Worker
 
@@ -101,6 +101,7 @@ def train_process(settings: Settings, cold: bool = False) -> None:
         if not cold:
             for trainer in trainers.values():
                 trainer.warm_up()
+            freeze_objects()
             cold, used = True, monotonic()
         elif trainers and monotonic() - used > settings.trainer_idle:
             logger.info("no training for %g s: what it takes is let go until the next", settings.trainer_idle)

@@ -1,4 +1,7 @@
-"""The gunicorn worker of the web processes: gevent's, with the head and the body of an answer in one piece."""
+"""The gunicorn worker of the web processes: gevent's, with the head and the body of an answer in one piece.
+
+It also keeps the garbage collector from what is loaded before the first request.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import socket
 from typing import Any
 
 from gunicorn.workers.ggevent import GeventWorker
+
+from sb_api.memory import freeze_objects
 
 
 class Gathering:
@@ -36,6 +41,10 @@ class Gathering:
 
 class WebWorker(GeventWorker):  # type: ignore[misc]
     """gevent's worker on connections that gather."""
+
+    def run(self) -> None:
+        freeze_objects()
+        super().run()
 
     def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
         super().handle(listener, Gathering(client), addr)

@@ -19,7 +19,7 @@ from redis.exceptions import LockError
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
 from sb_api.jobs import Answer, Claim, Jobs, failure
 from sb_api.logs import is_logged, logging_about
-from sb_api.memory import release_memory, resident_bytes
+from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.metrics import Instruments
 from sb_api.registry import BEAT_INTERVAL
 from sb_api.totals import Publisher
@@ -120,6 +120,7 @@ class Worker:
     def _run_connected(self) -> None:
         self.jobs.ensure_groups(self.streams)
         self._versions = self.refresh()
+        freeze_objects()
         worked = False
         while not self.stopping.is_set():
             claims = self._claim()

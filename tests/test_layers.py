@@ -33,11 +33,10 @@ LAYERS = (
         "throttle",
         "urls",
         "words",
-        "web_worker",
     ),
     (
         *("batches", "credentials", "headers", "supervisor", "redis_address", "blocks", "exchange", "exits"),
-        *("readers", "versions"),
+        *("readers", "versions", "web_worker"),
     ),
     (
         "calibration",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 from sb_api.memory import page_out, release_memory, resident_bytes
@@ -41,3 +43,17 @@ def test_mapped_files_that_are_not_needed_go_back_and_are_there_when_they_are(tm
     page_out("/library")
     assert 10 * MEGABYTE < before - resident_bytes() < 20 * MEGABYTE
     assert pages[library][4:7] == bytes([4, 77, 6])
+
+
+def test_what_is_loaded_is_no_longer_looked_at() -> None:
+    program = (
+        "import gc, time, sb_api.classify\n"
+        "from sb_api.memory import freeze_objects\n"
+        "loaded = len(gc.get_objects())\n"
+        "freeze_objects()\n"
+        "print(loaded, len(gc.get_objects()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded, looked_at = map(int, done.stdout.split())
+    assert loaded > 20_000
+    assert looked_at < 100

@@ -135,7 +135,14 @@ class Contestant:
             process.suspend()
 
     def wake(self) -> None:
-        for process in self.target.processes:
+        """Those who watch over others last: gunicorn kills a process from which it has heard nothing for 30 s."""
+        processes = self.target.processes
+        watching = [process for process in processes if process.children()]
+        for process in processes:
+            if process not in watching:
+                process.resume()
+        time.sleep(SETTLING)
+        for process in watching:
             process.resume()
 
 
