@@ -14,25 +14,19 @@ from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.logs import configure_logging
 from sb_api.output import JSON, note_json, show, tell, wants_json
 
-# The modules of the other commands. Each is imported when it is asked for: the processes of the service are started by
-# the commands here, and what they import stays in their memory.
-MODULES = {
-    "bootstrap": "weights_cli",
-    "completion": "client_cli",
-    "data": "data_cli",
-    "doctor": "doctor_cli",
-    "evaluate": "data_cli",
-    "predict": "predict_cli",
-    "replay": "client_cli",
-    "rollback": "client_cli",
-    "status": "client_cli",
-    "token": "token_cli",
-    "tokenizers": "weights_cli",
-    "top": "client_cli",
-    "train": "train_cli",
-    "verdicts": "learning_cli",
-    "weights": "weights_cli",
+# The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
+# commands here, and what they import stays in their memory.
+COMMANDS = {
+    "client_cli": ("completion", "replay", "rollback", "status", "top"),
+    "data_cli": ("data", "evaluate"),
+    "doctor_cli": ("doctor",),
+    "learning_cli": ("verdicts",),
+    "predict_cli": ("predict",),
+    "token_cli": ("token",),
+    "train_cli": ("train",),
+    "weights_cli": ("bootstrap", "tokenizers", "weights"),
 }
+MODULES = {command: module for module, commands in COMMANDS.items() for command in commands}
 
 
 class _Commands(click.Group):

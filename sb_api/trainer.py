@@ -71,9 +71,10 @@ def train_process(settings: Settings, cold: bool = False) -> None:
         from sb_api.classifiers import CLASSIFIERS
         from sb_api.train import Trainer
 
-        for name in CLASSIFIERS.keys() - trainers.keys():
-            trainers[name] = Trainer(jobs, CLASSIFIERS[name])
-            used = monotonic()
+        for name, classifier in CLASSIFIERS.items():
+            if name not in trainers:
+                trainers[name] = Trainer(jobs, classifier)
+                used = monotonic()
 
     def do(claims: Sequence[Claim]) -> list[Answer]:
         nonlocal used
