@@ -170,9 +170,9 @@ def service(running: Service) -> Service:
     """The shared service, with the original weights current again and nothing in its verdict logs."""
     for classifier in CLASSIFIERS:
         running.verdict_log(classifier).purge()
-    slots = running.get("/weights").json()["slots"]
-    if slots["current"] != slots["original"]:
-        assert running.post("/rollback", {"to": "original"}).status_code == 200
+        slots = running.get(f"/weights?model={classifier}").json()["slots"]
+        if slots["current"] != slots["original"]:
+            assert running.post(f"/rollback?model={classifier}", {"to": "original"}).status_code == 200
     return running
 
 
