@@ -22,7 +22,8 @@ from table import Figure, at_most
 from training import train_without_pause
 
 MIB = 2**20
-IDLE = 5.0  # SB_API_TRAINER_IDLE instead of 5 minutes
+# Seconds instead of 5 minutes: SB_API_TRAINER_IDLE, and SB_API_HELPER_IDLE, in which the helper is weighed awake.
+IDLE, HELPER_IDLE = 5.0, 40.0
 
 
 def weigh(processes: list[psutil.Process]) -> tuple[float, float, float]:
@@ -41,7 +42,8 @@ def weigh(processes: list[psutil.Process]) -> tuple[float, float, float]:
 def bench_memory(options: Options) -> Iterator[Figure]:
     """Memory after load, while training, and without trainings."""
     single, bulk = make_load(options.folder, 1, 1000), make_load(options.folder, 1000, 10)
-    with run_service(SB_API_CLASSIFY_PROCESSES="2", SB_API_TRAINER_IDLE=str(IDLE)) as service:
+    settings = {"SB_API_TRAINER_IDLE": str(IDLE), "SB_API_HELPER_IDLE": str(HELPER_IDLE)}
+    with run_service(SB_API_CLASSIFY_PROCESSES="2", **settings) as service:
         for load, connections in ((single, 64), (bulk, 4)):
             run_wrk(service, load, connections, options.seconds)
         workers = [weigh([process]) for process in service.role("worker")]
@@ -63,10 +65,15 @@ def bench_memory(options: Options) -> Iterator[Figure]:
         trainer.join()
         against = f"USS {peak[0]:.0f}, RSS {peak[2]:.0f}; the most in {max(options.seconds, 10):g} s"
         yield at_most("everything while training, two classify processes (PSS)", peak[1], "MiB", 1024, against)
+        if any("--standby" in process.cmdline() for process in service.role("worker")):
+            raise SystemExit("The second classify process was on standby already.")
         await_true(lambda: _times_let_go(service) > before, service.state / "log")
+        await_true(lambda: "stands by" in (service.state / "log").read_text(), service.state / "log")
         time.sleep(2)
         uss, pss, rss = weigh(service.processes)
-        against = f"USS {uss:.0f}, RSS {rss:.0f}; SB_API_TRAINER_IDLE={IDLE:g} instead of 300"
+        against = (
+            f"USS {uss:.0f}, RSS {rss:.0f}; SB_API_TRAINER_IDLE={IDLE:g} and _HELPER_IDLE={HELPER_IDLE:g}, not 300"
+        )
         yield at_most("everything when no training came for long (PSS)", pss, "MiB", 300, against)
 
 
