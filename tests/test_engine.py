@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import wait_until
 from service import LODBROK, Service, as_verdicts, make_editors, make_verdicts
 from test_classifiers import SAMPLES
 
@@ -234,7 +235,8 @@ def test_a_classify_process_carries_no_tensorflow_and_little_memory(service: Ser
     mapped = {part for region in process.memory_maps() for part in region.path.split("/")}
     assert "onnxruntime" in mapped
     assert not {"tensorflow", "sklearn", "scipy", "matplotlib", "sqlalchemy"} & mapped
-    assert process.memory_full_info().uss <= 120 * 2**20
+    # What large requests took is given back when nothing more comes.
+    wait_until(lambda: process.memory_full_info().uss <= 120 * 2**20)
     assert not [file.path for file in process.open_files() if "onnxruntime" in file.path], "telemetry is on"
     assert not [c for c in process.net_connections() if c.family != socket.AF_UNIX]
 
