@@ -133,7 +133,7 @@ def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, ou
         split(settings, seed, SHARES["validation"], SHARES["test"])
         make_intent(settings, seed, count=0)
         evaluate_current(settings, "intent", None, Path("-") if wants_json() else None, None)
-        _tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
+        tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 
 
 def make_intent(settings: Settings, seed: int, count: int) -> None:
@@ -212,5 +212,6 @@ def evaluate_current(
             advance()
 
 
-def _tell_exported(folder: Path) -> None:
+def tell_exported(folder: Path) -> None:
+    """Say where an artefact is."""
     tell({"success": True, "folder": str(folder)}, f"exported to {folder}")

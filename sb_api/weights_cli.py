@@ -10,6 +10,7 @@ import click
 
 from sb_api.client_cli import MODEL, MODELS, show_weights, with_service
 from sb_api.config import Settings, load_settings
+from sb_api.data_cli import make_intent, tell_exported
 from sb_api.logs import configure_logging
 from sb_api.output import JSON, show, tell, wants_json
 
@@ -37,8 +38,6 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
     settings = _settings()
     with hold_state(settings):
         if model == "intent":
-            from sb_api.data_cli import make_intent
-
             make_intent(settings, seed, count or 3_500 if synthetic else 0)
             return
         labelled = read_editors(editors) if editors else None
@@ -127,8 +126,7 @@ def weights_export(model: str, folder: Path) -> None:
     from sb_api.artefacts import export_artefact
     from sb_api.classifiers import CLASSIFIERS
 
-    exported = export_artefact(load_settings(), CLASSIFIERS[model], folder)
-    tell({"success": True, "folder": str(exported)}, f"exported to {exported}")
+    tell_exported(export_artefact(load_settings(), CLASSIFIERS[model], folder))
 
 
 def _settings() -> Settings:
