@@ -32,7 +32,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.logs import configure_logging
     from sb_api.mailbox import Mailbox
     from sb_api.service import Service
-    from sb_api.shedding import shed
+    from sb_api.shortcut import take_shortcut
 
     settings = config or load_settings()
     configure_logging(settings)
@@ -42,8 +42,9 @@ def create_app(config: Settings | None = None) -> Flask:
     jobs = Jobs(connect(settings), settings)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     mailbox = Mailbox(jobs, uuid.uuid4().hex)
-    app.extensions["sb_api"] = Service(settings, jobs, mailbox)
-    shed(app, mailbox)
+    service = app.extensions["sb_api"] = Service(settings, jobs, mailbox)
+    gate = auth.Gate(settings)
+    take_shortcut(app, service, gate)
     monitoring.monitor(app, jobs)
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
@@ -51,5 +52,5 @@ def create_app(config: Settings | None = None) -> Flask:
     pages.show_pages(app, jobs)
     problems.register_error_handlers(app)
     add_docs(app, __version__)
-    auth.protect(app, settings)
+    auth.protect(app, gate)
     return app

@@ -121,7 +121,27 @@ class Gate:
 
     def identify(self, request: Request) -> Identity:
         """Who sent a request. Raises Unauthenticated, Forbidden or TooManyFailures."""
-        environ = request.environ
+        known = self.recognize(request.environ)
+        if known is not None:
+            return known
+        snapshot = self.snapshot()
+        header = request.environ.get("HTTP_AUTHORIZATION")
+        if header is not None:
+            return self._identify_by_header(snapshot, header)
+        session = self.session(request, snapshot)
+        if session is None:
+            raise Unauthenticated(
+                "Send a token (Authorization: Bearer TOKEN, or Basic with NAME and TOKEN), or sign in."
+            )
+        if request.method not in SAFE_METHODS:
+            _check_csrf(request, session)
+        return _identity((snapshot.credentials or {})[session.name])
+
+    def recognize(self, environ: dict[str, Any]) -> Identity | None:
+        """Who sent a request, if they need no proof or gave it before; None when it is to be looked at.
+
+        Raises Forbidden, or Unavailable when the credentials cannot be read.
+        """
         refuse_cross_site(environ)
         snapshot = self.snapshot()
         if snapshot.credentials is None:
@@ -132,16 +152,11 @@ class Gate:
                 )
             return NOBODY
         header = environ.get("HTTP_AUTHORIZATION")
-        if header is not None:
-            return self._identify_by_header(snapshot, header)
-        session = self.session(request, snapshot)
-        if session is None:
-            raise Unauthenticated(
-                "Send a token (Authorization: Bearer TOKEN, or Basic with NAME and TOKEN), or sign in."
-            )
-        if request.method not in SAFE_METHODS:
-            _check_csrf(request, session)
-        return _identity(snapshot.credentials[session.name])
+        return snapshot.verified.get(self._digest(header)) if header is not None else None
+
+    def _digest(self, header: str) -> bytes:
+        # Keyed, so that nobody can choose what the look-up compares.
+        return hashlib.blake2b(header.encode(), key=self._pepper, digest_size=32).digest()
 
     def session(self, request: Request, snapshot: Snapshot) -> Session | None:
         """The session of a request's cookie."""
@@ -149,11 +164,6 @@ class Gate:
         return self.sessions.read(value, snapshot.credentials) if value and snapshot.credentials else None
 
     def _identify_by_header(self, snapshot: Snapshot, header: str) -> Identity:
-        # Keyed, so that nobody can choose what the look-up compares.
-        digest = hashlib.blake2b(header.encode(), key=self._pepper, digest_size=32).digest()
-        known = snapshot.verified.get(digest)
-        if known is not None:
-            return known
         parsed = Authorization.from_header(header)
         if parsed is not None and parsed.type == "basic":
             name, secret = parsed.username or "", parsed.password or ""
@@ -161,7 +171,7 @@ class Gate:
             name, secret = parsed.token.partition(".")[0], parsed.token
         else:
             raise Unauthenticated("The Authorization header cannot be read: it must be Bearer TOKEN, or Basic.")
-        return self.verify(name, secret, snapshot, digest)
+        return self.verify(name, secret, snapshot, self._digest(header))
 
     def verify(
         self,
@@ -209,11 +219,11 @@ class Gate:
             raise TooManyFailures(f"Too many wrong secrets; the next is looked at in {seconds} s.", seconds)
 
 
-def protect(app: Flask, settings: Settings) -> None:
+def protect(app: Flask, gate: Gate) -> None:
     """Have an application know who asks, with security headers on every answer."""
-    app.extensions["sb_api.auth"] = Gate(settings)
+    app.extensions["sb_api.auth"] = gate
     app.wsgi_app = secure(app.wsgi_app)  # type: ignore[method-assign, assignment]
-    if count := settings.proxies:
+    if count := gate.settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -14,6 +14,7 @@ from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, Unkno
 from sb_api.kinds import EDITORS, MESSAGES, Kind, describe_answers, find_kind
 from sb_api.records import decode_records
 from sb_api.service import (
+    Service,
     await_rollback,
     await_training,
     describe_readiness,
@@ -46,10 +47,20 @@ def predict_intents() -> Response:
 
 def answer_predict(kind: Kind) -> Response:
     """Have the records of this request judged."""
-    service = get_service()
     # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
-    records = decode_records(read_body(), kind.record, service.settings.max_records)
+    return _json(judge_body(get_service(), kind, read_body(), partial=partial, explain=explain))
+
+
+def judge_body(
+    service: Service, kind: Kind, body: bytes, *, partial: bool = False, explain: bool = False
+) -> dict[str, Any]:
+    """Have the records of a body judged: the answer to it.
+
+    Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
+    only some are wrong.
+    """
+    records = decode_records(body, kind.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, kind, sound, explain=explain)
     keys = list(records.sound)
@@ -61,7 +72,7 @@ def answer_predict(kind: Kind) -> Response:
     answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
     if partial:
         answer["errors"] = errors
-    return _json(answer)
+    return answer
 
 
 @api.post("/train")
@@ -167,11 +178,19 @@ def readyz() -> Response:
 
 
 def read_body() -> bytes:
-    """The body of this request. Raises MalformedBody when it ends before it should, or its chunks are no chunks."""
+    """The body of this request. Raises what `read_stream` raises."""
+    return read_stream(request.stream, request.content_length)
+
+
+def read_stream(stream: IO[bytes], length: int | None) -> bytes:
+    """All of a body, of so many bytes if that is known.
+
+    Raises MalformedBody when it ends before it should, or its chunks are no chunks.
+    """
     # Not get_data: it asks for 64 KiB at a time, and at each gunicorn copies all that it has received beyond.
-    size = min(request.content_length or PIECE, PIECE)
+    size = min(length or PIECE, PIECE)
     try:
-        return b"".join(iter(lambda: request.stream.read(size), b""))
+        return b"".join(iter(lambda: stream.read(size), b""))
     except (OSError, ParseException) as error:
         raise MalformedBody(f"The body could not be read to its end: {error}.") from None
 
@@ -203,4 +222,9 @@ def _flag(name: str) -> bool:
 
 
 def _json(document: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status, content_type="application/json")
+    return Response(encode_answer(document), status, content_type="application/json")
+
+
+def encode_answer(document: Any) -> bytes:
+    """An answer as JSON."""
+    return msgspec.json.encode(document)

@@ -12,48 +12,36 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
-from flask import Flask
 
 from sb_api.backpressure import Limiter
-from sb_api.jobs import SMALL, SMALL_RECORDS
+from sb_api.jobs import SMALL_RECORDS
 from sb_api.logs import current_request
-from sb_api.mailbox import Mailbox, too_much_waits
+from sb_api.mailbox import too_much_waits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-ROUTES = frozenset({"/predict", "/intents/predict"})
 LARGEST = 64 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
 LONGEST_TURN = 0.01  # seconds that all others take for theirs; above it this process itself is what is short
-ROUTE = "sb_api.route"  # of a refused request, which Flask has not seen
+ROUTE = "sb_api.route"  # of a request that Flask has not seen
 
 
-def shed(app: Flask, mailbox: Mailbox) -> None:
-    """Have `app` refuse small requests for predictions at once while there is no room for the largest of them."""
-    answer = app.wsgi_app
-    limiter = mailbox.limiters[SMALL]
+def refuse(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer a request that there is no room for."""
+    _discard_body(environ)
     error = too_much_waits()
-
-    def answer_unless_full(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path not in ROUTES or not _is_small(environ) or _has_room(limiter):
-            return answer(environ, start_response)
-        environ[ROUTE] = path
-        _discard_body(environ)
-        document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}
-        body = msgspec.json.encode(document)
-        headers = [
-            ("Content-Type", "application/problem+json"),
-            ("Content-Length", str(len(body))),
-            ("Retry-After", str(error.retry_after)),
-        ]
-        start_response("503 SERVICE UNAVAILABLE", headers)
-        return [body]
-
-    app.wsgi_app = answer_unless_full  # type: ignore[method-assign]
+    document = {**error.problem(), "instance": f"urn:sb_api:request:{current_request()}"}
+    body = msgspec.json.encode(document)
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(body))),
+        ("Retry-After", str(error.retry_after)),
+    ]
+    start_response("503 SERVICE UNAVAILABLE", headers)
+    return [body]
 
 
-def _has_room(limiter: Limiter) -> bool:
+def has_room(limiter: Limiter) -> bool:
     """Whether any small request may be begun; when much is inside already, after all others have had their turn."""
     if limiter.inside + SMALL_RECORDS <= limiter.least:
         return True
@@ -67,9 +55,3 @@ def _discard_body(environ: WSGIEnvironment) -> None:
     # At once: what is left unread, gunicorn discards in steps of a kilobyte, which takes longer than all the rest.
     with suppress(OSError):  # The connection is lost; gunicorn finds that out too.
         environ["wsgi.input"].read(LARGEST)
-
-
-def _is_small(environ: WSGIEnvironment) -> bool:
-    length = environ.get("CONTENT_LENGTH") or ""
-    # Nobody knows how long a body in chunks is.
-    return environ["REQUEST_METHOD"] == "POST" and length.isdecimal() and int(length) <= LARGEST

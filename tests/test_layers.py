@@ -60,7 +60,7 @@ LAYERS = (
     ("classify", "retraining", "docs"),
     ("service", "evaluation", "train"),
     ("routes", "problems", "monitoring", "checks", "bootstrap", "trainer"),
-    ("tasks",),
+    ("tasks", "shortcut"),
     ("pages",),
     ("__init__", "bootstrap_intent"),
     ("server",),
