@@ -71,7 +71,7 @@ class Worker:
         self._look_for_stale = 0.0
         self._urgent_until = 0.0
         self._look_at_others = 0.0
-        self._last_delivered = b""
+        self._delivered: dict[str, bytes] = {}
         self._is_needed = False
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
@@ -152,21 +152,34 @@ class Worker:
         streams = self._choose_streams()
         count = self.jobs.settings.batch_requests if streams[0] == self.streams[0] else others
         claims = self.jobs.claim(streams, count, BLOCK, others=others, awaited=self.awaited)
-        urgent = [claim for claim in claims if claim.stream == self.streams[0]]
-        if urgent:
+        for claim in claims:
+            self._delivered[claim.stream] = claim.entry
+        if any(claim.stream == self.streams[0] for claim in claims):
             self._urgent_until = monotonic() + URGENT
-            self._last_delivered = urgent[-1].entry
         return claims
 
     def _choose_streams(self) -> Sequence[str]:
-        if not self.awaited:
+        """The streams, without those that others look after: a helper leaves small requests to them, and whoever had a
+        small one lately leaves large ones, so that the next small one waits for none."""
+        if self.awaited:
+            kept = self.awaited
+        elif monotonic() < self._urgent_until:
+            kept = self.streams[:1]
+        else:
             return self.streams
         if monotonic() >= self._look_at_others:
-            delivered, is_more = self.jobs.progress(self.streams[0])
-            self._is_needed = is_more and delivered == self._last_delivered
-            self._last_delivered = delivered
+            self._is_needed = any(self._is_left_alone(stream) for stream in self.streams if stream not in kept)
             self._look_at_others = monotonic() + BLOCK / 2
-        return self.streams if self._is_needed else self.awaited
+        return self.streams if self._is_needed else kept
+
+    def _is_left_alone(self, stream: str) -> bool:
+        """Whether nobody else has claimed a job of a stream since this process claimed one or looked.
+
+        A helper asks besides whether one waits: until then it is nobody's business.
+        """
+        delivered, is_more = self.jobs.progress(stream)
+        before, self._delivered[stream] = self._delivered.get(stream), delivered
+        return (is_more and before == delivered) if self.awaited else before in (None, delivered)
 
     def _claim_in_order(self) -> list[Claim]:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.

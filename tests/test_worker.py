@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -152,6 +154,53 @@ def test_after_a_small_request_large_ones_are_taken_one_by_one(queue: Jobs) -> N
         queue.submit(BULK, [make_job("bulk 1"), make_job("bulk 2")])
         wait_until(lambda: completed(queue, "bulk 1", "bulk 2"))
     assert batches == [["small"], ["bulk 1"], ["bulk 2"]]
+
+
+def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next small one would wait for a slice; without small ones both take them again."""
+    monkeypatch.setattr(worker_module, "URGENT", 0.5)
+    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    taken: dict[str, list[str]] = {"first": [], "helper": []}
+    over = threading.Event()
+
+    def take(name: str) -> Do:
+        def do(claims: Sequence[Claim]) -> list[Answer]:
+            taken[name].extend(claim.job.task for claim in claims)
+            over.wait(0.005)
+            return echo(claims)
+
+        return do
+
+    def send_for(seconds: float) -> str:
+        """Requests of both kinds; the last large one."""
+        begin = time.monotonic()
+        for number in itertools.count():
+            queue.submit(BULK, [make_job(f"bulk {begin} {number} {part}") for part in range(10)])
+            queue.submit(SMALL, [make_job(f"small {begin} {number}")])
+            wait_until(lambda number=number: completed(queue, f"small {begin} {number}"), interval=0.005)
+            if time.monotonic() > begin + seconds:
+                return f"bulk {begin} {number} 9"
+        raise AssertionError
+
+    with (
+        working(make_worker(queue, take("first"))),
+        working(make_worker(elsewhere(queue), take("helper"), awaited=[BULK])),
+    ):
+        send_for(2 * worker_module.BLOCK)  # by then each has looked who else is there
+        before = len(taken["first"])
+        last = send_for(1.0)
+        assert [task for task in taken["first"][before:] if not task.startswith("small")] == []
+        assert not [task for task in taken["helper"] if task.startswith("small")]
+        wait_until(lambda: completed(queue, last), timeout=30)
+        before = len(taken["first"])
+
+        def takes_large_ones_again() -> bool:
+            queue.submit(BULK, [make_job(f"later {len(taken['first'])} {part}") for part in range(100)])
+            return len(taken["first"]) > before
+
+        wait_until(takes_large_ones_again)
 
 
 def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
