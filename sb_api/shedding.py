@@ -38,15 +38,22 @@ def refuse(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         ("Retry-After", str(error.retry_after)),
     ]
     start_response("503 SERVICE UNAVAILABLE", headers)
-    return [body]
+    return _send_and_pause(body)
+
+
+def _send_and_pause(body: bytes) -> Iterable[bytes]:
+    yield body
+    # Else a client that is quick to ask again would be refused many times before another is refused once.
+    time.sleep(0)
 
 
 def has_room(limiter: Limiter) -> bool:
     """Whether any small request may be begun; when much is inside already, after all others have had their turn."""
     if limiter.inside + SMALL_RECORDS <= limiter.least:
         return True
+    if not limiter.has_room(SMALL_RECORDS):
+        return False
     before = time.monotonic()
-    # Without it a client that is quick to ask again would be refused many times before another is refused once.
     time.sleep(0)
     return time.monotonic() - before <= LONGEST_TURN and limiter.has_room(SMALL_RECORDS)
 

@@ -1,6 +1,6 @@
 """The gunicorn worker of the web processes: gevent's, with the head and the body of an answer in one piece.
 
-It also keeps the garbage collector from what is loaded before the first request.
+It also keeps the garbage collector from what is loaded before the first request, and settings at hand.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
     """gevent's worker on connections that gather."""
 
     def run(self) -> None:
+        # gunicorn looks some thirty settings up a request, by two calls each; attributes come before them.
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         freeze_objects()
         super().run()
 

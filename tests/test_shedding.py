@@ -8,6 +8,7 @@ import gevent
 import pytest
 from flask import Flask
 from service import EDITOR, assert_problem, waiting
+from werkzeug.test import EnvironBuilder
 
 from sb_api import create_app
 from sb_api.backpressure import Limiter
@@ -52,6 +53,18 @@ def test_its_body_is_discarded_at_once(full_app: Flask) -> None:
     response = full_app.test_client().post("/predict", input_stream=body, content_length=LARGEST)
     assert_problem(response, 503, "queue-full")
     assert body.tell() == LARGEST
+
+
+def test_it_is_refused_at_once_and_others_have_their_turn_afterwards(
+    full_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is quick to ask again would else be refused many times before another is refused once."""
+    events: list[str] = []
+    monkeypatch.setattr("sb_api.shedding.time.sleep", lambda _: events.append("others have their turn"))
+    environ = EnvironBuilder(path="/predict", method="POST", data=b"{").get_environ()
+    for _ in full_app.wsgi_app(environ, lambda *_: lambda _: None):
+        events.append("answered")
+    assert events == ["answered", "others have their turn"]
 
 
 @pytest.mark.parametrize(
