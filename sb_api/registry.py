@@ -39,8 +39,8 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 
 
 class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live process says of itself: its role, the versions it works with, by classifier, and the bytes of memory
-    that it has in RAM."""
+    """What a live process says of itself: its role, the versions it works with, by classifier, the bytes of memory that
+    it has in RAM, and whether it is a helper for large requests."""
 
     name: str
     role: str
@@ -48,6 +48,7 @@ class WorkerBeat(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     versions: dict[str, str]
     resident: int = 0
+    helper: bool = False
 
 
 class NotedError(msgspec.Struct, frozen=True):
@@ -77,7 +78,9 @@ class Registry:
         self.name = name
         self._keep_beat = self.redis.register_script(_BEAT)
 
-    def beat(self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS) -> None:
+    def beat(
+        self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS, *, helper: bool = False
+    ) -> None:
         """Say that this process is alive."""
         about = WorkerBeat(
             name=self.name,
@@ -86,6 +89,7 @@ class Registry:
             pid=os.getpid(),
             versions=versions,
             resident=resident,
+            helper=helper,
         )
         self._keep_beat([among], [self.name, msgspec.json.encode(about), BEATS_TTL])
 

@@ -30,11 +30,12 @@ def take_shortcut(app: Flask, service: Service, gate: Gate) -> None:
     """Have `app` answer small requests for predictions the short way."""
     answer = app.wsgi_app
     limiter = service.mailbox.limiters[SMALL]
+    largest = min(LARGEST, service.settings.max_body_bytes)
 
     def answer_shortly(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         route = environ.get("PATH_INFO", "")
         kind = PREDICT_ROUTES.get(route)
-        if kind is None or not _is_small(environ):
+        if kind is None or not _is_small(environ, largest):
             return answer(environ, start_response)
         if not has_room(limiter):
             environ[ROUTE] = route
@@ -62,7 +63,7 @@ def _judge(service: Service, kind: Kind, environ: WSGIEnvironment) -> bytes:
     return encode_answer(judge_body(service, kind, body))
 
 
-def _is_small(environ: WSGIEnvironment) -> bool:
+def _is_small(environ: WSGIEnvironment, largest: int) -> bool:
     length = environ.get("CONTENT_LENGTH") or ""
     # Nobody knows how long a body in chunks is.
-    return environ["REQUEST_METHOD"] == "POST" and length.isdecimal() and int(length) <= LARGEST
+    return environ["REQUEST_METHOD"] == "POST" and length.isdecimal() and int(length) <= largest

@@ -160,7 +160,7 @@ class Worker:
 
     def _choose_streams(self) -> Sequence[str]:
         """The streams, without those that others look after: a helper leaves small requests to them, and whoever had a
-        small one lately leaves large ones, so that the next small one waits for none."""
+        small one lately leaves large ones to helpers, so that the next small one waits for none."""
         if self.awaited:
             kept = self.awaited
         elif monotonic() < self._urgent_until:
@@ -173,13 +173,14 @@ class Worker:
         return self.streams if self._is_needed else kept
 
     def _is_left_alone(self, stream: str) -> bool:
-        """Whether nobody else has claimed a job of a stream since this process claimed one or looked.
-
-        A helper asks besides whether one waits: until then it is nobody's business.
-        """
+        """Whether nobody has claimed a job of a stream since this process claimed one or looked, who should have."""
         delivered, is_more = self.jobs.progress(stream)
         before, self._delivered[stream] = self._delivered.get(stream), delivered
-        return (is_more and before == delivered) if self.awaited else before in (None, delivered)
+        if self.awaited:
+            return is_more and before == delivered
+        # Several that left large requests to each other would all stop, and all begin again.
+        is_helped = any(beat.helper for beat in self.jobs.registry.alive())
+        return not is_helped or before in (None, delivered)
 
     def _claim_in_order(self) -> list[Claim]:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.
@@ -279,7 +280,7 @@ class Worker:
 
     def _say_alive(self) -> None:
         if self._versions:
-            self.jobs.registry.beat(self.role, self._versions, resident_bytes())
+            self.jobs.registry.beat(self.role, self._versions, resident_bytes(), helper=bool(self.awaited))
 
     @contextmanager
     def alone(self, name: str) -> Iterator[Callable[[], None]]:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
@@ -14,7 +15,7 @@ from service import EDITOR, MALFORMED_BODIES, WRONG_RECORDS, assert_problem, mak
 from werkzeug.test import TestResponse
 
 from sb_api import create_app
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
 from sb_api.credentials import add_credential, revoke_credential
 from sb_api.jobs import Jobs
 from sb_api.shedding import LARGEST
@@ -113,6 +114,12 @@ def test_both_ways_are_counted_as_one_route(lonely_client: FlaskClient) -> None:
 def test_a_body_that_ends_too_early_is_refused(lonely_client: FlaskClient) -> None:
     response = lonely_client.post("/predict", data=b"[", headers={"Content-Length": "100"})
     assert response.status_code == 400
+
+
+def test_a_body_over_the_limit_of_the_settings_is_no_small_one(settings: Settings, jobs: Jobs) -> None:
+    app = create_app(msgspec.structs.replace(settings, max_body_bytes=1024))
+    body = json.dumps([EDITOR | {"bio": "x" * 1024}]).encode()
+    assert_problem(app.test_client().post("/predict", data=body), 413, "too-large")
 
 
 @pytest.mark.parametrize(

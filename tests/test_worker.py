@@ -203,6 +203,30 @@ def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
         wait_until(takes_large_ones_again)
 
 
+def test_without_a_helper_large_requests_are_left_to_nobody(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that left them to each other would both stop."""
+    monkeypatch.setattr(worker_module, "URGENT", 60.0)
+    monkeypatch.setattr(worker_module, "BLOCK", 0.02)
+    taken: list[str] = []
+
+    def take(claims: Sequence[Claim]) -> list[Answer]:
+        taken.extend(claim.job.task for claim in claims if claim.stream == BULK)
+        return echo(claims)
+
+    other = elsewhere(queue)
+    queue.submit(SMALL, [make_job("small")])
+    with working(make_worker(queue, take)):
+        wait_until(lambda: completed(queue, "small"))
+
+        def is_taken_though_another_takes_it_too() -> bool:
+            queue.submit(BULK, [make_job(f"bulk {number}") for number in range(5)])
+            claims = other.claim([BULK], 1, 0)
+            other.finish([(claim, Answer(status="completed")) for claim in claims])
+            return len(taken) > 200
+
+        wait_until(is_taken_though_another_takes_it_too, interval=0.001)
+
+
 def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
     queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

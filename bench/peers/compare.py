@@ -127,8 +127,19 @@ class Contestant:
         try:
             time.sleep(SETTLING)
             return run_wrk(self.target, self.loads[size], connections, seconds, self.path)
+        except SystemExit as error:
+            status, answer = asyncio.run(self.ask(self.loads[size].bodies[0]))
+            raise SystemExit(f"{self.name}: {error}. Asked alone, it answers {status}: {answer[:300]!r}") from None
         finally:
             self.sleep()
+
+    async def ask(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of its answer to one request. Raises OSError or EOFError when it hangs up."""
+        connection = Connection(self.target.url, self.target.token)
+        try:
+            return await connection.post(self.path, body)
+        finally:
+            connection.close()
 
     def sleep(self) -> None:
         for process in self.target.processes:
@@ -188,16 +199,14 @@ def check(contestant: Contestant) -> str:
     async def ask() -> str:
         for load in contestant.loads.values():
             for editors, body in list(zip(load.editors, load.bodies, strict=True))[:10]:
-                connection = Connection(contestant.target.url, contestant.target.token)
                 status, answer = 0, b"no answer"
                 deadline = time.monotonic() + READY
                 # It listens before it is ready.
                 while status != 200 and time.monotonic() < deadline:
                     with suppress(OSError, EOFError):
-                        status, answer = await connection.post(contestant.path, body)
+                        status, answer = await contestant.ask(body)
                     if status != 200:
                         await asyncio.sleep(0.1)
-                connection.close()
                 if status != 200:
                     return f"status {status}: {answer[:300]!r}"
                 expected = list(expect_answers(model, editors)["scores"].values())
