@@ -36,6 +36,7 @@ from table import Figure, alternate, at_least, median_ratio, print_figures, writ
 
 VENVS = ROOT / ".venv-peers"
 READY = 60.0  # seconds that a peer has until it answers
+WARMING = 10  # seconds of load at most until a server answers that slept
 SETTLING = 0.5  # seconds for what falls due when a server wakes
 # What the code of sb_api that they share needs.
 SHARED = ("numpy", "onnx", "onnxruntime", "msgspec", "h5py", "urlextract")
@@ -127,8 +128,10 @@ class Contestant:
         try:
             time.sleep(SETTLING)
             # BentoML takes its sleep for the time that a batch takes, and refuses all until it has measured others.
-            with suppress(SystemExit):
-                run_wrk(self.target, self.loads[size], connections, 1, self.path)
+            for _ in range(WARMING):
+                with suppress(SystemExit):
+                    run_wrk(self.target, self.loads[size], connections, 1, self.path)
+                    break
             return run_wrk(self.target, self.loads[size], connections, seconds, self.path)
         except SystemExit as error:
             status, answer = asyncio.run(self.ask(self.loads[size].bodies[0]))
