@@ -178,9 +178,8 @@ class Worker:
         before, self._delivered[stream] = self._delivered.get(stream), delivered
         if self.awaited:
             return is_more and before == delivered
-        # Several that left large requests to each other would all stop, and all begin again.
-        is_helped = any(beat.helper for beat in self.jobs.registry.alive())
-        return not is_helped or before in (None, delivered)
+        # To helpers alone: several that left large requests to each other would all stop, and all begin again.
+        return before in (None, delivered) or not any(beat.helper for beat in self.jobs.registry.alive())
 
     def _claim_in_order(self) -> list[Claim]:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.
