@@ -1,8 +1,8 @@
 """What no service of these parts can pass, each measured without the rest.
 
 (a) the compiled network alone is `engine.measure`; (b) is `judge_editors`; (c) `constant_app` and (d) `exchange_app`
-run under gunicorn with the service's own settings. Run as a script, (b) in a process of its own: `limits.py SECONDS`
-prints editors a second.
+run under gunicorn with the service's settings and gunicorn's own gevent worker. Run as a script, (b) in a process of
+its own: `limits.py SECONDS` prints editors a second.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from editors import make_editors
 from running import Target, clean_environment, free_port, post, run_server
 
 EDITORS, MEAN_BIO = 1000, 300
+OUR_WORKER = "sb_api.web_worker.WebWorker"
 
 
 def constant_app():  # type: ignore[no-untyped-def]
@@ -55,16 +56,17 @@ def exchange_app():  # type: ignore[no-untyped-def]
 
 
 @contextmanager
-def run_limit(app: str, state: Path, redis_url: str = "") -> Iterator[Target]:
-    """One of the two apps above as the service would run it: the same worker class, count and settings."""
+def run_limit(app: str, state: Path, redis_url: str = "", worker: str = "gevent") -> Iterator[Target]:
+    """One of the two apps above with the service's settings and count of processes, of a worker class."""
     from sb_api.config import load_settings
     from sb_api.server import web_command
 
     port = free_port()
     command = web_command(load_settings({}), f"127.0.0.1:{port}")
-    served = [f"limits:{app}()" if part == "sb_api:create_app()" else part for part in command]
-    if served == command:
-        raise SystemExit("server.web_command no longer names sb_api:create_app(), so its settings cannot be shared.")
+    other = {"sb_api:create_app()": f"limits:{app}()", OUR_WORKER: worker}
+    if missing := other.keys() - set(command):
+        raise SystemExit(f"server.web_command no longer names {missing}, so its settings cannot be shared.")
+    served = [other.get(part, part) for part in command]
     with run_server(served, port, state, SB_API_BENCH_REDIS=redis_url) as target:
         # gunicorn listens before its processes have imported what answers.
         post(target, "/predict", b"[]")

@@ -13,7 +13,7 @@ from statistics import median
 
 import engine
 from bare import expect_answers, load_model
-from limits import measure_judging, run_limit
+from limits import OUR_WORKER, measure_judging, run_limit
 from load import Load, Speed, make_load, run_open, run_wrk, write_expected, wrk_command
 from original import run_original
 from running import Target, run_service
@@ -51,11 +51,13 @@ def bench_single(options: Options) -> Iterator[Figure]:
         redis = f"unix://{service.state}/redis/redis.sock"
         with (
             run_limit("constant_app", options.folder) as constant,
+            run_limit("constant_app", options.folder, worker=OUR_WORKER) as ours,
             run_limit("exchange_app", options.folder, redis) as exchange,
         ):
             cases = {
                 "64": _wrk(service, load, 64, options),
                 "(c)": _wrk(constant, load, 64, options),
+                "(c) ours": _wrk(ours, load, 64, options),
                 "(d)": _wrk(exchange, load, 64, options),
                 "1": _wrk(service, load, 1, options),
                 "(c) 1": _wrk(constant, load, 1, options),
@@ -64,7 +66,8 @@ def bench_single(options: Options) -> Iterator[Figure]:
         rates = {name: [speed.rate for speed in speeds] for name, speeds in found.items()}
         middle = {name: median(values) for name, values in rates.items()}
         yield Figure("limit (c): Flask + gunicorn, a constant, 64 connections", middle["(c)"], "req/s")
-        yield Figure("limit (d): the same with one Redis round trip", middle["(d)"], "req/s")
+        yield Figure("the same on the service's own worker", middle["(c) ours"], "req/s")
+        yield Figure("limit (d): as (c), with one Redis round trip", middle["(d)"], "req/s")
         against = f"(c) {middle['(c)']:,.0f}, (d) {middle['(d)']:,.0f}"
         yield at_least("one editor a request, 64 connections", middle["64"], "req/s", 6500, against)
         yield at_least("the same over (c)", median_ratio(rates["64"], rates["(c)"]), "", 0.6, "(c), round by round")

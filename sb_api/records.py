@@ -132,13 +132,18 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 @cache
+def _group_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(dict[str, kind] | list[kind])
+
+
+@cache
 def _payload_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
 
 
-def _decode(body: bytes, kind: Any) -> Any:
+def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
-        return _decoder(kind).decode(body)
+        return decoder.decode(body)
     except RecursionError:
         raise MalformedBody(TOO_DEEP) from None
     except msgspec.ValidationError:
@@ -157,17 +162,17 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
         raise MalformedBody("The body is empty; send a JSON object or array of records.")
     records = Records()
     try:
-        keyed = _keyed(_decode(body, dict[str, kind] | list[kind]), limit)  # type: ignore[valid-type]
+        keyed = _keyed(_decode(body, _group_decoder(kind)), limit)
     except msgspec.ValidationError:
         # The quick pass stops at the first fault; this one judges record by record to name them all.
         try:
-            raw = _keyed(_decode(body, dict[str, msgspec.Raw] | list[msgspec.Raw]), limit)
+            raw = _keyed(_decode(body, _group_decoder(msgspec.Raw)), limit)
         except msgspec.ValidationError as error:
             raise MalformedBody(f"The body must be a JSON object or array of records: {error}.") from None
         keyed = {}
         for key, text in raw.items():
             try:
-                keyed[key] = _decode(bytes(text), kind)
+                keyed[key] = _decode(bytes(text), _decoder(kind))
             except msgspec.ValidationError as error:
                 records.errors[key] = _fault(error)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
@@ -209,7 +214,7 @@ class _Task(msgspec.Struct):
 def decode_task(body: bytes) -> tuple[str, bytes]:
     """The `model` and the JSON of the `data` of `{"model": ..., "data": ...}`. Raises MalformedBody."""
     try:
-        task = _decode(body, _Task)
+        task = _decode(body, _decoder(_Task))
     except msgspec.ValidationError as error:
         raise MalformedBody(f'Send {{"model": "lodbrok" or "intent", "data": <records>}}: {error}.') from None
     return task.model, bytes(task.data)

@@ -63,10 +63,10 @@ def judge_body(
     records = decode_records(body, kind.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
     judged = judge(service, kind, sound, explain=explain)
-    keys = list(records.sound)
-    errors = records.errors | {
-        keys[position]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
-    }
+    errors = records.errors
+    if judged.errors:
+        keys = list(records.sound)
+        errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
     answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)

@@ -70,13 +70,21 @@ def judge(service: Service, kind: Kind, records: Sequence[Any], *, explain: bool
             break
     else:
         raise Unavailable("The weights changed again and again while the request was judged; try again.")
+    return _join([Judged(**part) for part in parts], size)
+
+
+def _join(parts: Sequence[Judged], size: int) -> Judged:
+    """Slices of `size` records, the last of what is left, as one."""
+    if len(parts) == 1:
+        return parts[0]
     errors = {
         position * size + offset: detail
         for position, part in enumerate(parts)
-        for offset, detail in part["errors"].items()
+        for offset, detail in part.errors.items()
     }
     columns = ("predictions", "scores", "bands", "reasons")
-    return Judged(version, errors=errors, **{name: [told for part in parts for told in part[name]] for name in columns})
+    joined = {name: [told for part in parts for told in getattr(part, name)] for name in columns}
+    return Judged(parts[0].version, errors=errors, **joined)
 
 
 def await_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool = False) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
+from werkzeug.wsgi import ClosingIterator
 
 from sb_api.backpressure import Limiter
 from sb_api.jobs import SMALL_RECORDS
@@ -38,13 +39,8 @@ def refuse(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         ("Retry-After", str(error.retry_after)),
     ]
     start_response("503 SERVICE UNAVAILABLE", headers)
-    return _send_and_pause(body)
-
-
-def _send_and_pause(body: bytes) -> Iterable[bytes]:
-    yield body
-    # Else a client that is quick to ask again would be refused many times before another is refused once.
-    time.sleep(0)
+    # Once it is sent: else a client that is quick to ask again would be refused often before another is refused once.
+    return ClosingIterator([body], lambda: time.sleep(0))
 
 
 def has_room(limiter: Limiter) -> bool:

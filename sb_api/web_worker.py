@@ -1,52 +1,139 @@
-"""The gunicorn worker of the web processes: gevent's, with the head and the body of an answer in one piece.
+"""The gunicorn worker of the web processes: gevent's, which reads the head of a connection's requests once.
 
-It also keeps the garbage collector from what is loaded before the first request, and settings at hand.
+With each request of a connection most clients send the same head again, but for the length of the body. gunicorn parses
+the first one, and judges what it may say. One that is the same to the byte says the same: it is not parsed again, its
+environment is copied, and its answer is sent in one piece.
 """
 
 from __future__ import annotations
 
+import re
 import socket
-from typing import Any
+import time
+from collections.abc import Iterable, Sequence
+from email.utils import formatdate
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from gunicorn import SERVER
+from gunicorn.http import wsgi
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import Unreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from sb_api.memory import freeze_objects
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
-class Gathering:
-    """A connection that holds the head of an answer back until its body comes, or anything else is asked of it.
+RECEIVED = 64 * 1024  # bytes at a time
+# What gunicorn does around each request where one of these is set, it must do around all.
+WATCHING = (
+    *("accesslog", "logconfig", "logconfig_dict", "logconfig_json", "syslog", "statsd_host"),
+    *("max_requests", "pre_request", "post_request", "protocol"),
+)
+BODILESS = ("1", "204", "304")  # status codes of answers that have no body
 
-    gunicorn sends the two apart, which is one more system call, and wakes the client twice.
-    """
+_START = re.compile(rb"POST [^ ]+ HTTP/1\.1\r\n")
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
+_LINES = re.compile(r"(?:[\t\x20-\x7e\x80-\xff]+\r\n)+")
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._head = b""
 
-    def sendall(self, data: bytes) -> None:
-        """Send `data`, after what is held back; a head by itself is held back."""
-        held, self._head = self._head, b""
-        if not held and data.startswith(b"HTTP/1.") and data.endswith(b"\r\n\r\n"):
-            self._head = data
-        else:
-            self._connection.sendall(held + data)
+class Received(NamedTuple):
+    """A request as it was received: its head without the length of its body, and its body."""
 
-    def __getattr__(self, name: str) -> Any:
-        # Before the next request is read or the connection closed, whoever waits for an answer without a body has it.
-        if self._head:
-            held, self._head = self._head, b""
-            self._connection.sendall(held)
-        return getattr(self._connection, name)
+    head: bytes
+    body: bytes
+
+
+def split_request(data: bytes) -> Received | None:
+    """The request that `data` is; None unless it is one POST, the whole of it and no more, that tells its length."""
+    end = data.find(b"\r\n\r\n") + 4
+    length = _LENGTH.search(data, 0, end) if _START.match(data, 0, end) else None
+    if length is None or end + int(length[1]) != len(data):
+        return None
+    return Received(data[: length.start(1)] + data[length.end(1) : end], data[end:])
 
 
 class WebWorker(GeventWorker):  # type: ignore[misc]
-    """gevent's worker on connections that gather."""
+    """gevent's worker, with a shorter way for requests like the one before."""
 
     def run(self) -> None:
+        settings = self.cfg.settings
         # gunicorn looks some thirty settings up a request, by two calls each; attributes come before them.
-        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        self.cfg.__dict__.update({name: setting.get() for name, setting in settings.items()})
+        self.is_watched = any(settings[name].get() != settings[name].default for name in WATCHING)
+        # By connection: the head of the request that gunicorn reads next, if its like may come again.
+        self.heads: WeakKeyDictionary[Unreader, bytes] = WeakKeyDictionary()
         freeze_objects()
         super().run()
 
-    def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
-        super().handle(listener, Gathering(client), addr)
+    def handle_request(self, listener_name: Any, req: Request, sock: socket.socket, addr: Any) -> bool:
+        """Answer a request that gunicorn has parsed, and those like it that follow."""
+        head = None if self.is_watched else self.heads.pop(req.unreader, None)
+        super().handle_request(listener_name, req, sock, addr)
+        if self.is_watched or req.body.read(1):
+            return True  # What is left of the body is gunicorn's to discard.
+        environ: WSGIEnvironment = {}
+        while data := self._receive(req.unreader, sock):
+            received = split_request(data)
+            if received is None or received.head != head or not self.alive:
+                req.unreader.unread(data)
+                if received is not None:
+                    self.heads[req.unreader] = received.head
+                return True
+            if not environ:
+                _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
+                environ["wsgi.multithread"] = True
+                del environ["wsgi.early_hints"]  # of that one answer
+            self._answer_alike(environ, received.body, sock)
+        raise StopIteration  # as gunicorn ends a connection
+
+    def _receive(self, unreader: Unreader, sock: socket.socket) -> bytes:
+        """What begins the next request; b"" when the client has gone, or says nothing for too long."""
+        data: bytes = unreader.take_buffered()
+        if not data:
+            with self.timeout_ctx():
+                data = sock.recv(RECEIVED)
+        return data
+
+    def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
+        """Answer a request with another body than the one whose environment this is."""
+        status, headers = "", []
+
+        def start_response(given: str, named: list[tuple[str, str]], *_: Any) -> None:
+            nonlocal status, headers
+            status, headers = given, named
+
+        own = environ | {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
+        answer: Iterable[bytes] = self.wsgi(own, start_response)
+        try:
+            content = b"".join(answer)
+            sock.sendall(encode_head(status, headers, len(content)) + content)
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+
+
+def encode_head(status: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+    """The head of an answer of `length` bytes, whose connection is kept.
+
+    Raises ValueError when a header would be more than a line.
+    """
+    told = [
+        *(("Server", SERVER), ("Date", _date(int(time.time()))), ("Connection", "keep-alive")),
+        *headers,
+    ]
+    if not status.startswith(BODILESS) and not any(name.lower() == "content-length" for name, _ in headers):
+        told.append(("Content-Length", str(length)))
+    lines = f"HTTP/1.1 {status}\r\n" + "".join([f"{name}: {value}\r\n" for name, value in told])
+    if lines.count("\n") != 1 + len(told) or not _LINES.fullmatch(lines):
+        raise ValueError("A header of the answer holds a control character.")
+    return f"{lines}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

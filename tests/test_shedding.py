@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 
 import gevent
 import pytest
@@ -62,8 +63,8 @@ def test_it_is_refused_at_once_and_others_have_their_turn_afterwards(
     events: list[str] = []
     monkeypatch.setattr("sb_api.shedding.time.sleep", lambda _: events.append("others have their turn"))
     environ = EnvironBuilder(path="/predict", method="POST", data=b"{").get_environ()
-    for _ in full_app.wsgi_app(environ, lambda *_: lambda _: None):
-        events.append("answered")
+    with closing(full_app.wsgi_app(environ, lambda *_: lambda _: None)) as answer:  # type: ignore[type-var]
+        events += ["answered" for _ in answer]
     assert events == ["answered", "others have their turn"]
 
 
