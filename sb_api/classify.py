@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
@@ -220,9 +220,10 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
     return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
 
 
-def refresh_models(jobs: Jobs, models: dict[str, Model], instruments: Instruments | None = None) -> dict[str, str]:
+def refresh_models(
+    jobs: Jobs, models: dict[str, Model], published: Mapping[str, str], instruments: Instruments | None = None
+) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
-    published = jobs.registry.published_versions(CLASSIFIERS)
     for name, classifier in CLASSIFIERS.items():
         model = models.get(name)
         if model is None:
@@ -268,7 +269,7 @@ def classify_process(settings: Settings, helper: bool = False, standby: bool = F
         "classify",
         PREDICT_STREAMS,
         do=do,
-        refresh=lambda: refresh_models(jobs, models, instruments),
+        refresh=lambda published: refresh_models(jobs, models, published, instruments),
         instruments=instruments,
         idle=idle if helper else None,
         awaited=[BULK] if helper else (),

@@ -12,7 +12,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import redis
@@ -20,8 +20,9 @@ import redis
 from sb_api.config import Settings
 from sb_api.connection import PREFIX, has_code, keep_connection, unavailable_when_lost
 from sb_api.errors import QueueFull, SbApiError
+from sb_api.kinds import KINDS
 from sb_api.records import decode_payload, encode_payload
-from sb_api.registry import Registry
+from sb_api.registry import Registry, ask_versions, name_versions
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,13 @@ class Claim(msgspec.Struct, frozen=True):
     def sent(self) -> float:
         """When the job came, in seconds since 1970: the id of an entry begins with the milliseconds."""
         return int(self.entry.partition(b"-")[0]) / 1000
+
+
+class Claimed(NamedTuple):
+    """Claims, and the versions of the weights that were published after they were made, by classifier."""
+
+    claims: list[Claim]
+    published: dict[str, str]
 
 
 class Jobs:
@@ -208,25 +216,36 @@ class Jobs:
         *,
         others: int = 1,
         awaited: Sequence[str] = (),
-    ) -> list[Claim]:
+    ) -> Claimed:
         """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds to
         the streams that are `awaited` (all of them by default).
 
         The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
         """
         try:
-            pipeline = self.redis.pipeline(transaction=False)
-            for position, stream in enumerate(streams):
-                pipeline.xreadgroup(GROUP, self.consumer, {stream: ">"}, count=others if position else count)
-            claims = [claim for read in pipeline.execute() for claim in self._claims(read)]
-            if not claims and block:
-                waiting = dict.fromkeys(awaited or streams, ">")
-                read = self.redis.xreadgroup(GROUP, self.consumer, waiting, count=1, block=round(block * 1000))
-                claims = list(self._claims(read))
-            return claims
+            if len(streams) > 1 or not block:
+                # Each by itself: one look at them all would keep no order.
+                claimed = self._claim(
+                    [([stream], others if position else count) for position, stream in enumerate(streams)]
+                )
+                if claimed.claims or not block:
+                    return claimed
+                count = 1
+            return self._claim([(awaited or streams, count)], round(block * 1000))
         except redis.ResponseError as error:
             self._mend_group(error, streams)
-            return []
+            return Claimed([], self.registry.published_versions(KINDS))
+
+    def _claim(self, wanted: Sequence[tuple[Sequence[str], int]], block: int | None = None) -> Claimed:
+        """Up to so many jobs of each of some streams, of each group of them, in one exchange with Redis; `block` are
+        the milliseconds to wait for the first."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for streams, count in wanted:
+            pipeline.xreadgroup(GROUP, self.consumer, dict.fromkeys(streams, ">"), count=count, block=block)
+        ask_versions(pipeline, KINDS)
+        found = pipeline.execute()
+        claims = [claim for read in found[: len(wanted)] for claim in self._claims(read)]
+        return Claimed(claims, name_versions(KINDS, found[len(wanted) :]))
 
     def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
         """A job whose lease ran out, now this process's: whoever had it is dead or stands still.

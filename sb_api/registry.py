@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -142,10 +142,8 @@ class Registry:
     def published_versions(self, classifiers: Iterable[str]) -> dict[str, str]:
         """The version that is published, of each classifier that has one."""
         pipeline = self.redis.pipeline(transaction=False)
-        for classifier in (names := list(classifiers)):
-            pipeline.hget(_published_key(classifier), "version")
-        found = zip(names, pipeline.execute(), strict=True)
-        return {name: version.decode() for name, version in found if version}
+        ask_versions(pipeline, names := list(classifiers))
+        return name_versions(names, pipeline.execute())
 
     def published(self, classifier: str) -> Published | None:
         """The published weights, None when there are none."""
@@ -158,6 +156,17 @@ class Registry:
         with unavailable_when_lost():
             about: bytes | None = self.redis.hget(_published_key(classifier), what)
         return about
+
+
+def ask_versions(pipeline: Any, classifiers: Iterable[str]) -> None:
+    """Add to what a pipeline does what `name_versions` needs."""
+    for classifier in classifiers:
+        pipeline.hget(_published_key(classifier), "version")
+
+
+def name_versions(classifiers: Iterable[str], found: Sequence[bytes | None]) -> dict[str, str]:
+    """The version that is published, of each classifier that has one."""
+    return {name: version.decode() for name, version in zip(classifiers, found, strict=True) if version}
 
 
 def _published_key(classifier: str) -> str:

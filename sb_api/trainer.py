@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -85,10 +85,10 @@ def train_process(settings: Settings, cold: bool = False) -> None:
             release_memory()
             used = monotonic()
 
-    def refresh() -> dict[str, str]:
+    def refresh(published: Mapping[str, str]) -> dict[str, str]:
         nonlocal found
         if cold and not trainers:
-            now = look_at_weights(jobs)
+            now = look_at_files(jobs.settings) | dict(published)
             found = found or now
             if now == found and now.keys() >= KINDS.keys():
                 return {name: now[name] for name in KINDS}
@@ -113,12 +113,11 @@ def train_process(settings: Settings, cold: bool = False) -> None:
     worker.run_process()
 
 
-def look_at_weights(jobs: Jobs) -> dict[str, str]:
-    """What changes when anybody changes weights: the published version of each classifier, and the state of each slot's
-    file. Raises RedisError."""
+def look_at_files(settings: Settings) -> dict[str, str]:
+    """What changes when anybody changes a slot: the state of its file, by name."""
     files = {}
-    for path in (jobs.settings.state / "weights").glob("*.h5"):
+    for path in (settings.state / "weights").glob("*.h5"):
         with suppress(FileNotFoundError):  # between two of another process's renames
             status = path.stat()
             files[path.name] = f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
-    return files | jobs.registry.published_versions(KINDS)
+    return files

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
@@ -17,7 +17,8 @@ import redis
 from redis.exceptions import LockError
 
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
-from sb_api.jobs import Answer, Claim, Jobs, failure
+from sb_api.jobs import Answer, Claim, Claimed, Jobs, failure
+from sb_api.kinds import KINDS
 from sb_api.logs import is_logged, logging_about
 from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.metrics import Instruments
@@ -34,9 +35,10 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
 class Worker:
-    """One process of a consumer group. `do` turns claims into answers, `refresh` is called before every batch, `idle`
-    when none has come. Jobs of the streams that are `awaited` wake the process (all by default); those of the others it
-    takes when nobody else does.
+    """One process of a consumer group. `do` turns claims into answers; `refresh` is told before each batch which versions
+    of the weights that are published, by classifier, and tells those it has ready; `idle` is called when none has come.
+    Jobs of the streams that are `awaited` wake the process (all by default); it takes those of the others when nobody
+    else does.
 
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.
     """
@@ -47,7 +49,7 @@ class Worker:
         role: str,
         streams: Sequence[str],
         do: Callable[[Sequence[Claim]], list[Answer]],
-        refresh: Callable[[], dict[str, str]],
+        refresh: Callable[[Mapping[str, str]], dict[str, str]],
         *,
         instruments: Instruments | None = None,
         idle: Callable[[], None] | None = None,
@@ -119,13 +121,13 @@ class Worker:
 
     def _run_connected(self) -> None:
         self.jobs.ensure_groups(self.streams)
-        self._versions = self.refresh()
+        self._versions = self.refresh(self._look_at_weights())
         freeze_objects()
         worked = False
         while not self.stopping.is_set():
-            claims = self._claim()
-            # Only now: a job that was sent after a training must be judged by what the training made.
-            before, self._versions = self._versions, self.refresh()
+            # Published after the claims: a job that was sent after a training must be judged by what the training made.
+            claims, published = self._claim()
+            before, self._versions = self._versions, self.refresh(published)
             worked = worked or self._versions != before
             if claims:
                 self._work(claims)
@@ -138,11 +140,14 @@ class Worker:
                 self.idle()
                 self._idling = False
 
-    def _claim(self) -> list[Claim]:
+    def _look_at_weights(self) -> dict[str, str]:
+        return self.jobs.registry.published_versions(KINDS)
+
+    def _claim(self) -> Claimed:
         if monotonic() >= self._look_for_stale:
             stale = self.jobs.claim_stale(self.streams)
             if stale:
-                return stale
+                return Claimed(stale, self._look_at_weights())
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.jobs.settings.lease / 10
         if self.ordered:
@@ -151,12 +156,12 @@ class Worker:
         others = 1 if monotonic() < self._urgent_until else BULK_AT_ONCE
         streams = self._choose_streams()
         count = self.jobs.settings.batch_requests if streams[0] == self.streams[0] else others
-        claims = self.jobs.claim(streams, count, BLOCK, others=others, awaited=self.awaited)
-        for claim in claims:
-            self._delivered[claim.stream] = claim.entry
-        if any(claim.stream == self.streams[0] for claim in claims):
+        claimed = self.jobs.claim(streams, count, BLOCK, others=others, awaited=self.awaited)
+        if self.awaited:
+            self._delivered |= {claim.stream: claim.entry for claim in claimed.claims}
+        if any(claim.stream == self.streams[0] for claim in claimed.claims):
             self._urgent_until = monotonic() + URGENT
-        return claims
+        return claimed
 
     def _choose_streams(self) -> Sequence[str]:
         """The streams, without those that others look after: a helper leaves small requests to them, and whoever had a
@@ -173,15 +178,16 @@ class Worker:
         return self.streams if self._is_needed else kept
 
     def _is_left_alone(self, stream: str) -> bool:
-        """Whether nobody has claimed a job of a stream since this process claimed one or looked, who should have."""
+        """Whether a stream's jobs, which are for others, are claimed by nobody."""
         delivered, is_more = self.jobs.progress(stream)
         before, self._delivered[stream] = self._delivered.get(stream), delivered
         if self.awaited:
+            # What this process claimed meanwhile does not count, so it goes on as long as it is alone.
             return is_more and before == delivered
         # To helpers alone: several that left large requests to each other would all stop, and all begin again.
         return before in (None, delivered) or not any(beat.helper for beat in self.jobs.registry.alive())
 
-    def _claim_in_order(self) -> list[Claim]:
+    def _claim_in_order(self) -> Claimed:
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.
         lock = self.jobs.lock(f"order:{self.role}")
         if lock.acquire(blocking=False):
@@ -193,7 +199,7 @@ class Worker:
                 with suppress(LockError):
                     lock.release()
         self.stopping.wait(PAUSE)
-        return []
+        return Claimed([], self._look_at_weights())
 
     def _work(self, claims: Sequence[Claim]) -> None:
         self._held = claims

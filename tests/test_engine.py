@@ -245,10 +245,10 @@ def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Setti
     from sb_api.classify import Model, refresh_models
 
     models: dict[str, Model] = {}
-    refresh_models(Jobs(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models)
+    refresh_models(Jobs(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})
     assert {model.engine for model in models.values()} == {"keras"}
     editors = LODBROK.preprocess(as_verdicts(make_verdicts(5)), models["lodbrok"].vocabularies)
     onnx: dict[str, Model] = {}
-    refresh_models(jobs, onnx)
+    refresh_models(jobs, onnx, {})
     assert {model.engine for model in onnx.values()} == {"onnx"}
     np.testing.assert_allclose(onnx["lodbrok"].score(editors), models["lodbrok"].score(editors), rtol=0, atol=TOLERANCE)

@@ -25,7 +25,7 @@ def task(lonely_client: FlaskClient) -> str:
 
 def claim(jobs: Jobs) -> Claim:
     jobs.ensure_groups([TRAIN])
-    (claim,) = jobs.claim([TRAIN], 1, 0)
+    (claim,) = jobs.claim([TRAIN], 1, 0).claims
     return claim
 
 

@@ -71,7 +71,7 @@ def test_a_job_is_queued_then_processing_then_completed(queue: Jobs) -> None:
     assert queue.result("t") is None
     queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
     assert queue.result("t") == Answer(status="queued")
-    (claim,) = queue.claim(PREDICT_STREAMS, 10, 0)
+    (claim,) = queue.claim(PREDICT_STREAMS, 10, 0).claims
     assert claim.job == make_job("t", keep=60, reply="web")
     assert claim.deliveries == 1
     queue.mark_processing([claim])
@@ -85,7 +85,7 @@ def test_a_job_is_queued_then_processing_then_completed(queue: Jobs) -> None:
 
 def test_a_failure_tells_the_sender_what_went_wrong(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("t", keep=60)])
-    queue.finish([(claim, failure(JobFailed("It is broken."))) for claim in queue.claim([SMALL], 1, 0)])
+    queue.finish([(claim, failure(JobFailed("It is broken."))) for claim in queue.claim([SMALL], 1, 0).claims])
     answer = queue.result("t")
     assert answer is not None
     assert (answer.status, answer.problem) == ("failed", JobFailed("It is broken.").problem())
@@ -94,10 +94,10 @@ def test_a_failure_tells_the_sender_what_went_wrong(queue: Jobs) -> None:
 def test_small_requests_are_claimed_before_bulk_ones_and_in_the_order_they_came(queue: Jobs) -> None:
     queue.submit(BULK, [make_job(f"bulk {number}") for number in range(3)])
     queue.submit(SMALL, [make_job(f"small {number}") for number in range(3)])
-    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["small 0", "small 1", "bulk 0"]
-    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["small 2", "bulk 1"]
-    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0)) == ["bulk 2"]
-    assert queue.claim(PREDICT_STREAMS, 2, 0) == []
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0).claims) == ["small 0", "small 1", "bulk 0"]
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0).claims) == ["small 2", "bulk 1"]
+    assert tasks(queue.claim(PREDICT_STREAMS, 2, 0).claims) == ["bulk 2"]
+    assert queue.claim(PREDICT_STREAMS, 2, 0).claims == []
 
 
 @pytest.mark.parametrize("stream", PREDICT_STREAMS)
@@ -107,7 +107,7 @@ def test_a_waiting_process_has_a_job_as_soon_as_it_comes(stream: str, queue: Job
         wait_until(lambda: any(client["cmd"] == "xreadgroup" and "b" in client["flags"] for client in clients(queue)))
         start = time.monotonic()
         queue.submit(stream, [make_job("t")])
-        assert tasks(claimed.result(timeout=5)) == ["t"]
+        assert tasks(claimed.result(timeout=5).claims) == ["t"]
         assert time.monotonic() - start < 2
 
 
@@ -130,7 +130,7 @@ def test_more_than_the_queue_holds_is_refused_and_none_of_it_is_queued(queue: Jo
 def test_there_is_room_again_once_a_job_is_finished(queue: Jobs) -> None:
     limited = Jobs(queue.redis, msgspec.structs.replace(queue.settings, queue_limit=1))
     limited.submit(SMALL, [make_job("1")])
-    claims = limited.claim([SMALL], 1, 0)
+    claims = limited.claim([SMALL], 1, 0).claims
     with pytest.raises(QueueFull):
         limited.submit(SMALL, [make_job("2")])
     limited.finish([(claims[0], DONE)])
@@ -176,7 +176,7 @@ def test_without_redis_whoever_asks_is_told_so(call: Any, settings: Settings) ->
 
 def test_finish_stores_the_answer_and_acknowledges_the_job_or_does_neither(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
-    (claim,) = queue.claim([SMALL], 1, 0)
+    (claim,) = queue.claim([SMALL], 1, 0).claims
     queue.redis.config_set("maxmemory", 1)
     with pytest.raises(redis.RedisError):
         queue.finish([(claim, DONE)])
@@ -187,7 +187,7 @@ def test_finish_stores_the_answer_and_acknowledges_the_job_or_does_neither(queue
 
 def test_finish_may_be_repeated(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("t", keep=60), make_job("u", keep=60)])
-    first, second = queue.claim([SMALL], 2, 0)
+    first, second = queue.claim([SMALL], 2, 0).claims
     queue.finish([(first, DONE)])
     queue.finish([(first, DONE), (second, DONE)])
     assert queue.result("t") == queue.result("u") == DONE
@@ -199,8 +199,8 @@ def test_finish_may_be_repeated(queue: Jobs) -> None:
 
 def test_what_a_dead_process_held_passes_to_another_once_its_lease_runs_out(queue: Jobs, other: Jobs) -> None:
     queue.submit(SMALL, [make_job("1"), make_job("2")])
-    held = queue.claim([SMALL], 2, 0)
-    assert other.claim([SMALL], 2, 0) == other.claim_stale([SMALL]) == []
+    held = queue.claim([SMALL], 2, 0).claims
+    assert other.claim([SMALL], 2, 0).claims == other.claim_stale([SMALL]) == []
     claims = claim_stale(other, 2)
     assert [(claim.job, claim.entry) for claim in claims] == [(claim.job, claim.entry) for claim in held]
     assert [claim.deliveries for claim in claims] == [2, 2]
@@ -224,7 +224,7 @@ def test_every_delivery_is_counted(queue: Jobs, other: Jobs) -> None:
 def test_a_renewed_lease_does_not_run_out_and_is_no_delivery(queue: Jobs, other: Jobs) -> None:
     queue.submit(SMALL, [make_job("1")])
     queue.submit(BULK, [make_job("2")])
-    claims = queue.claim(PREDICT_STREAMS, 1, 0)
+    claims = queue.claim(PREDICT_STREAMS, 1, 0).claims
     assert len(claims) == 2
     assert_stays(lambda: queue.renew(claims) and not other.claim_stale(PREDICT_STREAMS), 2.5 * LEASE)
     assert [claim.deliveries for claim in claim_stale(other)] == [2]
@@ -232,7 +232,7 @@ def test_a_renewed_lease_does_not_run_out_and_is_no_delivery(queue: Jobs, other:
 
 def test_renewing_does_not_take_back_what_has_passed_to_another(queue: Jobs, other: Jobs) -> None:
     queue.submit(SMALL, [make_job("1"), make_job("2")])
-    claims = queue.claim([SMALL], 2, 0)
+    claims = queue.claim([SMALL], 2, 0).claims
     taken = claim_stale(other, 2)
     assert not queue.renew(claims)
     assert other.renew(taken)
@@ -242,7 +242,7 @@ def test_renewing_does_not_take_back_what_has_passed_to_another(queue: Jobs, oth
 
 def test_renewing_what_is_finished_says_that_it_is_no_longer_held(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("1")])
-    claims = queue.claim([SMALL], 1, 0)
+    claims = queue.claim([SMALL], 1, 0).claims
     queue.finish([(claims[0], DONE)])
     assert not queue.renew(claims)
 
@@ -252,21 +252,21 @@ def test_renewing_what_is_finished_says_that_it_is_no_longer_held(queue: Jobs) -
 
 def test_a_lost_consumer_group_is_made_anew(queue: Jobs) -> None:
     for heal in (
-        lambda: queue.claim(PREDICT_STREAMS, 1, 0),
-        lambda: queue.claim(PREDICT_STREAMS, 1, 0.01),
+        lambda: queue.claim(PREDICT_STREAMS, 1, 0).claims,
+        lambda: queue.claim(PREDICT_STREAMS, 1, 0.01).claims,
         lambda: queue.claim_stale(PREDICT_STREAMS),
         lambda: queue.pending(SMALL) or [],
     ):
         queue.redis.flushall()
         queue.submit(SMALL, [make_job("t")])
         assert heal() == []
-        (claim,) = queue.claim([SMALL], 1, 0)
+        (claim,) = queue.claim([SMALL], 1, 0).claims
         queue.finish([(claim, DONE)])
 
 
 def test_a_job_that_was_under_way_when_redis_lost_everything_is_answered(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("t", keep=60, reply="web")])
-    claims = queue.claim([SMALL], 1, 0)
+    claims = queue.claim([SMALL], 1, 0).claims
     queue.redis.flushall()
     queue.finish([(claims[0], DONE)])
     assert queue.result("t") == DONE
@@ -279,13 +279,13 @@ def test_a_job_that_was_under_way_when_redis_lost_everything_is_answered(queue: 
 def test_an_entry_that_is_no_job_is_removed_and_does_not_come_back(fields: Any, queue: Jobs) -> None:
     queue.redis.xadd(SMALL, fields)
     queue.submit(SMALL, [make_job("t")])
-    assert tasks(queue.claim([SMALL], 10, 0)) == ["t"]
+    assert tasks(queue.claim([SMALL], 10, 0).claims) == ["t"]
     assert queue.redis.xlen(SMALL) == queue.pending(SMALL) == 1
 
 
 def test_an_entry_that_someone_deleted_while_it_was_held_is_forgotten(queue: Jobs, other: Jobs) -> None:
     queue.submit(SMALL, [make_job("1"), make_job("2")])
-    first, _ = queue.claim([SMALL], 2, 0)
+    first, _ = queue.claim([SMALL], 2, 0).claims
     queue.redis.xdel(SMALL, first.entry)
     assert tasks(claim_stale(other)) == ["2"]
     assert queue.pending(SMALL) == 1
@@ -353,7 +353,7 @@ def test_published_weights_come_back_as_they_were(queue: Jobs) -> None:
 
 def test_nothing_is_kept_for_ever_but_the_streams(queue: Jobs) -> None:
     queue.submit(SMALL, [make_job("1", keep=60, reply="web"), make_job("2", keep=60)])
-    first, second = queue.claim([SMALL], 2, 0)
+    first, second = queue.claim([SMALL], 2, 0).claims
     queue.mark_processing([first])
     queue.finish([(first, DONE)])
     queue.registry.beat("classify", {})
@@ -391,7 +391,7 @@ def echo(queue: Jobs) -> Iterator[None]:
 
     def work() -> None:
         while not over.is_set():
-            claims = queue.claim(PREDICT_STREAMS, 20, 0.05)
+            claims = queue.claim(PREDICT_STREAMS, 20, 0.05).claims
             random.shuffle(claims)
             for batch in (claims[:3], claims[3:]):
                 if batch:
@@ -424,7 +424,7 @@ def test_an_answer_that_does_not_come_is_none_and_the_others_are_given(queue: Jo
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(mailbox.exchange, SMALL, both, 1.0)
         claims: list[Claim] = []
-        wait_until(lambda: claims.extend(queue.claim([SMALL], 2, 0.05)) or len(claims) == 2)
+        wait_until(lambda: claims.extend(queue.claim([SMALL], 2, 0.05).claims) or len(claims) == 2)
         queue.finish([(claims[1], DONE)])
         assert answers.result(timeout=10) == [None, DONE]
     # An answer that comes too late is nobody's.
@@ -466,14 +466,14 @@ def test_a_mailbox_goes_on_after_a_job_that_cannot_be_sent(
         with pytest.raises(SbApiError, match="could not be queued"):
             mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=0.2) == [None]
-    assert tasks(queue.claim([SMALL], 10, 0)) == ["2"]
+    assert tasks(queue.claim([SMALL], 10, 0).claims) == ["2"]
 
 
 def test_of_the_requests_that_go_out_together_those_without_room_are_refused(queue: Jobs) -> None:
     limited = Jobs(queue.redis, msgspec.structs.replace(queue.settings, queue_limit=3))
     groups = [[make_job("1"), make_job("2")], [make_job("3"), make_job("4")], [make_job("5")], [make_job("6")]]
     assert limited.submit_all(SMALL, groups) == [True, False, True, False]
-    assert tasks(queue.claim([SMALL], 10, 0)) == ["1", "2", "5"]
+    assert tasks(queue.claim([SMALL], 10, 0).claims) == ["1", "2", "5"]
 
 
 def test_a_mailbox_tells_those_for_whom_there_is_no_room(queue: Jobs) -> None:
@@ -534,9 +534,9 @@ def test_progress_tells_what_was_claimed_last_and_whether_more_waits(queue: Jobs
     assert queue.progress(SMALL) == (b"0-0", False)
     queue.submit(SMALL, [make_job("a"), make_job("b")])
     assert queue.progress(SMALL) == (b"0-0", True)
-    first = queue.claim([SMALL], 1, 0)[0]
+    first = queue.claim([SMALL], 1, 0).claims[0]
     assert queue.progress(SMALL) == (first.entry, True)
-    second = queue.claim([SMALL], 1, 0)[0]
+    second = queue.claim([SMALL], 1, 0).claims[0]
     assert queue.progress(SMALL) == (second.entry, False)
     queue.finish([(first, DONE), (second, DONE)])
     assert queue.progress(SMALL) == (second.entry, False)

@@ -192,7 +192,7 @@ def test_the_id_travels_in_the_job(path: str, jobs: Jobs, settings: Settings) ->
         path, json=data if path == "/predict" else {"model": "lodbrok", "data": data}, headers={"X-Request-ID": "r9"}
     )
     jobs.ensure_groups([SMALL])
-    (claim,) = jobs.claim([SMALL], 5, 0)
+    (claim,) = jobs.claim([SMALL], 5, 0).claims
     assert claim.job.request == "r9"
 
 
@@ -204,7 +204,7 @@ def test_lines_of_a_batch_are_about_its_requests(jobs: Jobs) -> None:
         worker.stopping.set()
         return [Answer(status="completed") for _ in claims]
 
-    worker = Worker(jobs, "classify", [SMALL], do=do, refresh=lambda: {"lodbrok": "1"})
+    worker = Worker(jobs, "classify", [SMALL], do=do, refresh=lambda _: {"lodbrok": "1"})
     jobs.submit(
         SMALL, [Job(task=t, operation="predict", classifier="lodbrok", body=b"", request=f"r{t}") for t in "12"]
     )
@@ -242,7 +242,7 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
         "classify",
         [SMALL],
         do=lambda claims: judge_claims({"lodbrok": bare.model}, claims),
-        refresh=lambda: {"lodbrok": "1"},
+        refresh=lambda _: {"lodbrok": "1"},
     )
     lines: list[dict[str, Any]] = []
     handler = logging.Handler()

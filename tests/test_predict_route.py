@@ -268,7 +268,7 @@ def answering(jobs: Jobs, answer: Callable[[Claim, int], Answer]) -> Iterator[No
     def work() -> None:
         number = 0
         while not over.is_set():
-            for claim in jobs.claim(PREDICT_STREAMS, 1, 0.05):
+            for claim in jobs.claim(PREDICT_STREAMS, 1, 0.05).claims:
                 jobs.finish([(claim, answer(claim, number))])
                 number += 1
 

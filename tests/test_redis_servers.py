@@ -55,7 +55,7 @@ def echo(jobs: Jobs) -> Worker:
         "classify",
         [SMALL],
         do=lambda claims: [Answer(status="completed", data=claim.job.body) for claim in claims],
-        refresh=lambda: {"lodbrok": "000000-00000000"},
+        refresh=lambda _: {"lodbrok": "000000-00000000"},
     )
 
 
@@ -82,7 +82,7 @@ def test_over_tls_only_those_with_a_certificate_are_served(settings: Settings, t
         job = Job(task="1", operation="predict", classifier="lodbrok", body=b"1")
         jobs.submit(SMALL, [job])
         jobs.ensure_groups([SMALL])
-        assert [claim.job for claim in jobs.claim([SMALL], 5, 1.0)] == [job]
+        assert [claim.job for claim in jobs.claim([SMALL], 5, 1.0).claims] == [job]
     for options in (tls_options(tmp_path, "stranger"), f"ssl_ca_certs={tmp_path / 'ca.pem'}"):
         stranger = msgspec.structs.replace(settings, redis_url=url + options)
         with connect(stranger) as client, pytest.raises(Unavailable):

@@ -84,7 +84,7 @@ def work(jobs: Jobs) -> Iterator[Callable[[Callable[[list[Claim]], list[Answer]]
     started: list[tuple[Worker, threading.Thread]] = []
 
     def start(do: Any) -> None:
-        worker = Worker(jobs, "classify", PREDICT_STREAMS, do=do, refresh=lambda: {"lodbrok": "1"})
+        worker = Worker(jobs, "classify", PREDICT_STREAMS, do=do, refresh=lambda _: {"lodbrok": "1"})
         thread = threading.Thread(target=worker.run)
         thread.start()
         started.append((worker, thread))

@@ -197,7 +197,7 @@ def test_no_answer_in_time_names_the_task_which_goes_on(jobs: Jobs, settings: Se
     assert client.get(f"/get-result/{problem['task_id']}").get_json()["status"] == "queued"
     wait_until(lambda: jobs.redis.xlen(TRAIN) == 1)
     jobs.ensure_groups([TRAIN])
-    (claim,) = jobs.claim([TRAIN], 1, 0)
+    (claim,) = jobs.claim([TRAIN], 1, 0).claims
     jobs.finish([(claim, Answer(status="completed", data={"learned": 1}))])
     assert client.get(f"/get-result/{problem['task_id']}").get_json()["data"] == {"learned": 1}
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def do(claims):
         worker.stopping.wait(30)
     return [Answer(status="completed", data=body) for body in bodies]
 
-worker = Worker(Jobs(connect(settings), settings), "classify", PREDICT_STREAMS, do, lambda: {"lodbrok": "1"})
+worker = Worker(Jobs(connect(settings), settings), "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"})
 worker.run_process()
 """
 
@@ -81,7 +81,7 @@ def patient(queue: Jobs) -> Jobs:
 
 
 def make_worker(queue: Jobs, do: Do, **options: Any) -> Worker:
-    return Worker(queue, "classify", PREDICT_STREAMS, do, lambda: {"lodbrok": "1"}, **options)
+    return Worker(queue, "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"}, **options)
 
 
 @contextmanager
@@ -188,6 +188,7 @@ def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
         working(make_worker(queue, take("first"))),
         working(make_worker(elsewhere(queue), take("helper"), awaited=[BULK])),
     ):
+        wait_until(lambda: any(beat.helper for beat in queue.registry.alive()))
         send_for(2 * worker_module.BLOCK)  # by then each has looked who else is there
         before = len(taken["first"])
         last = send_for(1.0)
@@ -220,7 +221,7 @@ def test_without_a_helper_large_requests_are_left_to_nobody(queue: Jobs, monkeyp
 
         def is_taken_though_another_takes_it_too() -> bool:
             queue.submit(BULK, [make_job(f"bulk {number}") for number in range(5)])
-            claims = other.claim([BULK], 1, 0)
+            claims = other.claim([BULK], 1, 0).claims
             other.finish([(claim, Answer(status="completed")) for claim in claims])
             return len(taken) > 200
 
@@ -320,7 +321,7 @@ def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_se
     worker = make_worker(queue, lambda claims: seen.append(ready[0]) or echo(claims))
     ready = [0]
 
-    def refresh() -> dict[str, str]:
+    def refresh(_: Mapping[str, str]) -> dict[str, str]:
         ready[0] = newest[0]
         return {"lodbrok": "1"}
 
@@ -340,7 +341,7 @@ def test_what_work_and_new_weights_leave_free_is_given_back_once_nothing_comes(
     monkeypatch.setattr(worker_module, "release_memory", lambda: released.append(version[0]))
     version = ["1"]
     worker = make_worker(queue, echo)
-    worker.refresh = lambda: {"lodbrok": version[0]}
+    worker.refresh = lambda _: {"lodbrok": version[0]}
     with working(worker):
         queue.submit(SMALL, [make_job("work")])
         wait_until(lambda: released == ["1"])
@@ -398,7 +399,7 @@ def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_
 def test_jobs_of_a_dead_process_are_tried_one_by_one(queue: Jobs) -> None:
     tasks = ["1", "2", "3"]
     queue.submit(SMALL, [make_job(task) for task in tasks])
-    assert len(elsewhere(queue).claim([SMALL], 3, 0)) == 3
+    assert len(elsewhere(queue).claim([SMALL], 3, 0).claims) == 3
     batches = []
     with working(make_worker(queue, lambda claims: batches.append(len(claims)) or echo(claims))):
         wait_until(lambda: completed(queue, *tasks))
@@ -441,7 +442,8 @@ def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: 
 
 
 def test_told_to_stop_before_it_is_warm_it_does_so_at_once(queue: Jobs) -> None:
-    script = RUN_WORKER.replace('lambda: {"lodbrok": "1"}', "lambda: print('warming', flush=True) or time.sleep(60)")
+    warm_up = "lambda _: print('warming', flush=True) or time.sleep(60)"
+    script = RUN_WORKER.replace('lambda _: {"lodbrok": "1"}', warm_up)
     environment = clean_environment(SB_API_REDIS_URL=queue.settings.redis_url)
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -454,7 +456,7 @@ def test_told_to_stop_before_it_is_warm_it_does_so_at_once(queue: Jobs) -> None:
 def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: Jobs) -> None:
     warm = threading.Event()
 
-    def refresh() -> dict[str, str]:
+    def refresh(_: Mapping[str, str]) -> dict[str, str]:
         warm.wait(20)
         return {"lodbrok": "000007-00000000"}
 
