@@ -33,7 +33,11 @@ class FieldError(ValueError):
         self.field = field_name
 
 
-class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True):
+# Out of the garbage collector's sight (gc=False): records refer to nothing that could refer back, and a large request
+# would have it look at all of them several times.
+
+
+class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A MusicBrainz editor account whose dates are known to be dates: one that comes back from the queue."""
 
     id: IntegerId | StringId
@@ -50,7 +54,7 @@ class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_login_date: str | None = None
 
 
-class Editor(EditorFields, kw_only=True, omit_defaults=True):
+class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
     """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
 
     def __post_init__(self) -> None:
@@ -70,7 +74,7 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True):
             raise FieldError(name, f"{str(date)[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08") from None
 
 
-class Verdict(Editor, kw_only=True):
+class Verdict(Editor, kw_only=True, gc=False):
     """An editor and what a moderator says of it: 1 is spam, 0 is not."""
 
     verdict: BoundedInteger
@@ -82,7 +86,7 @@ class Verdict(Editor, kw_only=True):
             raise FieldError("verdict", f"must be 1 (spam) or 0 (not spam), not {self.verdict}")
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A short text: a review, an edit note, a line of a support chat."""
 
     id: IntegerId | StringId
@@ -93,7 +97,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
             raise FieldError("text", "holds no text")
 
 
-class LabelledMessage(Message, kw_only=True):
+class LabelledMessage(Message, kw_only=True, gc=False):
     """A message and the class that a person says it belongs to."""
 
     intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]

@@ -28,7 +28,7 @@ from sb_api.memory import freeze_objects
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-RECEIVED = 64 * 1024  # bytes at a time
+LARGEST = 96 * 1024  # bytes of a request that is held in memory before the application asks for it
 # What gunicorn does around each request where one of these is set, it must do around all.
 WATCHING = (
     *("accesslog", "logconfig", "logconfig_dict", "logconfig_json", "syslog", "statsd_host"),
@@ -38,23 +38,29 @@ BODILESS = ("1", "204", "304")  # status codes of answers that have no body
 
 _START = re.compile(rb"POST [^ ]+ HTTP/1\.1\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 _LINES = re.compile(r"(?:[\t\x20-\x7e\x80-\xff]+\r\n)+")
 
 
 class Received(NamedTuple):
-    """A request as it was received: its head without the length of its body, and its body."""
+    """What came of a request: its head without the length of its body, its body, and how much of that is missing."""
 
     head: bytes
     body: bytes
+    missing: int
 
 
 def split_request(data: bytes) -> Received | None:
-    """The request that `data` is; None unless it is one POST, the whole of it and no more, that tells its length."""
+    """The request that `data` begins; None unless it is a POST that tells its length, of `LARGEST` bytes at most, and
+    nothing comes after it."""
     end = data.find(b"\r\n\r\n") + 4
     length = _LENGTH.search(data, 0, end) if _START.match(data, 0, end) else None
-    if length is None or end + int(length[1]) != len(data):
+    if length is None:
         return None
-    return Received(data[: length.start(1)] + data[length.end(1) : end], data[end:])
+    missing = end + int(length[1]) - len(data)
+    if missing < 0 or len(data) + missing > LARGEST:
+        return None
+    return Received(data[: length.start(1)] + data[length.end(1) : end], data[end:], missing)
 
 
 class WebWorker(GeventWorker):  # type: ignore[misc]
@@ -81,14 +87,15 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
             received = split_request(data)
             if received is None or received.head != head or not self.alive:
                 req.unreader.unread(data)
-                if received is not None:
+                # Who wants to be asked for the body is asked by gunicorn, each time.
+                if received is not None and not _EXPECTS.search(received.head):
                     self.heads[req.unreader] = received.head
                 return True
             if not environ:
                 _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
                 environ["wsgi.multithread"] = True
                 del environ["wsgi.early_hints"]  # of that one answer
-            self._answer_alike(environ, received.body, sock)
+            self._answer_alike(environ, _complete(received, sock), sock)
         raise StopIteration  # as gunicorn ends a connection
 
     def _receive(self, unreader: Unreader, sock: socket.socket) -> bytes:
@@ -96,7 +103,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         data: bytes = unreader.take_buffered()
         if not data:
             with self.timeout_ctx():
-                data = sock.recv(RECEIVED)
+                data = sock.recv(LARGEST)
         return data
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
@@ -115,6 +122,18 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         finally:
             if hasattr(answer, "close"):
                 answer.close()
+
+
+def _complete(received: Received, sock: socket.socket) -> bytes:
+    """The whole body. Raises StopIteration, as gunicorn ends a connection, when the client goes."""
+    pieces, missing = [received.body], received.missing
+    while missing:
+        piece = sock.recv(missing)
+        if not piece:
+            raise StopIteration
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
 
 
 def encode_head(status: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:

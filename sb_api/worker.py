@@ -35,8 +35,8 @@ PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
 class Worker:
-    """One process of a consumer group. `do` turns claims into answers. Before each batch `refresh` is told the published
-    versions of the weights, by classifier, and tells those it has ready; `idle` is called when none has come.
+    """One process of a consumer group. `do` turns claims into answers. Before each batch `refresh` is told the versions
+    of the weights that are published, by classifier, and tells those it has ready; `idle` is called when none has come.
 
     Jobs of the streams that are `awaited` wake the process (all by default); it takes others' when nobody else does.
     In an `ordered` worker's stream one job is under way at a time, across all processes, oldest first.

@@ -16,7 +16,7 @@ import pytest
 from conftest import wait_until
 from redis_servers import free_port
 
-from sb_api.web_worker import RECEIVED, Received, encode_head, split_request
+from sb_api.web_worker import LARGEST, Received, encode_head, split_request
 
 HERE = Path(__file__).parent
 HEAD = b"POST /path?query=1 HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer a\r\nContent-Length: %d\r\nX-Own: 1\r\n\r\n"
@@ -150,8 +150,8 @@ def test_nothing_of_one_request_is_left_in_the_next(known: Client) -> None:
     assert [known.told(b"z")["environ"]["HTTP_AUTHORIZATION"] for _ in range(3)] == ["Bearer a"] * 3
 
 
-@pytest.mark.parametrize("cut", [1, 20, len(HEAD) - 3, len(HEAD) + 2])
-def test_a_request_in_pieces_is_one_request(known: Client, cut: int) -> None:
+@pytest.mark.parametrize(("cut", "parsed"), [(1, True), (20, True), (len(HEAD) - 3, True), (len(HEAD) + 2, False)])
+def test_a_request_in_pieces_is_one_request(known: Client, cut: int, parsed: bool) -> None:
     body = b"in pieces"
     request = HEAD % len(body) + body
     known.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -161,7 +161,8 @@ def test_a_request_in_pieces_is_one_request(known: Client, cut: int) -> None:
         known.socket.recv(1)
     known.socket.settimeout(20)
     known.send(request[cut:])
-    assert json.loads(known.receive()[2])["body"] == "in pieces"
+    told = json.loads(known.receive()[2])
+    assert (told["body"], told["parsed"]) == ("in pieces", parsed)
     assert known.told(b"the next")
 
 
@@ -172,8 +173,9 @@ def test_requests_sent_together_are_answered_in_order(known: Client) -> None:
     assert known.told(b"the next")
 
 
-def test_a_body_larger_than_what_is_received_at_once(known: Client) -> None:
-    assert known.told(b"l" * (3 * RECEIVED))["parsed"]
+def test_a_large_body_is_not_held_in_memory_before_it_is_asked_for(known: Client) -> None:
+    assert not known.told(b"l" * (LARGEST - len(HEAD) - 10))["parsed"]
+    assert known.told(b"l" * LARGEST)["parsed"]
     assert known.told(b"the next")
 
 
@@ -298,6 +300,12 @@ def test_a_client_that_goes_leaves_the_process_as_it_was(known: Client, port: in
     other.close()
 
 
+def test_a_body_that_breaks_off_reaches_no_application(known: Client) -> None:
+    known.send(HEAD % 100 + b"not a hundred")
+    known.socket.shutdown(socket.SHUT_WR)
+    assert known.is_closed()
+
+
 def test_who_says_nothing_for_too_long_is_cut_off() -> None:
     with serve("--keep-alive", "1") as (port, _):
         client = Client(port)
@@ -335,10 +343,12 @@ def test_what_gunicorn_does_around_each_request_it_does_around_all(tmp_path: Pat
         wait_until(lambda: log.read_text().count("POST /path") == 4)
 
 
-def test_a_request_is_split_when_it_is_whole() -> None:
+def test_a_request_is_split_when_its_head_is_whole_and_nothing_follows() -> None:
     request = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"
-    assert split_request(request + b"ab") == Received(b"POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", b"ab")
-    for other in (request, request + b"a", request + b"abc", b"ab", b"\r\n\r\n", b"\r\n" + request + b"ab"):
+    for body in (b"", b"a", b"ab"):
+        received = Received(b"POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", body, 2 - len(body))
+        assert split_request(request + body) == received
+    for other in (request[:-1], request + b"abc", b"ab", b"\r\n\r\n", b"\r\n" + request + b"ab"):
         assert split_request(other) is None
 
 
