@@ -11,12 +11,14 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from email.utils import formatdate
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import gevent
 from gunicorn import SERVER
 from gunicorn.http import wsgi
 from gunicorn.http.message import Request
@@ -70,7 +72,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         settings = self.cfg.settings
         # gunicorn looks some thirty settings up a request, by two calls each; attributes come before them.
         self.cfg.__dict__.update({name: setting.get() for name, setting in settings.items()})
-        self.is_watched = any(settings[name].get() != settings[name].default for name in WATCHING)
+        self.is_watched = self.cfg.is_ssl or any(settings[name].get() != settings[name].default for name in WATCHING)
         # By connection: the head of the request that gunicorn reads next, if its like may come again.
         self.heads: WeakKeyDictionary[Unreader, bytes] = WeakKeyDictionary()
         freeze_objects()
@@ -83,28 +85,21 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         if self.is_watched or req.body.read(1):
             return True  # What is left of the body is gunicorn's to discard.
         environ: WSGIEnvironment = {}
-        while data := self._receive(req.unreader, sock):
-            received = split_request(data)
-            if received is None or received.head != head or not self.alive:
-                req.unreader.unread(data)
-                # Who wants to be asked for the body is asked by gunicorn, each time.
-                if received is not None and not _EXPECTS.search(received.head):
-                    self.heads[req.unreader] = received.head
-                return True
-            if not environ:
-                _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
-                environ["wsgi.multithread"] = True
-                del environ["wsgi.early_hints"]  # of that one answer
-            self._answer_alike(environ, _complete(received, sock), sock)
+        with closing(gevent.get_hub().loop.timer(self.cfg.keepalive)) as timer:
+            while data := req.unreader.take_buffered() or _receive(sock, timer):
+                received = split_request(data)
+                if received is None or received.head != head or not self.alive:
+                    req.unreader.unread(data)
+                    # Who wants to be asked for the body is asked by gunicorn, each time.
+                    if received is not None and not _EXPECTS.search(received.head):
+                        self.heads[req.unreader] = received.head
+                    return True
+                if not environ:
+                    _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
+                    environ["wsgi.multithread"] = True
+                    del environ["wsgi.early_hints"]  # of that one answer
+                self._answer_alike(environ, _complete(received, sock), sock)
         raise StopIteration  # as gunicorn ends a connection
-
-    def _receive(self, unreader: Unreader, sock: socket.socket) -> bytes:
-        """What begins the next request; b"" when the client has gone, or says nothing for too long."""
-        data: bytes = unreader.take_buffered()
-        if not data:
-            with self.timeout_ctx():
-                data = sock.recv(LARGEST)
-        return data
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
         """Answer a request with another body than the one whose environment this is."""
@@ -118,10 +113,25 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         answer: Iterable[bytes] = self.wsgi(own, start_response)
         try:
             content = b"".join(answer)
-            sock.sendall(encode_head(status, headers, len(content)) + content)
+            data = encode_head(status, headers, len(content)) + content
+            # Nearly always all of it; gevent's sendall begins with a system call that asks how much may be sent.
+            if (sent := sock.send(data)) < len(data):
+                sock.sendall(data[sent:])
         finally:
             if hasattr(answer, "close"):
                 answer.close()
+
+
+def _receive(sock: socket.socket, timer: Any) -> bytes:
+    """What begins the next request; b"" when the client has gone, or says nothing until the timer's end."""
+    # What gevent.Timeout does, which makes a timer each time.
+    timer.start(gevent.getcurrent().throw, TimeoutError)
+    try:
+        return sock.recv(LARGEST)
+    except TimeoutError:
+        return b""
+    finally:
+        timer.stop()
 
 
 def _complete(received: Received, sock: socket.socket) -> bytes:

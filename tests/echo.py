@@ -11,6 +11,7 @@ from werkzeug.wsgi import ClosingIterator
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+LARGE = bytes(range(256)) * 40_000  # more than a connection takes at once
 closed: list[str] = []  # paths of answers that were closed
 
 
@@ -25,6 +26,9 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     if body == b"inject":
         start_response("200 OK", [("X-Told", "a\r\nSet-Cookie: b=c")])
         return [b"told"]
+    if path == "/large":
+        start_response("200 OK", [])
+        return [LARGE]
     if path == "/empty":
         start_response("204 NO CONTENT", [])
         return []

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import wait_until
+from echo import LARGE
 from redis_servers import free_port
 
 from sb_api.web_worker import LARGEST, Received, encode_head, split_request
@@ -267,6 +268,12 @@ def test_an_answer_without_a_length_is_told_whole(client: Client) -> None:
         assert (headers["X-Pieces"], headers["X-Latin"]) == ("2", "\xe9")
     assert headers["Content-Length"] == "8"
     assert client.told(b"")["closed"] == before + 4
+
+
+def test_an_answer_larger_than_what_is_sent_at_once(client: Client) -> None:
+    head = HEAD.replace(b"/path?query=1", b"/large")
+    for _ in range(4):
+        assert client.ask(b"x", head)[2] == LARGE
 
 
 def test_an_answer_without_a_body_has_no_length(client: Client) -> None:
