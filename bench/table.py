@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -66,8 +67,8 @@ def alternate(cases: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[
 
 
 def median_ratio(values: Iterable[float], others: Iterable[float]) -> float:
-    """The median of the ratios of each round, whose two measurements lie side by side in time."""
-    return median(value / other for value, other in zip(values, others, strict=True))
+    """The median of the ratios of each round, whose two measurements lie side by side; infinite over nothing."""
+    return median(value / other if other else inf for value, other in zip(values, others, strict=True))
 
 
 def print_figures(title: str, figures: Iterable[Figure]) -> None:

@@ -69,9 +69,10 @@ MEASURED = {
     "docs/performance.md": (
         "service",
         {
-            "limits (c), a constant from Flask and gunicorn; (d), with one Redis round trip": [
+            "limits (c), a constant from Flask and gunicorn; on our worker; (d), (c) with one Redis round trip": [
                 "limit (c): Flask + gunicorn, a constant, 64 connections",
-                "limit (d): the same with one Redis round trip",
+                "the same on the service's own worker",
+                "limit (d): as (c), with one Redis round trip",
             ],
             "one editor a request, 64 connections": ["one editor a request, 64 connections", "the same: p99"],
             "the same over (c); over (d)": ["the same over (c)", "the same over (d)"],

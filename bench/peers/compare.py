@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ VENVS = ROOT / ".venv-peers"
 READY = 60.0  # seconds that a peer has until it answers
 WARMING = 10  # seconds of load at most until a server answers that slept
 SETTLING = 0.5  # seconds for what falls due when a server wakes
+SILENT = Speed(rate=0.0, p50=math.inf, p99=math.inf, failed=0, checked=0, wrong=0)  # of who answers nothing
 # What the code of sb_api that they share needs.
 SHARED = ("numpy", "onnx", "onnxruntime", "msgspec", "h5py", "urlextract")
 
@@ -134,8 +136,10 @@ class Contestant:
                     break
             return run_wrk(self.target, self.loads[size], connections, seconds, self.path)
         except SystemExit as error:
-            status, answer = asyncio.run(self.ask(self.loads[size].bodies[0]))
-            raise SystemExit(f"{self.name}: {error}. Asked alone, it answers {status}: {answer[:300]!r}") from None
+            print(f"{self.name}: {error}", file=sys.stderr, flush=True)
+            if self.peer is None:
+                raise
+            return SILENT
         finally:
             self.sleep()
 
@@ -241,8 +245,9 @@ def compare(contestants: Sequence[Contestant], seconds: float, rounds: int) -> I
         what = f"{size} editor{'s' * (size > 1)} a request, {connections} connection{'s' * (connections > 1)}"
         for name, speeds in found.items():
             p50, p99 = median(each.p50 for each in speeds), median(each.p99 for each in speeds)
-            failed = sum(each.failed for each in speeds)
+            failed, silent = sum(each.failed for each in speeds), speeds.count(SILENT)
             against = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms" + (f", {failed} FAILED" if failed else "")
+            against += f", {silent} of {len(speeds)} rounds WITHOUT AN ANSWER" if silent else ""
             yield Figure(f"{what}: {name}", median(rates[name]), unit, against)
         batching = [each.name for each in contestants if each.peer and each.peer.batching]
         best = max(batching, key=lambda name: median(rates[name]), default="")
