@@ -68,6 +68,7 @@ class Worker:
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
         self._versions: dict[str, str] = {}
+        self._has_news = threading.Event()
         self._idling = False
         self._look_for_stale = 0.0
         self._urgent_until = 0.0
@@ -105,6 +106,7 @@ class Worker:
                 self.stopping.wait(PAUSE)
         # Not at the signal: what is under way keeps its lease until it is done.
         over.set()
+        self._has_news.set()
         beat.join(PAUSE)
         self.leave()
 
@@ -120,14 +122,13 @@ class Worker:
 
     def _run_connected(self) -> None:
         self.jobs.ensure_groups(self.streams)
-        self._versions = self.refresh(self._look_at_weights())
+        self._refresh(self._look_at_weights())
         freeze_objects()
         worked = False
         while not self.stopping.is_set():
             # Published after the claims: a job that was sent after a training must be judged by what the training made.
             claims, published = self._claim()
-            before, self._versions = self._versions, self.refresh(published)
-            worked = worked or self._versions != before
+            worked = self._refresh(published) or worked
             if claims:
                 self._work(claims)
                 worked = True
@@ -138,6 +139,14 @@ class Worker:
                 self._idling = True
                 self.idle()
                 self._idling = False
+
+    def _refresh(self, published: Mapping[str, str]) -> bool:
+        """Work with what is published; whether that is something else than before."""
+        before, self._versions = self._versions, self.refresh(published)
+        if self._versions == before:
+            return False
+        self._has_news.set()
+        return True
 
     def _look_at_weights(self) -> dict[str, str]:
         return self.jobs.registry.published_versions(KINDS)
@@ -269,7 +278,12 @@ class Worker:
         return [self._answers([claim])[0] for claim in claims]
 
     def _beat(self, over: threading.Event) -> None:
-        while not over.wait(min(BEAT_INTERVAL, self.jobs.settings.lease / 3)):
+        while True:
+            # What is new is told at once: which weights every process works with is seen by these beats.
+            self._has_news.wait(min(BEAT_INTERVAL, self.jobs.settings.lease / 3))
+            if over.is_set():
+                return
+            self._has_news.clear()
             # Each by itself: a Redis whose memory is full renews a lease, and refuses the rest.
             for step in (self._renew, self._say_alive, self.publisher.publish):
                 try:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -70,11 +71,11 @@ class Client:
 
 
 @contextmanager
-def serve(*options: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """gunicorn with our worker and the application of `echo`; its port."""
+def serve(*options: str, worker: str = "sb_api.web_worker.WebWorker") -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """gunicorn with the application of `echo` and a worker, ours unless told otherwise; its port."""
     port = free_port()
     command = [
-        *(sys.executable, "-m", "gunicorn", "echo:application", "--worker-class", "sb_api.web_worker.WebWorker"),
+        *(sys.executable, "-m", "gunicorn", "echo:application", "--worker-class", worker),
         *("--bind", f"127.0.0.1:{port}", "--log-level", "error", "--no-control-socket", "--graceful-timeout", "5"),
         *options,
     ]
@@ -94,6 +95,13 @@ def serve(*options: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with serve("--keep-alive", "30") as (port, _):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def plain_port() -> Iterator[int]:
+    """gunicorn with its own gevent worker."""
+    with serve("--keep-alive", "30", worker="gevent") as (port, _):
         yield port
 
 
@@ -311,6 +319,63 @@ def test_a_body_that_breaks_off_reaches_no_application(known: Client) -> None:
     known.send(HEAD % 100 + b"not a hundred")
     known.socket.shutdown(socket.SHUT_WR)
     assert known.is_closed()
+
+
+def converse(port: int, before: int, burst: bytes) -> list[Any]:
+    """What is answered to so many usual requests and then to a burst, with which the client has said all."""
+    client = Client(port)
+    answers = [client.ask(b"usual") for _ in range(before)]
+    client.send(burst)
+    client.socket.shutdown(socket.SHUT_WR)
+    while (answer := client.receive())[0]:
+        answers.append(answer)
+    client.close()
+    return [alike for answer in answers if (alike := without_chance(*answer))]
+
+
+def without_chance(status: str, headers: dict[str, str], body: bytes) -> Any:
+    """An answer without what no two have in common; None of a body that broke off, which gunicorn passes on."""
+    for name in ("Date", "Content-Length"):
+        headers.pop(name, None)
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return status, headers, body
+    del told["parsed"], told["closed"], told["environ"]["REMOTE_PORT"], told["environ"]["SERVER_PORT"]
+    length = int(told["environ"].pop("CONTENT_LENGTH", "0"))  # also "007", which ours tells as it is
+    return (status, headers, told) if len(told["body"]) >= length else None
+
+
+def make_burst(random: Random) -> bytes:
+    """One to three requests, odd in a place or two as often as not, and maybe broken off."""
+    heads = [
+        *(HEAD,) * 6,
+        HEAD.replace(b"/path?query=1", b"/unread"),
+        HEAD.replace(b"/path?query=1", b"/pieces"),
+        HEAD.replace(b"Content-Length: %d", b"content-length:   00%d"),
+        HEAD.replace(b"X-Own: 1", b"Expect: 100-continue"),
+        HEAD.replace(b"X-Own: 1", b"Connection: close"),
+        HEAD.replace(b"X-Own: 1", b"Content-Length: 5"),
+        HEAD.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked\r\nX-Length: %d"),
+        HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ]
+    burst = bytearray()
+    for _ in range(random.randint(1, 3)):
+        body = bytes(random.choices(b"ab0 \r\n:", k=random.choice((0, 1, 5, 40))))
+        burst += random.choice(heads) % len(body) + body
+    for _ in range(random.choice((0, 0, 1, 2))):
+        place = random.randrange(len(burst))
+        odd = bytes(random.choices(b"\r\n\t\0 :;,0123456789aZ-\x7f\x80\xff", k=random.choice((0, 1, 1, 2))))
+        burst[place : place + random.choice((0, 1, 1, 2))] = odd
+    return bytes(burst[: random.randrange(len(burst))] if random.random() < 0.2 else burst)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_comes_is_answered_as_gunicorns_own_worker_answers_it(port: int, plain_port: int, seed: int) -> None:
+    random = Random(seed)
+    for _ in range(150):
+        before, burst = random.randint(0, 3), make_burst(random)
+        assert converse(port, before, burst) == converse(plain_port, before, burst), (before, burst)
 
 
 def test_who_says_nothing_for_too_long_is_cut_off() -> None:

@@ -471,6 +471,23 @@ def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: 
     assert queue.registry.alive() == []
 
 
+def test_it_says_at_once_when_it_works_with_other_weights(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a training to have reached every process sees it by the beats."""
+    monkeypatch.setattr(worker_module, "BEAT_INTERVAL", 60.0)
+    queue = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=180.0))
+    current = {"lodbrok": "000001-00000000"}
+    worker = make_worker(queue, echo)
+    worker.refresh = lambda _: dict(current)
+
+    def is_told() -> bool:
+        return [beat.versions for beat in queue.registry.alive()] == [current]
+
+    with working(worker):
+        wait_until(is_told)
+        current["lodbrok"] = "000002-00000000"
+        wait_until(is_told)
+
+
 @pytest.mark.parametrize("told_to_stop", [False, True])
 def test_a_long_job_keeps_its_lease(told_to_stop: bool, patient: Jobs) -> None:
     doing, done = threading.Event(), threading.Event()
