@@ -234,7 +234,7 @@ class Jobs:
             return self._claim([(awaited or streams, count)], round(block * 1000))
         except redis.ResponseError as error:
             self._mend_group(error, streams)
-            return Claimed([], self.registry.published_versions(KINDS))
+            return Claimed([], self.published_versions())
 
     def _claim(self, wanted: Sequence[tuple[Sequence[str], int]], block: int | None = None) -> Claimed:
         """Up to so many jobs of each of some streams, of each group of them, in one exchange with Redis; `block` are
@@ -246,6 +246,10 @@ class Jobs:
         found = pipeline.execute()
         claims = [claim for read in found[: len(wanted)] for claim in self._claims(read)]
         return Claimed(claims, name_versions(KINDS, found[len(wanted) :]))
+
+    def published_versions(self) -> dict[str, str]:
+        """The version of the weights that is published, by classifier."""
+        return self.registry.published_versions(KINDS)
 
     def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
         """A job whose lease ran out, now this process's: whoever had it is dead or stands still.

@@ -137,7 +137,7 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     damaged: dict[str, list[str]] = {}
     try:
         alive = service.jobs.registry.alive()
-        published |= service.jobs.registry.published_versions(KINDS)
+        published |= service.jobs.published_versions()
         drifting = [name for name in KINDS if _drifts(service, name)]
         damaged = {name: _damaged(service, name) for name in KINDS}
     except Unavailable as error:

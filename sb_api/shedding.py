@@ -22,7 +22,7 @@ from sb_api.mailbox import too_much_waits
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-LARGEST = 64 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
+SMALL_BYTES = 64 * 1024  # bytes of a body that is taken for a small request's; what is in larger ones is looked at
 LONGEST_TURN = 0.01  # seconds that all others take for theirs; above it this process itself is what is short
 ROUTE = "sb_api.route"  # of a request that Flask has not seen
 
@@ -57,4 +57,4 @@ def has_room(limiter: Limiter) -> bool:
 def _discard_body(environ: WSGIEnvironment) -> None:
     # At once: what is left unread, gunicorn discards in steps of a kilobyte, which takes longer than all the rest.
     with suppress(OSError):  # The connection is lost; gunicorn finds that out too.
-        environ["wsgi.input"].read(LARGEST)
+        environ["wsgi.input"].read(SMALL_BYTES)

@@ -18,7 +18,7 @@ from sb_api.jobs import SMALL
 from sb_api.kinds import EDITORS, MESSAGES, Kind
 from sb_api.routes import encode_answer, judge_body, read_stream
 from sb_api.service import Service
-from sb_api.shedding import LARGEST, ROUTE, has_room, refuse
+from sb_api.shedding import ROUTE, SMALL_BYTES, has_room, refuse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -30,7 +30,7 @@ def take_shortcut(app: Flask, service: Service, gate: Gate) -> None:
     """Have `app` answer small requests for predictions the short way."""
     answer = app.wsgi_app
     limiter = service.mailbox.limiters[SMALL]
-    largest = min(LARGEST, service.settings.max_body_bytes)
+    largest = min(SMALL_BYTES, service.settings.max_body_bytes)
 
     def answer_shortly(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         route = environ.get("PATH_INFO", "")

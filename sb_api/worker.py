@@ -18,7 +18,6 @@ from redis.exceptions import LockError
 
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
 from sb_api.jobs import Answer, Claim, Claimed, Jobs, failure
-from sb_api.kinds import KINDS
 from sb_api.logs import is_logged, logging_about
 from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.metrics import Instruments
@@ -122,7 +121,7 @@ class Worker:
 
     def _run_connected(self) -> None:
         self.jobs.ensure_groups(self.streams)
-        self._refresh(self._look_at_weights())
+        self._refresh(self.jobs.published_versions())
         freeze_objects()
         worked = False
         while not self.stopping.is_set():
@@ -148,14 +147,11 @@ class Worker:
         self._has_news.set()
         return True
 
-    def _look_at_weights(self) -> dict[str, str]:
-        return self.jobs.registry.published_versions(KINDS)
-
     def _claim(self) -> Claimed:
         if monotonic() >= self._look_for_stale:
             stale = self.jobs.claim_stale(self.streams)
             if stale:
-                return Claimed(stale, self._look_at_weights())
+                return Claimed(stale, self.jobs.published_versions())
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.jobs.settings.lease / 10
         if self.ordered:
@@ -207,7 +203,7 @@ class Worker:
                 with suppress(LockError):
                     lock.release()
         self.stopping.wait(PAUSE)
-        return Claimed([], self._look_at_weights())
+        return Claimed([], self.jobs.published_versions())
 
     def _work(self, claims: Sequence[Claim]) -> None:
         self._held = claims

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sb_api.cli import main
 from sb_api.client import Client
 from sb_api.config import load_settings
 from sb_api.credentials import add_credential, revoke_credential
-from sb_api.doctor import Patient, _judge_redis, examine
+from sb_api.doctor import LEARNING, Patient, _judge_redis, examine
 
 
 def diagnose(state: Path, code: int = 0, **variables: str) -> dict[str, list[dict[str, Any]]]:
@@ -58,6 +59,31 @@ def test_a_service_that_is_well_has_nothing_wrong(service: Service) -> None:
 def test_an_installation_that_does_not_run_yet_is_not_wrong(state: Path) -> None:
     found = diagnose(state)
     assert {finding["check"] for finding in found["note"]} == {"redis", "service"}
+
+
+def leave_out(names: Collection[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have packages look as if nobody had installed them."""
+    version = metadata.version
+
+    def version_if_there(name: str) -> str:
+        if name in names:
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", version_if_there)
+
+
+def test_an_installation_that_only_serves_is_not_wrong(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out(LEARNING, monkeypatch)
+    (finding,) = (each for each in diagnose(state)["note"] if each["check"] == "packages")
+    assert "`web` and `worker`" in finding["detail"]
+
+
+@pytest.mark.parametrize("missing", [{"keras"}, {"flask"}, LEARNING | {"flask"}], ids=["keras", "flask", "all"])
+def test_packages_that_are_not_there(state: Path, monkeypatch: pytest.MonkeyPatch, missing: set[str]) -> None:
+    leave_out(missing, monkeypatch)
+    (finding,) = diagnose(state, 1)["wrong"]
+    assert finding["detail"] == "; ".join(f"{name} is not there" for name in sorted(missing))
 
 
 def test_settings_that_are_wrong(state: Path) -> None:

@@ -16,7 +16,7 @@ from sb_api.backpressure import Limiter
 from sb_api.config import Settings
 from sb_api.jobs import SMALL, SMALL_RECORDS, Jobs
 from sb_api.mailbox import BATCH
-from sb_api.shedding import LARGEST, LONGEST_TURN
+from sb_api.shedding import LONGEST_TURN, SMALL_BYTES
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_its_body_is_not_even_looked_at(full_app: Flask) -> None:
 
 def test_its_body_is_discarded_at_once(full_app: Flask) -> None:
     """gunicorn would do so a kilobyte at a time."""
-    body = io.BytesIO(b"x" * LARGEST)
-    response = full_app.test_client().post("/predict", input_stream=body, content_length=LARGEST)
+    body = io.BytesIO(b"x" * SMALL_BYTES)
+    response = full_app.test_client().post("/predict", input_stream=body, content_length=SMALL_BYTES)
     assert_problem(response, 503, "queue-full")
-    assert body.tell() == LARGEST
+    assert body.tell() == SMALL_BYTES
 
 
 def test_it_is_refused_at_once_and_others_have_their_turn_afterwards(
@@ -72,7 +72,7 @@ def test_it_is_refused_at_once_and_others_have_their_turn_afterwards(
     ("method", "path", "body", "status"),
     [
         ("GET", "/predict", b"", 405),
-        ("POST", "/predict", b"{" * (LARGEST + 1), 400),
+        ("POST", "/predict", b"{" * (SMALL_BYTES + 1), 400),
         ("POST", "/train", b"{", 400),
         ("GET", "/healthz", b"", 200),
     ],

@@ -18,7 +18,7 @@ from sb_api import create_app
 from sb_api.config import Settings, load_settings
 from sb_api.credentials import add_credential, revoke_credential
 from sb_api.jobs import Jobs
-from sb_api.shedding import LARGEST
+from sb_api.shedding import SMALL_BYTES
 
 LONG_WAY = "?partial=false"  # says no more than what goes without saying
 MESSAGE = {"id": 1, "text": "How do I merge two artists?"}
@@ -66,7 +66,7 @@ def test_a_good_answer_is_the_same_both_ways(client: FlaskClient, path: str) -> 
 
 
 @pytest.mark.parametrize("path", SOUND)
-@pytest.mark.parametrize("name", [name for name, body in MALFORMED_BODIES.items() if 0 < len(body) <= LARGEST])
+@pytest.mark.parametrize("name", [name for name, body in MALFORMED_BODIES.items() if 0 < len(body) <= SMALL_BYTES])
 def test_a_malformed_body_is_answered_the_same_both_ways(client: FlaskClient, path: str, name: str) -> None:
     assert_same_both_ways(client, path, MALFORMED_BODIES[name])
 
@@ -126,7 +126,7 @@ def test_a_body_over_the_limit_of_the_settings_is_no_small_one(settings: Setting
     ("method", "path", "body"),
     [
         ("GET", "/predict", b""),
-        ("POST", "/predict", b"[" + b" " * LARGEST + b"]"),
+        ("POST", "/predict", b"[" + b" " * SMALL_BYTES + b"]"),
         ("POST", "/predict?explain=true", b"["),
         ("POST", "/predict/", b"["),
         ("POST", "/train", b"["),
