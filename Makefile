@@ -18,10 +18,11 @@ EDITORS ?= 2000000
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
 
-# Hundreds of processes are started: each would compile all modules anew where the environment keeps them from being stored.
+# Three at a time on two cores: tests wait for a third of their time. Hundreds of processes are started, and each would
+# compile all modules anew where the environment keeps them from being stored.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
