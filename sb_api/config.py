@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_limit: Annotated[int, _integer("entries that may wait per stream; more are refused", 1)] = 5_000
     longest_wait: Annotated[
         float, Meta(gt=0, le=86_400, description="a small request that would wait for longer is refused")
-    ] = 0.04
+    ] = 0.03
     predict_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a prediction")] = 30.0
     train_timeout: Annotated[float, Meta(gt=0, le=86_400, description="longest wait for a training")] = 300.0
     result_ttl: Annotated[int, _integer("how long the result of an asynchronous job is kept", 1)] = 3600
