@@ -92,7 +92,7 @@ MEASURED = {
                 "`sb-api predict` over a file of 2,000,000 editors",
                 "the same: client's memory at its end over that in the first quarter",
             ],
-            "1,000 req/s held for a minute: errors": ["1,000 req/s held open-loop: errors"],
+            "1,000 req/s held for ten minutes: errors": ["1,000 req/s held open-loop: errors"],
             "the same: p99; share of two cores": [
                 "1,000 req/s held open-loop: p99",
                 "1,000 req/s held open-loop: share of 2 cores",
