@@ -11,7 +11,6 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from email.utils import formatdate
 from functools import lru_cache
 from io import BytesIO
@@ -85,20 +84,19 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         if self.is_watched or req.body.read(1):
             return True  # What is left of the body is gunicorn's to discard.
         environ: WSGIEnvironment = {}
-        with closing(gevent.get_hub().loop.timer(self.cfg.keepalive)) as timer:
-            while data := req.unreader.take_buffered() or _receive(sock, timer):
-                received = split_request(data)
-                if received is None or received.head != head or not self.alive:
-                    req.unreader.unread(data)
-                    # Who wants to be asked for the body is asked by gunicorn, each time.
-                    if received is not None and not _EXPECTS.search(received.head):
-                        self.heads[req.unreader] = received.head
-                    return True
-                if not environ:
-                    _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
-                    environ["wsgi.multithread"] = True
-                    del environ["wsgi.early_hints"]  # of that one answer
-                self._answer_alike(environ, _complete(received, sock), sock)
+        while data := req.unreader.take_buffered() or _receive(sock, self.cfg.keepalive):
+            received = split_request(data)
+            if received is None or received.head != head or not self.alive:
+                req.unreader.unread(data)
+                # Who wants to be asked for the body is asked by gunicorn, each time.
+                if received is not None and not _EXPECTS.search(received.head):
+                    self.heads[req.unreader] = received.head
+                return True
+            if not environ:
+                _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
+                environ["wsgi.multithread"] = True
+                del environ["wsgi.early_hints"]  # of that one answer
+            self._answer_alike(environ, _complete(received, sock), sock)
         raise StopIteration  # as gunicorn ends a connection
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
@@ -122,16 +120,12 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
                 answer.close()
 
 
-def _receive(sock: socket.socket, timer: Any) -> bytes:
-    """What begins the next request; b"" when the client has gone, or says nothing until the timer's end."""
-    # What gevent.Timeout does, which makes a timer each time.
-    timer.start(gevent.getcurrent().throw, TimeoutError)
-    try:
+def _receive(sock: socket.socket, seconds: float) -> bytes:
+    """What begins the next request; b"" when the client has gone, or says nothing for so many seconds."""
+    # A timer for each: one that is stopped and started again goes on with what was left of its time.
+    with gevent.Timeout(seconds, False):
         return sock.recv(LARGEST)
-    except TimeoutError:
-        return b""
-    finally:
-        timer.stop()
+    return b""
 
 
 def _complete(received: Received, sock: socket.socket) -> bytes:

@@ -387,6 +387,19 @@ def test_who_says_nothing_for_too_long_is_cut_off() -> None:
         client.close()
 
 
+def test_who_says_something_now_and_then_is_not_cut_off() -> None:
+    """Each pause counts by itself: together they are longer than a connection may be idle."""
+    with serve("--keep-alive", "1") as (port, _):
+        client = Client(port)
+        for _ in range(6):
+            assert client.told(b"again")
+            client.socket.settimeout(0.4)
+            with pytest.raises(TimeoutError):
+                client.socket.recv(1)
+            client.socket.settimeout(20)
+        client.close()
+
+
 def test_at_its_end_the_process_answers_what_comes_and_closes() -> None:
     with serve("--keep-alive", "30") as (port, process):
         client = Client(port)
