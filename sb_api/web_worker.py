@@ -17,7 +17,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import gevent
 from gunicorn import SERVER
 from gunicorn.http import wsgi
 from gunicorn.http.message import Request
@@ -122,10 +121,13 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
 def _receive(sock: socket.socket, seconds: float) -> bytes:
     """What begins the next request; b"" when the client has gone, or says nothing for so many seconds."""
-    # A timer for each: one that is stopped and started again goes on with what was left of its time.
-    with gevent.Timeout(seconds, False):
+    sock.settimeout(seconds)
+    try:
         return sock.recv(LARGEST)
-    return b""
+    except TimeoutError:
+        return b""
+    finally:
+        sock.settimeout(None)  # how long a body or an answer may take is not for this to say
 
 
 def _complete(received: Received, sock: socket.socket) -> bytes:
