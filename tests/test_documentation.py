@@ -107,7 +107,7 @@ MEASURED = {
                 "predictions while training without pause, over idle"
             ],
             "cold start, `run` to first prediction": ["cold start, `run` to first prediction"],
-            "editors/s over those of the original implementation (6.7), 100 a request": [
+            "editors/s over those of the original implementation, 100 a request": [
                 "ours over it at 100 editors, 8 connections"
             ],
             "one more classify process, USS": ["one more classify process (USS)"],
