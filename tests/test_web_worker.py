@@ -400,6 +400,21 @@ def test_who_says_something_now_and_then_is_not_cut_off() -> None:
         client.close()
 
 
+def test_a_body_may_take_longer_than_a_connection_may_be_idle() -> None:
+    with serve("--keep-alive", "1") as (port, _):
+        client = Client(port)
+        for _ in range(3):
+            client.told(b"before")
+        client.send(HEAD % 10 + b"first")
+        client.socket.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            client.socket.recv(1)
+        client.socket.settimeout(20)
+        client.send(b" rest")
+        assert json.loads(client.receive()[2])["body"] == "first rest"
+        client.close()
+
+
 def test_at_its_end_the_process_answers_what_comes_and_closes() -> None:
     with serve("--keep-alive", "30") as (port, process):
         client = Client(port)
