@@ -24,11 +24,14 @@ HERE = Path(__file__).parent
 HEAD = b"POST /path?query=1 HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer a\r\nContent-Length: %d\r\nX-Own: 1\r\n\r\n"
 
 
+PATIENCE = 20  # seconds that a client waits for an answer
+
+
 class Client:
     """One connection that says exactly what it is told to."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:
@@ -61,6 +64,13 @@ class Client:
         told: dict[str, Any] = json.loads(answer)
         assert told["body"] == body.decode()
         return told
+
+    def hear_nothing(self, seconds: float) -> None:
+        """Say nothing for so long, and be told nothing."""
+        self.socket.settimeout(seconds)
+        with pytest.raises(TimeoutError):
+            self.socket.recv(1)
+        self.socket.settimeout(PATIENCE)
 
     def is_closed(self) -> bool:
         return self.file.read() == b""
@@ -393,10 +403,7 @@ def test_who_says_something_now_and_then_is_not_cut_off() -> None:
         client = Client(port)
         for _ in range(6):
             assert client.told(b"again")
-            client.socket.settimeout(0.4)
-            with pytest.raises(TimeoutError):
-                client.socket.recv(1)
-            client.socket.settimeout(20)
+            client.hear_nothing(0.4)
         client.close()
 
 
@@ -406,10 +413,7 @@ def test_a_body_may_take_longer_than_a_connection_may_be_idle() -> None:
         for _ in range(3):
             client.told(b"before")
         client.send(HEAD % 10 + b"first")
-        client.socket.settimeout(1.5)
-        with pytest.raises(TimeoutError):
-            client.socket.recv(1)
-        client.socket.settimeout(20)
+        client.hear_nothing(1.5)
         client.send(b" rest")
         assert json.loads(client.receive()[2])["body"] == "first rest"
         client.close()
