@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.classify import Model
 from sb_api.config import load_settings
 from sb_api.kinds import describe_answers
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
-from sb_api.weights import WeightsStore
 
 ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch (and in predict.lua)
 

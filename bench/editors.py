@@ -6,7 +6,7 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
-from sb_api.synthetic import generate_editors
+from sb_api.synthetic.editors import generate_editors
 
 
 def make_editors(number: int, mean_bio: int, seed: int = 1) -> list[dict[str, Any]]:

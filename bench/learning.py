@@ -1,8 +1,8 @@
 """What learning does to Lodbrok: new campaigns, many in a row, wrong verdicts, one-sided days, and how long it takes.
 
-Synthetic streams from `sb_api/synthetic.py`, five seeds, medians. Three recipes side by side: none, the specified one
-alone (Adam, batch size 1, 2 epochs over the new verdicts, always taken), and this one: the service's own `Trainer` with
-its verdict log, guard, calibration and promotion, in a temporary state directory with a Redis of its own.
+Synthetic streams from `sb_api/synthetic/editors.py`, five seeds, medians. Three recipes side by side: none, the
+specified one alone (Adam, batch size 1, 2 epochs over the new verdicts, always taken), and this one: the service's own
+`Trainer` with its verdict log, guard, calibration and promotion, in a temporary state directory with a Redis of its own.
 
 Measured on accounts that nobody learns from: the test set that `sb-api bootstrap` held out, and as many ordinary
 editors of another seed as a share of half a percent needs. Recall and false positives are those of the plain label.
@@ -28,22 +28,22 @@ import msgspec
 import numpy as np
 from learning_service import time_trainings
 
-from sb_api.bootstrap import SYNTHETIC_EDITORS, split_editors, to_examples, to_verdicts
-from sb_api.calibration import calibrated
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, split_editors, to_examples, to_verdicts
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
-from sb_api.connection import connect
 from sb_api.errors import TrainingRefused
-from sb_api.jobs import Jobs
-from sb_api.networks import set_arrays
+from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, join
+from sb_api.learning.trainer import Trainer
+from sb_api.models.calibration import calibrated
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.networks import set_arrays
+from sb_api.models.weights_store import Weights
 from sb_api.preprocessing import editor_vectors
-from sb_api.recipe import RETRAINING, SPECIFIED, Examples, join
+from sb_api.processes.serve import embedded_redis
+from sb_api.processes.supervisor import Stop
 from sb_api.records import Verdict
-from sb_api.server import embedded_redis
-from sb_api.supervisor import Stop
-from sb_api.synthetic import CAMPAIGNS, generate_campaign, generate_editors
-from sb_api.train import Trainer
-from sb_api.weights import Weights
+from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"
 SEEDS = (21, 22, 23, 24, 25)  # while the recipe was worked on, others were looked at

@@ -19,7 +19,7 @@ from editors import make_editors
 from running import Target, clean_environment, free_port, post, run_server
 
 EDITORS, MEAN_BIO = 1000, 300
-OUR_WORKER = "sb_api.web_worker.WebWorker"
+OUR_WORKER = "sb_api.web.gunicorn_worker.WebWorker"
 
 
 def constant_app():  # type: ignore[no-untyped-def]
@@ -40,8 +40,8 @@ def exchange_app():  # type: ignore[no-untyped-def]
     """(d) The same with one Redis round trip on a pooled connection."""
     from flask import Flask, Response, request
 
+    from sb_api.broker.connection import connect
     from sb_api.config import load_settings
-    from sb_api.connection import connect
 
     app = Flask(__name__)
     redis = connect(load_settings({}, redis_url=os.environ["SB_API_BENCH_REDIS"]))
@@ -59,7 +59,7 @@ def exchange_app():  # type: ignore[no-untyped-def]
 def run_limit(app: str, state: Path, redis_url: str = "", worker: str = "gevent") -> Iterator[Target]:
     """One of the two apps above with the service's settings and count of processes, of a worker class."""
     from sb_api.config import load_settings
-    from sb_api.server import web_command
+    from sb_api.processes.serve import web_command
 
     port = free_port()
     command = web_command(load_settings({}), f"127.0.0.1:{port}")

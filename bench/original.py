@@ -22,8 +22,8 @@ MODEL = "SB_API_BENCH_MODEL"
 def make_model(path: Path) -> None:
     """Write the shipped network as a Keras model file."""
     from sb_api.config import load_settings
-    from sb_api.networks import build_lodbrok, set_arrays
-    from sb_api.weights import WeightsStore
+    from sb_api.models.networks import build_lodbrok, set_arrays
+    from sb_api.models.weights_store import WeightsStore
 
     network = build_lodbrok()
     set_arrays(network, WeightsStore.of(load_settings({}), "lodbrok").load("original").arrays)
@@ -34,9 +34,9 @@ def original_app() -> Any:
     """The Flask application."""
     from flask import Flask, request
 
-    from sb_api.classifiers import CLASSIFIERS
     from sb_api.config import load_settings
-    from sb_api.networks import build_lodbrok, import_keras
+    from sb_api.models.classifiers import CLASSIFIERS
+    from sb_api.models.networks import build_lodbrok, import_keras
     from sb_api.preprocessing import preprocess_editor
     from sb_api.records import Editor, decode_records
 

@@ -22,13 +22,13 @@ from comparison import Judged, best_threshold, compare, f1, roc_auc
 from figures import Figures, figure, tell
 from river import compose, forest, linear_model, optim, preprocessing
 
-from sb_api.bootstrap import LOG_UNITS, Parts, to_verdicts
-from sb_api.calibration import calibrated
+from sb_api.bootstrap.editors import LOG_UNITS, Parts, to_verdicts
 from sb_api.errors import TrainingRefused
+from sb_api.learning.trainer import Trainer
+from sb_api.models.calibration import calibrated
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Verdict
-from sb_api.synthetic import CAMPAIGNS, generate_campaign, generate_editors
-from sb_api.train import Trainer
+from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors
 
 SEEDS, QUICK_SEEDS = (41, 42), (41,)
 BATCHES, QUICK_BATCHES = 60, 8

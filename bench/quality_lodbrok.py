@@ -30,17 +30,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sb_api.bootstrap import SYNTHETIC_EDITORS, Parts, split_editors
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, Parts, split_editors
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
-from sb_api.connection import connect
-from sb_api.jobs import Jobs
+from sb_api.learning.trainer import Trainer
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.measures import recall_at_budget
 from sb_api.preprocessing import name_inputs
-from sb_api.scoring import recall_at_budget
-from sb_api.server import embedded_redis
-from sb_api.supervisor import Stop
-from sb_api.synthetic import generate_editors
-from sb_api.train import Trainer
+from sb_api.processes.serve import embedded_redis
+from sb_api.processes.supervisor import Stop
+from sb_api.synthetic.editors import generate_editors
 
 Matrix = npt.NDArray[np.float32]
 Judge = Callable[[Matrix], npt.NDArray[np.floating[Any]]]  # vectors (n, 524) -> P(spam) (n,)

@@ -23,12 +23,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
-from sb_api.bootstrap_intent import EPOCHS, REJECTED_SHARE, fit_messages
-from sb_api.classifiers import CLASSIFIERS
-from sb_api.data_cli import progress_bar
-from sb_api.messages import same_text
+from sb_api.bootstrap.csv_messages import same_text
+from sb_api.bootstrap.messages import EPOCHS, REJECTED_SHARE, fit_messages
+from sb_api.cli.data import progress_bar
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.measures import calibrate_threshold
 from sb_api.records import LabelledMessage
-from sb_api.scoring import calibrate_threshold
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SB_API_BENCH_DATA") or ROOT.parent / "shared" / "data")

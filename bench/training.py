@@ -18,7 +18,7 @@ from running import Target, clean_environment, post, run_service
 from speed import Options
 from table import Figure, at_most
 
-from sb_api.synthetic import generate_editors
+from sb_api.synthetic.editors import generate_editors
 
 VERDICTS = 100
 _SEEDS = 1000  # of made-up editors that the shipped weights have not seen
@@ -70,14 +70,14 @@ def bench_training(options: Options) -> Iterator[Figure]:
 
 def train_as_specified(rounds: int) -> dict[str, Any]:
     """The specified recipe alone (no replay, no guard), which the service does not offer: body in, weights promoted."""
-    from sb_api.classifiers import CLASSIFIERS
     from sb_api.config import load_settings
-    from sb_api.engine import load_engine
-    from sb_api.fitting import Fitting
-    from sb_api.recipe import SPECIFIED, Examples
+    from sb_api.learning.recipe import SPECIFIED, Examples
+    from sb_api.learning.training_loop import Fitting
+    from sb_api.models.classifiers import CLASSIFIERS
+    from sb_api.models.engine import load_engine
+    from sb_api.models.weights_store import WeightsStore
     from sb_api.records import Verdict, decode_records
-    from sb_api.retraining import named
-    from sb_api.weights import WeightsStore
+    from sb_api.train import named
 
     classifier = CLASSIFIERS["lodbrok"]
     with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as state:

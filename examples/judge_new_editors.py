@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sb_api.client import Client
+from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import QueueFull, SbApiError, Unavailable
-from sb_api.judgements import Fault, Judgement
 
 TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 BANDS = ("likely fine", "unsure", "likely spam", "certain spam")

@@ -24,15 +24,18 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import auth, monitoring, pages, problems, routes, tasks
+    from sb_api import routes, tasks
+    from sb_api.auth import access
+    from sb_api.broker.connection import connect
+    from sb_api.broker.jobs import Jobs
+    from sb_api.broker.rpc import Mailbox
     from sb_api.config import load_settings
-    from sb_api.connection import connect
-    from sb_api.docs import add_docs
-    from sb_api.jobs import Jobs
-    from sb_api.logs import configure_logging
-    from sb_api.mailbox import Mailbox
-    from sb_api.service import Service
-    from sb_api.shortcut import take_shortcut
+    from sb_api.pages import operations
+    from sb_api.telemetry.logs import configure_logging
+    from sb_api.web import monitoring, problems
+    from sb_api.web.api_docs import add_docs
+    from sb_api.web.fast_path import take_shortcut
+    from sb_api.web.service import Service
 
     settings = config or load_settings()
     configure_logging(settings)
@@ -43,14 +46,14 @@ def create_app(config: Settings | None = None) -> Flask:
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     mailbox = Mailbox(jobs, uuid.uuid4().hex)
     service = app.extensions["sb_api"] = Service(settings, jobs, mailbox)
-    gate = auth.Gate(settings)
+    gate = access.Gate(settings)
     take_shortcut(app, service, gate)
     monitoring.monitor(app, jobs)
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
     app.register_blueprint(tasks.tasks)
-    pages.show_pages(app, jobs)
+    operations.show_pages(app, jobs)
     problems.register_error_handlers(app)
     add_docs(app, __version__)
-    auth.protect(app, gate)
+    access.protect(app, gate)
     return app

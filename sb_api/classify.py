@@ -15,22 +15,22 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.calibration import calibrated, name_bands
-from sb_api.classifiers import CLASSIFIERS, Classifier
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.config import Settings
-from sb_api.connection import connect
-from sb_api.engine import EngineName, Load, load_engine
 from sb_api.errors import InvalidWeights, SbApiError
-from sb_api.explain import Reason
-from sb_api.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.kinds import Judged, describe_answers
-from sb_api.metrics import Instruments
-from sb_api.networks import Arrays
+from sb_api.models.calibration import calibrated, name_bands
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.engine import EngineName, Load, load_engine
+from sb_api.models.explain import Reason
+from sb_api.models.networks import Arrays
+from sb_api.models.weights_store import Weights, WeightsStore, parse_weights
+from sb_api.processes.standby import stand_by
+from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
-from sb_api.standby import stand_by
-from sb_api.tokenizers import Vocabularies, parse_vocabulary
-from sb_api.weights import Weights, WeightsStore, parse_weights
-from sb_api.worker import Worker
+from sb_api.telemetry.metrics import Instruments
+from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
 
 logger = logging.getLogger(__name__)
 

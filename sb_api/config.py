@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.credentials import has_credentials
+from sb_api.auth.credentials import has_credentials
+from sb_api.broker.sentinel import parse_sentinels
 from sb_api.errors import InvalidSettings
-from sb_api.redis_address import parse_sentinels
 
 PREFIX = "SB_API_"
 MOST_PROCESSES = 8  # of a kind, unless a setting says otherwise; each takes memory

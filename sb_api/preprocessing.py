@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.masking import mask_personal_data
-from sb_api.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
+from sb_api.models.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
 from sb_api.records import Editor, Message
-from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.urls import has_url
+from sb_api.text.masking import mask_personal_data
+from sb_api.text.tokenizers import Vocabularies, Vocabulary
+from sb_api.text.urls import has_url
 
 Matrix = npt.NDArray[np.float32]
 

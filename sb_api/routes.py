@@ -9,11 +9,11 @@ import msgspec
 from flask import Blueprint, Response, request
 from gunicorn.http.errors import ParseException
 
-from sb_api.auth import check_role, require
+from sb_api.auth.access import check_role, require
 from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, UnknownTask
 from sb_api.kinds import EDITORS, MESSAGES, Kind, describe_answers, find_kind
 from sb_api.records import decode_records
-from sb_api.service import (
+from sb_api.web.service import (
     Service,
     await_rollback,
     await_training,

@@ -6,15 +6,15 @@ import hashlib
 
 from flask import Blueprint, Response, request
 
-from sb_api.auth import require
+from sb_api.auth.access import require
+from sb_api.broker.jobs import Job
 from sb_api.errors import IdempotencyKeyReused
-from sb_api.jobs import Job
 from sb_api.kinds import find_kind
-from sb_api.logs import current_request
 from sb_api.records import decode_records, decode_task, encode_payload
 from sb_api.routes import accept_task, read_body
-from sb_api.service import choose_stream, get_service
-from sb_api.tracing import current_trace
+from sb_api.telemetry.logs import current_request
+from sb_api.telemetry.tracing import current_trace
+from sb_api.web.service import choose_stream, get_service
 
 tasks = Blueprint("tasks", __name__)
 

@@ -42,7 +42,7 @@ from steady_load import SteadyLoad, Tally, Versions
 from tables import HEADER, describe_tally, fault_figures, figure, write_figures
 
 from sb_api.config import load_settings
-from sb_api.verdicts import open_verdict_log
+from sb_api.learning.verdict_log import open_verdict_log
 
 GIVE_UP = 60.0
 BEFORE, AFTER = 2.0, 2.0  # seconds of load around a fault

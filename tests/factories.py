@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api import networks
-from sb_api.tokenizers import Vocabularies, Vocabulary
+from sb_api.models import networks
+from sb_api.models.weights_store import Weights, version_name
+from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.versions import Version
-from sb_api.weights import Weights, version_name
 
 LABELS = ["Non Spam Editor Account", "Spam Editor Account"]
 

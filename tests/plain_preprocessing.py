@@ -15,8 +15,8 @@ from urlextract import URLExtract
 
 from sb_api.preprocessing import email_domain
 from sb_api.records import Editor
-from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.words import split_words
+from sb_api.text.tokenizers import Vocabularies, Vocabulary
+from sb_api.text.words import split_words
 
 
 @cache

@@ -21,18 +21,18 @@ import redis
 import requests
 from conftest import wait_until
 
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.classify import Model
 from sb_api.config import Settings, load_settings
-from sb_api.connection import connect
-from sb_api.fitting import Fitting
-from sb_api.guard import Reference, load_reference
-from sb_api.jobs import BULK, SMALL, TRAIN, Jobs
+from sb_api.learning.guard import Reference, load_reference
+from sb_api.learning.training_loop import Fitting
+from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.weights_store import Weights, WeightsStore
+from sb_api.processes.serve import find_redis_server
 from sb_api.records import Editor, Verdict
-from sb_api.retraining import with_scores
-from sb_api.server import find_redis_server
-from sb_api.verdicts import VerdictLog, open_verdict_log
-from sb_api.weights import Weights, WeightsStore
+from sb_api.train import with_scores
 
 ROOT = Path(__file__).parent.parent
 LODBROK = CLASSIFIERS["lodbrok"]

@@ -22,8 +22,8 @@ from service import LODBROK, NOT_SPAM, SPAM, as_editors, make_editors, make_verd
 
 from sb_api.classify import Model
 from sb_api.config import load_settings
-from sb_api.verdicts import VerdictLog
-from sb_api.weights import Weights, WeightsStore, parse_weights
+from sb_api.learning.verdict_log import VerdictLog
+from sb_api.models.weights_store import Weights, WeightsStore, parse_weights
 
 TOLERANCE = 1e-5  # ONNX Runtime rounds differently with the size of a batch
 LOST_AFTER = 90.0  # seconds without an answer; longer than any time limit of the service under test

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from test_verdicts import verdict
 
-from sb_api.admission import Rules, admit
+from sb_api.learning.admission import Rules, admit
 
 OPEN = Rules(training_cap=100, day_cap=100, two_reporters=False)
 NOTHING_KNOWN = {"known": {}, "waiting": [], "learned_today": {}}

@@ -18,10 +18,11 @@ from flask.testing import FlaskClient
 from service import MALFORMED_BODIES, assert_problem
 from werkzeug.test import TestResponse
 
-from sb_api import auth, create_app
-from sb_api.auth import COOKIE, CSRF_HEADER, Gate
+from sb_api import create_app
+from sb_api.auth import access
+from sb_api.auth.access import COOKIE, CSRF_HEADER, Gate
+from sb_api.auth.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
 from sb_api.config import Settings, load_settings
-from sb_api.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
 from sb_api.errors import InvalidCredentials, SbApiError
 
 PASSWORD = "correct horse battery staple"
@@ -185,7 +186,7 @@ def test_a_secret_is_hashed_once_and_remembered(
 def test_many_who_come_with_one_new_secret_wait_for_one_hashing(
     app: Flask, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "HASHING", 1)
+    monkeypatch.setattr(access, "HASHING", 1)
     app.extensions["sb_api.auth"] = Gate(app.extensions["sb_api"].settings)
     checked = count_hashing(monkeypatch)
     with ThreadPoolExecutor(8) as pool:
@@ -197,8 +198,8 @@ def test_many_who_come_with_one_new_secret_wait_for_one_hashing(
 def test_what_is_remembered_is_bounded(
     app: Flask, client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "MOST_VERIFIED", 2)
-    monkeypatch.setattr(auth, "fits", lambda *_: True)
+    monkeypatch.setattr(access, "MOST_VERIFIED", 2)
+    monkeypatch.setattr(access, "fits", lambda *_: True)
     for number in range(5):
         assert ask(client, **bearer(f"predict.{number}")) == 404
         assert len(app.extensions["sb_api.auth"].snapshot().verified) <= 2
@@ -206,13 +207,13 @@ def test_what_is_remembered_is_bounded(
 
 def count_hashing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     checked: list[str] = []
-    real = auth.fits
+    real = access.fits
 
     def counted(secret: str, hashed: str) -> bool:
         checked.append(secret.partition(".")[0])
         return real(secret, hashed)
 
-    monkeypatch.setattr(auth, "fits", counted)
+    monkeypatch.setattr(access, "fits", counted)
     return checked
 
 
@@ -352,7 +353,7 @@ def test_while_slowed_nothing_is_hashed(
 def test_one_address_does_not_slow_another_nor_one_of_an_ipv6_network_itself_alone(
     client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "fits", lambda secret, _: secret == tokens["train"])
+    monkeypatch.setattr(access, "fits", lambda secret, _: secret == tokens["train"])
 
     def code(address: str, token: str = "predict.wrong") -> int:
         return client.get(NO_TASK, headers=bearer(token), environ_overrides={"REMOTE_ADDR": address}).status_code
@@ -367,7 +368,7 @@ def test_one_address_does_not_slow_another_nor_one_of_an_ipv6_network_itself_alo
 def test_one_name_is_slowed_whoever_asks(
     client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "fits", lambda *_: False)
+    monkeypatch.setattr(access, "fits", lambda *_: False)
     codes = [
         client.get(
             NO_TASK, headers=bearer("predict.wrong"), environ_overrides={"REMOTE_ADDR": f"10.0.0.{number}"}
@@ -389,22 +390,22 @@ def test_those_who_wait_too_long_are_told_to_come_again(
     app: Flask, client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not more than so many secrets are hashed at once, whatever comes."""
-    monkeypatch.setattr(auth, "PATIENCE", 0.05)
+    monkeypatch.setattr(access, "PATIENCE", 0.05)
     busy, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(*_: str) -> bool:
         busy.release()
         return go_on.wait(20)
 
-    monkeypatch.setattr(auth, "fits", slow)
-    with ThreadPoolExecutor(auth.HASHING) as pool:
-        held = [pool.submit(ask, app.test_client(), **bearer(tokens["train"])) for _ in range(auth.HASHING)]
+    monkeypatch.setattr(access, "fits", slow)
+    with ThreadPoolExecutor(access.HASHING) as pool:
+        held = [pool.submit(ask, app.test_client(), **bearer(tokens["train"])) for _ in range(access.HASHING)]
         for _ in held:
             assert busy.acquire(timeout=20)
         response = client.get(NO_TASK, headers=bearer(tokens["predict"]))
         go_on.set()
     assert_problem(response, 503, "unavailable")
-    assert [future.result() for future in held] == [404] * auth.HASHING
+    assert [future.result() for future in held] == [404] * access.HASHING
 
 
 def test_neither_secrets_nor_unknown_names_are_logged(
@@ -438,23 +439,23 @@ def page(app: Flask) -> Flask:
     @app.post("/test/sign-in")
     def sign_in() -> Response:
         response = Response("in")
-        auth.start_session(response, auth.sign_in(request.form["name"], request.form["secret"]))
+        access.start_session(response, access.sign_in(request.form["name"], request.form["secret"]))
         return response
 
     @app.post("/test/sign-out")
-    @auth.require("predict")
+    @access.require("predict")
     def sign_out() -> Response:
         response = Response("out")
-        auth.end_session(response)
+        access.end_session(response)
         return response
 
     @app.get("/test/csrf")
     def csrf() -> str:
-        return auth.csrf_token()
+        return access.csrf_token()
 
     @app.get("/test/who")
     def who() -> dict[str, str]:
-        identity = auth.current_identity()
+        identity = access.current_identity()
         return {"name": identity.name, "role": identity.role}
 
     return app
@@ -574,7 +575,7 @@ def test_behind_a_proxy_clients_are_told_apart(
     proxied: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the address that the proxy saw; one that the client made up before it does not count."""
-    monkeypatch.setattr(auth, "fits", lambda secret, _: secret == tokens["train"])
+    monkeypatch.setattr(access, "fits", lambda secret, _: secret == tokens["train"])
 
     def code(forwarded: str, token: str = "predict.wrong") -> int:
         return ask(proxied, **bearer(token), **{"X-Forwarded-For": forwarded})
@@ -618,6 +619,6 @@ def test_unix_permissions_that_hide_the_file_let_nobody_in(
         raise PermissionError(13, "Permission denied")
 
     client = create_app(own).test_client()
-    monkeypatch.setattr(auth.os, "stat", denied)
+    monkeypatch.setattr(access.os, "stat", denied)
     own.credentials_file.write_bytes(b"")
     assert ask(client) == 503

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb_api.backpressure import WINDOW, Limiter
+from sb_api.broker.limiter import WINDOW, Limiter
 
 
 class Clock:

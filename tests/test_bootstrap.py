@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
-from sb_api.bootstrap import (
+from sb_api.bootstrap.editors import (
     BOOTSTRAPPING,
     MASKED_COPIES,
     add_masked,
@@ -23,14 +23,14 @@ from sb_api.bootstrap import (
     install_weights,
     read_editors,
 )
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
-from sb_api.guard import load_reference
-from sb_api.networks import get_arrays
+from sb_api.learning.guard import load_reference
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.networks import get_arrays
+from sb_api.models.weights_store import Weights, WeightsStore
 from sb_api.preprocessing import BIO_WORDS, EMAIL_DOMAINS, WEBSITE_HOSTS
-from sb_api.synthetic import SyntheticEditor, generate_editors
-from sb_api.weights import Weights, WeightsStore
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 
 COUNT, SEED = 1500, 4
 CLASSIFIER = CLASSIFIERS["lodbrok"]

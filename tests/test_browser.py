@@ -15,8 +15,8 @@ from redis_servers import free_port, redis_command
 from service import Service, make_editors, make_verdicts, shown_score, start_service
 
 from sb_api import create_app
+from sb_api.auth.credentials import add_credential
 from sb_api.config import load_settings
-from sb_api.credentials import add_credential
 
 PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/sign-in")
 SPAMMER = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from sb_api.calibration import (
+from sb_api.models.calibration import (
     allowed_false_positives,
     apply_temperature,
     choose_borders,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb_api.charts import BOTTOM, HEIGHT, LEFT, RIGHT, SIDE, TOP, WIDTH, draw_reliability, draw_series
+from sb_api.pages.charts import BOTTOM, HEIGHT, LEFT, RIGHT, SIDE, TOP, WIDTH, draw_reliability, draw_series
 
 DAYS = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-05T00:00:00Z"]
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from factories import LABELS, VOCABULARIES, call_network, lodbrok
 
-from sb_api.classifiers import CLASSIFIERS, Classifier
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer
-from sb_api.networks import compile_predict, get_arrays, set_arrays
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.networks import compile_predict, get_arrays, set_arrays
 from sb_api.preprocessing import message_features, message_words
 from sb_api.records import decode_payload, decode_records, encode_payload
-from sb_api.tokenizers import Vocabularies, fit_vocabulary
+from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 
 EDITORS = [
     {"id": 1, "verdict": 1, "email": "a@spam.example", "website": "http://spam.example", "bio": "visit the casino"},

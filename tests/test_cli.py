@@ -20,9 +20,9 @@ from sb_api import __version__
 from sb_api.classify import Model
 from sb_api.cli import main
 from sb_api.config import load_settings
-from sb_api.server import hold_state
-from sb_api.synthetic import generate_editors
-from sb_api.weights import WeightsStore
+from sb_api.models.weights_store import WeightsStore
+from sb_api.processes.serve import hold_state
+from sb_api.synthetic.editors import generate_editors
 
 FIELDS = ("bio", "email", "website")
 SERVING = ("run", "web", "worker", "trainer")  # what would go on and on if it started

@@ -20,10 +20,10 @@ import pytest
 from service import Service, make_editors, make_verdicts
 
 from sb_api import errors
-from sb_api.batches import in_order
 from sb_api.client import AsyncClient, Client
-from sb_api.exchange import Predictions, Trained
-from sb_api.judgements import Fault, Judgement
+from sb_api.client.batching import in_order
+from sb_api.client.protocol import Predictions, Trained
+from sb_api.client.rows import Fault, Judgement
 
 CUT, HANG, HALF = "cut", "hang", "half"  # what a server may do other than answer
 DONE = (200, {}, b'{"status": "completed", "data": {"predictions": {"1": "praise"}, "scores": {}, "weights": "w"}}')

@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 from service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service
 from test_client import CUT, PREDICTED, problem, scripted
 
-from sb_api import errors, exits
-from sb_api.cli import main
-from sb_api.client_cli import open_client
+from sb_api import errors
+from sb_api.cli import exit_codes, main
+from sb_api.cli.options import open_client
 from sb_api.errors import InvalidSettings
 
 COMMANDS_DOC = ROOT / "docs" / "commands.md"
@@ -85,7 +85,7 @@ def test_every_format_gives_the_same_results(service: Service, tmp_path: Path) -
 def test_results_as_csv_and_wrong_rows_in_a_file_of_their_own(service: Service, tmp_path: Path) -> None:
     file, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
     file.write_bytes(lines(make_editors(5)) + b'{"id": 9, "privs": "all"}\nnonsense\n')
-    done = call(service, "predict", file, "-o", out, "--json", code=exits.SOME_WRONG)
+    done = call(service, "predict", file, "-o", out, "--json", code=exit_codes.SOME_WRONG)
     assert json.loads(done.stdout) == {"success": True, "judged": 5, "wrong": 2, "done": True}
     with out.open(newline="") as results:
         found = list(csv.DictReader(results))
@@ -96,8 +96,8 @@ def test_results_as_csv_and_wrong_rows_in_a_file_of_their_own(service: Service, 
         (6, "privs", '{"id": 9, "privs": "all"}'),
         (7, "", "nonsense"),
     ]
-    assert "--restart" in call(service, "predict", file, "-o", out, code=exits.USAGE).stderr
-    call(service, "predict", file, "-o", out, "--restart", code=exits.SOME_WRONG)
+    assert "--restart" in call(service, "predict", file, "-o", out, code=exit_codes.USAGE).stderr
+    call(service, "predict", file, "-o", out, "--restart", code=exit_codes.SOME_WRONG)
 
 
 def test_messages_and_reasons(service: Service, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_task_is_waited_for_or_named(service: Service, tmp_path: Path) -> None
     task = call(service, *command, "--no-wait").stdout.strip()
     assert service.get(f"/get-result/{task}").json()["status"] == "completed"
     file.write_text('[{"id": 1}]')
-    assert "text" in call(service, *command, "--wait", code=exits.FAILED).stderr
+    assert "text" in call(service, *command, "--wait", code=exit_codes.FAILED).stderr
 
 
 def test_a_task_may_come_from_any_format_and_is_told_as_json(service: Service, tmp_path: Path) -> None:
@@ -131,15 +131,15 @@ def test_a_task_may_come_from_any_format_and_is_told_as_json(service: Service, t
     assert told[0] == told[1]
     answer = json.loads(call(service, "predict", tmp_path / "in.jsonl.gz", "--wait", "--json").stdout)
     assert answer["predictions"].keys() == {"0", "1", "2", "3"}
-    refused = call(service, "predict", tmp_path / "in.json", "--wait", "-o", tmp_path / "out", code=exits.USAGE)
+    refused = call(service, "predict", tmp_path / "in.json", "--wait", "-o", tmp_path / "out", code=exit_codes.USAGE)
     assert "--output: not with --wait" in refused.stderr
     (tmp_path / "in.csv").write_text("id,bio\n1,x\n2\n")
-    broken = call(service, "predict", tmp_path / "in.csv", "--no-wait", code=exits.FAILED)
+    broken = call(service, "predict", tmp_path / "in.csv", "--no-wait", code=exit_codes.FAILED)
     assert "Line 3 has 1 columns, not 2." in broken.stderr
 
 
 def test_without_a_file_of_wrong_rows_the_first_of_them_is_told(service: Service) -> None:
-    done = call(service, "predict", input=b'{"id": 1}\n{"id": 2, "privs": "all"}\n[]\n', code=exits.SOME_WRONG)
+    done = call(service, "predict", input=b'{"id": 1}\n{"id": 2, "privs": "all"}\n[]\n', code=exit_codes.SOME_WRONG)
     assert "1 judged, 2 rows wrong (line 2: privs " in done.stderr
     assert "--wrong FILE" in done.stderr
 
@@ -149,7 +149,7 @@ def test_what_is_read_is_never_written_over(options: tuple[str, ...], tmp_path: 
     content = lines(make_editors(3))
     (tmp_path / "in.jsonl").write_bytes(content)
     paths = [tmp_path / option if not option.startswith("-") else option for option in options]
-    done = call("http://127.0.0.1:1", "predict", tmp_path / "in.jsonl", *paths, "--restart", code=exits.USAGE)
+    done = call("http://127.0.0.1:1", "predict", tmp_path / "in.jsonl", *paths, "--restart", code=exit_codes.USAGE)
     assert "written over" in done.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"in.jsonl": content}
 
@@ -165,7 +165,7 @@ def test_what_is_read_is_never_written_over(options: tuple[str, ...], tmp_path: 
 )
 def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], told: str) -> None:
     given = lines(make_editors(1))
-    assert told in call("http://127.0.0.1:1", "predict", *options, input=given, code=exits.USAGE).stderr
+    assert told in call("http://127.0.0.1:1", "predict", *options, input=given, code=exit_codes.USAGE).stderr
     document = json.loads(call("http://127.0.0.1:1", "predict", *options, "--json", input=given, code=2).stderr)
     assert told in document["detail"]
 
@@ -173,14 +173,14 @@ def test_options_that_make_no_sense_are_refused(options: tuple[str, ...], told: 
 def test_a_place_that_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(lines(make_editors(1)))
     command = ("predict", tmp_path / "in.jsonl", "-o", tmp_path / "nowhere" / "out")
-    told = call("http://127.0.0.1:1", *command, code=exits.FAILED).stderr
+    told = call("http://127.0.0.1:1", *command, code=exit_codes.FAILED).stderr
     assert told == f"Error: {tmp_path}/nowhere/out.journal: No such file or directory\n"
-    assert json.loads(call("http://127.0.0.1:1", *command, "--json", code=exits.FAILED).stderr)["success"] is False
+    assert json.loads(call("http://127.0.0.1:1", *command, "--json", code=exit_codes.FAILED).stderr)["success"] is False
 
 
 def test_a_broken_document_is_told_after_what_came_before_it(service: Service, tmp_path: Path) -> None:
     (tmp_path / "in.json").write_bytes(b'[{"id": 1}, {"id": 2}, {"id"')
-    done = call(service, "predict", tmp_path / "in.json", code=exits.FAILED)
+    done = call(service, "predict", tmp_path / "in.json", code=exit_codes.FAILED)
     assert [row["id"] for row in rows(done.stdout)] == [1, 2]
     assert "after its record 2" in done.stderr
 
@@ -192,12 +192,12 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     original = service.get("/weights").json()["slots"]["current"]
     file = tmp_path / "verdicts.jsonl"
     file.write_bytes(lines(make_verdicts(5)) + b'{"id": 9, "verdict": 7}\nnonsense\n')
-    done = call(service, "train", file, "--json", code=exits.SOME_WRONG)
+    done = call(service, "train", file, "--json", code=exit_codes.SOME_WRONG)
     trained, in_all = rows(done.stdout)
     assert trained["learned"] == 5
     assert in_all == {"success": True, "trainings": 1, "learned": 5, "known": 0, "wrong": 2}
     assert [row["line"] for row in rows((tmp_path / "verdicts.jsonl.wrong").read_bytes())] == [7, 6]
-    assert "0 learned, 5 known before" in call(service, "train", file, code=exits.SOME_WRONG).stdout
+    assert "0 learned, 5 known before" in call(service, "train", file, code=exit_codes.SOME_WRONG).stdout
     current = service.get("/weights").json()["slots"]["current"]
     listed = call(service, "weights").stdout
     assert re.search(rf"{original} .* F1 0\.\d+ on the reference set  <- original, previous$", listed, re.MULTILINE)
@@ -207,17 +207,17 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     replayed = call(service, "replay")
     assert "5 verdicts replayed in" in replayed.stdout
     assert json.loads(call(service, "rollback", "original", "--json").stdout)["weights"]["version"] == original
-    assert "original" in call(service, "rollback", "nothing", code=exits.FAILED).stderr
+    assert "original" in call(service, "rollback", "nothing", code=exit_codes.FAILED).stderr
 
 
 def test_rows_that_are_wrong_are_kept_though_a_later_training_fails(service: Service, tmp_path: Path) -> None:
     file, wrong = tmp_path / "verdicts.csv", tmp_path / "wrong"
     file.write_text("id,verdict\n1,7\n2,1\n3\n4,9\n")
     with scripted(problem(errors.InvalidRecords), problem(errors.TrainingRefused)) as server:
-        call(server.address, "train", file, "--wrong", wrong, "--rows", 3, code=exits.FAILED)
+        call(server.address, "train", file, "--wrong", wrong, "--rows", 3, code=exit_codes.FAILED)
     assert [row["line"] for row in rows(wrong.read_bytes())] == [4]
     assert wrong.stat().st_mode & 0o777 == 0o600
-    told = call(service, "train", file, "--wrong", file, code=exits.USAGE).stderr
+    told = call(service, "train", file, "--wrong", file, code=exit_codes.USAGE).stderr
     assert "choose another one" in told
 
 
@@ -230,7 +230,7 @@ def test_of_no_records_nothing_is_learned_and_it_says_so(service: Service, tmp_p
 
 def test_a_training_that_may_have_been_done_has_an_exit_code_of_its_own() -> None:
     with scripted(CUT) as server:
-        done = call(server.address, "train", "--json", input=lines(make_verdicts(1)), code=exits.UNKNOWN)
+        done = call(server.address, "train", "--json", input=lines(make_verdicts(1)), code=exit_codes.UNKNOWN)
     assert json.loads(done.stderr)["type"] == "urn:sb_api:problem:outcome-unknown"
     assert len(server.seen) == 1
 
@@ -265,7 +265,7 @@ def test_top_goes_on_while_the_service_is_away_or_behind_a_proxy_that_says_so() 
 
 @pytest.mark.parametrize("command", ["status", "top"])
 def test_without_a_service_they_say_so(command: str) -> None:
-    assert "no service" in call("http://127.0.0.1:1", command, code=exits.AWAY).stderr
+    assert "no service" in call("http://127.0.0.1:1", command, code=exit_codes.AWAY).stderr
 
 
 # Tokens
@@ -296,11 +296,11 @@ def test_who_may_not_is_told_by_the_exit_code(tmp_path: Path) -> None:
     runner = CliRunner(env={"SB_API_STATE_DIR": str(state)})
     secret = runner.invoke(main, ["token", "add", "cron", "--role", "predict"]).stdout.strip()
     with start_service(state, tmp_path) as service:
-        assert "token" in call(service.address, "weights", code=exits.NOT_ALLOWED).stderr.lower()
+        assert "token" in call(service.address, "weights", code=exit_codes.NOT_ALLOWED).stderr.lower()
         result = CliRunner(env={"SB_API_URL": service.address, "SB_API_TOKEN": secret}).invoke(
             main, ["rollback", "original"]
         )
-        assert result.exit_code == exits.NOT_ALLOWED, result.output
+        assert result.exit_code == exit_codes.NOT_ALLOWED, result.output
         assert secret not in result.output
 
 
@@ -328,7 +328,7 @@ def test_every_command_explains_itself_and_is_documented(name: str) -> None:
 def test_every_command_takes_json_and_tells_wrong_usage_as_a_problem_document(name: str) -> None:
     assert "--json" in {option for each in commands(main)[name].params for option in each.opts}
     done = CliRunner().invoke(main, [*name.split()[1:], "--json", "--no-such-option"])
-    assert done.exit_code == exits.USAGE
+    assert done.exit_code == exit_codes.USAGE
     assert done.stdout == ""
     assert json.loads(done.stderr)["type"] == "urn:sb_api:problem:invalid-parameter"
 
@@ -336,7 +336,7 @@ def test_every_command_takes_json_and_tells_wrong_usage_as_a_problem_document(na
 def test_the_exit_codes_are_in_the_help_and_in_the_document() -> None:
     helped = CliRunner().invoke(main, ["--help"]).output
     text = COMMANDS_DOC.read_text("utf-8")
-    for code, meaning in exits.EXIT_CODES.items():
+    for code, meaning in exit_codes.EXIT_CODES.items():
         assert f"{code} " in helped
         assert meaning.split(";")[0][:40] in " ".join(helped.split())
         assert f"| {code} | {meaning} |" in text
@@ -345,17 +345,17 @@ def test_the_exit_codes_are_in_the_help_and_in_the_document() -> None:
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        (errors.InvalidSettings, exits.USAGE),
-        (errors.QueueFull, exits.AWAY),
-        (errors.Unavailable, exits.AWAY),
-        (errors.TrainingRefused, exits.REFUSED),
-        (errors.OutcomeUnknown, exits.UNKNOWN),
-        (errors.InvalidRecords, exits.FAILED),
-        (errors.UnexpectedAnswer, exits.FAILED),
+        (errors.InvalidSettings, exit_codes.USAGE),
+        (errors.QueueFull, exit_codes.AWAY),
+        (errors.Unavailable, exit_codes.AWAY),
+        (errors.TrainingRefused, exit_codes.REFUSED),
+        (errors.OutcomeUnknown, exit_codes.UNKNOWN),
+        (errors.InvalidRecords, exit_codes.FAILED),
+        (errors.UnexpectedAnswer, exit_codes.FAILED),
     ],
 )
 def test_an_error_has_its_exit_code(kind: type[errors.SbApiError], code: int) -> None:
-    assert exits.exit_code(kind("said")) == code
+    assert exit_codes.exit_code(kind("said")) == code
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

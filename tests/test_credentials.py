@@ -9,13 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sb_api.credentials import (
-    add_credential,
-    fits,
-    has_credentials,
-    read_credentials,
-    revoke_credential,
-)
+from sb_api.auth.credentials import add_credential, fits, has_credentials, read_credentials, revoke_credential
 from sb_api.errors import InvalidCredentials
 
 PASSWORD = "correct horse battery staple"

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from sb_api.cli import main
 from sb_api.config import load_settings
-from sb_api.weights import WeightsStore
+from sb_api.models.weights_store import WeightsStore
 
 WORDS = {
     "refund": "money back refund return pay again please",

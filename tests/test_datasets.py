@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from databases import mariadb, postgresql
 
+from sb_api.bootstrap.csv_messages import RawMessage, group_near_duplicates
+from sb_api.bootstrap.datasets import MessageTable, StoredMessage, load_split, open_messages, split_messages
 from sb_api.config import Settings
-from sb_api.datasets import MessageTable, StoredMessage, load_split, open_messages, split_messages
 from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
-from sb_api.messages import RawMessage, group_near_duplicates
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

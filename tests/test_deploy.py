@@ -35,8 +35,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from service import EDITOR, ROOT
 
+from sb_api.cli.diagnosis import LEARNING
 from sb_api.config import load_settings
-from sb_api.doctor import LEARNING
 
 
 @pytest.fixture(scope="module")

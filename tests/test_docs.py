@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page, sync_playwright
 from service import Service, assert_problem
 
-from sb_api.docs import SHIPPED
+from sb_api.web.api_docs import SHIPPED
 
 
 @pytest.fixture

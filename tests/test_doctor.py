@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from service import Service
 from test_client import scripted
 
+from sb_api.auth.credentials import add_credential, revoke_credential
 from sb_api.cli import main
+from sb_api.cli.diagnosis import LEARNING, Patient, _judge_redis, examine
 from sb_api.client import Client
 from sb_api.config import load_settings
-from sb_api.credentials import add_credential, revoke_credential
-from sb_api.doctor import LEARNING, Patient, _judge_redis, examine
 
 
 def diagnose(state: Path, code: int = 0, **variables: str) -> dict[str, list[dict[str, Any]]]:
@@ -157,7 +157,7 @@ def test_a_service_that_is_not_ready_tells_why(state: Path) -> None:
 
 
 def test_too_little_room(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb_api.doctor.LEAST_SPACE", 2**60)
+    monkeypatch.setattr("sb_api.cli.diagnosis.LEAST_SPACE", 2**60)
     (finding,) = diagnose(state, 1)["wrong"]
     assert finding["check"] == "disk space"
 

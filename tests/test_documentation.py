@@ -14,10 +14,10 @@ import click
 import pytest
 from service import ROOT
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.cli import main
 from sb_api.config import describe_settings, load_settings
-from sb_api.weights import WeightsStore
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.weights_store import WeightsStore
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(DOCS.rglob("*.md"))

@@ -16,16 +16,16 @@ from conftest import wait_until
 from service import LODBROK, Service, as_verdicts, make_editors, make_verdicts
 from test_classifiers import SAMPLES
 
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.engine import TOLERANCE, EngineName, check_engine, load_engine
 from sb_api.errors import EngineDisagrees, InvalidWeights
-from sb_api.graphs import parse_graph
-from sb_api.guard import load_reference
-from sb_api.jobs import Jobs
-from sb_api.networks import Arrays, Predict, get_arrays, set_arrays
-from sb_api.train import Trainer
-from sb_api.weights import WeightsStore
+from sb_api.learning.guard import load_reference
+from sb_api.learning.trainer import Trainer
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.engine import TOLERANCE, EngineName, check_engine, load_engine
+from sb_api.models.networks import Arrays, Predict, get_arrays, set_arrays
+from sb_api.models.onnx_graphs import parse_graph
+from sb_api.models.weights_store import WeightsStore
 
 Numbers = Mapping[str, npt.NDArray[Any]]
 

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from service import assert_problem, make_verdicts
 
 from sb_api import create_app
+from sb_api.broker.jobs import TRAIN, Answer, Claim, Jobs, failure
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
-from sb_api.jobs import TRAIN, Answer, Claim, Jobs, failure
 
 ASYNC = {"Prefer": "respond-async"}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from service import LODBROK, Bare
 
-from sb_api.calibration import calibrated
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.guard import appraise, calibrate, find_losses, load_reference, measure
+from sb_api.learning.guard import appraise, calibrate, find_losses, load_reference, measure
+from sb_api.models.calibration import calibrated
+from sb_api.models.classifiers import CLASSIFIERS
 
 BUDGET = 0.0025
 TARGETS = np.arange(2000) % 2

@@ -8,8 +8,8 @@ import pytest
 from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Request, Response
 
+from sb_api.auth.headers import is_local, refuse_cross_site, secure
 from sb_api.errors import Forbidden
-from sb_api.headers import is_local, refuse_cross_site, secure
 
 EXPECTED = {
     "X-Content-Type-Options": "nosniff",

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from service import RedisServer, Service
 
 from sb_api import create_app
-from sb_api.classifiers import CLASSIFIERS
+from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import Jobs
+from sb_api.models.classifiers import CLASSIFIERS
 
 
 def beat(jobs: Jobs, role: str) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
-from sb_api.intake import Intake
-from sb_api.networks import Arrays
+from sb_api.learning.ingest import Intake
+from sb_api.learning.verdict_log import open_verdict_log
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.networks import Arrays
+from sb_api.models.weights_store import Weights
 from sb_api.records import Verdict
-from sb_api.verdicts import open_verdict_log
 from sb_api.versions import Version
-from sb_api.weights import Weights
 
 LODBROK = CLASSIFIERS["lodbrok"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

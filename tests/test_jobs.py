@@ -16,13 +16,13 @@ import redis
 from conftest import wait_until
 from service import assert_stays
 
-from sb_api import connection, registry
+from sb_api.broker import connection, shared_state
+from sb_api.broker.connection import PREFIX, connect
+from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, failure
+from sb_api.broker.rpc import Mailbox
+from sb_api.broker.shared_state import BEATS_TTL, WORKERS, Published
 from sb_api.config import Settings
-from sb_api.connection import PREFIX, connect
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
-from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, failure
-from sb_api.mailbox import Mailbox
-from sb_api.registry import BEATS_TTL, WORKERS, Published
 
 LEASE = 0.8
 DONE = Answer(status="completed", data={"a": 1})
@@ -312,7 +312,7 @@ def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkey
         ("classify", other.consumer, "000002-00000000"),
         ("train", queue.consumer, "000001-00000000"),
     ]
-    monkeypatch.setattr(registry, "BEAT_LIFE", 1.0)
+    monkeypatch.setattr(shared_state, "BEAT_LIFE", 1.0)
 
     def only_one_is_left() -> bool:
         queue.registry.beat("train", {"lodbrok": "000001-00000000"})

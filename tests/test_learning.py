@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from service import LODBROK, Bare
 
-from sb_api import train
+from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
-from sb_api.guard import Reference, load_reference
-from sb_api.jobs import Jobs
+from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.guard import Reference, load_reference
+from sb_api.learning.trainer import Trainer
+from sb_api.learning.verdict_log import LoggedVerdict
 from sb_api.records import Verdict
-from sb_api.retraining import with_scores
-from sb_api.synthetic import generate_campaign, generate_editors
-from sb_api.train import Trainer
-from sb_api.verdicts import LoggedVerdict
+from sb_api.synthetic.editors import generate_campaign, generate_editors
+from sb_api.train import with_scores
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def shipped(bare_session: Bare) -> Reference:
 def make_trainer(jobs: Jobs, bare: Bare, shipped: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
     """Makes trainers of one state directory, with the guard as it ships. They share a network, and what they only
     read."""
-    monkeypatch.setattr(train, "Fitting", lambda *_: bare.fitting)
+    monkeypatch.setattr(learning_trainer, "Fitting", lambda *_: bare.fitting)
     monkeypatch.setattr(Trainer, "reference", shipped)
 
     def make(**settings: Any) -> Trainer:

@@ -13,9 +13,9 @@ from conftest import wait_until
 from flask.testing import FlaskClient
 from service import NOT_SPAM, SPAM, Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
 
+from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Published
 from sb_api.cli import main
-from sb_api.jobs import Jobs
-from sb_api.registry import Published
 from sb_api.versions import BANDS
 
 

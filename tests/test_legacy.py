@@ -25,13 +25,14 @@ import pytest
 from conftest import make_once
 from factories import unmeasured
 
-from sb_api import legacy, networks
+from sb_api.bootstrap import legacy
+from sb_api.bootstrap.legacy import import_tokenizers, import_weights, read_weights
 from sb_api.errors import InvalidTokenizer, InvalidWeights
-from sb_api.legacy import import_tokenizers, import_weights, read_weights
+from sb_api.models import networks
 from sb_api.preprocessing import UNKNOWN_EMAIL, UNKNOWN_WEBSITE, editor_vectors
 from sb_api.records import Editor
-from sb_api.tokenizers import Vocabularies, parse_vocabulary
-from sb_api.words import split_words
+from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.text.words import split_words
 
 FIELDS = ("bio", "email", "website")
 
@@ -525,5 +526,5 @@ def test_an_oversized_file_is_refused_unread(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_neither_keras_nor_pickle_is_loaded_for_it() -> None:
-    code = "import sys, sb_api.legacy; assert not {'keras', 'tensorflow', 'tf_keras'} & sys.modules.keys()"
+    code = "import sys, sb_api.bootstrap.legacy; assert not {'keras', 'tensorflow', 'tf_keras'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -18,10 +18,11 @@ from flask.testing import FlaskClient
 from service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
 
 from sb_api import create_app
+from sb_api.broker.jobs import SMALL, Answer, Job, Jobs
 from sb_api.classify import judge_claims
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import SMALL, Answer, Job, Jobs
-from sb_api.logs import (
+from sb_api.processes.worker import Worker
+from sb_api.telemetry.logs import (
     JsonFormatter,
     TextFormatter,
     about_requests,
@@ -31,7 +32,6 @@ from sb_api.logs import (
     is_logged,
     logging_about,
 )
-from sb_api.worker import Worker
 
 
 def make_record(message: str, *arguments: Any, **more: Any) -> logging.LogRecord:
@@ -181,7 +181,7 @@ def test_the_id_goes_through_redis_to_the_log_of_the_process_that_trains(service
     assert response.headers["X-Request-ID"] == request
     wait_until(lambda: f"request={request}" in service.log)
     (line,) = [line for line in service.log.splitlines() if "learned 4 verdicts" in line and request in line]
-    assert " sb_api.train: " in line
+    assert " sb_api.learning.trainer: " in line
 
 
 @pytest.mark.parametrize("path", ["/predict", "/classify"])
@@ -218,10 +218,10 @@ def test_as_many_requests_are_logged_as_the_settings_say(
     share: float, lines: int, settings: Settings, jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = create_app(msgspec.structs.replace(settings, access_log=share)).test_client()
-    with caplog.at_level(logging.INFO, "sb_api.monitoring"):
+    with caplog.at_level(logging.INFO, "sb_api.web.monitoring"):
         client.get("/healthz?secret=1")
         client.get("/get-result/5")
-    found = [record for record in caplog.records if record.name == "sb_api.monitoring"]
+    found = [record for record in caplog.records if record.name == "sb_api.web.monitoring"]
     assert len(found) == lines
     if lines:
         fields = [getattr(record, "fields") for record in found]  # noqa: B009
@@ -260,12 +260,12 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
         logging.getLogger("sb_api").removeHandler(handler)
     assert (response.status_code, response.headers["X-Request-ID"]) == (200, "followed-1")
     about = {line["logger"]: line for line in lines if line.get("request") == "followed-1"}
-    assert about.keys() == {"sb_api.monitoring", "sb_api.worker"}
-    judged = about["sb_api.worker"]
+    assert about.keys() == {"sb_api.web.monitoring", "sb_api.processes.worker"}
+    judged = about["sb_api.processes.worker"]
     expected = {"operation": "predict", "classifier": "lodbrok", "status": "completed", "batch_jobs": 1}
     assert expected.items() <= judged.items()
     assert 0 <= judged["waited"] < 20
-    assert 0 < judged["seconds"] <= about["sb_api.monitoring"]["seconds"]
+    assert 0 < judged["seconds"] <= about["sb_api.web.monitoring"]["seconds"]
 
 
 def test_every_process_logs_the_same_share_of_the_requests() -> None:

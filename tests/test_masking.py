@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb_api.masking import mask_personal_data
+from sb_api.text.masking import mask_personal_data
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sb_api.bootstrap.csv_messages import clean_text, group_near_duplicates, read_messages
 from sb_api.errors import InvalidRecords
-from sb_api.messages import clean_text, group_near_duplicates, read_messages
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -12,12 +12,12 @@ import redis
 from conftest import wait_until
 from service import RedisServer
 
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.connection import connect
 from sb_api.errors import LeaseLost, TrainingRefused
-from sb_api.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs
-from sb_api.metrics import Instruments
-from sb_api.totals import Publisher, StreamState, collect_totals, read_memory, read_stream
+from sb_api.telemetry.aggregation import Publisher, StreamState, collect_totals, read_memory, read_stream
+from sb_api.telemetry.metrics import Instruments
 
 
 def process(jobs: Jobs) -> tuple[Instruments, Publisher]:

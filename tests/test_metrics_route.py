@@ -24,9 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from service import ROOT, RedisServer, Service, clean_environment, make_editors, make_verdicts
 
 from sb_api import create_app
+from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import WEB, Published
 from sb_api.config import Settings, load_settings
-from sb_api.jobs import Jobs
-from sb_api.registry import WEB, Published
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"

@@ -13,7 +13,7 @@ import pytest
 from factories import call_network, lodbrok, lodbrok_predict, make_inputs, same_arrays
 
 from sb_api.errors import InvalidWeights
-from sb_api.networks import BATCH_SIZES, compile_predict, get_arrays, import_keras, set_arrays
+from sb_api.models.networks import BATCH_SIZES, compile_predict, get_arrays, import_keras, set_arrays
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -268,5 +268,5 @@ def test_a_prediction_goes_by_the_names_of_its_inputs() -> None:
 
 
 def test_importing_the_module_imports_no_keras() -> None:
-    code = "import sb_api.networks, sys; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
+    code = "import sb_api.models.networks, sys; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -16,7 +16,7 @@ from service import EDITOR, Service, make_editors, make_verdicts
 from sb_api import create_app
 from sb_api.config import Settings
 from sb_api.errors import SbApiError
-from sb_api.openapi import OPERATIONS
+from sb_api.web.openapi import OPERATIONS
 
 MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {

@@ -13,8 +13,8 @@ from deployments import DEPLOY, Deployment, compose_start, read_compose, run, so
 from service import EDITOR, LODBROK, ROOT
 
 from sb_api.config import load_settings
-from sb_api.verdicts import open_verdict_log
-from sb_api.weights import WeightsStore
+from sb_api.learning.verdict_log import open_verdict_log
+from sb_api.models.weights_store import WeightsStore
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 

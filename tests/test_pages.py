@@ -19,9 +19,9 @@ from service import EDITOR, Service, make_editors, shown_score
 from werkzeug.test import TestResponse
 
 from sb_api import create_app
+from sb_api.auth.credentials import add_credential
+from sb_api.broker.jobs import BULK, Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.credentials import add_credential
-from sb_api.jobs import BULK, Jobs
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
@@ -144,7 +144,7 @@ def test_what_a_browser_shows_is_a_page_also_when_it_is_an_error(
     app = create_app(msgspec.structs.replace(settings, max_body_bytes=1000))
     client = app.test_client()
     wanted = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-    monkeypatch.setattr("sb_api.checks.read_messages", lambda *_: 1 / 0)
+    monkeypatch.setattr("sb_api.pages.moderation.read_messages", lambda *_: 1 / 0)
     for answer, status in (
         (client.get("/nothing", headers=wanted), 404),
         (client.get("/predict", headers=wanted), 405),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sb_api.copy_text import EDITOR_COLUMNS
 from sb_api.errors import MalformedBody, TooLarge
-from sb_api.pastes import read_editors, read_messages
+from sb_api.pages.pastes import read_editors, read_messages
+from sb_api.text.pg_copy import EDITOR_COLUMNS
 
 ROW = {
     "id": "42",

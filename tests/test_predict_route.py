@@ -29,12 +29,12 @@ from service import (
 )
 
 from sb_api import create_app
+from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, Jobs, failure
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
-from sb_api.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, Jobs, failure
 from sb_api.kinds import Judged
 from sb_api.records import Editor, decode_payload
-from sb_api.service import ROUNDS
+from sb_api.web.service import ROUNDS
 
 
 def predict(client: FlaskClient, records: Any, query: str = "") -> Any:

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_preprocessing import plain_vectors
 
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import Settings
+from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.preprocessing import (
     BIO_WORDS,
     EMAIL_DOMAINS,
@@ -36,10 +36,10 @@ from sb_api.preprocessing import (
     website_host,
 )
 from sb_api.records import Editor, Verdict, decode_records
-from sb_api.synthetic import generate_editors
-from sb_api.tokenizers import Vocabularies, Vocabulary
-from sb_api.urls import has_url
-from sb_api.words import split_words
+from sb_api.synthetic.editors import generate_editors
+from sb_api.text.tokenizers import Vocabularies, Vocabulary
+from sb_api.text.urls import has_url
+from sb_api.text.words import split_words
 
 VERDICT, AREA, GENDER, BIRTH_DATE, PRIVS, LENGTH, URL, CONFIRM, UPDATE, LOGIN, EMAIL_TOKEN, WEBSITE_TOKEN = range(12)
 BIO_START = 12

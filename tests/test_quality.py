@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from test_verdicts import NOON, verdict
 
-from sb_api.quality import FRESH, WINDOW, describe_history, detect_drift, estimate_replay, measure, score_confusion
-from sb_api.verdicts import Event, LoggedVerdict, Stretch
+from sb_api.learning.quality import (
+    FRESH,
+    WINDOW,
+    describe_history,
+    detect_drift,
+    estimate_replay,
+    measure,
+    score_confusion,
+)
+from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch
 
 
 def stream(errors: list[bool], weights: str = "000001-aaaaaaaa") -> list[LoggedVerdict]:

@@ -19,9 +19,9 @@ from databases import postgresql
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb_api.blocks import BLOCK, read_blocks
+from sb_api.client.compression import BLOCK, read_blocks
+from sb_api.client.readers import LONGEST_ROW, Batch, Position, guess_format, read_batches
 from sb_api.errors import MalformedBody
-from sb_api.readers import LONGEST_ROW, Batch, Position, guess_format, read_batches
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 RECORDS = st.lists(st.tuples(st.integers(0, 2**40), TEXTS, TEXTS), max_size=12)

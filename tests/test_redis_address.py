@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sb_api.broker.sentinel import parse_sentinels
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
-from sb_api.redis_address import parse_sentinels
 
 
 @pytest.mark.parametrize("url", ["redis://host:6379/1", "rediss://u:p@host?ssl_ca_certs=/ca.pem", "unix:///run/redis"])

@@ -23,12 +23,12 @@ from redis_servers import (
     wait_watched,
 )
 
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import SMALL, Answer, Job, Jobs
+from sb_api.broker.rpc import Mailbox
 from sb_api.config import Settings
-from sb_api.connection import connect
 from sb_api.errors import Unavailable
-from sb_api.jobs import SMALL, Answer, Job, Jobs
-from sb_api.mailbox import Mailbox
-from sb_api.worker import Worker
+from sb_api.processes.worker import Worker
 
 Start = Callable[[list[str]], "subprocess.Popen[bytes]"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb_api.report import LARGEST_MATRIX, print_report, render_html
-from sb_api.scoring import describe_classes
+from sb_api.bootstrap.report import LARGEST_MATRIX, print_report, render_html
+from sb_api.models.measures import describe_classes
 
 HOSTILE = "[/bold] <script>alert(1)</script> [red]"
 

@@ -18,9 +18,9 @@ from soak import Work, measure
 from steady_load import SteadyLoad, Versions
 
 from sb_api import create_app
+from sb_api.broker.jobs import SMALL, Jobs
+from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
-from sb_api.jobs import SMALL, Jobs
-from sb_api.mailbox import BATCH
 
 
 @pytest.fixture

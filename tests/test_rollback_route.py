@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from service import EDITOR, assert_problem, make_editors, make_verdicts, waiting
 
-from sb_api.jobs import Jobs
+from sb_api.broker.jobs import Jobs
 
 
 def slots(client: FlaskClient) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from service import ROOT, Service, clean_environment, make_editors
 from test_client import scripted
 
 from sb_api.client import Client
+from sb_api.client.bulk import Identity, finish, journal_of, open_output, scan
+from sb_api.client.readers import Batch, Position, WrongRow
+from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, Unavailable
-from sb_api.judgements import Fault, Judgement
-from sb_api.readers import Batch, Position, WrongRow
-from sb_api.scan import Identity, finish, journal_of, open_output, scan
 
 IDENTITY = Identity("x", "jsonl", (), "lodbrok", False, "jsonl")
 

@@ -22,10 +22,10 @@ from service import (
     make_verdicts,
 )
 
-from sb_api.intake import Intake
-from sb_api.recipe import Examples
-from sb_api.retraining import retrain_model
-from sb_api.weights import Weights, WeightsStore
+from sb_api.learning.ingest import Intake
+from sb_api.learning.recipe import Examples
+from sb_api.models.weights_store import Weights, WeightsStore
+from sb_api.train import retrain_model
 
 
 def assert_predicts_as(bare: Bare, service: Service, editors: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from sb_api.scoring import recall_at_budget, score_balanced, score_binary
+from sb_api.models.measures import recall_at_budget, score_balanced, score_binary
 
 # Of five editors and five spammers: 4 true negatives, 1 false positive, 2 false negatives, 3 true positives.
 TARGETS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_api.scoring import calibrate_threshold, describe_classes, score_classes
+from sb_api.models.measures import calibrate_threshold, describe_classes, score_classes
 
 TARGETS = np.array([0, 0, 0, 1, 1, 2])
 # Right but for the third (0 taken for 1) and the last (2 taken for 0).

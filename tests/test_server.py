@@ -34,9 +34,9 @@ from service import (
     thin_reference,
 )
 
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import SMALL
 from sb_api.config import load_settings
-from sb_api.connection import connect
-from sb_api.jobs import SMALL
 
 SB_API = (sys.executable, "-m", "sb_api")
 NO_VERB = (sys.executable, "sb_api.py")

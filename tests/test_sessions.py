@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sb_api.credentials import Credential
-from sb_api.sessions import Sessions
+from sb_api.auth.credentials import Credential
+from sb_api.auth.sessions import Sessions
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = Credential(name="one", role="train", hash="secret hash", created=MOMENT)

@@ -12,11 +12,11 @@ from service import EDITOR, assert_problem, waiting
 from werkzeug.test import EnvironBuilder
 
 from sb_api import create_app
-from sb_api.backpressure import Limiter
+from sb_api.broker.jobs import SMALL, SMALL_RECORDS, Jobs
+from sb_api.broker.limiter import Limiter
+from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
-from sb_api.jobs import SMALL, SMALL_RECORDS, Jobs
-from sb_api.mailbox import BATCH
-from sb_api.shedding import LONGEST_TURN, SMALL_BYTES
+from sb_api.web.shedding import LONGEST_TURN, SMALL_BYTES
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_it_is_refused_at_once_and_others_have_their_turn_afterwards(
 ) -> None:
     """A client that is quick to ask again would else be refused many times before another is refused once."""
     events: list[str] = []
-    monkeypatch.setattr("sb_api.shedding.time.sleep", lambda _: events.append("others have their turn"))
+    monkeypatch.setattr("sb_api.web.shedding.time.sleep", lambda _: events.append("others have their turn"))
     environ = EnvironBuilder(path="/predict", method="POST", data=b"{").get_environ()
     with closing(full_app.wsgi_app(environ, lambda *_: lambda _: None)) as answer:  # type: ignore[type-var]
         events += ["answered" for _ in answer]
@@ -116,7 +116,7 @@ def test_whose_turn_comes_late_is_refused_whatever_the_rate(
     """Then the web process itself is what is short, and the rate of the answers does not tell."""
     app = create_app(settings)
     limiter = make_busy(app)
-    monkeypatch.setattr("sb_api.shedding.time.sleep", lambda _: gevent.sleep(2 * LONGEST_TURN))
+    monkeypatch.setattr("sb_api.web.shedding.time.sleep", lambda _: gevent.sleep(2 * LONGEST_TURN))
     assert_problem(app.test_client().post("/predict", data=b"{"), 503, "queue-full")
     limiter.leave(BATCH, done=True)
     assert_problem(app.test_client().post("/predict", data=b"{"), 400, "malformed-body")

@@ -15,10 +15,10 @@ from service import EDITOR, MALFORMED_BODIES, WRONG_RECORDS, assert_problem, mak
 from werkzeug.test import TestResponse
 
 from sb_api import create_app
+from sb_api.auth.credentials import add_credential, revoke_credential
+from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.credentials import add_credential, revoke_credential
-from sb_api.jobs import Jobs
-from sb_api.shedding import SMALL_BYTES
+from sb_api.web.shedding import SMALL_BYTES
 
 LONG_WAY = "?partial=false"  # says no more than what goes without saying
 MESSAGE = {"id": 1, "text": "How do I merge two artists?"}

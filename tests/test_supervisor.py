@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 
-from sb_api import supervisor
 from sb_api.errors import CannotStart
-from sb_api.supervisor import Process, Stop, supervise
+from sb_api.processes import supervisor
+from sb_api.processes.supervisor import Process, Stop, supervise
 
 FOR_EVER = "import signal; signal.pause()"
 

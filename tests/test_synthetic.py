@@ -16,7 +16,7 @@ from statistics import mean
 import pytest
 from disposable_email_domains import blocklist
 
-from sb_api.synthetic import (
+from sb_api.synthetic.editors import (
     CAMPAIGNS,
     REFERENCE_TIME,
     SyntheticEditor,
@@ -24,8 +24,8 @@ from sb_api.synthetic import (
     generate_editors,
     split_by_host,
 )
-from sb_api.synthetic_parts import build_pools, free_mail_domains
-from sb_api.synthetic_phrases import (
+from sb_api.synthetic.parts import build_pools, free_mail_domains
+from sb_api.synthetic.phrases import (
     COMMON_HOST_WORDS,
     MUSIC_HOST_WORDS,
     PUBLIC_HOSTS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sb_api.synthetic_messages import INTENTS, generate_messages, split_by_core
+from sb_api.synthetic.messages import INTENTS, generate_messages, split_by_core
 
 
 def test_the_same_seed_gives_the_same_messages() -> None:

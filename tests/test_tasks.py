@@ -9,7 +9,7 @@ import pytest
 from conftest import wait_until
 from flask.testing import FlaskClient
 
-from sb_api.jobs import PREDICT_STREAMS, Jobs
+from sb_api.broker.jobs import PREDICT_STREAMS, Jobs
 
 RECORDS = {
     "lodbrok": {"0": {"id": 1, "website": "http://shop.example"}, "1": {"id": 2, "bio": "music"}},

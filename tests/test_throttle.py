@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sb_api import throttle
-from sb_api.throttle import Throttle
+from sb_api.auth import throttle
+from sb_api.auth.throttle import Throttle
 
 
 class Clock:

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
 from sb_api import create_app
+from sb_api.auth.credentials import read_credentials
 from sb_api.cli import main
 from sb_api.config import load_settings
-from sb_api.credentials import read_credentials
 
 PASSWORD = "correct horse battery staple"
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.errors import InvalidTokenizer
-from sb_api.tokenizers import Vocabularies, Vocabulary, fit_vocabulary, load_vocabularies, parse_vocabulary
+from sb_api.text.tokenizers import Vocabularies, Vocabulary, fit_vocabulary, load_vocabularies, parse_vocabulary
 
 SIZES = {"bio": 511, "email": 1022, "website": 1021}
 

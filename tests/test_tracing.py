@@ -16,12 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from service import Bare, clean_environment, make_editors
 
 from sb_api import create_app
+from sb_api.broker.jobs import PREDICT_STREAMS, Answer, Claim, Jobs
 from sb_api.classify import judge_claims
 from sb_api.config import Settings
 from sb_api.errors import InvalidSettings, JobFailed
-from sb_api.jobs import PREDICT_STREAMS, Answer, Claim, Jobs
-from sb_api.tracing import open_tracer
-from sb_api.worker import Worker
+from sb_api.processes.worker import Worker
+from sb_api.telemetry.tracing import open_tracer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 from service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
-from sb_api import networks, retraining, train
+from sb_api import train
+from sb_api.broker.jobs import TRAIN, Claim, Job, Jobs
+from sb_api.broker.shared_state import Published
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
-from sb_api.fitting import Fitting, make_adam
-from sb_api.guard import measure
-from sb_api.jobs import TRAIN, Claim, Job, Jobs
-from sb_api.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.guard import measure
+from sb_api.learning.process import do_job
+from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.learning.trainer import Trainer
+from sb_api.learning.training_loop import Fitting, make_adam
+from sb_api.models import networks
+from sb_api.models.weights_store import Weights, dump_weights, parse_weights
+from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
-from sb_api.registry import Published
-from sb_api.retraining import named, retrain_model
-from sb_api.train import Trainer
-from sb_api.trainer import do_job
+from sb_api.train import named, retrain_model
 from sb_api.versions import Chain
-from sb_api.weights import Weights, dump_weights, parse_weights
-from sb_api.worker import Worker
 
 
 def make_rows(bare: Bare, count: int, start: int = 0) -> Examples:
@@ -201,7 +203,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     bare.fitting.fit(rows, 2, bare.reference.replay)
     tuned = bare.fitting.snapshot(current.about)
     answers = iter([["worse"]] * refusals + [[]])
-    monkeypatch.setattr(retraining, "find_losses", lambda *_: next(answers))
+    monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(
         *(bare.fitting, LODBROK, bare.original, current, rows, bare.reference),
         budget=BUDGET,
@@ -239,7 +241,7 @@ def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_
 def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
     """Makes trainers, each on a host of its own. They share a network, which none keeps anything in, and the reference
     set."""
-    monkeypatch.setattr(train, "Fitting", lambda *_: bare.fitting)
+    monkeypatch.setattr(learning_trainer, "Fitting", lambda *_: bare.fitting)
     monkeypatch.setattr(Trainer, "reference", bare.reference)
 
     def make(host: str = "one", **changes: Any) -> Trainer:
@@ -527,7 +529,7 @@ def test_a_training_that_cannot_be_stored_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sb_api.weights.write_private", full)
+        patch.setattr("sb_api.models.weights_store.write_private", full)
         with pytest.raises(Unavailable, match="No space left"):
             learn(trainer, "1")
     assert slots(trainer) == (original, None, original)

@@ -20,8 +20,8 @@ from service import (
 )
 
 from sb_api import create_app
+from sb_api.broker.jobs import TRAIN, Answer, Jobs
 from sb_api.config import Settings
-from sb_api.jobs import TRAIN, Answer, Jobs
 
 FIGURES = {"count", "accuracy", "precision", "recall", "f1", "roc_auc", "false_positives_per_thousand", "confusion"}
 

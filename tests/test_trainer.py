@@ -12,8 +12,8 @@ import redis
 from conftest import wait_until
 from service import ROOT, Service, assert_stays, clean_environment, make_verdicts, start_service, thin_reference
 
+from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings
-from sb_api.jobs import Jobs
 
 
 def carries_tensorflow(process: psutil.Process) -> bool:

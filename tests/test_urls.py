@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from plain_preprocessing import plain_has_url
 from urlextract import URLExtract
 
-from sb_api.synthetic import generate_campaign, generate_editors
-from sb_api.urls import URL_TOKENS, has_url
+from sb_api.synthetic.editors import generate_campaign, generate_editors
+from sb_api.text.urls import URL_TOKENS, has_url
 
 
 @pytest.mark.parametrize(

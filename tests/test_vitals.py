@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from sb_api.jobs import Jobs
-from sb_api.metrics import Instruments
-from sb_api.totals import Publisher
-from sb_api.vitals import WINDOW, Vitals, quantile
+from sb_api.broker.jobs import Jobs
+from sb_api.telemetry.aggregation import Publisher
+from sb_api.telemetry.metrics import Instruments
+from sb_api.telemetry.traffic import WINDOW, Vitals, quantile
 
 
 def buckets(values: list[float]) -> dict[float, float]:

@@ -18,7 +18,7 @@ from conftest import wait_until
 from echo import LARGE
 from redis_servers import free_port
 
-from sb_api.web_worker import LARGEST, Received, encode_head, split_request
+from sb_api.web.gunicorn_worker import LARGEST, Received, encode_head, split_request
 
 HERE = Path(__file__).parent
 HEAD = b"POST /path?query=1 HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer a\r\nContent-Length: %d\r\nX-Own: 1\r\n\r\n"
@@ -81,7 +81,9 @@ class Client:
 
 
 @contextmanager
-def serve(*options: str, worker: str = "sb_api.web_worker.WebWorker") -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def serve(
+    *options: str, worker: str = "sb_api.web.gunicorn_worker.WebWorker"
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """gunicorn with the application of `echo` and a worker, ours unless told otherwise; its port."""
     port = free_port()
     command = [

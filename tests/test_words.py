@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb_api.words import WordFinder, split_words
+from sb_api.text.words import WordFinder, split_words
 
 RANKS = {
     word: rank for rank, word in enumerate(["the", "music", "a", "i\u0307", "στος", "日本", "naïve", "12345678"], 1)

@@ -18,13 +18,13 @@ import pytest
 from conftest import wait_until
 from service import RedisServer, assert_stays, clean_environment
 
-from sb_api import worker as worker_module
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.broker.shared_state import BEAT_INTERVAL
 from sb_api.config import Settings
-from sb_api.connection import connect
 from sb_api.errors import InvalidWeights, LeaseLost
-from sb_api.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
-from sb_api.registry import BEAT_INTERVAL
-from sb_api.worker import Worker
+from sb_api.processes import worker as worker_module
+from sb_api.processes.worker import Worker
 
 LEASE = 0.5
 PATIENT_LEASE = 2.0

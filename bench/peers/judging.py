@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from sb_api.calibration import calibrated, name_bands
-from sb_api.classifiers import CLASSIFIERS
 from sb_api.config import load_settings
-from sb_api.engine import load_engine
 from sb_api.kinds import Judged, describe_answers
+from sb_api.models.calibration import calibrated, name_bands
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.engine import load_engine
+from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
-from sb_api.weights import WeightsStore
 
 
 class Lodbrok:

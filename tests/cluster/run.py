@@ -32,7 +32,7 @@ from steady_load import SteadyLoad, Tally, Versions
 from tables import HEADER, describe_tally, fault_figures, figure, write_figures
 
 from sb_api.config import load_settings
-from sb_api.verdicts import open_verdict_log
+from sb_api.learning.verdict_log import open_verdict_log
 
 WEB = "http://127.0.0.1:4321"  # as clients on the web host see it
 REDIS_PORT, SENTINEL_PORT = 6379, 26379

@@ -1,0 +1,1 @@
+"""Original weights: made from data, measured, brought in and out."""

@@ -1,0 +1,169 @@
+"""Labelled messages in a database, and their split into parts to learn from, to choose by and to measure on.
+
+SQLite in the state directory by default; MariaDB, MySQL or PostgreSQL by URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import sqlalchemy as sa
+
+from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.learning.databases import begin, open_database
+from sb_api.records import LabelledMessage
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_METADATA = sa.MetaData()
+MESSAGES = sa.Table(
+    "messages",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("intent", sa.String(255), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("part", sa.String(16)),
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """One row."""
+
+    number: int
+    intent: str
+    text: str
+    part: Part | None
+
+
+class MessageTable:
+    """The `messages` table. Raises Unavailable from every method when the database cannot be used."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        with self._begin() as connection:
+            _METADATA.create_all(connection)
+
+    def add(self, messages: Sequence[RawMessage]) -> tuple[int, list[Fault]]:
+        """Store messages that are not stored yet, all or none; returns how many, and why the others were not."""
+        faults = []
+        with self._begin() as connection:
+            known = _intents(connection, [message.digest for message in messages])
+            new = []
+            for message in messages:
+                stored = known.get(message.digest)
+                if stored is None:
+                    known[message.digest] = message.intent
+                    new.append({"digest": message.digest, "intent": message.intent, "text": message.text})
+                else:
+                    under = "already" if stored == message.intent else f"under {stored}"
+                    faults.append(Fault(message.line, f"has a text that is stored {under}"))
+            if new:
+                connection.execute(MESSAGES.insert(), new)
+        return len(new), faults
+
+    def all(self) -> list[StoredMessage]:
+        """Every message, oldest first."""
+        columns = (MESSAGES.c.number, MESSAGES.c.intent, MESSAGES.c.text, MESSAGES.c.part)
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(*columns).order_by(MESSAGES.c.number))
+            return [StoredMessage(*row) for row in rows]
+
+    def assign(self, parts: Mapping[int, Part]) -> None:
+        """Put messages, by their numbers, into parts; all or none."""
+        if parts:
+            statement = MESSAGES.update().where(MESSAGES.c.number == sa.bindparam("of")).values(part=sa.bindparam("to"))
+            with self._begin() as connection:
+                connection.execute(statement, [{"of": number, "to": part} for number, part in parts.items()])
+
+    def clear(self) -> int:
+        """Forget every message; returns how many there were."""
+        with self._begin() as connection:
+            return connection.execute(MESSAGES.delete()).rowcount
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _begin(self) -> AbstractContextManager[sa.Connection]:
+        return begin(self._engine, "The messages")
+
+
+def _intents(connection: sa.Connection, digests: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for start in range(0, len(digests), 500):
+        query = sa.select(MESSAGES.c.digest, MESSAGES.c.intent).where(
+            MESSAGES.c.digest.in_(digests[start : start + 500])
+        )
+        found |= {str(digest): str(intent) for digest, intent in connection.execute(query)}
+    return found
+
+
+def open_messages(settings: Settings) -> MessageTable:
+    """The table at `SB_API_MESSAGES_URL`, or in the state directory. Raises Unavailable or InvalidSettings."""
+    file = settings.state / "messages.sqlite"
+    return MessageTable(open_database(settings.messages_url, "SB_API_MESSAGES_URL", file))
+
+
+def split_messages(messages: Sequence[StoredMessage], shares: Mapping[Part, float], seed: int) -> dict[int, Part]:
+    """Parts by message number, of about `shares` of every class; near duplicates are all in one part.
+
+    The same messages, shares and seed give the same parts.
+    """
+    random = np.random.default_rng(seed)
+    members: dict[int, list[StoredMessage]] = defaultdict(list)
+    for message, group in zip(messages, group_near_duplicates([m.text for m in messages]).tolist(), strict=True):
+        members[group].append(message)
+    by_intent: dict[str, list[list[StoredMessage]]] = defaultdict(list)
+    for alike in members.values():
+        by_intent[Counter(message.intent for message in alike).most_common(1)[0][0]].append(alike)
+    parts: dict[int, Part] = {}
+    for _, groups in sorted(by_intent.items()):
+        order = random.permutation(len(groups))
+        total = sum(map(len, groups))
+        filled = dict.fromkeys(shares, 0)
+        # The largest groups first, each where most is missing: so that the shares come out though groups stay whole.
+        for alike in sorted((groups[place] for place in order), key=len, reverse=True):
+            missing = {part: shares[part] * total - filled[part] for part in shares}
+            part = max(missing, key=missing.__getitem__)
+            filled[part] += len(alike)
+            parts |= {message.number: part for message in alike}
+    return parts
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled messages to learn from, to choose by, and to measure on. The fingerprint tells which they were."""
+
+    train: Sequence[LabelledMessage]
+    validation: Sequence[LabelledMessage]
+    test: Sequence[LabelledMessage]
+    fingerprint: str
+
+
+def load_split(table: MessageTable) -> Split:
+    """The parts as they are stored. Raises InvalidRecords when one of them is empty."""
+    parts: dict[str, list[LabelledMessage]] = {part: [] for part in PARTS}
+    digest = hashlib.sha256()
+    for message in table.all():
+        if message.part is not None:
+            parts[message.part].append(LabelledMessage(id=message.number, text=message.text, intent=message.intent))
+            digest.update(f"{message.part}\0{message.intent}\0{message.text}\0".encode())
+    if empty := [part for part, found in parts.items() if not found]:
+        raise InvalidRecords(
+            f"The parts {', '.join(empty)} hold no message; `sb-api data ingest` stores messages and "
+            "`sb-api data split` divides them.",
+            errors={},
+        )
+    return Split(parts["train"], parts["validation"], parts["test"], digest.hexdigest()[:16])

@@ -1,0 +1,355 @@
+"""Making the original weights: editors -> vocabularies, a fitted network, held-out figures, a reference set."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api import preprocessing
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.files import write_private
+from sb_api.learning.guard import calibrate, load_reference, measure
+from sb_api.learning.recipe import CAUTION, Examples, Recipe
+from sb_api.learning.training_loop import Fitting
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.engine import check_engine
+from sb_api.models.networks import Arrays, get_arrays, set_arrays
+from sb_api.models.weights_store import WeightsStore
+from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
+from sb_api.records import Verdict
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
+from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
+from sb_api.text.words import split_words
+from sb_api.train import named
+from sb_api.versions import Version
+
+# One epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each step, it never
+# learns to trust one of them, and that costs half a point of accuracy.
+BOOTSTRAPPING = Recipe(
+    learning_rate=0.002, batch_size=64, epochs=4, final=0.1, dropout_epochs=1, averaged=True, label_weights=CAUTION
+)
+# Words tell most, so a network that always sees them learns little else. Held-out bios have fewer words that it knows.
+MASKED_COPIES, MASKED_SHARE = 2, 0.7
+TEST_SHARE = 0.35
+SYNTHETIC_EDITORS = 60_000
+REFERENCE_RECORDS = 2000
+# A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
+GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
+CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
+REPLAY_RECORDS = 20_000
+LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
+# Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
+# person happens within the first hour.
+LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
+# The deviations that they are scaled to: at 1 the borders between minutes would take weights larger than Adam's steps
+# come to.
+DEVIATIONS = np.array([1, 1, 1, 1, 1, 1, 16, 16, 16], np.float32)
+
+Matrix = npt.NDArray[np.float32]
+
+
+def read_editors(path: Path) -> list[SyntheticEditor]:
+    """Labelled editors from a file of one JSON object a line, as for /train. Raises InvalidRecords, naming lines."""
+    editors, errors = [], {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    verdict = msgspec.json.decode(line, type=Verdict)
+                    record = msgspec.to_builtins(verdict)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    errors[f"line {number}"] = {"field": "", "detail": str(error)}
+                else:
+                    host = website_host(verdict.website or "")
+                    editors.append(SyntheticEditor(record, verdict.verdict, "given", host))
+    if errors:
+        first = "; ".join(f"{line}: {fault['detail']}" for line, fault in list(errors.items())[:5])
+        raise InvalidRecords(f"{len(errors)} lines of {path} are wrong: {first}.", errors=errors)
+    if len({editor.verdict for editor in editors}) < 2 or len(editors) < 100:
+        raise InvalidRecords(
+            f"{path} holds {len(editors)} editors; at least 100 are needed, of both verdicts.", errors={}
+        )
+    return editors
+
+
+def bootstrap_lodbrok(
+    settings: Settings,
+    editors: Sequence[SyntheticEditor] | None,
+    *,
+    count: int,
+    seed: int,
+    echo: Callable[[str], None],
+) -> dict[str, Any]:
+    """Make the original of Lodbrok from labelled editors, or from `count` synthetic ones, and start its chain anew.
+
+    Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
+    """
+    classifier = CLASSIFIERS["lodbrok"]
+    synthetic = editors is None
+    if editors is None:
+        echo(f"making {count} synthetic editors")
+        editors = list(generate_editors(count, seed))
+    vocabularies, parts = split_editors(editors, seed)
+    held_out = sum(map(len, (parts.guard, parts.calibration, parts.test)))
+    echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
+    fitting = Fitting(classifier, classifier.labels, vocabularies)
+    _fit_scaling(fitting, parts.training)
+    done = 0
+
+    def progress(_: int) -> None:
+        nonlocal done
+        done += 1
+        echo(f"epoch {done} of {BOOTSTRAPPING.epochs}: {len(parts.training)} editors")
+
+    fitting.fit(to_examples(add_masked(parts.training, seed)), seed, recipe=BOOTSTRAPPING, progress=progress)
+
+    test = to_examples(parts.test)
+    figures = classifier.score(test.targets, fitting.predict(test.arrays), classifier.labels)
+    write_vocabularies(settings, vocabularies)
+    write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
+    about = install_original(settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures})
+    card = card_folder(settings) / f"model-card-{classifier.name}.md"
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.write_text(_model_card(about, synthetic, seed, parts), "utf-8")
+    echo(f"held out: {_line(figures)}")
+    echo(f"the original weights are {about.version}; model card: {card}")
+    return figures
+
+
+def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
+    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 4)
+    vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
+    guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
+    write_vocabularies(settings, vocabularies)
+    write_reference(settings, CLASSIFIERS["lodbrok"], guard, calibration=calibration, replay=replay)
+
+
+def install_weights(settings: Settings, arrays: Arrays) -> str:
+    """Make a network's numbers from elsewhere the original of Lodbrok; returns its version.
+
+    They are taken to go with the vocabularies that are in use, and their scores stay what they were elsewhere. Raises
+    InvalidWeights.
+    """
+    classifier = CLASSIFIERS["lodbrok"]
+    vocabularies = classifier.load_vocabularies(settings)
+    fitting = Fitting(classifier, classifier.labels, vocabularies)
+    set_arrays(fitting.network, arrays)
+    return install_original(settings, classifier, fitting, vocabularies, 0, {}, temperature=1.0).version
+
+
+def install_original(
+    settings: Settings,
+    classifier: Classifier,
+    fitting: Fitting,
+    vocabularies: Vocabularies,
+    learned: int,
+    figures: dict[str, Any],
+    temperature: float | None = None,
+) -> Version:
+    """Make what was fitted the original, learned from so many records, and start its chain anew.
+
+    It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
+    keeps its scores as they are at 1. Raises EngineDisagrees when it would not be served as it was fitted.
+    """
+    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+    guard = reference.guard
+    scores = fitting.predict(guard.arrays)
+    measured = classifier.score(guard.targets, scores, fitting.labels)
+    measured |= measure(guard.targets, scores, settings.fp_budget)
+    temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, temperature)
+    about = Version(
+        classifier=classifier.name,
+        version="",
+        parent=None,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        tokenizers=vocabularies.fingerprint,
+        labels=list(fitting.labels),
+        learned=learned,
+        figures=figures | {"reference": measured},
+        temperature=temperature,
+        borders=borders,
+        usual=reference.usual,
+    )
+    weights = named(fitting.snapshot(about), 0)
+    if settings.engine != "keras":
+        check = check_engine(settings.engine, classifier, fitting.labels, vocabularies, weights.arrays)
+        check(guard.arrays, scores)
+    WeightsStore.of(settings, classifier.name).install_original(weights)
+    return weights.about
+
+
+def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
+    """The vocabularies of bio words, e-mail domains and website hosts of n editors."""
+    bios = (split_words(editor.bio) for editor in editors if editor.bio)
+    domains = ([email_domain(editor.email)] for editor in editors if editor.email and "@" in editor.email)
+    hosts = ([host] for editor in editors if editor.website and (host := website_host(editor.website)))
+    return Vocabularies(
+        {
+            "bio": fit_vocabulary(bios, preprocessing.BIO_WORDS),
+            "email": fit_vocabulary(domains, preprocessing.EMAIL_DOMAINS, LEAST_ACCOUNTS),
+            "website": fit_vocabulary(hosts, preprocessing.WEBSITE_HOSTS, LEAST_ACCOUNTS),
+        }
+    )
+
+
+def to_verdicts(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
+    """Labelled editors as /train takes them."""
+    return [msgspec.convert({**editor.record, "verdict": editor.verdict}, Verdict) for editor in editors]
+
+
+def add_masked(vectors: Matrix, seed: int) -> Matrix:
+    """n vectors, followed by `MASKED_COPIES` copies of each (DeVries and Taylor's cutout, 2017, of words). In a share
+    `MASKED_SHARE` of the copies the words of the bio are left out, each with the same probability, which is drawn
+    evenly for every copy."""
+    random = np.random.default_rng(seed)
+    parts = [vectors]
+    for _ in range(MASKED_COPIES):
+        copy = vectors.copy()
+        lost = random.random((len(copy), 1), np.float32) * (random.random((len(copy), 1)) < MASKED_SHARE)
+        copy[:, 12:][random.random((len(copy), copy.shape[1] - 12), np.float32) < lost] = 0.0
+        parts.append(copy)
+    return np.concatenate(parts)
+
+
+def _fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
+    """Set the network's scaling of the main inputs so that their signed logarithms have the mean 0 and `DEVIATIONS`."""
+    main = vectors[:, 1:10]
+    scaled = np.where(LOG_UNITS > 0, np.sign(main) * np.log1p(LOG_UNITS * np.abs(main)), main)
+    deviation = scaled.std(axis=0)
+    deviation = np.where(deviation > 1e-6, deviation, 1.0) / DEVIATIONS
+    scaling = {"log": LOG_UNITS, "mean": scaled.mean(axis=0), "deviation": deviation}
+    arrays = get_arrays(fitting.network)
+    set_arrays(fitting.network, arrays | {f"main_scaling/{name}": value for name, value in scaling.items()})
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The vectors of labelled editors: what is learned, and what is held out, each row for one purpose alone."""
+
+    training: Matrix
+    guard: Matrix
+    calibration: Matrix
+    test: Matrix
+
+    @property
+    def replay(self) -> Matrix:
+        """The rows of the training part that ship, so that later trainings do not forget."""
+        return self.training[:REPLAY_RECORDS]
+
+
+def split_editors(editors: Sequence[SyntheticEditor], seed: int) -> tuple[Vocabularies, Parts]:
+    """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
+    training, held_out = (to_verdicts(side) for side in split_by_host(editors, TEST_SHARE, seed))
+    vocabularies = fit_vocabularies(training)
+    vectors = editor_vectors(held_out, vocabularies)
+    random = np.random.default_rng(seed)
+    # Few editors make small parts: at most a sixth of what is held out each, so that some are left to test on.
+    most = len(vectors) // 6
+    guard, vectors = _draw(vectors, (min(GUARD_INNOCENT, most), min(GUARD_SPAM, most)), random)
+    calibration, test = _draw(vectors, (min(CALIBRATION_INNOCENT, most), min(CALIBRATION_SPAM, most)), random)
+    return vocabularies, Parts(editor_vectors(training, vocabularies), guard, calibration, test)
+
+
+def _draw(vectors: Matrix, sizes: tuple[int, int], random: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """So many rows of either verdict, and the rest."""
+    places = (random.permutation(np.flatnonzero(vectors[:, 0] == verdict)) for verdict in (0, 1))
+    chosen = np.sort(np.concatenate([part[:size] for part, size in zip(places, sizes, strict=True)]))
+    return vectors[chosen], np.delete(vectors, chosen, axis=0)
+
+
+def to_examples(vectors: Matrix) -> Examples:
+    """The rows of n vectors as the fitting takes them."""
+    return Examples(name_inputs(vectors), vectors[:, 0].astype(np.int64))
+
+
+def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    """Keep vocabularies in the state directory."""
+    for name, vocabulary in vocabularies.by_name.items():
+        write_private(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
+
+
+def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
+    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
+    path = settings.state / "reference" / f"{classifier.name}.npz"
+    # Column after column, because it packs to half the size.
+    columns = {name: np.asfortranarray(vectors) for name, vectors in others.items()}
+    content = io.BytesIO()
+    np.savez_compressed(content, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
+    write_private(path, content.getvalue())
+
+
+def card_folder(settings: Settings) -> Path:
+    """A checkout's `docs/` when the shipped original is made, else the state directory's."""
+    return (settings.state.parent if settings.state == settings.static else settings.state) / "docs"
+
+
+def _line(figures: dict[str, Any]) -> str:
+    names = ("precision", "recall", "f1", "roc_auc", "false_positives_per_thousand")
+    return ", ".join(f"{name.replace('_', ' ')} {figures[name]}" for name in names)
+
+
+def _model_card(about: Version, synthetic: bool, seed: int, parts: Parts) -> str:
+    figures = about.figures["held_out"]
+    (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
+    total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
+    source = (
+        f"**Synthetic.** {total} accounts from the seeded generator `sb_api/synthetic/editors.py` "
+        f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's "
+        "spam from its editors; they promise nothing about real accounts. Train on your own with "
+        "`sb-api bootstrap editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it "
+        "compares with other classifiers, is in `docs/learning.md`."
+        if synthetic
+        else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
+    )
+    return f"""# Model card: Lodbrok, the editor classifier
+
+Written by `sb-api bootstrap`; do not edit.
+
+| | |
+|---|---|
+| weights | `{about.version}` |
+| tokenizers | `{about.tokenizers}` |
+| labels | {", ".join(about.labels)} |
+| network | 759,618 trainable parameters, see `sb_api/models/networks.py` |
+| recipe | Adam at {BOOTSTRAPPING.learning_rate}, falling along half a cosine to {BOOTSTRAPPING.final:.0%} of that, \
+batch size {BOOTSTRAPPING.batch_size}, {BOOTSTRAPPING.epochs} epochs, the first {BOOTSTRAPPING.dropout_epochs} with \
+dropout, over each account and {MASKED_COPIES} copies of it, {MASKED_SHARE:.0%} of which lack words; the mean of the \
+second half of the iterates; a false positive costs as much as {CAUTION[0] / CAUTION[1]:.0f} misses |
+
+## Data
+
+{source}
+
+{len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into later trainings.
+{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more to measure every
+later training on, and
+{len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a website host or
+an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
+
+## Held-out figures
+
+| precision | recall | F1 | ROC AUC | accuracy | false positives per thousand |
+|---|---|---|---|---|---|
+| {figures["precision"]} | {figures["recall"]} | {figures["f1"]} | {figures["roc_auc"]} | {figures["accuracy"]} | \
+{figures["false_positives_per_thousand"]} |
+
+| | judged not spam | judged spam |
+|---|---|---|
+| not spam | {true_negatives} | {false_positives} |
+| spam | {false_negatives} | {true_positives} |
+
+## Use
+
+The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, not
+by what they edited.
+"""

@@ -1,0 +1,81 @@
+"""How good the current weights of a classifier are on labelled records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sb_api.bootstrap.datasets import load_split, open_messages
+from sb_api.classify import Model
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.learning.guard import load_reference
+from sb_api.models.classifiers import Classifier
+from sb_api.models.measures import Targets, describe_classes
+from sb_api.models.networks import Arrays
+from sb_api.models.weights_store import WeightsStore
+
+
+def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | None = None) -> dict[str, Any]:
+    """The figures of the current weights on a file of labelled records (one JSON object a line), else on the test part
+    of the stored messages, else on the reference set. `figures` is what `describe_classes` gives, with the texts of
+    the examples where they are known.
+
+    Raises InvalidRecords when no record can be used.
+    """
+    weights = WeightsStore.of(settings, classifier.name).load_current()
+    labels = weights.about.labels
+    model = Model(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+    records: Sequence[Any] = ()
+    if file is not None:
+        source, records = str(file), _read_records(file, classifier)
+    elif classifier.name == "intent" and (records := _test_messages(settings)):
+        source = "the test part of the stored messages"
+    if records:
+        arrays: Arrays = classifier.preprocess(records, model.vocabularies)
+        targets: Targets = np.array([classifier.target(record, labels) for record in records], np.int64)
+    else:
+        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+        source, arrays, targets = "the reference set", reference.guard.arrays, reference.guard.targets
+    scores = model.score(arrays)
+    figures = describe_classes(targets, scores, labels)
+    figures["answered_share"] = round(float((scores.max(axis=1) >= weights.about.threshold).mean()), 6)
+    for pair in figures["confused"]:
+        pair["examples"] = [
+            getattr(records[place], "text", str(records[place].id)) if records else f"record {place}"
+            for place in pair["examples"]
+        ]
+    return {"model": classifier.name, "weights": weights.about.version, "source": source, "figures": figures}
+
+
+def _read_records(file: Path, classifier: Classifier) -> list[Any]:
+    records, errors = [], {}
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    records.append(msgspec.json.decode(line, type=classifier.kind.verdict))
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    errors[f"line {number}"] = {"field": "", "detail": str(error)}
+    if errors or not records:
+        first = "; ".join(f"{line}: {fault['detail']}" for line, fault in list(errors.items())[:5])
+        raise InvalidRecords(
+            f"{len(errors)} lines of {file} are wrong. {first}" if errors else f"{file} is empty.", errors=errors
+        )
+    return records
+
+
+def _test_messages(settings: Settings) -> Sequence[Any]:
+    if not settings.messages_url and not (settings.state / "messages.sqlite").exists():
+        return ()
+    table = open_messages(settings)
+    try:
+        return load_split(table).test
+    except InvalidRecords:
+        return ()
+    finally:
+        table.close()

@@ -1,0 +1,176 @@
+"""Making the original weights of the intent classifier: labelled messages -> vocabularies, a fitted network, a
+threshold, held-out figures, a reference set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.bootstrap.datasets import Split
+from sb_api.bootstrap.editors import card_folder, install_original, write_reference, write_vocabularies
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.learning.recipe import Examples, Recipe
+from sb_api.learning.training_loop import Fitting
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.measures import calibrate_threshold
+from sb_api.preprocessing import FEATURES, WORDS, message_features, message_vectors, message_words, name_message_inputs
+from sb_api.records import LabelledMessage
+from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
+from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
+from sb_api.versions import Version
+
+EPOCHS = 12
+LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so that there are enough steps
+FEATURE_MESSAGES, WORD_MESSAGES = 3, 2  # a feature or word of fewer tells little but which message it was
+REJECTED_SHARE = 0.002  # of the right answers on validation data that the threshold may cost
+HELD_OUT_SHARE = 0.25
+REPLAY_MESSAGES = 2_000
+
+Matrix = npt.NDArray[np.float32]
+Messages = Sequence[LabelledMessage]
+
+
+def synthetic_split(count: int, seed: int) -> Split:
+    """The shipped classifier's data; no core sentence is in two parts."""
+    train, held_out = split_by_core(list(generate_messages(count, seed)), HELD_OUT_SHARE, seed)
+    validation, test = split_by_core(held_out, 0.5, seed)
+    return Split(_labelled(train), _labelled(validation), _labelled(test), f"synthetic, seed {seed}")
+
+
+def _labelled(messages: Sequence[SyntheticMessage]) -> Messages:
+    return [LabelledMessage(id=n, text=message.text, intent=message.intent) for n, message in enumerate(messages)]
+
+
+def fit_message_vocabularies(messages: Messages) -> Vocabularies:
+    """The vocabularies of features and words of n messages."""
+    texts = [message_words(message.text) for message in messages]
+    features = ([feature for block in message_features(words) for feature in block] for words in texts)
+    return Vocabularies(
+        {
+            "features": fit_vocabulary(features, FEATURES, FEATURE_MESSAGES),
+            "words": fit_vocabulary(texts, WORDS, WORD_MESSAGES),
+        }
+    )
+
+
+def fit_messages(
+    messages: Messages, seed: int, progress: Callable[[int], None] | None = None
+) -> tuple[Fitting, Vocabularies]:
+    """A network fitted to n messages, for the classes that occur among them. `progress` is called after each of the
+    `EPOCHS`.
+
+    Raises InvalidRecords when there are fewer than two classes.
+    """
+    labels = sorted({message.intent for message in messages})
+    if len(labels) < 2:
+        raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
+    classifier = CLASSIFIERS["intent"]
+    vocabularies = fit_message_vocabularies(messages)
+    fitting = Fitting(classifier, labels, vocabularies)
+    vectors = labelled_vectors(messages, labels, vocabularies)
+    examples = Examples(name_message_inputs(vectors), vectors[:, 0].astype(np.int64))
+    fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
+    return fitting, vocabularies
+
+
+def recipe_for(count: int) -> Recipe:
+    """How `count` messages are learned."""
+    batch = min(LARGEST_BATCH, max(16, count // STEPS_PER_EPOCH))
+    return Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
+
+
+def labelled_vectors(messages: Messages, labels: Sequence[str], vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n messages with the numbers of their labels in column 0."""
+    vectors = message_vectors(messages, vocabularies)
+    vectors[:, 0] = [CLASSIFIERS["intent"].target(message, labels) for message in messages]
+    return vectors
+
+
+def bootstrap_intent(
+    settings: Settings, split: Split, *, seed: int, synthetic: bool, progress: Callable[[int], None] | None = None
+) -> Version:
+    """Make the original of the intent classifier and start its chain anew.
+
+    Writes weights, tokenizers, the reference set (the validation part) and the model card. Raises InvalidRecords.
+    """
+    classifier = CLASSIFIERS["intent"]
+    fitting, vocabularies = fit_messages(split.train, seed, progress)
+    figures: dict[str, Any] = {"data": split.fingerprint}
+    reference = None
+    for name, part in (("validation", split.validation), ("held_out", split.test)):
+        known = [message for message in part if message.intent in fitting.labels]
+        if not known:
+            raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
+        vectors = labelled_vectors(known, fitting.labels, vocabularies)
+        targets, scores = vectors[:, 0].astype(np.int64), fitting.predict(name_message_inputs(vectors))
+        figures[name] = classifier.score(targets, scores, fitting.labels)
+        if reference is None:
+            reference = vectors
+            figures["threshold"] = round(calibrate_threshold(targets, scores, REJECTED_SHARE), 6)
+        answered = scores.max(axis=1) >= figures["threshold"]
+        figures[name]["answered_share"] = round(float(answered.mean()), 6)
+    write_vocabularies(settings, vocabularies)
+    replay = labelled_vectors(split.train[:REPLAY_MESSAGES], fitting.labels, vocabularies)
+    write_reference(settings, classifier, reference, replay=replay)  # type: ignore[arg-type]
+    about = install_original(settings, classifier, fitting, vocabularies, len(split.train), figures)
+    card = card_folder(settings) / f"model-card-{classifier.name}.md"
+    card.parent.mkdir(parents=True, exist_ok=True)
+    counts = {
+        name: len(part)
+        for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
+    }
+    card.write_text(_model_card(about, fitting, counts, seed, synthetic), "utf-8")
+    return about
+
+
+def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> str:
+    figures = about.figures["held_out"]
+    recipe = recipe_for(counts["train"])
+    source = (
+        "**Synthetic.** Messages from the seeded generator `sb_api/synthetic/messages.py`, made of some hundred core "
+        "sentences with slots, openings, endings, slang and typing errors. No real message was seen. No core sentence "
+        "is in two parts, so the figures say how well it understands sentences of the generator's that it has not "
+        "seen; they promise nothing about real messages. Train on your own (docs/data-pipeline.md) before you rely on "
+        "it."
+        if synthetic
+        else f"Messages of the `messages` table; fingerprint of the split: `{about.figures['data']}`."
+    )
+    return f"""# Model card: the intent classifier
+
+Written by `sb-api bootstrap --model intent`; do not edit.
+
+| | |
+|---|---|
+| weights | `{about.version}` |
+| tokenizers | `{about.tokenizers}` |
+| labels | {", ".join(about.labels)} |
+| network | {fitting.network.count_params():,} parameters, see `build_intent` in `sb_api/models/networks.py` |
+| recipe | Adam from {recipe.learning_rate}, batch size {recipe.batch_size}, {recipe.epochs} epochs, seed {seed} |
+| threshold | {about.threshold}: below it a message is of no class |
+
+## Data
+
+{source}
+
+{counts["train"]} messages were learned from. {counts["validation"]} chose the threshold and are the reference set on
+which every later training is measured. {counts["test"]} others were held out for the figures below.
+
+## Held-out figures
+
+| accuracy | macro precision | macro recall | macro F1 | share answered above the threshold |
+|---|---|---|---|---|
+| {figures["accuracy"]} | {figures["macro_precision"]} | {figures["macro_recall"]} | {figures["macro_f1"]} | \
+{figures["answered_share"]} |
+
+The threshold is the probability that all but {REJECTED_SHARE:.1%} of the right answers on the validation
+messages reach.
+
+## Use
+
+It sorts messages for people who read them. It knows the words and phrases it was trained on, in their language; a
+message about something else mostly scores below the threshold and is of no class, but not always.
+"""

@@ -1,0 +1,1 @@
+"""Redis: the job streams, replies, and what processes share."""

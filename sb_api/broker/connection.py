@@ -1,0 +1,108 @@
+"""The connection to Redis, and what its loss means to whoever waits for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from sb_api.broker.sentinel import Sentinels, parse_sentinels
+from sb_api.config import Settings
+from sb_api.errors import Unavailable
+
+PREFIX = "{sb_api}:"  # of every key; the braces keep them in one slot of a cluster
+CONNECTIONS = 64  # of one process to Redis
+UNUSED = 1.0  # seconds after which a kept connection is looked at before it is used
+REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client that waits for Redis longer than any command here blocks, and raises every failure to its caller."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
+    sentinels = parse_sentinels(settings.redis_address)
+    if sentinels is not None:
+        return _connect_to_master(sentinels, options)
+    # A web process answers a thousand requests at a time; those that find every connection in use wait for one.
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.redis_address, max_connections=CONNECTIONS, timeout=5, **options
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def _connect_to_master(sentinels: Sentinels, options: dict[str, Any]) -> redis.Redis:
+    """A client of whatever Redis the Sentinels call the master at the time of each new connection."""
+    given: dict[str, Any] = dict(parse_url(sentinels.url))  # type: ignore[no-untyped-call]
+    tls = given.pop("connection_class", None) is not None
+    del given["host"]
+    # One that is cut off must not keep the others from being asked.
+    asking = {"socket_timeout": 2, "socket_connect_timeout": 2, "password": sentinels.password, "protocol": 2}
+    asking |= {name: value for name, value in given.items() if name.startswith("ssl_")} | ({"ssl": True} if tls else {})
+    sentinel: Any = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(sentinels.service, ssl=tls, **options, **given)
+    return client
+
+
+class _KeptConnection:
+    """What stands for the pool of a client that one thread has to itself: one connection, not given back after each
+    command. A pool looks at a connection's socket whenever it hands it out; under gevent, that is a turn of the event
+    loop."""
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self._pool = pool
+        self._connection: Any = None
+        self._used = 0.0
+
+    def get_connection(self, *_: Any, **__: Any) -> Any:
+        if self._connection is not None and monotonic() - self._used > UNUSED:
+            # The other end may have closed it; the pool looks.
+            connection, self._connection = self._connection, None
+            self._pool.release(connection)
+        if self._connection is None:
+            self._connection = self._pool.get_connection()
+        # One that was cut connects by itself, but to where it was connected, and the master may be another now.
+        self._connection.connect()
+        return self._connection
+
+    def release(self, _: Any) -> None:
+        self._used = monotonic()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
+def keep_connection(client: redis.Redis) -> redis.Redis:
+    """A client for one thread, which keeps one connection of the other client's."""
+    kept: Any = _KeptConnection(client.connection_pool)
+    return redis.Redis.from_pool(kept)
+
+
+@contextmanager
+def unavailable_when_lost() -> Iterator[None]:
+    """Turns the loss of Redis into Unavailable, for the processes that answer to someone."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
+    except redis.ResponseError as error:
+        if not isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) and not has_code(error, *REFUSALS):
+            raise
+        raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
+
+
+def has_code(error: redis.ResponseError, *codes: str) -> bool:
+    """Whether Redis gave one of these codes with its error."""
+    # Not only at the start: a pipeline and a script put words of their own before the code.
+    return any(code in str(error) for code in codes)

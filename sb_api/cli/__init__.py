@@ -1,0 +1,152 @@
+"""The commands. `sb-api --help` lists them; without one, `run`."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+import click
+
+from sb_api.cli import exit_codes
+from sb_api.cli.output import JSON, note_json, show, tell, wants_json
+from sb_api.config import Settings, load_settings
+from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.telemetry.logs import configure_logging
+
+# The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
+# commands here, and what they import stays in their memory.
+COMMANDS = {
+    "data": ("data", "evaluate"),
+    "doctor": ("doctor",),
+    "options": ("completion", "replay", "rollback", "status", "top"),
+    "predict": ("predict",),
+    "token": ("token",),
+    "train": ("train",),
+    "verdicts": ("verdicts",),
+    "weights": ("bootstrap", "tokenizers", "weights"),
+}
+MODULES = {command: module for module, commands in COMMANDS.items() for command in commands}
+
+
+class _Commands(click.Group):
+    """Shows errors in one line, or as a problem document after `--json`, with an exit code of `exits`."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), *MODULES])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in MODULES:
+            return super().get_command(context, name)
+        command: click.Command = getattr(import_module(f"sb_api.cli.{MODULES[name]}"), name)
+        return command
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        note_json(context, args)
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SbApiError as error:
+            tell(error.problem(), f"Error: {error.detail}", err=True)
+            context.exit(exit_codes.exit_code(error))
+        except click.ClickException as error:
+            if not wants_json():
+                raise  # click shows the usage with it
+            show(InvalidParameter(error.format_message()).problem(), err=True)
+            context.exit(error.exit_code)
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough; click ends without a word
+        except OSError as error:  # a file that cannot be opened, no room left
+            detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            tell(SbApiError(detail).problem(), f"Error: {detail}", err=True)
+            context.exit(exit_codes.FAILED)
+        except KeyboardInterrupt:
+            click.echo("Broken off.", err=True)
+            context.exit(exit_codes.BROKEN_OFF)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(context, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in exit_codes.EXIT_CODES.items()])
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sb_api")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """sb_api judges MusicBrainz editor accounts and learns from moderators' verdicts.
+
+    Settings are read from SB_API_* in the environment.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on (default 4321).")
+@JSON
+def run(host: str | None = None, port: int | None = None) -> None:
+    """Start everything: Redis, web, classify and train processes."""
+    from sb_api.processes.serve import serve
+
+    settings = _settings(host=host, port=port)
+
+    def announce(address: str) -> None:
+        tell(
+            {"success": True, "url": address},
+            f"sb_api listens on {address} - try: curl {address}/readyz, then "
+            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\'',
+        )
+
+    serve(settings, announce)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on (default 4321).")
+@JSON
+def web(host: str | None, port: int | None) -> None:
+    """Start the web processes alone."""
+    from sb_api.processes.serve import web_command
+
+    settings = _settings(host=host, port=port)
+    address = f"[{settings.host}]" if ":" in settings.host else settings.host
+    command = web_command(settings, f"{address}:{settings.port}")
+    os.execv(command[0], command)
+
+
+@main.command()
+@click.option("--helper", is_flag=True, help="Wake for large requests alone, beside another worker on this machine.")
+@click.option(
+    "--standby", is_flag=True, help="Of a helper: load the classifiers when the first of these requests waits."
+)
+@JSON
+def worker(helper: bool, standby: bool) -> None:
+    """Start one classify process alone."""
+    settings = _settings()
+    if standby:
+        from sb_api.processes.standby import await_need
+
+        await_need(settings)
+    from sb_api.classify import classify_process
+
+    classify_process(settings, helper, standby)
+
+
+@main.command()
+@click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+@JSON
+def trainer(cold: bool) -> None:
+    """Start the train process alone."""
+    from sb_api.learning.process import train_process
+
+    train_process(_settings(), cold)
+
+
+def _settings(**overrides: Any) -> Settings:
+    settings = load_settings(**overrides)
+    configure_logging(settings)
+    return settings

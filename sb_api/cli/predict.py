@@ -1,0 +1,282 @@
+"""`sb-api predict`: a whole file is judged, whatever its format, and a scan that was broken off goes on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import msgspec
+
+from sb_api.cli import exit_codes
+from sb_api.cli.options import client_of, open_input, with_input, with_service
+from sb_api.cli.output import show, tell, wants_json
+from sb_api.client.bulk import (
+    Committed,
+    Identity,
+    Output,
+    ResultFormat,
+    fingerprint,
+    finish,
+    journal_of,
+    open_output,
+    scan,
+    start_of,
+)
+from sb_api.client.compression import read_blocks
+from sb_api.client.http import IN_FLIGHT, ROWS, Client
+from sb_api.client.readers import Format, choose_format, read_batches
+from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
+
+LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
+SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
+
+
+@click.command()
+@with_input
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
+@click.option("--results", type=click.Choice(["jsonl", "csv"]), help="Format of results. [default: by the name, JSON]")
+@click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: OUTPUT.wrong]")
+@click.option("--explain", is_flag=True, help="With the reasons of each score; slow.")
+@click.option("--restart", is_flag=True, help="Begin anew, whatever is in OUTPUT.")
+@click.option("--rows", default=ROWS, show_default=True, type=click.IntRange(1, 10_000), help="Rows in a request.")
+@click.option(
+    "--in-flight", default=IN_FLIGHT, show_default=True, type=click.IntRange(1, 64), help="Requests at a time."
+)
+@click.option("--wait/--no-wait", default=None, help="As one task of all records: print its result, or its id alone.")
+@click.option(
+    "--timeout", default=300.0, show_default=True, type=click.FloatRange(0), help="Seconds that --wait takes at most."
+)
+@with_service
+def predict(
+    file: Path,
+    kind: Format | None,
+    columns: tuple[str, ...],
+    model: str,
+    wait: bool | None,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """Have the records of FILE (default: standard input) judged: JSON Lines, JSON, CSV or PostgreSQL COPY text of
+    MusicBrainz's `editor` table, plain or packed (.gz, .zst).
+
+    Results are written as they come. Broken off by Ctrl-C or a crash, the same command goes on where it was, if FILE is
+    a file and there is an OUTPUT. Rows that are wrong go to a file of their own, each with what is wrong with it.
+    """
+    if wait is not None:
+        _predict_task(file, kind, columns, model, wait, timeout, options)
+        return
+    output: Path | None = options["output"]
+    wrong: Path | None = options["wrong"] or (output.with_name(f"{output.name}.wrong") if output else None)
+    _keep_apart(file, output, wrong)
+    results: ResultFormat = options["results"] or ("csv" if output and output.suffix == ".csv" else "jsonl")
+    with ExitStack() as stack:
+        client = stack.enter_context(client_of(options, patience=SCAN_PATIENCE))
+        source = open_input(stack, file)
+        size = file.stat().st_size if str(file) != "-" else None
+        digest = fingerprint(source) if size is not None and source.seekable() else ""
+        blocks = read_blocks(source)
+        start = next(blocks, b"")
+        kind = choose_format(kind, str(file), start, columns)
+        identity = Identity(digest, kind, columns, model, options["explain"], results)
+        if output and wrong and digest:
+            opened = stack.enter_context(open_output(output, wrong, identity, restart=options["restart"]))
+            if opened.committed.line:
+                click.echo(f"Going on after line {opened.committed.line}.", err=True)
+        else:
+            opened = _plain_output(stack, output, wrong, results, restart=options["restart"])
+        begun = opened.committed
+        read = _Read(source, size, chain([start], blocks))
+        batches = read_batches(read, kind, size=options["rows"], columns=columns, start=start_of(begun))
+        # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
+        stopping = stack.enter_context(_stopping(client)) if opened.journal else None
+        advance = stack.enter_context(progress(read.share, begun))
+        try:
+            done = scan(
+                client,
+                batches,
+                opened,
+                model=model,
+                explain=options["explain"],
+                in_flight=options["in_flight"],
+                stopping=stopping,
+                on_batch=advance,
+            )
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # no room left, or a file that cannot be read on
+            raise click.ClickException(f"{error}; the same command goes on from here.") from None
+        if done and output and wrong and opened.journal is not None:
+            finish(output, wrong)
+    _tell(opened, done, output, wrong)
+
+
+def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
+    """Raises InvalidParameter when what is written would go over what is read, or over something else written."""
+    files = [file] if str(file) != "-" else []
+    files += [path for path in (output, wrong, journal_of(output) if output else None) if path is not None]
+    if len({path.resolve() for path in files}) < len(files):
+        raise InvalidParameter(f"{' '.join(map(str, files))}: one of these would be written over another.")
+
+
+def _predict_task(
+    file: Path,
+    kind: Format | None,
+    columns: tuple[str, ...],
+    model: str,
+    wait: bool,
+    timeout: float,
+    options: dict[str, Any],
+) -> None:
+    """All records as one task; the answer is the service's own."""
+    unused = [name for name in ("output", "results", "wrong", "explain", "restart") if options[name]]
+    if unused:
+        raise click.UsageError(f"--{', --'.join(unused)}: not with --wait and --no-wait, which give one answer.")
+    with ExitStack() as stack:
+        client = stack.enter_context(client_of(options, patience=timeout))
+        blocks = read_blocks(open_input(stack, file))
+        start = next(blocks, b"")
+        kind = choose_format(kind, str(file), start, columns)
+        blocks = chain([start], blocks)
+        task = client.classify(b"".join(blocks) if kind == "json" else _join(blocks, kind, columns), model=model)
+        if not wait:
+            tell({"task_id": task}, task)
+            return
+        answer = msgspec.json.encode(client.wait(task, dict[str, Any], timeout=timeout))
+        tell(msgspec.Raw(answer), msgspec.json.format(answer).decode())
+
+
+def _join(blocks: Iterator[bytes], kind: Format, columns: tuple[str, ...]) -> bytes:
+    """One JSON array of all rows. Raises MalformedBody for the first row that cannot be read."""
+    rows: list[bytes] = []
+    for batch in read_batches(blocks, kind, size=ROWS, columns=columns):
+        for wrong in batch.wrong:
+            raise MalformedBody(f"Line {wrong.line} {wrong.detail}.")
+        rows += batch.rows
+    return b"[%b]" % b",".join(rows)
+
+
+def _plain_output(stack: ExitStack, output: Path | None, wrong: Path | None, results: Any, *, restart: bool) -> Output:
+    """Files of a scan that cannot go on later, because its input cannot be read again."""
+
+    def create(path: Path) -> BinaryIO:
+        if path.exists() and path.stat().st_size and not restart:
+            raise InvalidSettings(f"{path} is there already; choose another file, or --restart.")
+        path.touch(0o600)
+        return stack.enter_context(path.open("wb"))
+
+    target = create(output) if output else sys.stdout.buffer
+    return Output(target, create(wrong) if wrong else None, results, Committed())
+
+
+def _tell(opened: Output, done: bool, output: Path | None, wrong: Path | None) -> None:
+    committed = opened.committed
+    told = {"success": done, "judged": committed.judged, "wrong": committed.faults, "done": done}
+    if wants_json():
+        show(told, err=output is None)
+    else:
+        faults = f", {committed.faults} rows wrong" if committed.faults else ""
+        if committed.faults:
+            faults += f" (see {wrong})" if wrong else f" ({opened.first_fault}; --wrong FILE stores them all)"
+        click.echo(f"{committed.judged} judged{faults}.", err=True)
+    if not done:
+        click.echo("Broken off; the same command goes on from here." if opened.journal else "Broken off.", err=True)
+        sys.exit(exit_codes.BROKEN_OFF)
+    if committed.faults:
+        sys.exit(exit_codes.SOME_WRONG)
+
+
+@contextmanager
+def _stopping(client: Client) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets, so that what is under way is stored; the second one kills."""
+    event = threading.Event()
+
+    def stop(number: int, _: Any) -> None:
+        event.set()
+        click.echo("\nWhat is under way is stored first; once more ends it at once.", err=True)
+        client.close()
+        signal.signal(number, signal.SIG_DFL)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield event
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+class _Read:
+    """The unpacked blocks of a file, counted as they go by."""
+
+    def __init__(self, source: BinaryIO, size: int | None, blocks: Iterator[bytes]) -> None:
+        self._source, self._size, self._blocks = source, size, blocks
+        self._unpacked = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        block = next(self._blocks)
+        self._unpacked += len(block)
+        return block
+
+    def share(self, committed: Committed) -> float | None:
+        """How much of the file is done, from 0 to 1: of what was read, some still waits. None where it has no size."""
+        if not self._size:
+            return None
+        read = self._source.tell() / self._size
+        # A JSON document is counted in records alone: there what was read has to do.
+        done = committed.offset / self._unpacked if committed.offset and self._unpacked else 1.0
+        return min(1.0, read * done)
+
+
+@contextmanager
+def progress(share: Callable[[Committed], float | None], begun: Committed) -> Iterator[Callable[[Committed], None]]:
+    """A bar with rate and time left on a terminal, else a line now and then; on stderr."""
+    start = last = time.monotonic()
+    at_start: float | None = None  # the share that was done before
+
+    def pace(committed: Committed) -> tuple[str, float, str]:
+        """How many are done and how fast, the share that is, and the time left."""
+        nonlocal at_start
+        now, elapsed = share(committed), max(1e-9, time.monotonic() - start)
+        if at_start is None:
+            at_start = (share(begun) or 0.0) if begun.line else 0.0
+        done = committed.judged + committed.faults - begun.judged - begun.faults
+        told = f"{committed.judged:,} judged, {committed.faults:,} wrong, {done / elapsed:,.0f}/s"
+        if now is None or now <= at_start:
+            return told, now or 0.0, ""
+        return told, now, f"{timedelta(seconds=round(elapsed * (1 - now) / (now - at_start)))} left"
+
+    def line(committed: Committed) -> None:
+        nonlocal last
+        if time.monotonic() - last < LINE_EVERY:
+            return
+        last = time.monotonic()
+        told, _, left = pace(committed)
+        click.echo(f"{told}, {left}" if left else told, err=True)
+
+    if not sys.stderr.isatty():
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0 if share(begun) is not None else None)
+
+        def draw(committed: Committed) -> None:
+            told, done, left = pace(committed)
+            bar.update(task, completed=done, description=f"{told}  {left}")
+
+        yield draw

@@ -1,0 +1,91 @@
+"""What a running service says of itself at one moment, for `sb-api status` and `sb-api top`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from sb_api.client.http import Client
+from sb_api.client.protocol import PATHS, WeightsReport
+from sb_api.errors import SbApiError
+
+Series = dict[str, dict[str, float]]  # by the name of the metric, then by its labels
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """`metrics` are by name and labels (`bulk`, `train, 3`); empty where the service shows none to this caller."""
+
+    url: str
+    moment: float  # seconds, of a monotonic clock
+    ready: dict[str, Any]
+    weights: dict[str, WeightsReport]
+    metrics: Series = {}
+
+
+def look_around(client: Client) -> Overview:
+    """Raises Unavailable without a service, UnexpectedAnswer when it is another one, and what a token must not see."""
+    ready = client.look("/readyz", dict[str, Any])
+    weights = {}
+    for model in PATHS:
+        try:
+            weights[model] = client.weights(model=model)
+        except SbApiError as error:
+            if error.status in (401, 403):
+                raise
+    try:
+        metrics = parse_metrics(client.text("/metrics"))
+    except SbApiError:
+        metrics = {}
+    return Overview(client.url, time.monotonic(), ready, weights, metrics)
+
+
+def parse_metrics(text: str) -> Series:
+    """The samples of a Prometheus text, by name, then by the values of their labels."""
+    found: Series = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[", ".join(sample.labels.values())] = sample.value
+    return found
+
+
+def rate(now: Overview, before: Overview | None, name: str) -> float | None:
+    """How fast the sum of a counter grew between two looks, per second; None where that is not known."""
+    if before is None or name not in now.metrics or name not in before.metrics or now.moment <= before.moment:
+        return None
+    grown = sum(now.metrics[name].values()) - sum(before.metrics[name].values())
+    return max(0.0, grown) / (now.moment - before.moment)
+
+
+def render(now: Overview, before: Overview | None = None) -> Group:
+    """A screen for people."""
+    ready = now.ready
+    state = Text(f"{now.url}  {ready.get('status', 'unknown')}", "bold green" if ready.get("success") else "bold red")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("classify processes", str(ready.get("classify_processes", "?")))
+    facts.add_row("train processes", str(ready.get("train_processes", "?")))
+    for name, title in (
+        ("sb_api_judged_records_total", "records judged a second"),
+        ("sb_api_http_requests_total", "requests a second"),
+    ):
+        speed = rate(now, before, name)
+        if speed is not None:
+            facts.add_row(title, f"{speed:,.1f}")
+    for stream, waiting in sorted(now.metrics.get("sb_api_queue_jobs", {}).items()):
+        oldest = now.metrics.get("sb_api_queue_oldest_seconds", {}).get(stream, 0.0)
+        facts.add_row(f"queue {stream}", f"{waiting:.0f} jobs, the oldest {oldest:.1f} s")
+    for process, size in sorted(now.metrics.get("sb_api_process_resident_bytes", {}).items()):
+        facts.add_row(f"memory of {process}", f"{size / 2**20:,.0f} MiB")
+    slots = Table("model", "original", "previous", "current", "versions", "learned")
+    for model, report in now.weights.items():
+        current = next((v for v in report.versions if v.get("version") == report.slots.get("current")), {})
+        names = [report.slots.get(slot) or "-" for slot in ("original", "previous", "current")]
+        slots.add_row(model, *names, str(len(report.versions)), str(current.get("learned", "-")))
+    told = [Text(f"problem: {line}", "red") for line in ready.get("problems", [])]
+    told += [Text(f"note: {line}", "yellow") for line in ready.get("notes", [])]
+    return Group(state, facts, slots, *told)

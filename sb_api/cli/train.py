@@ -1,0 +1,113 @@
+"""`sb-api train`: the labelled records of a file are learned; what is wrong with some of them is kept beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import msgspec
+
+from sb_api.cli import exit_codes
+from sb_api.cli.options import client_of, open_input, with_input, with_service
+from sb_api.cli.output import show, tell, wants_json
+from sb_api.client.compression import read_blocks
+from sb_api.client.http import Client
+from sb_api.client.protocol import Trained
+from sb_api.client.readers import Batch, Format, WrongRow, choose_format, read_batches
+from sb_api.errors import InvalidParameter, InvalidRecords
+
+
+class _Wrong:
+    """The rows that are not learned, in a file of their own that is made with the first of them."""
+
+    def __init__(self, stack: ExitStack, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._stack = stack
+        self._file: BinaryIO | None = None
+
+    def add(self, row: WrongRow) -> None:
+        if self._file is None:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._file = self._stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
+        self._file.write(msgspec.json.encode(row.told()) + b"\n")
+        self.count += 1
+
+
+@click.command()
+@with_input
+@click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Records in a training.")
+@click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: FILE.wrong]")
+@click.option("--force", is_flag=True, help="Promote what is learned against the guard's word.")
+@with_service
+def train(
+    file: Path,
+    kind: Format | None,
+    columns: tuple[str, ...],
+    model: str,
+    rows: int,
+    wrong: Path | None,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Have the labelled records of FILE learned, in one training after the other.
+
+    None is ever sent twice blindly. To send a file again does no harm while the verdict log is on: what is known is not
+    learned again. Rows that are wrong go to a file of their own, each with what is wrong with it.
+    """
+    path = wrong or Path("wrong.jsonl" if str(file) == "-" else f"{file}.wrong")
+    if path.resolve() == file.resolve():
+        raise InvalidParameter(f"{path} is the file to learn from; choose another one for the wrong rows.")
+    learned = known = trainings = 0
+    with ExitStack() as stack:
+        client = stack.enter_context(client_of(options))
+        blocks = read_blocks(open_input(stack, file))
+        start = next(blocks, b"")
+        kind = choose_format(kind, str(file), start, columns)
+        faults = _Wrong(stack, path)
+        for batch in read_batches(chain([start], blocks), kind, size=rows, columns=columns):
+            for row in batch.wrong:
+                faults.add(row)
+            trained = _train_batch(client, batch, model, force, faults)
+            if trained is not None:
+                learned, known, trainings = learned + trained.learned, known + trained.known, trainings + 1
+                now, was = trained.weights.version, trained.weights.previous
+                tell(trained, f"{trained.learned} learned, {trained.known} known before; current is {now}, was {was}.")
+    if wants_json():
+        show({"success": True, "trainings": trainings, "learned": learned, "known": known, "wrong": faults.count})
+    elif trainings != 1:
+        click.echo(f"In all {learned} learned, {known} known before, in {trainings} trainings.")
+    if faults.count and not wants_json():
+        click.echo(f"{faults.count} rows are wrong and were not learned; see {path}.", err=True)
+    if faults.count:
+        sys.exit(exit_codes.SOME_WRONG)
+
+
+def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: _Wrong) -> Trained | None:
+    """One training of the rows that are sound; none when none is."""
+    rows, lines, texts = batch.rows, batch.lines, batch.texts or batch.rows
+    sound = []
+    for place, row in enumerate(rows):
+        try:
+            msgspec.json.decode(row, type=msgspec.Raw)
+            sound.append(place)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            faults.add(WrongRow(lines[place], f"is not JSON: {error}", texts[place]))
+    while sound:
+        body = b"[%b]" % b",".join(rows[place] for place in sound)
+        try:
+            return client.train(body, model=model, force=force)
+        except InvalidRecords as error:
+            told = error.members.get("errors", {})
+            if not told or not all(key.isdecimal() and int(key) < len(sound) for key in told):
+                raise
+            for key, fault in told.items():
+                place = sound[int(key)]
+                faults.add(WrongRow(lines[place], fault["detail"], texts[place], fault["field"]))
+            sound = [place for number, place in enumerate(sound) if str(number) not in told]
+    return None

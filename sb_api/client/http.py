@@ -1,0 +1,330 @@
+"""The typed HTTP client, for threads (`Client`) and for event loops (`AsyncClient`).
+
+    with Client("http://127.0.0.1:4321", token) as client:
+        print(client.predict([{"id": 1, "website": "http://example.com"}]).bands)
+
+Every error is a class of `sb_api.errors`, one for each problem type of the service; `OutcomeUnknown` when nobody knows
+whether a training was done; `Unavailable` when there is no service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from sb_api.client import protocol
+from sb_api.client.batching import async_batches, batches, check_sizes, in_order
+from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, RolledBack, Steps, Trained, WeightsReport
+from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
+from sb_api.errors import InvalidSettings, Unavailable
+
+DEFAULT_URL = "http://127.0.0.1:4321"
+ROWS = 2_000  # records in one request of many
+IN_FLIGHT = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Transport:
+    """Kept-alive connections to one service. Raises InvalidSettings for an address or token that cannot be used."""
+
+    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidSettings(f"{url!r} is no HTTP address of a service, such as {DEFAULT_URL}.")
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise InvalidSettings("The token has characters that no token has; is it cut off, or quoted twice?")
+        self.url = url.rstrip("/")
+        self._headers = {"Accept": "application/json", "User-Agent": "sb_api"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._pool = urllib3.PoolManager(
+            maxsize=32, retries=False, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout)
+        )
+        self._closed = threading.Event()
+
+    def send(self, request: Request) -> Reply | Lost:
+        headers = {**self._headers, **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            # No redirects: the token is for this address alone.
+            answer = self._pool.request(
+                request.method, self.url + request.target, body=request.body, headers=headers, redirect=False
+            )
+        except (NewConnectionError, ConnectTimeoutError):
+            return Lost(f"there is no service at {self.url}", sent=False)
+        except HTTPError as error:
+            return Lost(f"the connection to {self.url} was lost ({type(error).__name__})", sent=True)
+        return Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
+
+    def pause(self, seconds: float) -> Reply | Lost | None:
+        """None, after so many seconds. Raises Unavailable once the client is closed."""
+        if self._closed.wait(seconds):
+            raise Unavailable("The client was closed while it waited to ask again.")
+        return None
+
+    def close(self) -> None:
+        self._closed.set()
+        self._pool.clear()
+
+
+class Client:
+    """One service, from any number of threads. Close it, or use it as a context manager.
+
+    `token` is of the service's credentials, if it has any. `timeout` is for one answer, `patience` for how long to go
+    on asking while the service is away or has no room; both in seconds. Trainings, replays and rollbacks to "previous"
+    are sent again only when they were certainly not done.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+    ) -> None:
+        self._transport = _Transport(url, token, timeout)
+        self.url = self._transport.url
+        self.patience = patience
+
+    def predict(
+        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+    ) -> Predictions:
+        """Have records judged: a list, an object by keys, or the JSON of either.
+
+        Raises InvalidRecords when one is wrong; with `partial` the wrong ones are among the answer's `errors`.
+        """
+        return self._run(protocol.ask(protocol.predict(records, model, explain, partial), self.patience, Predictions))
+
+    def judge(
+        self,
+        records: Iterable[Any],
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        rows: int = ROWS,
+        in_flight: int = IN_FLIGHT,
+    ) -> Iterator[Judgement | Fault]:
+        """Judge any number of records, in order, in bounded memory: `rows` a request, `in_flight` requests at a time.
+
+        A record is a mapping, a msgspec struct, or JSON as bytes. Wrong ones come out as a Fault with their place.
+        Raises InvalidParameter when `rows` or `in_flight` is less than 1.
+        """
+        check_sizes(rows, in_flight)
+
+        def judged(batch: Sequence[bytes]) -> list[Judgement | Fault]:
+            return self.judge_rows(batch, model=model, explain=explain)
+
+        def outcomes() -> Iterator[Judgement | Fault]:
+            place = 0
+            for some in in_order(judged, batches(records, rows), in_flight):
+                yield from (shifted(outcome, place) for outcome in some)
+                place += len(some)
+
+        return outcomes()
+
+    def judge_rows(
+        self, rows: Sequence[bytes], *, model: str = "lodbrok", explain: bool = False
+    ) -> list[Judgement | Fault]:
+        """Judge n rows, each the JSON of one record, with one request; n outcomes, in order."""
+        return self._run(judge_rows(rows, model, explain, self.patience))
+
+    def train(
+        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+    ) -> Trained:
+        """Have labelled records learned, and wait until they are. `force` promotes against the guard's word.
+
+        Raises TrainingRefused, InvalidRecords, or OutcomeUnknown: then look before you send them again.
+        """
+        return self._run(protocol.train(records, model, force, self.patience, timeout))
+
+    def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
+        """Make "previous", "original" or a version by name current. Raises UnknownVersion."""
+        return self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
+
+    def weights(self, *, model: str = "lodbrok") -> WeightsReport:
+        """The slots and the versions."""
+        return self.get("/weights", WeightsReport, model=model)
+
+    def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
+        """Queue records to be judged; the id of the task. The same content again is the same task."""
+        return self._run(protocol.classify(records, model, self.patience))
+
+    def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
+        """Begin to rebuild the weights from the verdict log; the id of the task."""
+        return self._run(protocol.replay(model, force, self.patience))
+
+    def wait(
+        self,
+        task: str,
+        kind: type[T],
+        *,
+        timeout: float = 300.0,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> T:
+        """The result of a task, as `Predictions`, `Trained` or whatever `kind` it is of, once there is one."""
+        return self._run(protocol.wait(task, kind, self.patience, timeout, on_progress))
+
+    def get(self, path: str, kind: type[T], **query: str) -> T:
+        """What a path answers to GET, such as `/quality` or `/readyz`."""
+        return self._run(protocol.ask(_get(path, query), self.patience, kind))
+
+    def text(self, path: str) -> str:
+        """What a path answers to GET, as text, such as `/metrics`."""
+        return self._run(protocol.exchange(_get(path, {}), self.patience)).content.decode("utf-8", "replace")
+
+    def look(self, path: str, kind: type[T]) -> T:
+        """What a path answers to one GET, be it 503: `/readyz` of a service that is not ready tells why."""
+        request = _get(path, {})
+        reply = self._transport.send(request)
+        if isinstance(reply, Lost):
+            raise Unavailable(f"GET {path}: {reply.reason}.")
+        if reply.status not in (200, 503):
+            raise protocol.failure(request, reply)
+        return protocol.parse(request, reply, kind)
+
+    def close(self) -> None:
+        """Give the connections back, and let threads that wait to ask again give up."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Steps[T]) -> T:
+        outcome: Reply | Lost | None = None
+        while not isinstance(step := protocol.go_on(steps, outcome), protocol.Done):
+            outcome = self._transport.send(step) if isinstance(step, Request) else self._transport.pause(step)
+        return step.answer
+
+
+class AsyncClient:
+    """As `Client`, for an event loop: the same calls to be awaited, `judge` to be iterated with `async for`.
+
+    Its records may come from an iterable of either kind.
+
+    Requests are made in threads of its own and pauses in the event loop, so a task that is cancelled stops at once.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        patience: float = 60.0,
+        threads: int = 16,
+    ) -> None:
+        self._transport = _Transport(url, token, timeout)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sb_api client")
+        self.url = self._transport.url
+        self.patience = patience
+
+    async def predict(
+        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+    ) -> Predictions:
+        request = protocol.predict(records, model, explain, partial)
+        return await self._run(protocol.ask(request, self.patience, Predictions))
+
+    async def judge(
+        self,
+        records: Iterable[Any] | AsyncIterable[Any],
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        rows: int = ROWS,
+        in_flight: int = IN_FLIGHT,
+    ) -> AsyncIterator[Judgement | Fault]:
+        check_sizes(rows, in_flight)
+        waiting: deque[asyncio.Task[list[Judgement | Fault]]] = deque()
+        coming = async_batches(records, rows)
+        more = True
+        place = 0
+        try:
+            while True:
+                while more and len(waiting) < in_flight:
+                    batch: list[bytes] = await anext(coming, [])
+                    more = bool(batch)
+                    if more:
+                        steps = judge_rows(batch, model, explain, self.patience)
+                        waiting.append(asyncio.create_task(self._run(steps)))
+                if not waiting:
+                    return
+                outcomes = await waiting.popleft()
+                for outcome in outcomes:
+                    yield shifted(outcome, place)
+                place += len(outcomes)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def train(
+        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+    ) -> Trained:
+        return await self._run(protocol.train(records, model, force, self.patience, timeout))
+
+    async def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
+        return await self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
+
+    async def weights(self, *, model: str = "lodbrok") -> WeightsReport:
+        return await self.get("/weights", WeightsReport, model=model)
+
+    async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
+        return await self._run(protocol.classify(records, model, self.patience))
+
+    async def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
+        return await self._run(protocol.replay(model, force, self.patience))
+
+    async def wait(
+        self,
+        task: str,
+        kind: type[T],
+        *,
+        timeout: float = 300.0,
+        on_progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> T:
+        return await self._run(protocol.wait(task, kind, self.patience, timeout, on_progress))
+
+    async def get(self, path: str, kind: type[T], **query: str) -> T:
+        return await self._run(protocol.ask(_get(path, query), self.patience, kind))
+
+    async def close(self) -> None:
+        self._transport.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        loop = asyncio.get_running_loop()
+        outcome: Reply | Lost | None = None
+        while not isinstance(step := protocol.go_on(steps, outcome), protocol.Done):
+            if isinstance(step, Request):
+                outcome = await loop.run_in_executor(self._pool, self._transport.send, step)
+            else:
+                outcome = await asyncio.sleep(step, None)
+        return step.answer
+
+
+def _get(path: str, query: dict[str, str]) -> Request:
+    return Request("GET", f"{path}{'?' if query else ''}{urlencode(query)}")

@@ -1,0 +1,1 @@
+"""From a verdict to promoted weights; train.py is its front door."""

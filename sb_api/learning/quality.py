@@ -1,0 +1,160 @@
+"""Test, then train: how right the weights were on verdicts they had not learned, and whether that is changing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch, VerdictLog
+from sb_api.models.measures import reliability
+
+WINDOW = 500  # verdicts that the window figures and the drift detector look at
+DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so many
+FRESH = 200  # verdicts for which a detected rise of errors stays flagged
+STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that one is made of
+EVENTS = 100  # trainings and rollbacks that are told of
+
+Confusion = npt.NDArray[np.int64]
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """Whether errors have risen: `sound` names the weights in use before they did, when there were any."""
+
+    detected: bool
+    error_rate: float | None = None
+    error_rate_before: float | None = None
+    sound: str | None = None
+
+
+def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
+    """All that /quality tells of a log: the running figures, those over time, and what a replay would take."""
+    events = log.events(EVENTS)
+    return {
+        **measure(log.counts(), log.latest(WINDOW), labels),
+        "series": describe_history(log.history(STRETCHES, LEAST), len(labels)),
+        "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
+        "replay": estimate_replay(*log.count_learned(), events),
+    }
+
+
+def measure(
+    counts: Iterable[tuple[str, str, int, int, int]], latest: Sequence[LoggedVerdict], labels: Sequence[str]
+) -> dict[str, Any]:
+    """The running figures: of all time, of the latest verdicts, per weights version and per reporter.
+
+    `counts` are `VerdictLog.counts()`, `latest` the verdicts of the window, oldest first. With two labels, those of the
+    window tell also how far a probability of label 1 can be taken at its word.
+    """
+    size = len(labels)
+    confusions: dict[tuple[str, str], Confusion] = defaultdict(lambda: np.zeros((size, size), np.int64))
+    for version, reporter, label, predicted, count in counts:
+        for key in (("all", ""), ("weights", version), ("reporter", reporter)):
+            confusions[key][label, predicted] += count
+    window = np.zeros((size, size), np.int64)
+    for verdict in latest:
+        window[verdict.label, verdict.predicted] += 1
+    return {
+        "labels": list(labels),
+        "all_time": score_confusion(confusions["all", ""]),
+        "window": score_confusion(window),
+        "weights": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "weights"},
+        "reporters": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "reporter"},
+        "calibration": _calibration(latest) if size == 2 and latest else None,
+        "drift": msgspec.to_builtins(detect_drift(latest)),
+    }
+
+
+def _calibration(latest: Sequence[LoggedVerdict]) -> dict[str, Any]:
+    labels = np.array([verdict.label for verdict in latest])
+    scores = np.array([verdict.score for verdict in latest])
+    return reliability(np.where(labels == 1, scores, 1 - scores), labels == 1)
+
+
+def describe_history(history: Iterable[Stretch], size: int) -> list[dict[str, Any]]:
+    """The figures of each stretch of verdicts on `size` labels, and when its last one came."""
+    series = []
+    for stretch in history:
+        confusion = np.zeros((size, size), np.int64)
+        for cell, count in stretch.counts.items():
+            confusion[cell] = count
+        series.append({"until": _utc(stretch.until), **score_confusion(confusion)})
+    return series
+
+
+def estimate_replay(verdicts: int, trainings: int, events: Iterable[Event]) -> dict[str, Any]:
+    """How many verdicts and trainings a replay would do again, and how long that would take (seconds), if each took as
+    long as the latest ones at the median; None before any."""
+    taken = [event.seconds for event in events if event.kind == "training" and event.seconds]
+    seconds = round(trainings * float(np.median(taken)), 1) if taken else None
+    return {"verdicts": verdicts, "trainings": trainings, "seconds": seconds}
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds") + "Z"
+
+
+def score_confusion(confusion: Confusion) -> dict[str, Any]:
+    """Figures of a confusion matrix (labels, labels), rows what is true, columns what was predicted.
+
+    With two labels precision, recall and F1 are those of label 1, and false positives per thousand of label 0 are
+    given; with more they are means over the labels that occur. None where nothing was counted.
+    """
+    hits = np.diagonal(confusion)
+    precision = _ratio(hits, confusion.sum(axis=0))
+    recall = _ratio(hits, confusion.sum(axis=1))
+    f1 = _ratio(2 * hits, confusion.sum(axis=0) + confusion.sum(axis=1))
+    binary = len(confusion) == 2
+    figures: dict[str, Any] = {
+        "count": int(confusion.sum()),
+        "accuracy": _mean(_ratio(hits.sum(keepdims=True), confusion.sum(keepdims=True).ravel())),
+    }
+    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+        figures[name] = _mean(values[1:] if binary else values)
+    if binary:
+        figures["false_positives_per_thousand"] = _mean(1000 * _ratio(confusion[:1, 1], confusion[:1].sum(axis=1)))
+    return {**figures, "confusion": confusion.tolist()}
+
+
+def load_detector() -> Any:
+    """ADWIN, whose import takes seconds and 50 MB."""
+    from river.drift import ADWIN
+
+    return ADWIN
+
+
+def detect_drift(latest: Sequence[LoggedVerdict]) -> Drift:
+    """Whether the share of errors has risen among verdicts given oldest first.
+
+    ADWIN (Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing, 2007), as in river: the window
+    is cut where its two sides differ by more than chance allows.
+    """
+    found = Drift(False)
+    if len(latest) < DETECTOR_CLOCK:
+        return found
+    detector = load_detector()(clock=DETECTOR_CLOCK)
+    for position, verdict in enumerate(latest):
+        before = detector.estimation
+        detector.update(float(verdict.label != verdict.predicted))
+        if detector.drift_detected:
+            start = position + 1 - int(detector.width)
+            risen = detector.estimation > before and len(latest) - position <= FRESH
+            sound = latest[start - 1].weights if start > 0 else None
+            found = Drift(risen, round(detector.estimation, 4), round(before, 4), sound)
+    return found
+
+
+def _ratio(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    result = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=result, where=denominator > 0)
+    return result
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return round(float(known.mean()), 6) if len(known) else None

@@ -1,0 +1,1 @@
+"""The classifiers: networks, engines, scores, weights files."""

@@ -1,0 +1,117 @@
+"""The classifiers: what differs between them, as data. Everything else is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sb_api import preprocessing
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords
+from sb_api.kinds import EDITORS, MESSAGES, Kind
+from sb_api.models import measures, networks, onnx_graphs
+from sb_api.models.explain import Judge, Reason, explain_editors, usual_editor
+from sb_api.models.networks import Arrays
+from sb_api.records import LabelledMessage
+from sb_api.text.tokenizers import Vocabularies, load_vocabularies
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, and what it needs to judge one kind of records.
+
+    `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
+    `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows, `name_inputs` turns
+    stored vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is
+    the figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
+    network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the predictions and the
+    scores. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
+    the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
+    """
+
+    kind: Kind
+    labels: tuple[str, ...]
+    vocabulary_sizes: Mapping[str, int]
+    preprocess: Callable[[Sequence[Any], Vocabularies], Arrays]
+    name_inputs: Callable[[Any], Arrays]
+    target: Callable[[Any, Sequence[str]], int]
+    score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
+    build: Callable[[Sequence[str], Vocabularies], keras.Model]
+    graph: Callable[[Sequence[str], Vocabularies], str]
+    answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
+    explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies], list[list[Reason]]] | None = None
+    usual: Callable[[Any], list[float]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
+
+    def load_vocabularies(self, settings: Settings) -> Vocabularies:
+        """The vocabularies of this host: those kept in the state directory, else those shipped."""
+        folders = [settings.state / "tokenizers", settings.static / "tokenizers"]
+        return load_vocabularies(dict.fromkeys(folders), self.vocabulary_sizes)
+
+
+def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
+    try:
+        return labels.index(message.intent)
+    except ValueError:
+        detail = f"{message.intent[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
+        raise InvalidRecords(
+            f"The message {str(message.id)!r} has an unknown intent: {detail}. New classes need `sb-api bootstrap`.",
+            errors={str(message.id): {"field": "intent", "detail": detail}},
+        ) from None
+
+
+def _answer_of_editors(scores: Any, labels: Sequence[str], _: float) -> tuple[list[str], list[float]]:
+    return [labels[best] for best in scores.argmax(axis=1).tolist()], scores[:, 1].tolist()
+
+
+def _answer_of_messages(
+    scores: Any, labels: Sequence[str], threshold: float
+) -> tuple[list[str | None], list[dict[str, float]]]:
+    best, sure = scores.argmax(axis=1).tolist(), (scores.max(axis=1) >= threshold).tolist()
+    predictions = [labels[label] if of_a_class else None for label, of_a_class in zip(best, sure, strict=True)]
+    return predictions, [dict(zip(labels, row, strict=True)) for row in scores.tolist()]
+
+
+def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[int, int, int]:
+    return len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
+
+
+CLASSIFIERS = {
+    EDITORS.name: Classifier(
+        kind=EDITORS,
+        labels=("Non Spam Editor Account", "Spam Editor Account"),
+        vocabulary_sizes={
+            "bio": preprocessing.BIO_WORDS,
+            "email": preprocessing.EMAIL_DOMAINS,
+            "website": preprocessing.WEBSITE_HOSTS,
+        },
+        preprocess=preprocessing.preprocess_editors,
+        name_inputs=preprocessing.name_inputs,
+        target=lambda verdict, _: int(verdict.verdict),
+        score=lambda targets, scores, _: measures.score_binary(targets, scores),
+        build=lambda *_: networks.build_lodbrok(),
+        graph=lambda *_: onnx_graphs.lodbrok_graph(),
+        answer=_answer_of_editors,
+        explain=explain_editors,
+        usual=usual_editor,
+    ),
+    MESSAGES.name: Classifier(
+        kind=MESSAGES,
+        labels=(),
+        vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
+        preprocess=preprocessing.preprocess_messages,
+        name_inputs=preprocessing.name_message_inputs,
+        target=_target_of_message,
+        score=lambda targets, scores, _: measures.score_classes(targets, scores),
+        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
+        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
+        answer=_answer_of_messages,
+    ),
+}

@@ -1,0 +1,308 @@
+"""Weights files: one `.h5` each, the slots original / previous / current, and the versions behind them.
+
+A file holds numbers only: the network's arrays, the optimizer's, and attributes that say which version it is. It is
+read without Keras, and refused when its checksum differs or when it holds anything but plain arrays. Its first 512
+bytes, which HDF5 readers skip, are the SHA-256 of all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, UnknownVersion
+from sb_api.files import sync_folder, write_private
+from sb_api.models.networks import Arrays
+from sb_api.versions import VERSION_NAME, Chain, Slot, Version
+
+SEAL_BYTES = 512  # the smallest user block of HDF5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One version: `arrays` are the network's numbers by variable path, `optimizer` those of its optimizer."""
+
+    about: Version
+    arrays: Arrays
+    optimizer: Arrays
+
+
+def version_name(number: int, arrays: Arrays) -> str:
+    """The name of a version: its number in the chain and eight digits of what it holds."""
+    return f"{number:06d}-{_digest(arrays).hexdigest()[:8]}"
+
+
+def dump_weights(weights: Weights) -> bytes:
+    """The bytes of a weights file."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=SEAL_BYTES) as file:
+        for group, arrays in (("weights", weights.arrays), ("optimizer", weights.optimizer)):
+            file.create_group(group)
+            for path, array in sorted(arrays.items()):
+                file.create_dataset(f"{group}/{path}", data=array)
+        for name, value in msgspec.to_builtins(weights.about).items():
+            if value is not None:
+                file.attrs[name] = value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
+    content = buffer.getvalue()[SEAL_BYTES:]
+    return _seal(content) + content
+
+
+def _seal(content: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(content).hexdigest()
+    return f"sb_api weights; SHA-256 of what follows this block: {digest}\n".encode().ljust(SEAL_BYTES, b"\0")
+
+
+@contextmanager
+def _open(content: bytes, source: str) -> Iterator[h5py.File]:
+    """The HDF5 file in `content`. Raises InvalidWeights, also for whatever fails while it is open."""
+    try:
+        # Before HDF5 sees it: one wrong byte can make HDF5 crash the process, or loop for ever.
+        if content[:SEAL_BYTES] != _seal(memoryview(content)[SEAL_BYTES:]):
+            raise InvalidWeights("it is not a weights file of sb_api, or is damaged: its checksum differs.")
+        with h5py.File(io.BytesIO(content), "r") as file:
+            file.visititems_links(_refuse_link)
+            yield file
+    except InvalidWeights as error:
+        raise InvalidWeights(f"{source}: {error.detail}") from None
+    except Exception as error:  # h5py raises whatever a foreign file leads it to
+        raise InvalidWeights(f"{source} is not a weights file of sb_api, or is damaged: {error}") from error
+
+
+def _refuse_link(path: str, link: object) -> None:
+    if not isinstance(link, h5py.HardLink):
+        raise InvalidWeights(f"{path} is a link to elsewhere.")
+
+
+def parse_weights(content: bytes, source: str) -> Weights:
+    """A weights file from its bytes; `source` names it in errors.
+
+    Raises InvalidWeights when it is damaged, too large, or holds more than plain arrays and attributes.
+    """
+    with _open(content, source) as file:
+        arrays, optimizer = (_read_arrays(file[group], len(content)) for group in ("weights", "optimizer"))
+        return Weights(_parse_about(file), arrays, optimizer)
+
+
+def _parse_about(file: h5py.File) -> Version:
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
+    for name in ("labels", "figures", "borders", "usual"):
+        values[name] = msgspec.json.decode(values[name])
+    about = msgspec.convert({"parent": None, **values}, Version, strict=False)
+    if not VERSION_NAME.fullmatch(about.version):
+        raise InvalidWeights(f"{about.version[:40]!r} is not the name of a version.")
+    return about
+
+
+def _read_arrays(group: h5py.Group, most_bytes: int) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def read(path: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        # Arrays that share their storage could add up to any size.
+        total = item.nbytes + sum(array.nbytes for array in arrays.values())
+        plain = item.dtype.kind in "fiu" and not item.is_virtual and item.external is None and item.chunks is None
+        # A shape may promise more than the file holds; what is read must be there.
+        if not plain or total > most_bytes or item.id.get_storage_size() != item.nbytes:
+            raise InvalidWeights(f"{path} is not a plain array of numbers.")
+        arrays[path] = item[()]
+
+    group.visititems(read)  # does not follow links out of the file
+    return arrays
+
+
+def _digest(arrays: Arrays) -> Any:
+    digest = hashlib.sha256()
+    for path, array in sorted(arrays.items()):
+        digest.update(f"{path} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest
+
+
+class WeightsStore:
+    """The weights files of one classifier in a directory of their own; the shipped original lies in another.
+
+    `<directory>/{original,previous,current}_<classifier>.h5` are the slots, `<directory>/versions/<classifier>/` the
+    kept versions. A slot is a hard link to its version's file, put in place by rename: whoever is killed in between
+    leaves a slot that is whole. While there is no current file, the original is current.
+    """
+
+    def __init__(self, classifier: str, shipped: Path, directory: Path, kept: int = 10) -> None:
+        self.classifier = classifier
+        self.directory = directory
+        self.kept = kept
+        self._shipped = shipped
+        self._versions = directory / "versions" / classifier
+        # What was read of a file, by what the system says of it: reading ten files for each look at the chain is slow.
+        self._known: dict[tuple[int, int, int], Version] = {}
+        self._unusable: dict[Path, tuple[int, int]] = {}
+
+    @classmethod
+    def of(cls, settings: Settings, classifier: str) -> WeightsStore:
+        """The store of a classifier on this host."""
+        shipped = settings.static / "weights" / f"original_{classifier}.h5"
+        return cls(classifier, shipped, settings.state / "weights", settings.versions_kept)
+
+    def load(self, slot: Slot) -> Weights:
+        """The weights in a slot. Raises UnknownVersion when it is empty, InvalidWeights when its file is damaged."""
+        path = self._path(slot)
+        try:
+            return self._parse(path)
+        except FileNotFoundError:
+            raise UnknownVersion(f"There is no {path}; `sb-api bootstrap` makes the original.") from None
+        except OSError as error:
+            raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
+
+    def load_current(self) -> Weights:
+        """The current weights, or the first of previous and original that can be used, with a loud log line."""
+        for slot in ("current", "previous"):
+            if self._path(slot).exists():
+                try:
+                    return self.load(slot)
+                except InvalidWeights as error:
+                    logger.error("falling back from the %s weights: %s", slot, error.detail)
+        return self.load("original")
+
+    def load_version(self, version: str) -> Weights:
+        """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
+        path = self._version_path(version)
+        if self._is_kept(version):
+            return self._parse(path)
+        original = self.load("original")
+        if original.about.version == version:
+            return original  # also when the copy of it that was kept is damaged
+        if path.exists():
+            raise InvalidWeights(f"{path} is damaged or cannot be read; the log of the train process says why.")
+        raise UnknownVersion(f"There are no weights {version!r}.")
+
+    def chain(self) -> Chain:
+        """The slots and the kept versions, the original always among them. Damaged files are left out."""
+        original = self._read_about(self._path("original")) or self.load("original").about
+        slots: dict[str, str | None] = {"original": original.version, "previous": None, "current": None}
+        damaged = []
+        for slot in ("previous", "current"):
+            about = self._read_about(self._path(slot))
+            slots[slot] = about.version if about else None
+            if about is None and self._path(slot).exists():
+                damaged.append(slot)
+        slots["current"] = slots["current"] or slots["previous"] or original.version
+        kept = [about for path in self._versions.glob("*.h5") if (about := self._read_about(path))]
+        versions = {about.version: about for about in [original, *kept]}
+        return Chain(slots, sorted(versions.values(), key=lambda about: about.number, reverse=True), damaged)
+
+    def save(self, weights: Weights) -> None:
+        """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
+        write_private(self._version_path(weights.about.version), dump_weights(weights))
+
+    def promote(self, version: str) -> None:
+        """Make a kept version, or the original, current; what was current becomes previous.
+
+        May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
+        """
+        weights = self.load_version(version)
+        if not self._is_kept(version):
+            self.save(weights)
+        current = self._read_about(self._path("current"))
+        if current is None:
+            current = self.load_current().about
+        if current.version == version:
+            if not self._path("current").exists() or self._read_about(self._path("current")) is None:
+                self._link(version, "current")
+            return
+        if not self._is_kept(current.version):
+            self.save(self.load_current())
+        self._link(current.version, "previous")
+        self._link(version, "current")
+        self._prune()
+
+    def restore_current(self, weights: Weights) -> None:
+        """Put `weights`, which were current, in the place of a damaged current file."""
+        self.save(weights)
+        self._link(weights.about.version, "current")
+
+    def install_original(self, weights: Weights) -> None:
+        """Make `weights` the original and start the chain anew from it."""
+        for path in [self._path("previous"), self._path("current"), *self._versions.glob("*.h5")]:
+            path.unlink(missing_ok=True)
+        write_private(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
+
+    def clean(self) -> None:
+        """Remove what a killed writer left behind."""
+        for folder in (self.directory, self._versions):
+            for path in folder.glob(".*.partial"):
+                path.unlink(missing_ok=True)
+
+    def _path(self, slot: Slot | str) -> Path:
+        path = self.directory / f"{slot}_{self.classifier}.h5"
+        return self._shipped if slot == "original" and not path.exists() else path
+
+    def _version_path(self, version: str) -> Path:
+        if not VERSION_NAME.fullmatch(version):
+            raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
+        return self._versions / f"{version}.h5"
+
+    def _is_kept(self, version: str) -> bool:
+        """Whether the file of a version is there and sound."""
+        return self._read_about(self._version_path(version)) is not None
+
+    def _parse(self, path: Path) -> Weights:
+        weights = parse_weights(path.read_bytes(), str(path))
+        self._check_owner(weights.about, path)
+        return weights
+
+    def _check_owner(self, about: Version, path: Path) -> None:
+        if about.classifier != self.classifier:
+            raise InvalidWeights(f"{path} holds weights of {about.classifier[:40]!r}, not of {self.classifier!r}.")
+
+    def _read_about(self, path: Path) -> Version | None:
+        state = (0, 0)
+        try:
+            status = path.stat()
+            key = (status.st_ino, status.st_mtime_ns, status.st_size)
+            # Whatever mends a file, rights given back among it, changes its ctime.
+            state = (status.st_ino, status.st_ctime_ns)
+            if self._unusable.get(path) == state:
+                return None
+            if key not in self._known:
+                with _open(path.read_bytes(), str(path)) as file:
+                    about = _parse_about(file)
+                self._check_owner(about, path)
+                self._known[key] = about
+            return self._known[key]
+        except FileNotFoundError:
+            return None
+        except (InvalidWeights, OSError) as error:
+            logger.error("a weights file cannot be used: %s", error)
+            self._unusable[path] = state
+            return None
+
+    def _link(self, version: str, slot: Slot) -> None:
+        path = self._path(slot)
+        partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+        partial.unlink(missing_ok=True)
+        os.link(self._version_path(version), partial)
+        os.replace(partial, path)
+        # Renaming a hard link onto its own file leaves both names.
+        partial.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+    def _prune(self) -> None:
+        chain = self.chain()
+        for about in chain.versions[self.kept :]:
+            if about.version not in chain.slots.values():
+                self._version_path(about.version).unlink(missing_ok=True)

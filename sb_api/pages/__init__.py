@@ -1,0 +1,1 @@
+"""The moderators' web page, with its templates and assets."""

@@ -1,0 +1,178 @@
+"""The pages on which people have editors and messages judged, and say what they think of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from flask import Blueprint, render_template, request
+
+from sb_api.auth.access import current_identity, require
+from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.kinds import EDITORS, MESSAGES, Judged, Kind, describe_answers
+from sb_api.pages.pastes import read_editors, read_messages
+from sb_api.records import Editor, LabelledMessage, Records, Verdict
+from sb_api.versions import BANDS
+from sb_api.web.service import Service, await_training, get_service, judge, read_chain
+
+checks = Blueprint("checks", __name__)
+
+SHOWN = 25  # records on one page of results
+# On the reference set: what a verdict may change, and how it is told.
+COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
+
+
+@checks.route("/", methods=["GET", "POST"])
+@require("predict")
+def check_editors() -> tuple[str, int] | str:
+    """Editors, from a form or pasted."""
+    if request.method == "GET":
+        return render_template("check.html", fields={})
+    fields = {name: value for name in Editor.__struct_fields__ if (value := request.form.get(name, ""))}
+    text = request.form.get("paste") or (msgspec.json.encode(_typed(fields)).decode() if fields else "")
+    return _results("check.html", EDITORS, text, fields=fields)
+
+
+@checks.route("/page/text", methods=["GET", "POST"])
+@require("predict")
+def check_messages() -> tuple[str, int] | str:
+    """Messages, one a line or pasted as JSON."""
+    if request.method == "GET":
+        return render_template("text.html")
+    return _results("text.html", MESSAGES, request.form.get("paste", ""))
+
+
+@checks.post("/page/verdict")
+@require("train")
+def give_verdict() -> str:
+    """What a person says of one record: it is learned, and judged again."""
+    service = get_service()
+    kind = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
+    (key, record), *_ = _read(kind, service, request.form.get("record", "")).items()
+    said = request.form.get("verdict", "")
+    before = judge(service, kind, [record])
+    learned: dict[str, Any] | None = None
+    refusal: SbApiError | None = None
+    figures: dict[str, Any] = {}
+    if said != "unsure":
+        verdict = _verdict(kind, record, said)
+        known = {about.version: about for about in read_chain(service, kind).versions}
+        try:
+            learned = await_training(service, kind, [verdict])
+        except SbApiError as error:
+            if error.status != 409:
+                raise
+            refusal = error
+        else:
+            parent = known.get(learned["weights"]["previous"] or "")
+            figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
+    after = _judge_with_reasons(service, kind, [(key, record)])
+    return render_template(
+        "verdict.html",
+        model=kind.name,
+        card=_describe([(key, record)], after)[0],
+        before=_describe([(key, record)], before)[0],
+        said=said,
+        learned=learned,
+        refusal=refusal,
+        figures=figures,
+        weights={"before": before.version, "after": after.version},
+    )
+
+
+def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str, int] | str:
+    """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
+    service = get_service()
+    # The script puts in the results alone; the paste, which may be large, is there already.
+    members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
+    try:
+        records = _records(kind, service, text)
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return render_template(template, problem=error.problem(), **members), error.status
+    if not records.sound:
+        return render_template(template, faults=records.errors, **members), 422
+    keyed = list(records.sound.items())
+    judged = judge(service, kind, list(records.sound.values()))
+    faults = records.errors | {
+        keyed[position][0]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
+    }
+    order = [position for position in range(len(keyed)) if position not in judged.errors]
+    if kind is EDITORS:
+        order.sort(key=lambda position: -judged.scores[position])
+    pages = max(1, -(-len(order) // SHOWN))
+    page = min(max(1, request.form.get("page", 1, type=int)), pages)
+    shown = [keyed[position] for position in order[(page - 1) * SHOWN : page * SHOWN]]
+    predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
+    return render_template(
+        template,
+        cards=_describe(shown, _judge_with_reasons(service, kind, shown)) if shown else [],
+        count=len(order),
+        groups=[(band, judged.bands.count(band)) for band in BANDS]
+        if judged.bands
+        else Counter(predictions.values()).most_common(),
+        faults=faults,
+        page=page,
+        pages=pages,
+        first=(page - 1) * SHOWN + 1,
+        weights=judged.version,
+        **members,
+    )
+
+
+def _judge_with_reasons(service: Service, kind: Kind, keyed: Sequence[tuple[str, Any]]) -> Judged:
+    return judge(service, kind, [record for _, record in keyed], explain=kind is EDITORS)
+
+
+def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
+    """What the page shows of judged records."""
+    return [
+        {
+            "key": key,
+            "record": record,
+            "json": msgspec.json.encode(record).decode(),
+            "prediction": judged.predictions[position],
+            "score": judged.scores[position],
+            "band": judged.bands[position] if judged.bands else None,
+            "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+        }
+        for position, (key, record) in enumerate(keyed)
+    ]
+
+
+def _records(kind: Kind, service: Service, text: str) -> Records:
+    read = read_editors if kind is EDITORS else read_messages
+    return read(text, service.settings.max_records)
+
+
+def _read(kind: Kind, service: Service, text: str) -> dict[str, Any]:
+    records = _records(kind, service, text)
+    records.all_sound()
+    return records.sound
+
+
+def _verdict(kind: Kind, record: Any, said: str) -> Verdict | LabelledMessage:
+    reporter = current_identity().name or None
+    if kind is MESSAGES:
+        return LabelledMessage(id=record.id, text=record.text, intent=said, reporter=reporter)
+    if said not in ("0", "1"):
+        raise InvalidParameter("The verdict must be spam, not spam or unsure.")
+    known = {name: getattr(record, name) for name in Editor.__struct_fields__}
+    return Verdict(**known, verdict=int(said), reporter=reporter)
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (before[name], after[name])
+        for name in COMPARED
+        if before.get(name) is not None and after.get(name) is not None
+    }
+
+
+def _typed(fields: dict[str, str]) -> dict[str, Any]:
+    """The fields of the form as JSON would have them: `privs` is a number."""
+    privs = fields.get("privs", "")
+    return fields | ({"privs": int(privs)} if privs.lstrip("-").isdecimal() else {})

@@ -1,0 +1,112 @@
+"""What moderators paste, as records: JSON, rows of a database dump (PostgreSQL COPY text), or lines of text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from sb_api.errors import MalformedBody
+from sb_api.records import Editor, Message, Records, decode_records
+from sb_api.text.pg_copy import EDITOR_COLUMNS, END, read_number, read_text
+
+_HEADER = re.compile(r"COPY\s+\S+\s*\(([^)]*)\)\s+FROM\s+stdin;?", re.IGNORECASE)
+
+
+class PastedEditor(Editor, kw_only=True):
+    """An editor with its name, which the person who pasted it knows it by."""
+
+    name: str | None = None
+
+
+def read_editors(text: str, limit: int) -> Records:
+    """The editors of a paste, by the number of their row: JSON (one editor, an array, an object of editors, or one
+    editor a line) or rows of a database dump, with or without their COPY line.
+
+    Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        return _decode(_number_json(text), PastedEditor, limit)
+    rows, faults = _read_copy(text)
+    if not rows and faults:
+        if "\t" not in text:
+            raise MalformedBody(
+                "This is neither JSON nor rows of a database dump, which have tabs between their columns; a "
+                f"terminal may have made spaces of them. The columns are {', '.join(EDITOR_COLUMNS)}."
+            )
+        return Records(errors=faults)
+    records = _decode(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
+    merged = records.errors | faults
+    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
+    return records
+
+
+def read_messages(text: str, limit: int) -> Records:
+    """The messages of a paste: JSON as for editors, or one text a line. Raises as `read_editors` does."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return _decode(_number_json(text), Message, limit)
+        except MalformedBody:
+            if text.lstrip()[0] == "{":
+                raise
+    lines = {f"row {number}": line for number, line in enumerate(text.splitlines(), start=1) if line.strip()}
+    rows = {key: {"id": key, "text": line.strip()} for key, line in lines.items()}
+    return _decode(msgspec.json.encode(rows) if rows else b"", Message, limit)
+
+
+def _decode(body: bytes, kind: type[Any], limit: int) -> Records:
+    """The records; what cannot be read is called by the name that the person who pasted it has for it."""
+    try:
+        return decode_records(body, kind, limit)
+    except MalformedBody as error:
+        raise MalformedBody(error.detail.replace("The body", "What was pasted", 1)) from error
+
+
+def _number_json(text: str) -> bytes:
+    """The same records under "row 1", "row 2", ...; those that came under keys keep them."""
+    body = text.strip().encode("utf-8", "surrogatepass")
+    try:
+        decoded = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        lines = [line for line in body.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+            return body  # whoever decodes it says what is wrong with it
+        decoded = [msgspec.Raw(line) for line in lines]
+    if isinstance(decoded, dict):
+        if any(not bytes(value).lstrip().startswith(b"{") for value in decoded.values()):
+            return b'{"row 1":' + body + b"}"
+        return body
+    rows = [b'"row %d":%s' % (number, bytes(raw)) for number, raw in enumerate(decoded, start=1)]
+    return b"{" + b",".join(rows) + b"}"
+
+
+def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """The rows of COPY text, and what is wrong with the others."""
+    columns: tuple[str, ...] = EDITOR_COLUMNS
+    more_allowed = True
+    rows: dict[str, dict[str, Any]] = {}
+    faults: dict[str, dict[str, str]] = {}
+    number = 0
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if line == END.decode():
+            break
+        if not line.strip():
+            continue
+        if header := _HEADER.fullmatch(line.strip()):
+            columns, more_allowed = tuple(name.strip(' "') for name in header[1].split(",")), False
+            continue
+        number += 1
+        values = line.split("\t")
+        if len(values) < len(columns) or (len(values) > len(columns) and not more_allowed):
+            detail = (
+                f"has {len(values)} column{'s' if len(values) > 1 else ''} between tabs, {len(columns)} are needed: "
+                f"{', '.join(columns)}. A terminal may have made spaces of the tabs"
+            )
+            faults[f"row {number}"] = {"field": "", "detail": detail}
+            continue
+        texts = [read_text(value.encode("utf-8", "replace"), "replace") for value in values[: len(columns)]]
+        rows[f"row {number}"] = {
+            name: read_number(name, text) for name, text in zip(columns, texts, strict=True) if text is not None
+        }
+    return rows, faults

@@ -1,0 +1,1 @@
+"""How a process is started, looped, parked, watched and stopped."""

@@ -1,0 +1,1 @@
+"""Characters to words, URLs, masks, vocabularies, COPY fields."""

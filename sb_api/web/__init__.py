@@ -1,0 +1,1 @@
+"""What is under and around the routes of a web process."""

@@ -1,0 +1,288 @@
+"""The OpenAPI 3.1 document: made from the record types, the error tree and the routes of the application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import msgspec
+from flask import Flask
+
+from sb_api import errors
+from sb_api.errors import SbApiError
+from sb_api.web import schemas
+from sb_api.web.schemas import Editors, LabelledMessages, Messages, Verdicts
+
+Schema = dict[str, Any]
+Describe = Callable[[Any], Schema]
+Role = Literal["open", "predict", "train", "admin"]
+TEMPLATE = "#/components/schemas/{name}"
+PAGES = ("/page/", "/assets/")  # for people, not for programs
+RETRY_AFTER = {"description": "seconds", "schema": {"type": "integer"}}
+REQUEST_ID = {"description": "the id of the request, in all log lines about it", "schema": {"type": "string"}}
+DESCRIPTION = (
+    "Judges MusicBrainz editor accounts and learns from moderators' verdicts. Records are sent as an object of records "
+    "by any key, or as an array. Every error is an RFC 9457 problem document. Every answer has the id of its request "
+    "in `X-Request-ID`; a request may bring one. A role includes those before it: "
+    "predict, train, admin; without configured credentials the service listens on loopback alone and asks for none."
+)
+# What some errors say besides the members of every problem.
+MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
+    errors.InvalidRecords: {"errors": dict[str, schemas.Fault]},
+    errors.TrainingRefused: dict.fromkeys(("before", "after", "reference"), schemas.Figures),
+    errors.NoAnswerInTime: {"task_id": str},
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is said of one method of one path besides what its function's docstring says. `answers` are the types, or
+    the media types, of the answers by status; `body` is the type of the request's body. `open_locally`: whoever asks
+    from the machine itself needs no role."""
+
+    role: Role
+    answers: Mapping[int, Any]
+    body: Any = None
+    example: Any = None
+    parameters: tuple[Schema, ...] = ()
+    errors: tuple[type[SbApiError], ...] = ()
+    open_locally: bool = False
+
+
+def _query(name: str, description: str, kind: Any = bool, default: Any = False) -> Schema:
+    schema = {**msgspec.json.schema(kind), "default": default}
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _header(name: str, description: str) -> Schema:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+PARTIAL = _query("partial", "judge the sound records and list the others under `errors`")
+EXPLAIN = _query("explain", "add the reasons behind each score")
+FORCE = _query("force", "promote the weights even if the guard finds them worse")
+MODEL = _query("model", "which classifier", schemas.Model, "lodbrok")
+PREFER = _header("Prefer", "`respond-async`: answer 202 at once")
+IDEMPOTENCY_KEY = _header("Idempotency-Key", "the same key stands for the same content while its result is kept")
+
+EDITOR = {
+    "id": 1,
+    "email": "someone@example.org",
+    "website": "http://win-casino.example",
+    "bio": "best online casino",
+    "member_since": "2024-01-01T10:00:00",
+    "last_updated": "2024-01-01T10:02:00",
+}
+MESSAGE = {"id": 1, "text": "the search page crashes when I press enter"}
+
+QUEUED = (errors.QueueFull, errors.Unavailable, errors.NoAnswerInTime)
+RECORDS = (errors.MalformedBody, errors.InvalidRecords, errors.TooLarge)
+LEARNING = (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, *QUEUED)
+JUDGING = (*RECORDS, errors.InvalidParameter, *QUEUED)
+STORED = (errors.InvalidParameter, errors.Unavailable)
+
+OPERATIONS: Mapping[str, Operation] = {
+    "POST /predict": Operation(
+        "predict", {200: schemas.EditorPredictions}, Editors, [EDITOR], (PARTIAL, EXPLAIN), JUDGING
+    ),
+    "POST /intents/predict": Operation(
+        "predict", {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
+    ),
+    "POST /classify": Operation(
+        "predict",
+        {202: schemas.Accepted},
+        schemas.EditorTask | schemas.MessageTask,
+        {"model": "lodbrok", "data": [EDITOR]},
+        (IDEMPOTENCY_KEY,),
+        (*RECORDS, errors.InvalidParameter, errors.IdempotencyKeyReused, errors.QueueFull, errors.Unavailable),
+    ),
+    "GET /get-result/{task_id}": Operation(
+        "predict",
+        {
+            200: schemas.TaskCompleted | schemas.TaskFailed,
+            202: schemas.TaskQueued | schemas.TaskProcessing,
+        },
+        errors=(errors.UnknownTask, errors.Unavailable),
+    ),
+    "GET /weights": Operation("predict", {200: schemas.WeightsChain}, parameters=(MODEL,), errors=STORED),
+    "GET /quality": Operation("predict", {200: schemas.Quality}, parameters=(MODEL,), errors=STORED),
+    "POST /train": Operation(
+        "train",
+        {200: schemas.Trained, 202: schemas.Accepted},
+        Verdicts,
+        [{**EDITOR, "verdict": 1, "reporter": "moderator 7"}],
+        (FORCE, PREFER),
+        LEARNING,
+    ),
+    "POST /intents/train": Operation(
+        "train",
+        {200: schemas.Trained, 202: schemas.Accepted},
+        LabelledMessages,
+        [{**MESSAGE, "intent": "bug report"}],
+        (FORCE, PREFER),
+        LEARNING,
+    ),
+    "POST /rollback": Operation(
+        "admin",
+        {200: schemas.RolledBack},
+        schemas.Rollback,
+        {"to": "previous"},
+        (MODEL,),
+        (errors.MalformedBody, errors.InvalidParameter, errors.TooLarge, errors.UnknownVersion, *QUEUED),
+    ),
+    "POST /replay": Operation(
+        "admin",
+        {202: schemas.Accepted},
+        parameters=(MODEL, FORCE),
+        errors=(errors.InvalidParameter, errors.QueueFull, errors.Unavailable),
+    ),
+    "GET /healthz": Operation("open", {200: schemas.Alive}),
+    "GET /readyz": Operation("open", {200: schemas.Readiness, 503: schemas.Readiness}),
+    "GET /metrics": Operation("predict", {200: "text/plain"}, open_locally=True),
+    "GET /openapi.json": Operation("open", {200: "application/json"}),
+    "GET /docs": Operation("open", {200: "text/html"}),
+    "GET /docs/{name}": Operation("open", {200: "*/*"}),
+}
+
+
+def list_errors(error: type[SbApiError] = SbApiError) -> list[type[SbApiError]]:
+    """The error tree, root first."""
+    return [error] + [below for child in error.__subclasses__() for below in list_errors(child)]
+
+
+def list_routes(app: Flask) -> dict[str, str]:
+    """The docstring of the function behind every "METHOD /path/{parameter}" of the application but its web pages."""
+    routes = {}
+    for rule in app.url_map.iter_rules():
+        if rule.rule == "/" or rule.rule.startswith(PAGES):
+            continue
+        path = re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            routes[f"{method} {path}"] = app.view_functions[rule.endpoint].__doc__ or ""
+    return routes
+
+
+def build_document(app: Flask, version: str) -> Schema:
+    """The OpenAPI 3.1 document of the application. Raises KeyError for a route that OPERATIONS does not have."""
+    components: dict[str, Schema] = {}
+
+    def describe(kind: Any) -> Schema:
+        (schema,), found = msgspec.json.schema_components((kind,), ref_template=TEMPLATE)
+        components.update(found)
+        return schema
+
+    for error in list_errors():
+        components[error.__name__] = _problem(error, describe)
+    paths: dict[str, Schema] = {}
+    for route, text in sorted(list_routes(app).items()):
+        method, _, path = route.partition(" ")
+        paths.setdefault(path, {})[method.lower()] = _operation(route, text, describe)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "sb_api",
+            "version": version,
+            "description": DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "headers": {"X-Request-ID": REQUEST_ID},
+            "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")},
+        },
+    }
+    tidy: Schema = _tidy(document)
+    return tidy
+
+
+def _problem(error: type[SbApiError], describe: Describe) -> Schema:
+    """The problem document of one class of errors."""
+    fixed = {"type": f"urn:sb_api:problem:{error.type}", "status": error.status, "title": error.title}
+    properties = {name: {"const": value} for name, value in fixed.items()}
+    properties |= {name: describe(kind) for name, kind in MEMBERS.get(error, {}).items()}
+    text = (error.__doc__ or f"{error.title}.").partition("`detail`")[0]
+    return {
+        "title": error.__name__,
+        "description": text,
+        "allOf": [describe(schemas.Problem)],
+        "properties": properties,
+    }
+
+
+def _operation(route: str, text: str, describe: Describe) -> Schema:
+    operation = OPERATIONS[route]
+    in_path = re.findall(r"{(\w+)}", route)
+    responses = {status: _answer(kind, describe) for status, kind in operation.answers.items()}
+    for status, possible in _errors_by_status(operation).items():
+        references = [{"$ref": TEMPLATE.format(name=error.__name__)} for error in possible]
+        title = "; ".join(error.title for error in possible)
+        responses.setdefault(status, {"description": title, **_problems(references)})
+        if any(error.retry_after for error in possible):
+            responses[status]["headers"] = {"Retry-After": RETRY_AFTER}
+    if in_path:
+        # What no route or file is found for: a problem without a type of its own.
+        missing = responses.setdefault(404, {"description": "There is no such thing", **_problems([])})
+        missing["content"]["application/problem+json"]["schema"]["anyOf"].append(describe(schemas.Problem))
+    for response in responses.values():
+        response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
+    needed: list[Schema] = [{}] if operation.open_locally else []
+    described: Schema = {
+        "summary": text.partition("\n")[0].rstrip("."),
+        "description": text,
+        "operationId": re.sub(r"\W+", "_", route.lower()).strip("_"),
+        "tags": [operation.role],
+        "security": []
+        if operation.role == "open"
+        else [*needed, {"bearer": [operation.role]}, {"basic": [operation.role]}],
+        "parameters": [*map(_path_parameter, in_path), *operation.parameters],
+        "responses": {str(status): response for status, response in sorted(responses.items())},
+    }
+    if operation.body is not None:
+        media = {"schema": describe(operation.body), "example": operation.example}
+        described["requestBody"] = {"required": True, "content": {"application/json": media}}
+    return described
+
+
+def _problems(schemas: list[Schema]) -> Schema:
+    return {"content": {"application/problem+json": {"schema": {"anyOf": schemas}}}}
+
+
+def _answer(kind: Any, describe: Describe) -> Schema:
+    if isinstance(kind, str):
+        return {"description": "The file.", "content": {kind: {}}}
+    members = get_args(kind) or (kind,)
+    described: Schema = {
+        "description": " ".join(member.__doc__ for member in members),
+        "content": {"application/json": {"schema": describe(kind)}},
+    }
+    if kind is schemas.Accepted:
+        described["headers"] = {"Location": {"schema": {"type": "string"}}, "Retry-After": RETRY_AFTER}
+    return described
+
+
+def _errors_by_status(operation: Operation) -> dict[int, list[type[SbApiError]]]:
+    """Its own errors, those that are a fault of ours, and, where a role is asked for, those of credentials."""
+    everywhere = {500} if operation.role == "open" else {500, 401, 403, 429}
+    by_status: dict[int, list[type[SbApiError]]] = {}
+    for error in list_errors():
+        if error in operation.errors or error.status in everywhere:
+            by_status.setdefault(error.status, []).append(error)
+    return by_status
+
+
+def _path_parameter(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _tidy(part: Any) -> Any:
+    """The same with descriptions, which come from docstrings, on one line."""
+    if isinstance(part, dict):
+        return {
+            key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _tidy(value)
+            for key, value in part.items()
+        }
+    return [_tidy(value) for value in part] if isinstance(part, list | tuple) else part

@@ -1,0 +1,247 @@
+"""What goes over HTTP besides the records, as typed structs: the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sb_api.learning.quality import Drift
+from sb_api.learning.verdict_log import EventKind
+from sb_api.models.explain import Reason
+from sb_api.records import Editor, LabelledMessage, Message, Verdict
+from sb_api.versions import Version
+
+Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
+Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
+Model = Literal["lodbrok", "intent"]
+Slots = Annotated[dict[str, str | None], Meta(description="the versions that are original, previous and current")]
+Figures = Annotated[
+    dict[str, int | float | list[list[int]] | None],
+    Meta(
+        description="count, accuracy, precision, recall, F1 and the like; the confusion matrix has rows of what is true"
+    ),
+]
+FiguresUntil = Annotated[
+    dict[str, str | int | float | list[list[int]] | None],
+    Meta(description="figures of some verdicts in a row, and `until` when the last of them came (ISO 8601, UTC)"),
+]
+
+# Records by any key, or as an array; at least one.
+_SOME = Meta(min_length=1)
+Editors = Annotated[dict[str, Editor], _SOME] | Annotated[list[Editor], _SOME]
+Messages = Annotated[dict[str, Message], _SOME] | Annotated[list[Message], _SOME]
+Verdicts = Annotated[dict[str, Verdict], _SOME] | Annotated[list[Verdict], _SOME]
+LabelledMessages = Annotated[dict[str, LabelledMessage], _SOME] | Annotated[list[LabelledMessage], _SOME]
+
+
+class EditorTask(msgspec.Struct, tag_field="model", tag="lodbrok"):
+    """Editors to be judged without waiting."""
+
+    data: Editors
+
+
+class MessageTask(msgspec.Struct, tag_field="model", tag="intent"):
+    """Messages to be sorted without waiting."""
+
+    data: Messages
+
+
+class Rollback(msgspec.Struct):
+    """Which weights to make current: "previous", "original" or the name of a version."""
+
+    to: str
+
+
+class Fault(msgspec.Struct):
+    """What is wrong with one record."""
+
+    field: str
+    detail: str
+
+
+class EditorPredictions(msgspec.Struct, kw_only=True):
+    """By the editor's id: the label, the calibrated probability of spam, its band, and when asked for the reasons,
+    strongest first. `errors` lists by key the records that could not be judged, with `partial=true` alone."""
+
+    success: Success
+    predictions: dict[str, Literal["Non Spam Editor Account", "Spam Editor Account"]]
+    scores: dict[str, Annotated[float, Meta(ge=0, le=1)]]
+    bands: dict[str, Literal["certain spam", "likely spam", "unsure", "likely fine"]] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
+    reasons: dict[str, list[Reason]] | msgspec.UnsetType = msgspec.UNSET
+    errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
+    weights: str
+
+
+class MessagePredictions(msgspec.Struct, kw_only=True):
+    """By the message's id: its class, null when it fits none, and the probability of every class."""
+
+    success: Success
+    predictions: dict[str, str | None]
+    scores: dict[str, dict[str, Annotated[float, Meta(ge=0, le=1)]]]
+    errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
+    weights: str
+
+
+class Step(msgspec.Struct):
+    """The version of the weights that is current now, and the one before it."""
+
+    version: str
+    previous: str | None
+
+
+class Trained(msgspec.Struct, kw_only=True):
+    """What a training did. Verdicts that are not learned were `known`, are `held` over their reporter's cap, or are
+    `waiting` for a second reporter. Figures of the verdicts `before` and `after`, and of the reference set."""
+
+    success: Success
+    response: str
+    learned: int
+    known: int
+    held: int
+    waiting: int
+    weights: Step
+    before: Figures | msgspec.UnsetType = msgspec.UNSET
+    after: Figures | msgspec.UnsetType = msgspec.UNSET
+    reference: Figures | msgspec.UnsetType = msgspec.UNSET
+
+
+class RolledBack(msgspec.Struct):
+    """The weights that are current again."""
+
+    success: Success
+    weights: Step
+
+
+class Accepted(msgspec.Struct):
+    """The task is queued; `Location` says where its result will be."""
+
+    success: Success
+    task_id: str
+    message: str
+
+
+class TaskQueued(msgspec.Struct, tag_field="status", tag="queued"):
+    """The task waits for a process."""
+
+    success: Success
+    task_id: str
+
+
+class TaskProcessing(msgspec.Struct, tag_field="status", tag="processing"):
+    """A process works on the task; long ones tell their progress."""
+
+    success: Success
+    task_id: str
+    progress: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TaskCompleted(msgspec.Struct, tag_field="status", tag="completed"):
+    """The result: what the call that waits would have answered."""
+
+    success: Success
+    task_id: str
+    data: dict[str, Any]
+
+
+class Problem(msgspec.Struct):
+    """Every error: RFC 9457, with `success: false` for clients of the original project."""
+
+    type: str
+    title: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    detail: str
+    success: Failure
+
+
+class TaskFailed(msgspec.Struct, tag_field="status", tag="failed"):
+    """The task could not be done; `error` says why."""
+
+    success: Failure
+    task_id: str
+    error: Problem
+
+
+class WeightsChain(msgspec.Struct):
+    """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
+
+    success: Success
+    model: Model
+    slots: Slots
+    versions: list[Version]
+    damaged: list[Literal["previous", "current"]]
+
+
+class Replaced(msgspec.Struct):
+    """The current weights were replaced: `version` took the place of `previous`. `seconds` is how long that took."""
+
+    kind: EventKind
+    moment: str
+    version: str
+    previous: str
+    learned: int
+    seconds: float
+
+
+class ReplayEstimate(msgspec.Struct):
+    """What a replay would learn again, and about how many seconds it would take; null before any training."""
+
+    verdicts: int
+    trainings: int
+    seconds: float | None
+
+
+class CalibrationBin(msgspec.Struct):
+    """A tenth of the scores: their mean, the share that was spam, and how many there are."""
+
+    sure: float
+    right: float
+    count: int
+
+
+class Calibration(msgspec.Struct):
+    """How far scores could be taken at their word, on the verdicts of the window."""
+
+    bins: list[CalibrationBin]
+    expected_calibration_error: float
+
+
+class Quality(msgspec.Struct, kw_only=True):
+    """How right the weights were on verdicts before they learned them. Only `log: off` when there is no log."""
+
+    success: Success
+    model: Model
+    log: Literal["off"] | msgspec.UnsetType = msgspec.UNSET
+    labels: list[str] | msgspec.UnsetType = msgspec.UNSET
+    all_time: Figures | msgspec.UnsetType = msgspec.UNSET
+    window: Figures | msgspec.UnsetType = msgspec.UNSET
+    weights: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
+    reporters: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
+    calibration: Calibration | msgspec.UnsetType | None = msgspec.UNSET
+    drift: Drift | msgspec.UnsetType = msgspec.UNSET
+    series: list[FiguresUntil] | msgspec.UnsetType = msgspec.UNSET
+    events: list[Replaced] | msgspec.UnsetType = msgspec.UNSET
+    replay: ReplayEstimate | msgspec.UnsetType = msgspec.UNSET
+
+
+class Alive(msgspec.Struct):
+    """This web process answers."""
+
+    success: Success
+    status: Literal["alive"]
+
+
+class Readiness(msgspec.Struct):
+    """Whether records can be judged, and what is in the way."""
+
+    success: bool
+    status: Literal["ready", "not ready"]
+    problems: list[str]
+    notes: list[str]
+    classify_processes: int
+    train_processes: int
+    weights: Slots
+    drift: list[Model]

@@ -1,0 +1,224 @@
+"""What web processes ask of the others: judge, train, roll back, replay, and what is known of weights and processes."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from flask import current_app
+
+from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Training
+from sb_api.broker.rpc import Mailbox
+from sb_api.config import Settings
+from sb_api.errors import NoAnswerInTime, Unavailable, error_from_problem
+from sb_api.kinds import KINDS, Judged, Kind
+from sb_api.records import encode_payload
+from sb_api.telemetry.logs import current_request
+from sb_api.telemetry.tracing import current_trace
+from sb_api.versions import Chain
+
+NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
+ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a web process works with."""
+
+    settings: Settings
+    jobs: Jobs
+    mailbox: Mailbox
+
+
+def get_service() -> Service:
+    service: Service = current_app.extensions["sb_api"]
+    return service
+
+
+def choose_stream(count: int) -> str:
+    """The stream for a request with `count` records: small ones do not wait behind large ones."""
+    return SMALL if count <= SMALL_RECORDS else BULK
+
+
+def judge(service: Service, kind: Kind, records: Sequence[Any], *, explain: bool = False) -> Judged:
+    """Have n records judged by the classify processes, all by one version of the weights.
+
+    Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
+    """
+    operation = "explain" if explain else "predict"
+    size = service.settings.slice_records
+    slices = [records[start : start + size] for start in range(0, len(records), size)]
+    parts: list[Any] = [None] * len(slices)
+    wanted = list(range(len(slices)))
+    version = ""
+    for _ in range(ROUNDS):
+        stream = choose_stream(len(records))
+        jobs = [
+            _job(service, operation, kind, encode_payload(slices[position]), weights=version) for position in wanted
+        ]
+        answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
+        for position, answer in zip(wanted, answers, strict=True):
+            parts[position] = _completed(answer, service.settings.predict_timeout)
+        # A training or a rollback may end between two slices; those of another version are judged again.
+        version = parts[wanted[-1]]["version"]
+        wanted = [position for position, part in enumerate(parts) if part["version"] != version]
+        if not wanted:
+            break
+    else:
+        raise Unavailable("The weights changed again and again while the request was judged; try again.")
+    return _join([Judged(**part) for part in parts], size)
+
+
+def _join(parts: Sequence[Judged], size: int) -> Judged:
+    """Slices of `size` records, the last of what is left, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    errors = {
+        position * size + offset: detail
+        for position, part in enumerate(parts)
+        for offset, detail in part.errors.items()
+    }
+    columns = ("predictions", "scores", "bands", "reasons")
+    joined = {name: [told for part in parts for told in getattr(part, name)] for name in columns}
+    return Judged(parts[0].version, errors=errors, **joined)
+
+
+def await_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool = False) -> dict[str, Any]:
+    """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
+    return _trained(service, _training(service, kind, verdicts, force))
+
+
+def submit_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool) -> str:
+    """Queue a training; its task. Raises QueueFull, Unavailable."""
+    return _submitted(service, _training(service, kind, verdicts, force))
+
+
+def await_rollback(service: Service, kind: Kind, wanted: str) -> dict[str, Any]:
+    """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
+    # Resolved here, so that a job that is done twice does not go back two steps.
+    version = read_chain(service, kind).resolve(wanted)
+    job = _job(service, "rollback", kind, encode_payload(version), keep=service.settings.result_ttl)
+    return _trained(service, job)
+
+
+def submit_replay(service: Service, kind: Kind, *, force: bool) -> str:
+    """Queue a replay; its task. Raises QueueFull, Unavailable."""
+    job = _job(service, "replay", kind, encode_payload(force), keep=service.settings.result_ttl)
+    return _submitted(service, job)
+
+
+def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
+    """The running figures that the train process has published. Raises Unavailable."""
+    measured = service.jobs.registry.published_about(kind.name, "quality")
+    if measured is None:
+        raise Unavailable(NOTHING_PUBLISHED)
+    quality: dict[str, Any] = msgspec.json.decode(measured)
+    return quality
+
+
+def read_chain(service: Service, kind: Kind) -> Chain:
+    """The slots and versions of the published weights. Raises Unavailable."""
+    published = service.jobs.registry.published_about(kind.name, "chain")
+    if published is None:
+        raise Unavailable(NOTHING_PUBLISHED)
+    return msgspec.json.decode(published, type=Chain)
+
+
+def describe_readiness(service: Service) -> dict[str, Any]:
+    """What /readyz tells."""
+    problems = []
+    alive: list[Any] = []
+    published: dict[str, str | None] = dict.fromkeys(KINDS)
+    drifting: list[str] = []
+    damaged: dict[str, list[str]] = {}
+    try:
+        alive = service.jobs.registry.alive()
+        published |= service.jobs.published_versions()
+        drifting = [name for name in KINDS if _drifts(service, name)]
+        damaged = {name: _damaged(service, name) for name in KINDS}
+    except Unavailable as error:
+        problems.append(f"Redis: {error.detail}")
+    classify = [beat for beat in alive if beat.role == "classify"]
+    trainers = [beat for beat in alive if beat.role == "train"]
+    if not classify:
+        problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
+    notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
+    notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
+    notes += [
+        f"the file of the {slot} weights of {name} is damaged, and earlier ones stand in for it: see the log"
+        for name, slots in damaged.items()
+        for slot in slots
+    ]
+    if classify and not all(name in beat.versions for beat in classify for name in KINDS):
+        problems.append("a classifier has no weights yet")
+    return {
+        "success": not problems,
+        "status": "not ready" if problems else "ready",
+        "problems": problems,
+        "notes": notes,
+        "classify_processes": len(classify),
+        "train_processes": len(trainers),
+        "weights": published,
+        "drift": drifting,
+    }
+
+
+def _drifts(service: Service, classifier: str) -> bool:
+    measured = service.jobs.registry.published_about(classifier, "quality")
+    return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
+
+
+def _damaged(service: Service, classifier: str) -> list[str]:
+    chain = service.jobs.registry.published_about(classifier, "chain")
+    slots: list[str] = msgspec.json.decode(chain or b"{}").get("damaged", [])
+    return slots
+
+
+def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 0, weights: str = "") -> Job:
+    return Job(
+        task=uuid.uuid4().hex if keep else _unique(),
+        operation=operation,
+        classifier=kind.name,
+        body=body,
+        reply=service.mailbox.name,
+        keep=keep,
+        weights=weights,
+        request=current_request(),
+        trace=current_trace(),
+    )
+
+
+def _unique() -> str:
+    """A name that nobody needs to guess, made without the system call of a secret one."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def _training(service: Service, kind: Kind, verdicts: Sequence[Any], force: bool) -> Job:
+    body = encode_payload(Training(encode_payload(verdicts), force))
+    return _job(service, "train", kind, body, keep=service.settings.result_ttl)
+
+
+def _submitted(service: Service, job: Job) -> str:
+    service.jobs.submit(TRAIN, [job])
+    return job.task
+
+
+def _trained(service: Service, job: Job) -> dict[str, Any]:
+    """The figures of a job for the train process, once it is done."""
+    service.jobs.mark_queued(job)  # whoever is told that there is no answer yet may ask for it at once
+    answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
+    figures: dict[str, Any] = _completed(answers[0], service.settings.train_timeout, task_id=job.task)
+    return figures
+
+
+def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
+    if answer is None:
+        where = f" It goes on; ask GET /get-result/{members['task_id']} for its result." if members else ""
+        raise NoAnswerInTime(f"No answer within {timeout:g} s.{where}", **members)
+    if answer.problem is not None:
+        raise error_from_problem(answer.problem)
+    return answer.data
