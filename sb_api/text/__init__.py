@@ -1,1 +1,1 @@
-"""Characters to words, URLs, masks, vocabularies, COPY fields."""
+"""Characters to words, URLs, hosts, masks, vocabularies, COPY fields; one normal form for all that is written."""

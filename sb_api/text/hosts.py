@@ -1,0 +1,132 @@
+"""Website hosts and e-mail domains in one form each, and what to look up where one of them is not known."""
+
+from __future__ import annotations
+
+import re
+import socket
+import unicodedata
+from functools import cache, lru_cache
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+LONGEST_HOST = 253  # characters, as in the domain name system
+_LONGEST_URL = 4096  # characters that are looked through for a host: whatever comes first in a URL is shorter
+
+_PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+)(?:[/?#]|\Z)")
+# "http:/x.com", "http//x.com" and "hxxp://x.com" as people write them, and a scheme that some other software takes.
+_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?(?::/*|/+)|(?:[a-z][a-z0-9+.-]{0,31}:)?//)+/*")
+_END_OF_HOST = re.compile("[/?#]")
+_NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+_PORT = re.compile(r":[0-9]*\Z")
+
+
+def website_host(website: str) -> str:
+    """The host of a URL, with or without a scheme, as `normalize_host` writes it and without a leading `www.`.
+
+    "" where there is none. What a browser forgives is forgiven: white space and backslashes, user names and ports.
+    """
+    plain = _PLAIN_WEBSITE.match(website)
+    if plain:
+        return _without_www(plain[1])
+    url = re.sub(r"[\t\r\n]", "", website[:_LONGEST_URL]).strip().lower()
+    if not url.isascii():
+        url = unicodedata.normalize("NFKC", url).strip()
+    url = url.replace("\\", "/")
+    scheme = _SCHEME.match(url)
+    authority = _END_OF_HOST.split(url[scheme.end() if scheme else 0 :], maxsplit=1)[0]
+    host = normalize_host(_PORT.sub("", authority.rpartition("@")[2]))
+    return _without_www(host)
+
+
+def email_domain(email: str) -> str:
+    """What stands behind the last `@`, as `normalize_host` writes it; "" when there is none."""
+    return normalize_host(email[-_LONGEST_URL:].rpartition("@")[2].strip().rstrip(">")) if "@" in email else ""
+
+
+@lru_cache(maxsize=65_536)
+def normalize_host(host: str) -> str:
+    """A host in small letters, ASCII (IDNA, as browsers do it: UTS 46) and without a final dot; IP addresses in their
+    usual form. Whatever is no host comes back in small letters. At most `LONGEST_HOST` characters.
+    """
+    host = host.strip().lower()
+    if host.startswith("["):
+        host = host.lstrip("[").partition("]")[0]
+        if ":" in host:
+            return _ipv6(host)
+    if not host.isascii():
+        host = _to_ascii(host)
+    host = host.rstrip(".")[:LONGEST_HOST].rstrip(".")
+    if _NUMERIC.fullmatch(host.rpartition(".")[2]):
+        return _ipv4(host)
+    return host
+
+
+def host_candidates(host: str) -> tuple[str, ...]:
+    """What to look a host or domain up by, the most telling first: itself, its registered domain, what that is
+    registered under where it has a dot ("co.uk", "blogspot.com"), its top-level domain.
+
+    Hosts as `website_host` and `email_domain` give them; () for "", and an IP address stands for itself alone.
+    """
+    return _candidates(host)
+
+
+@lru_cache(maxsize=65_536)
+def _candidates(host: str) -> tuple[str, ...]:
+    if not host:
+        return ()
+    top = host.rpartition(".")[2]
+    if "." not in host or ":" in host or top.isdigit():
+        return (host,)
+    suffixes = _public_suffixes()
+    found = (host, suffixes.privatesuffix(host), suffixes.publicsuffix(host), top)
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    # Imported where a host is not known by itself: the list, which comes with the package, takes 0.1 seconds to read.
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+def _without_www(host: str) -> str:
+    rest = host.removeprefix("www.")
+    return rest if "." in rest else host
+
+
+def _to_ascii(host: str) -> str:
+    import idna
+
+    try:
+        return idna.encode(host[:LONGEST_HOST], uts46=True).decode()
+    except UnicodeError:
+        # What IDNA has no room for (emoji, which some registries sell), label by label.
+        labels = re.split("[.\u3002\uff0e\uff61]", unicodedata.normalize("NFKC", host[:LONGEST_HOST]).lower())
+        return ".".join(label if label.isascii() else _punycode(label) for label in labels)
+
+
+def _punycode(label: str) -> str:
+    try:
+        return "xn--" + label.encode("punycode").decode()
+    except UnicodeError:  # half a surrogate pair
+        return label
+
+
+def _ipv4(host: str) -> str:
+    """The four numbers of an address that a browser would take: "0x7f.1" is 127.0.0.1."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
+
+
+def _ipv6(host: str) -> str:
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host[:LONGEST_HOST]
+    return str(address.ipv4_mapped or address)

@@ -1,0 +1,131 @@
+"""Letters of one script that stand in words of another because they look alike."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import unicodedata
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+# Not in Unicode's table, which compares small letters with small ones and shapes exactly; people do use them.
+_ALSO: Mapping[str, str] = dict(zip("кмтвнпηяшщωεκτΛΣΞЯИ", "kmtbhnnrwwwektAEERN", strict=True))
+# Letters of these scripts are glued to Latin words by grammar (Hebrew "and", Arabic "the"), not to deceive.
+_GLUED = frozenset({"HEBREW", "ARABIC", "ETHIOPIC", "MALAYALAM", "MYANMAR", "ORIYA", "NKO"})
+_SMALL_CAPITALS = {
+    letter: name[-1].lower()
+    for letter in map(chr, [*range(0x250, 0x2B0), *range(0x1D00, 0x1D80), *range(0xA700, 0xA800)])
+    if re.fullmatch("LATIN LETTER SMALL CAPITAL [A-Z]", name := unicodedata.name(letter, ""))
+}
+_LATIN = _SMALL_CAPITALS | {"ɑ": "a", "ɡ": "g"}
+# A run of letters of scripts that put blanks between words, or could: no Thai, Lao, Myanmar, Khmer, kana, Han.
+_LETTERS = re.compile(
+    "[^\\W\\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u31ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
+)
+# Scripts with a letter that looks like a Latin one, and small capitals: who has none of them is done at a glance.
+_FOREIGN = re.compile(
+    "[ɑɡ\u0250-\u02af\u0370-\u058f\u13a0-\u167f\u1d00-\u1d7f\u2c80-\u2d7f\ua4d0-\ua4ff\ua700-\ua7ff\uab30-\uabbf"
+    "\U00010280-\U0001044f\U00010500-\U0001052f\U000118a0-\U000118ff\U00016f00-\U00016f9f]"
+)
+_ASCII_LETTER = re.compile("[A-Za-z]")
+
+
+@lru_cache(maxsize=4096)
+def script_of(letter: str) -> str:
+    """The script of a letter by the first word of its name, such as LATIN; "" for a character without a name."""
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+@cache
+def _to_latin() -> Mapping[str, str]:
+    """The ASCII letter that each letter of another script looks like, by Unicode's table of confusables (UTS 39).
+
+    The table is the data file of confusable-homoglyphs, whose code is left alone: it holds ten times as much.
+    """
+    package = find_spec("confusable_homoglyphs")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("confusable-homoglyphs is not installed")
+    listed = json.loads((Path(package.origin).parent / "confusables.json").read_text("utf-8"))
+    found = {}
+    for letter in string.ascii_letters:
+        for entry in listed.get(letter, ()):
+            other = entry["c"].strip("\u200e")
+            if len(other) == 1 and not other.isascii() and unicodedata.category(other).startswith("L"):
+                # The table takes I and l for one; a capital stands for I, but for the palochka, which stands for l.
+                capital = letter == "l" and other != "\u04c0" and other.lower() != other
+                found[other] = "I" if capital else letter
+    return {letter: latin for letter, latin in found.items() if script_of(letter) not in {"LATIN", *_GLUED}}
+
+
+@cache
+def _from_latin(script: str) -> Mapping[str, str]:
+    """The letters of `script`, of the same case, that ASCII letters and look-alikes of a third script stand for."""
+    own = {latin: letter for letter, latin in reversed([*_to_latin().items()]) if script_of(letter) == script}
+    return own | {letter: own[latin] for letter, latin in _to_latin().items() if latin in own}
+
+
+def undo_look_alikes(text: str) -> tuple[str, int]:
+    """`text` (of n characters, and n it stays) with every letter of a mixed word in the word's own script, and how
+    many letters that changed.
+
+    A word of several scripts becomes Latin where all its other letters look like Latin ones, or of another of its
+    scripts in the same way; where neither goes (a Russian ending on a Latin name), it stays. A word wholly of another
+    script stays, unless all of it looks Latin, there are Latin letters beside it, and no word of its script can be
+    told from Latin.
+    """
+    if not _FOREIGN.search(text):
+        return text, 0
+    words = [(match.start(), match[0]) for match in _LETTERS.finditer(text) if not match[0].isascii()]
+    scripts = [{script_of(letter) for letter in word} for _, word in words]
+    strict = _to_latin()
+    told = {
+        next(iter(found))
+        for (_, word), found in zip(words, scripts, strict=True)
+        if len(found) == 1 and not all(letter in strict for letter in word)
+    }
+    beside_latin = _ASCII_LETTER.search(text) is not None
+    pieces, end, changed = [], 0, 0
+    for (start, word), found in zip(words, scripts, strict=True):
+        if len(found) == 1 and "LATIN" not in found:
+            plain = word if found <= told or not beside_latin else _map_word(word, strict)
+        elif found == {"LATIN"}:
+            plain = "".join(_LATIN.get(letter, letter) for letter in word)
+        else:
+            plain = _unmix(word, found, bool(told - {"LATIN"}))
+        if plain != word:
+            pieces += [text[end:start], plain]
+            end = start + len(word)
+            changed += sum(map(str.__ne__, word, plain))
+    return "".join([*pieces, text[end:]]), changed
+
+
+def _map_word(word: str, table: Mapping[str, str]) -> str:
+    """The word, where all of it is in the table or Latin already, in the table's letters."""
+    if all(letter in table for letter in word):
+        return "".join(table[letter] for letter in word)
+    return word
+
+
+def _unmix(word: str, scripts: set[str], others_told: bool) -> str:
+    """A word of several scripts in one of them; as it is where none can stand for all."""
+    counts = {script: sum(script_of(letter) == script for letter in word) for script in sorted(scripts)}
+    latin = _in_latin(word) if "LATIN" in scripts else None
+    for script in sorted(scripts - {"LATIN"}, key=lambda script: -counts[script]):
+        if latin and not (others_told and counts[script] > counts["LATIN"]):
+            break
+        own = _from_latin(script)
+        if all(script_of(letter) == script or letter in own for letter in word):
+            return "".join(letter if script_of(letter) == script else own[letter] for letter in word)
+    return latin or word
+
+
+def _in_latin(word: str) -> str | None:
+    table = _to_latin()
+    latin = sum(script_of(letter) == "LATIN" for letter in word)
+    if 3 * latin > len(word):  # in "DJ" before a Russian name the other letters are meant
+        table = {**_ALSO, **table}
+    letters = [_LATIN.get(letter, letter) if script_of(letter) == "LATIN" else table.get(letter) for letter in word]
+    return None if None in letters else "".join(filter(None, letters))

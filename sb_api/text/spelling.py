@@ -1,0 +1,49 @@
+"""Further words that a text has for those who read it: letters spelt out, and scripts without blanks between words."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+# A byte a character of an ASCII text: letters and digits are "a", all else blanks.
+_SHAPES = bytes(ord("a") if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
+# Letters (a digit may stand for one) with the same one to three marks or blanks between all of them.
+_SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})(?:[^\W_]\1){2,}[^\W_](?![^\W_])")
+
+# Scripts without blanks between words: Thai, Lao, Myanmar, Khmer, bopomofo, kana, Han.
+_UNSPACED = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eae\u0eb0-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3\u3005-\u3007"
+_UNSPACED += "\u3041-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+# Vowel signs, tones and length marks, which belong to the character before them.
+_ATTACHED = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060"
+_ATTACHED += "\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d\u108f\u17b6-\u17d3\u30fc"
+_RUN = re.compile(f"[{_UNSPACED}]+")
+_CHARACTER = re.compile(f"[{_UNSPACED}][{_ATTACHED}]*")
+
+
+def join_spelt_out(text: str) -> list[str]:
+    """The words of a normalized text that are spelt out with marks or blanks between their letters, joined.
+
+    "c-a-s-i-n-o", "c a s i n o" and "c . a . s . i . n . o" are all casino: at least four letters, and between all of
+    them the same mark, blank, or run of up to three.
+    """
+    if text.isascii():
+        shape = (" " + text).encode().translate(_SHAPES)
+        if b" a a a a" not in shape and b"  a  a  " not in shape.replace(b"   ", b"  "):
+            return []
+    return ["".join(match[0].split(match[1])) for match in _SPELT_OUT.finditer(text)]
+
+
+def separate_words(text: str) -> str:
+    """A normalized text with blanks where scripts that have none between words may have words.
+
+    A run of such characters becomes the pairs of its neighbours, as search engines do it: most Chinese and Japanese
+    words have two characters, a pair needs no dictionary, and the same words give the same pairs in any sentence. A
+    vowel sign or tone belongs to its character. A single character stays. Up to four times as long as `text`.
+    """
+    return text if text.isascii() else _RUN.sub(_pair, text)
+
+
+def _pair(match: re.Match[str]) -> str:
+    characters = _CHARACTER.findall(match[0])
+    pairs = map("".join, pairwise(characters)) if len(characters) > 1 else characters
+    return f" {' '.join(pairs)} "
