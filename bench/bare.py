@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from sb_api.classify import Model
 from sb_api.config import load_settings
-from sb_api.kinds import describe_answers
+from sb_api.judgements import describe_answers
 from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.predictor import Model
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
 

@@ -30,9 +30,9 @@ def run_engine(engine: Any, name: str) -> dict[str, Any]:
     import numpy as np
     import psutil
 
-    from sb_api.classify import Model
     from sb_api.config import load_settings
     from sb_api.models.classifiers import CLASSIFIERS
+    from sb_api.models.predictor import Model
     from sb_api.models.weights_store import WeightsStore
 
     settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS[name]

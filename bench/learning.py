@@ -2,7 +2,7 @@
 
 Synthetic streams from `sb_api/synthetic/editors.py`, five seeds, medians. Three recipes side by side: none, the
 specified one alone (Adam, batch size 1, 2 epochs over the new verdicts, always taken), and this one: the service's own
-`Trainer` with its verdict log, guard, calibration and promotion, in a temporary state directory with a Redis of its own.
+`Trainer` with its verdict log, guard, calibration and promotion, in a temporary state directory with its own Redis.
 
 Measured on accounts that nobody learns from: the test set that `sb-api bootstrap` held out, and as many ordinary
 editors of another seed as a share of half a percent needs. Recall and false positives are those of the plain label.
@@ -28,7 +28,8 @@ import msgspec
 import numpy as np
 from learning_service import time_trainings
 
-from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, split_editors, to_examples, to_verdicts
+from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, split_editors
+from sb_api.bootstrap.originals import to_examples, to_verdicts
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
@@ -38,9 +39,9 @@ from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.networks import set_arrays
-from sb_api.models.weights_store import Weights
+from sb_api.models.weights_file import Weights
 from sb_api.preprocessing import editor_vectors
-from sb_api.processes.serve import embedded_redis
+from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from plain_preprocessing import plain_has_url, plain_vectors  # noqa: E402
 
 from sb_api.config import load_settings  # noqa: E402
-from sb_api.kinds import Judged, describe_answers  # noqa: E402
+from sb_api.judgements import Judged, describe_answers  # noqa: E402
 from sb_api.models.classifiers import CLASSIFIERS  # noqa: E402
 from sb_api.preprocessing import editor_vectors, has_url  # noqa: E402
 from sb_api.records import Editor, decode_payload, decode_records, encode_payload  # noqa: E402

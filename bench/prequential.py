@@ -22,7 +22,8 @@ from comparison import Judged, best_threshold, compare, f1, roc_auc
 from figures import Figures, figure, tell
 from river import compose, forest, linear_model, optim, preprocessing
 
-from sb_api.bootstrap.editors import LOG_UNITS, Parts, to_verdicts
+from sb_api.bootstrap.editors import LOG_UNITS, Parts
+from sb_api.bootstrap.originals import to_verdicts
 from sb_api.errors import TrainingRefused
 from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated

@@ -38,7 +38,7 @@ from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.measures import recall_at_budget
 from sb_api.preprocessing import name_inputs
-from sb_api.processes.serve import embedded_redis
+from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.synthetic.editors import generate_editors
 

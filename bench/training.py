@@ -75,9 +75,9 @@ def train_as_specified(rounds: int) -> dict[str, Any]:
     from sb_api.learning.training_loop import Fitting
     from sb_api.models.classifiers import CLASSIFIERS
     from sb_api.models.engine import load_engine
+    from sb_api.models.weights_file import named
     from sb_api.models.weights_store import WeightsStore
     from sb_api.records import Verdict, decode_records
-    from sb_api.train import named
 
     classifier = CLASSIFIERS["lodbrok"]
     with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as state:

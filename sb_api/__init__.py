@@ -24,13 +24,14 @@ def create_app(config: Settings | None = None) -> Flask:
 
     from flask import Flask
 
-    from sb_api import routes, tasks
-    from sb_api.auth import access
+    from sb_api import routes
+    from sb_api.auth.access import protect
+    from sb_api.auth.gate import Gate, require_credentials
     from sb_api.broker.connection import connect
     from sb_api.broker.jobs import Jobs
     from sb_api.broker.rpc import Mailbox
     from sb_api.config import load_settings
-    from sb_api.pages import operations
+    from sb_api.pages.blueprint import show_pages
     from sb_api.telemetry.logs import configure_logging
     from sb_api.web import monitoring, problems
     from sb_api.web.api_docs import add_docs
@@ -38,6 +39,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.web.service import Service
 
     settings = config or load_settings()
+    require_credentials(settings)
     configure_logging(settings)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -46,14 +48,13 @@ def create_app(config: Settings | None = None) -> Flask:
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     mailbox = Mailbox(jobs, uuid.uuid4().hex)
     service = app.extensions["sb_api"] = Service(settings, jobs, mailbox)
-    gate = access.Gate(settings)
+    gate = Gate(settings)
     take_shortcut(app, service, gate)
     monitoring.monitor(app, jobs)
     app.register_blueprint(monitoring.monitoring)
     app.register_blueprint(routes.api)
-    app.register_blueprint(tasks.tasks)
-    operations.show_pages(app, jobs)
+    show_pages(app, jobs)
     problems.register_error_handlers(app)
     add_docs(app, __version__)
-    access.protect(app, gate)
+    protect(app, gate)
     return app

@@ -5,27 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from sb_api.arrays import Probabilities
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
 from sb_api.config import Settings
-from sb_api.errors import InvalidWeights, SbApiError
-from sb_api.kinds import Judged, describe_answers
-from sb_api.models.calibration import calibrated, name_bands
+from sb_api.errors import SbApiError
+from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.engine import EngineName, Load, load_engine
-from sb_api.models.explain import Reason
-from sb_api.models.networks import Arrays
-from sb_api.models.weights_store import Weights, WeightsStore, parse_weights
+from sb_api.models.predictor import Model
+from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
@@ -35,121 +31,6 @@ from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
 logger = logging.getLogger(__name__)
 
 NICENESS = 5  # of a helper
-RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
-
-Probabilities = npt.NDArray[np.float32]
-
-
-class Model:
-    """A classifier with the weights it works with now. Only one thread may use it."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        weights: Weights,
-        vocabularies: Vocabularies,
-        engine: EngineName = "onnx",
-        instruments: Instruments | None = None,
-    ) -> None:
-        self.classifier = classifier
-        self.engine = engine
-        self.instruments = instruments or Instruments()
-        self.about = weights.about
-        self.vocabularies = vocabularies
-        self._load: Load | None = None
-        self._recent: dict[str, Weights] = {}
-        self.swap(weights, vocabularies)
-
-    def swap(self, weights: Weights, vocabularies: Vocabularies) -> None:
-        """Work with other weights from now on. Raises InvalidWeights, and then keeps the ones it has."""
-        if weights.about.tokenizers != vocabularies.fingerprint:
-            raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
-        about = weights.about
-        if self._load is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
-            # Their numbers decide the network's shape.
-            load = load_engine(self.engine, self.classifier, about.labels, vocabularies)
-            self._predict = load(weights.arrays)
-            self._load = load
-            self._recent.clear()
-        else:
-            self._predict = self._load(weights.arrays)
-        self.vocabularies = vocabularies
-        self.about = about
-        self._recent.pop(about.version, None)
-        self._recent[about.version] = replace(weights, optimizer={})
-        while len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
-
-    @property
-    def version(self) -> str:
-        return self.about.version
-
-    @contextmanager
-    def at(self, version: str) -> Iterator[None]:
-        """Work with a recent version for a while; with the current weights when there is no such recent version."""
-        current = self._recent[self.version]
-        if version in self._recent and version != self.version:
-            self.swap(self._recent[version], self.vocabularies)
-        try:
-            yield
-        finally:
-            if self.version != current.about.version:
-                self.swap(current, self.vocabularies)
-
-    def score(self, arrays: Arrays) -> Probabilities:
-        """Calibrated probabilities (n, classes) of n rows of named arrays."""
-        with self.instruments.predict_seconds.labels(self.classifier.name).time():
-            return calibrated(self._predict(arrays), self.about.temperature)
-
-    def bands(self, scores: Probabilities) -> list[str]:
-        """The band of each of n rows of calibrated probabilities; [] where the weights have no bands."""
-        borders = self.about.borders
-        return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
-
-    def tell(self, scores: Probabilities, errors: dict[int, str]) -> Judged:
-        """What is told of n records with these calibrated probabilities; `errors` as from `judge`."""
-        about = self.about
-        predictions, told = self.classifier.answer(scores, about.labels, about.threshold)
-        return Judged(about.version, predictions, told, errors, self.bands(scores))
-
-    def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
-        """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
-        if self.classifier.explain is None or not self.about.usual:
-            return [[] for _ in records]
-        return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies)
-
-    def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
-        """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
-        errors: dict[int, str] = {}
-        try:
-            with self.instruments.preprocess_seconds.labels(self.classifier.name).time():
-                arrays = self.classifier.preprocess(records, self.vocabularies)
-        except Exception:
-            # One record spoils the whole batch: find it, and judge the others.
-            errors = self._unreadable(records)
-            if not errors:
-                raise
-        if errors:
-            scores = np.full((len(records), len(self.about.labels)), np.nan, np.float32)
-            sound = [position for position in range(len(records)) if position not in errors]
-            if sound:
-                arrays = self.classifier.preprocess([records[position] for position in sound], self.vocabularies)
-                scores[sound] = self.score(arrays)
-        else:
-            scores = self.score(arrays)
-        for position in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
-            errors.setdefault(int(position), "its score is not a finite number")
-        return scores, errors
-
-    def _unreadable(self, records: Sequence[Any]) -> dict[int, str]:
-        errors = {}
-        for position, record in enumerate(records):
-            try:
-                self.classifier.preprocess([record], self.vocabularies)
-            except Exception:
-                logger.exception("a record cannot be preprocessed")
-                errors[position] = "it cannot be turned into numbers"
-        return errors
 
 
 def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]:

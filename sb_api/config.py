@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from sb_api.auth.credentials import has_credentials
-from sb_api.broker.sentinel import parse_sentinels
 from sb_api.errors import InvalidSettings
 
 PREFIX = "SB_API_"
@@ -165,8 +161,7 @@ def _cores() -> int:
 def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """The settings from `environment` (that of this process by default), then `overrides` that are not None.
 
-    Raises InvalidSettings for a name that is no setting, a value that does not fit, or an address that is not
-    loopback without any credential; InvalidCredentials when their file is damaged.
+    Raises InvalidSettings for a name that is no setting, or a value that does not fit.
     """
     environment = os.environ if environment is None else environment
     known = {f"{PREFIX}{field.upper()}": field for field in Settings.__struct_fields__}
@@ -181,26 +176,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(f"A setting is wrong: {error}.") from None
-    if settings.redis_url:
-        parse_sentinels(settings.redis_url)
-    if not _is_loopback(settings.host) and not has_credentials(settings.credentials_file):
-        raise InvalidSettings(
-            f"{PREFIX}HOST={settings.host}: without credentials the service listens on loopback alone (127.0.0.1); "
-            "`sb-api token add NAME --role ROLE` makes one."
-        )
     return settings
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-    except (OSError, UnicodeError):
-        return False
-    return all(ip_address(address).is_loopback for address in addresses)
 
 
 def describe_settings() -> list[tuple[str, str, str]]:

@@ -18,19 +18,23 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain, pairwise
 from math import log, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.models.networks import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE, Arrays
+from sb_api.arrays import Arrays, Matrix
 from sb_api.records import Editor, Message
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 
-Matrix = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    pass
+
+FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
+
 
 VECTOR_LENGTH = 524
 BIO_WORDS = 511  # columns 1 to 511 of the bio part; column 0 stays unused, as in the Keras tokenizer

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from sb_api.errors import InvalidRecords, MalformedBody, TooLarge
+from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, TooLarge
 
 # Bounded to 64 bits: a longer number cannot travel through msgpack or a database column.
 IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -248,3 +248,30 @@ def encode_payload(value: Any) -> bytes:
 def decode_payload(payload: bytes, kind: Any = Any) -> Any:
     """What `encode_payload` encoded, as `kind`. Raises msgspec.ValidationError when it is something else."""
     return _payload_decoder(kind).decode(payload)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of records, by the name of the classifier that judges them.
+
+    They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
+    is a `verdict`.
+    """
+
+    name: str
+    record: type[Any]
+    queued: type[Any]
+    verdict: type[Any]
+
+
+EDITORS = Kind("lodbrok", Editor, EditorFields, Verdict)
+MESSAGES = Kind("intent", Message, Message, LabelledMessage)
+KINDS = {kind.name: kind for kind in (EDITORS, MESSAGES)}
+
+
+def find_kind(name: str) -> Kind:
+    """The records that the classifier of a name judges. Raises InvalidParameter."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(KINDS)}.") from None

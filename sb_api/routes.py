@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from typing import IO, Any
 
 import msgspec
 from flask import Blueprint, Response, request
-from gunicorn.http.errors import ParseException
 
 from sb_api.auth.access import check_role, require
-from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, UnknownTask
-from sb_api.kinds import EDITORS, MESSAGES, Kind, describe_answers, find_kind
-from sb_api.records import decode_records
+from sb_api.broker.jobs import Job
+from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
+from sb_api.records import EDITORS, MESSAGES, Kind, decode_records, decode_task, encode_payload, find_kind
+from sb_api.telemetry.logs import current_request
+from sb_api.telemetry.tracing import current_trace
+from sb_api.web.http import answer_json, read_body
 from sb_api.web.service import (
-    Service,
     await_rollback,
     await_training,
+    choose_stream,
     describe_readiness,
     get_service,
-    judge,
+    judge_body,
     read_chain,
     read_quality,
     submit_replay,
@@ -27,8 +29,6 @@ from sb_api.web.service import (
 )
 
 api = Blueprint("api", __name__)
-
-PIECE = 1024 * 1024  # bytes of a body that are read at a time
 
 
 @api.post("/predict")
@@ -49,30 +49,7 @@ def answer_predict(kind: Kind) -> Response:
     """Have the records of this request judged."""
     # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
-    return _json(judge_body(get_service(), kind, read_body(), partial=partial, explain=explain))
-
-
-def judge_body(
-    service: Service, kind: Kind, body: bytes, *, partial: bool = False, explain: bool = False
-) -> dict[str, Any]:
-    """Have the records of a body judged: the answer to it.
-
-    Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
-    only some are wrong.
-    """
-    records = decode_records(body, kind.record, service.settings.max_records)
-    sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, kind, sound, explain=explain)
-    errors = records.errors
-    if judged.errors:
-        keys = list(records.sound)
-        errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
-    if errors and not partial:
-        raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
-    if partial:
-        answer["errors"] = errors
-    return answer
+    return answer_json(judge_body(get_service(), kind, read_body(), partial=partial, explain=explain))
 
 
 @api.post("/train")
@@ -100,7 +77,7 @@ def answer_train(kind: Kind) -> Response:
     if "respond-async" in request.headers.get("Prefer", ""):
         return accept_task(submit_training(service, kind, verdicts, force=force))
     trained = await_training(service, kind, verdicts, force=force)
-    return _json({"success": True, "response": "Successfully retrained the model", **trained})
+    return answer_json({"success": True, "response": "Successfully retrained the model", **trained})
 
 
 @api.post("/rollback")
@@ -115,7 +92,7 @@ def rollback() -> Response:
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
-    return _json({"success": True, **await_rollback(service, kind, wanted)})
+    return answer_json({"success": True, **await_rollback(service, kind, wanted)})
 
 
 @api.post("/replay")
@@ -131,7 +108,7 @@ def replay() -> Response:
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, kind = get_service(), _kind()
-    return _json({"success": True, "model": kind.name, **read_quality(service, kind)})
+    return answer_json({"success": True, "model": kind.name, **read_quality(service, kind)})
 
 
 @api.get("/weights")
@@ -140,7 +117,37 @@ def weights() -> Response:
     """The slots and the versions with their figures."""
     service, kind = get_service(), _kind()
     chain = read_chain(service, kind)
-    return _json({"success": True, "model": kind.name, **msgspec.to_builtins(chain)})
+    return answer_json({"success": True, "model": kind.name, **msgspec.to_builtins(chain)})
+
+
+@api.post("/classify")
+@require("predict")
+def classify() -> Response:
+    """Queue records to be judged. The same content is the same task while its result is kept."""
+    service = get_service()
+    model, data = decode_task(read_body())
+    kind = find_kind(model)
+    records = decode_records(data, kind.record, service.settings.max_records).all_sound()
+    body = encode_payload(records)
+    task = _content_id(kind.name, body)
+    keep = service.settings.result_ttl
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and service.jobs.reserve(_content_id("key", key.encode()), task, keep) != task:
+        raise IdempotencyKeyReused("This Idempotency-Key was sent with other content; send a new key with new content.")
+    known = service.jobs.result(task)
+    if known is None or known.status == "failed":
+        service.jobs.forget(task)
+        job = Job(
+            task=task,
+            operation="predict",
+            classifier=kind.name,
+            body=body,
+            keep=keep,
+            request=current_request(),
+            trace=current_trace(),
+        )
+        service.jobs.submit(choose_stream(len(records)), [job])
+    return accept_task(task)
 
 
 @api.get("/get-result/<task_id>")
@@ -156,48 +163,30 @@ def get_result(task_id: str) -> Response:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
     if answer.status in ("queued", "processing"):
         progress = {"progress": answer.data} if answer.data else {}
-        response = _json({"success": True, "status": answer.status, "task_id": task, **progress}, 202)
+        response = answer_json({"success": True, "status": answer.status, "task_id": task, **progress}, 202)
         response.headers["Retry-After"] = "1"
         return response
     if answer.problem is not None:
-        return _json({"success": False, "status": "failed", "task_id": task, "error": answer.problem})
-    return _json({"success": True, "status": "completed", "task_id": task, "data": answer.data})
+        return answer_json({"success": False, "status": "failed", "task_id": task, "error": answer.problem})
+    return answer_json({"success": True, "status": "completed", "task_id": task, "data": answer.data})
 
 
 @api.get("/healthz")
 def healthz() -> Response:
     """This web process is alive."""
-    return _json({"success": True, "status": "alive"})
+    return answer_json({"success": True, "status": "alive"})
 
 
 @api.get("/readyz")
 def readyz() -> Response:
     """Whether editors can be judged: Redis, a warm classify process, published weights."""
     document = describe_readiness(get_service())
-    return _json(document, 200 if document["success"] else 503)
-
-
-def read_body() -> bytes:
-    """The body of this request. Raises what `read_stream` raises."""
-    return read_stream(request.stream, request.content_length)
-
-
-def read_stream(stream: IO[bytes], length: int | None) -> bytes:
-    """All of a body, of so many bytes if that is known.
-
-    Raises MalformedBody when it ends before it should, or its chunks are no chunks.
-    """
-    # Not get_data: it asks for 64 KiB at a time, and at each gunicorn copies all that it has received beyond.
-    size = min(length or PIECE, PIECE)
-    try:
-        return b"".join(iter(lambda: stream.read(size), b""))
-    except (OSError, ParseException) as error:
-        raise MalformedBody(f"The body could not be read to its end: {error}.") from None
+    return answer_json(document, 200 if document["success"] else 503)
 
 
 def accept_task(task: str) -> Response:
     """202, and where the result will be."""
-    response = _json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
+    response = answer_json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
     response.headers["Location"] = f"/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
@@ -221,10 +210,5 @@ def _flag(name: str) -> bool:
     return value in ("true", "1")
 
 
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(encode_answer(document), status, content_type="application/json")
-
-
-def encode_answer(document: Any) -> bytes:
-    """An answer as JSON."""
-    return msgspec.json.encode(document)
+def _content_id(kind: str, content: bytes) -> str:
+    return hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()[:32]

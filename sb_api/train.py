@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 
-from sb_api.learning.guard import Reference, appraise, calibrate, find_losses
+from sb_api.arrays import Arrays, Scores
+from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.learning.reference_set import Reference, calibrate
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import Classifier
-from sb_api.models.measures import Scores
-from sb_api.models.networks import Arrays, get_arrays, set_arrays
-from sb_api.models.weights_store import Weights, version_name
+from sb_api.models.networks import get_arrays, set_arrays
+from sb_api.models.weights_file import Weights, named
 
 logger = logging.getLogger(__name__)
 
@@ -107,22 +108,3 @@ def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays
         yield mix(original, tuned, share)
     for share in SHARES:
         yield mix(current, tuned, share)
-
-
-def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
-    """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
-    the guard's, which they are compared on."""
-    fitting.load(original)
-    guard, replay = reference.guard, reference.replay
-    scores = fitting.predict(replay.arrays) if len(replay) else None
-    return replace(
-        reference,
-        guard=replace(guard, scores=fitting.predict(guard.arrays)),
-        replay=replace(replay, scores=scores),
-    )
-
-
-def named(weights: Weights, number: int) -> Weights:
-    """`weights` under the version name that follows from their number in the chain and their content."""
-    version = version_name(number, weights.arrays)
-    return replace(weights, about=msgspec.structs.replace(weights.about, version=version))

@@ -9,6 +9,9 @@ import msgspec
 
 from sb_api.errors import UnknownVersion
 
+EventKind = Literal["training", "rollback", "replay"]
+
+
 Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 # What a score of an editor is called, from the highest: the borders of a version lie between them.
@@ -60,3 +63,12 @@ class Chain(msgspec.Struct, frozen=True):
                 f" and the versions {', '.join(about.version for about in self.versions)}."
             )
         return version
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """Whether errors have risen: `sound` names the weights in use before they did, when there were any."""
+
+    detected: bool
+    error_rate: float | None = None
+    error_rate_before: float | None = None
+    sound: str | None = None

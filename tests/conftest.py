@@ -23,7 +23,7 @@ from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, SMALL, TRAIN, Jobs
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.processes.serve import find_redis_server
+from sb_api.processes.redis_server import find_redis_server
 
 if TYPE_CHECKING:
     from deployments import Deployment

@@ -27,7 +27,7 @@ import yaml
 from conftest import wait_until
 from service import ROOT, clean_environment, thin_reference
 
-from sb_api.processes.serve import find_redis_server
+from sb_api.processes.redis_server import find_redis_server
 
 DEPLOY = ROOT / "deploy"
 BIN = Path(sys.executable).parent

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.arrays import Predict
 from sb_api.models import networks
-from sb_api.models.weights_store import Weights, version_name
+from sb_api.models.weights_file import Weights, version_name
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.versions import Version
 
@@ -85,7 +86,7 @@ def lodbrok() -> Any:
 
 
 @cache
-def lodbrok_predict() -> networks.Predict:
+def lodbrok_predict() -> Predict:
     return networks.compile_predict(lodbrok())
 
 

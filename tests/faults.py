@@ -19,7 +19,7 @@ from conftest import wait_until
 from service import RUN, Service, alive, make_verdicts, start_service
 
 from sb_api.errors import InvalidWeights
-from sb_api.models.weights_store import parse_weights
+from sb_api.models.weights_file import parse_weights
 
 FILL = 2**20  # bytes written at once when a disk is filled
 # Root reads any file; without these two capabilities it does not.

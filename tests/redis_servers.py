@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from conftest import wait_until
 
-from sb_api.processes.serve import find_redis_server
+from sb_api.processes.redis_server import find_redis_server
 
 DOWN_AFTER = 1.0  # seconds without an answer after which a Sentinel thinks that a Redis is down
 

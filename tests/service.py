@@ -23,16 +23,16 @@ from conftest import wait_until
 
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, SMALL, TRAIN, Jobs
-from sb_api.classify import Model
 from sb_api.config import Settings, load_settings
-from sb_api.learning.guard import Reference, load_reference
+from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.models.weights_store import Weights, WeightsStore
-from sb_api.processes.serve import find_redis_server
+from sb_api.models.predictor import Model
+from sb_api.models.weights_file import Weights
+from sb_api.models.weights_store import WeightsStore
+from sb_api.processes.redis_server import find_redis_server
 from sb_api.records import Editor, Verdict
-from sb_api.train import with_scores
 
 ROOT = Path(__file__).parent.parent
 LODBROK = CLASSIFIERS["lodbrok"]

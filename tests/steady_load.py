@@ -20,10 +20,11 @@ import numpy as np
 import requests
 from service import LODBROK, NOT_SPAM, SPAM, as_editors, make_editors, make_verdicts
 
-from sb_api.classify import Model
 from sb_api.config import load_settings
 from sb_api.learning.verdict_log import VerdictLog
-from sb_api.models.weights_store import Weights, WeightsStore, parse_weights
+from sb_api.models.predictor import Model
+from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.models.weights_store import WeightsStore
 
 TOLERANCE = 1e-5  # ONNX Runtime rounds differently with the size of a batch
 LOST_AFTER = 90.0  # seconds without an answer; longer than any time limit of the service under test

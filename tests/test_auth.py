@@ -19,9 +19,9 @@ from service import MALFORMED_BODIES, assert_problem
 from werkzeug.test import TestResponse
 
 from sb_api import create_app
-from sb_api.auth import access
-from sb_api.auth.access import COOKIE, CSRF_HEADER, Gate
+from sb_api.auth import access, gate
 from sb_api.auth.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
+from sb_api.auth.gate import COOKIE, CSRF_HEADER, Gate
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidCredentials, SbApiError
 
@@ -186,7 +186,7 @@ def test_a_secret_is_hashed_once_and_remembered(
 def test_many_who_come_with_one_new_secret_wait_for_one_hashing(
     app: Flask, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "HASHING", 1)
+    monkeypatch.setattr(gate, "HASHING", 1)
     app.extensions["sb_api.auth"] = Gate(app.extensions["sb_api"].settings)
     checked = count_hashing(monkeypatch)
     with ThreadPoolExecutor(8) as pool:
@@ -198,8 +198,8 @@ def test_many_who_come_with_one_new_secret_wait_for_one_hashing(
 def test_what_is_remembered_is_bounded(
     app: Flask, client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "MOST_VERIFIED", 2)
-    monkeypatch.setattr(access, "fits", lambda *_: True)
+    monkeypatch.setattr(gate, "MOST_VERIFIED", 2)
+    monkeypatch.setattr(gate, "fits", lambda *_: True)
     for number in range(5):
         assert ask(client, **bearer(f"predict.{number}")) == 404
         assert len(app.extensions["sb_api.auth"].snapshot().verified) <= 2
@@ -207,13 +207,13 @@ def test_what_is_remembered_is_bounded(
 
 def count_hashing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     checked: list[str] = []
-    real = access.fits
+    real = gate.fits
 
     def counted(secret: str, hashed: str) -> bool:
         checked.append(secret.partition(".")[0])
         return real(secret, hashed)
 
-    monkeypatch.setattr(access, "fits", counted)
+    monkeypatch.setattr(gate, "fits", counted)
     return checked
 
 
@@ -353,7 +353,7 @@ def test_while_slowed_nothing_is_hashed(
 def test_one_address_does_not_slow_another_nor_one_of_an_ipv6_network_itself_alone(
     client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "fits", lambda secret, _: secret == tokens["train"])
+    monkeypatch.setattr(gate, "fits", lambda secret, _: secret == tokens["train"])
 
     def code(address: str, token: str = "predict.wrong") -> int:
         return client.get(NO_TASK, headers=bearer(token), environ_overrides={"REMOTE_ADDR": address}).status_code
@@ -368,7 +368,7 @@ def test_one_address_does_not_slow_another_nor_one_of_an_ipv6_network_itself_alo
 def test_one_name_is_slowed_whoever_asks(
     client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "fits", lambda *_: False)
+    monkeypatch.setattr(gate, "fits", lambda *_: False)
     codes = [
         client.get(
             NO_TASK, headers=bearer("predict.wrong"), environ_overrides={"REMOTE_ADDR": f"10.0.0.{number}"}
@@ -390,22 +390,22 @@ def test_those_who_wait_too_long_are_told_to_come_again(
     app: Flask, client: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not more than so many secrets are hashed at once, whatever comes."""
-    monkeypatch.setattr(access, "PATIENCE", 0.05)
+    monkeypatch.setattr(gate, "PATIENCE", 0.05)
     busy, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(*_: str) -> bool:
         busy.release()
         return go_on.wait(20)
 
-    monkeypatch.setattr(access, "fits", slow)
-    with ThreadPoolExecutor(access.HASHING) as pool:
-        held = [pool.submit(ask, app.test_client(), **bearer(tokens["train"])) for _ in range(access.HASHING)]
+    monkeypatch.setattr(gate, "fits", slow)
+    with ThreadPoolExecutor(gate.HASHING) as pool:
+        held = [pool.submit(ask, app.test_client(), **bearer(tokens["train"])) for _ in range(gate.HASHING)]
         for _ in held:
             assert busy.acquire(timeout=20)
         response = client.get(NO_TASK, headers=bearer(tokens["predict"]))
         go_on.set()
     assert_problem(response, 503, "unavailable")
-    assert [future.result() for future in held] == [404] * access.HASHING
+    assert [future.result() for future in held] == [404] * gate.HASHING
 
 
 def test_neither_secrets_nor_unknown_names_are_logged(
@@ -575,7 +575,7 @@ def test_behind_a_proxy_clients_are_told_apart(
     proxied: FlaskClient, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the address that the proxy saw; one that the client made up before it does not count."""
-    monkeypatch.setattr(access, "fits", lambda secret, _: secret == tokens["train"])
+    monkeypatch.setattr(gate, "fits", lambda secret, _: secret == tokens["train"])
 
     def code(forwarded: str, token: str = "predict.wrong") -> int:
         return ask(proxied, **bearer(token), **{"X-Forwarded-For": forwarded})

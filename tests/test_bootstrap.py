@@ -14,21 +14,15 @@ import numpy as np
 import pytest
 from factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
-from sb_api.bootstrap.editors import (
-    BOOTSTRAPPING,
-    MASKED_COPIES,
-    add_masked,
-    bootstrap_lodbrok,
-    install_vocabularies,
-    install_weights,
-    read_editors,
-)
+from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, bootstrap_lodbrok, read_editors
+from sb_api.bootstrap.originals import install_vocabularies, install_weights
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
-from sb_api.learning.guard import load_reference
+from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.networks import get_arrays
-from sb_api.models.weights_store import Weights, WeightsStore
+from sb_api.models.weights_file import Weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import BIO_WORDS, EMAIL_DOMAINS, WEBSITE_HOSTS
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 

@@ -19,16 +19,16 @@ from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_en
 from sb_api import classify
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
 from sb_api.broker.shared_state import Published
-from sb_api.classify import Model, count_labels, judge_claims, load_current, refresh_models
+from sb_api.classify import count_labels, judge_claims, load_current, refresh_models
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.kinds import Judged
+from sb_api.judgements import Judged
 from sb_api.models.calibration import calibrated
-from sb_api.models.weights_store import Weights, dump_weights
+from sb_api.models.predictor import Model
+from sb_api.models.weights_file import Weights, dump_weights, named
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
-from sb_api.train import named
 
 FAILED_REASON = "it cannot be turned into numbers"
 SPOILT = 13  # the id of a record that the next fixture makes unreadable

@@ -17,9 +17,9 @@ from service import LODBROK, SPAM, as_editors, as_verdicts
 from test_legacy import files  # noqa: F401  what Keras 2 left behind
 
 from sb_api import __version__
-from sb_api.classify import Model
 from sb_api.cli import main
 from sb_api.config import load_settings
+from sb_api.models.predictor import Model
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.serve import hold_state
 from sb_api.synthetic.editors import generate_editors

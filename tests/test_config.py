@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 import sb_api
+from sb_api import create_app
+from sb_api.auth.gate import require_credentials
 from sb_api.config import PREFIX, Settings, describe_settings, load_settings
 from sb_api.errors import InvalidSettings
 
@@ -101,7 +103,7 @@ def test_a_value_that_does_not_fit_is_refused_by_the_name_of_its_setting(field: 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])
 def test_loopback_addresses_may_be_listened_on(host: str) -> None:
-    assert load_settings({"SB_API_HOST": host}).host == host
+    require_credentials(load_settings({"SB_API_HOST": host}))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +129,9 @@ def test_loopback_addresses_may_be_listened_on(host: str) -> None:
 )
 def test_without_credentials_no_other_address_is_listened_on(host: str) -> None:
     with pytest.raises(InvalidSettings, match="loopback"):
-        load_settings({"SB_API_HOST": host})
+        require_credentials(load_settings({"SB_API_HOST": host}))
     with pytest.raises(InvalidSettings, match="loopback"):
-        load_settings({}, host=host)
+        create_app(load_settings({}, host=host))
 
 
 def test_a_name_that_is_not_loopback_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,9 +139,9 @@ def test_a_name_that_is_not_loopback_alone_is_refused(monkeypatch: pytest.Monkey
     answers = [(2, 1, 6, "", ("127.0.0.1", 0)), (2, 1, 6, "", ("203.0.113.5", 0))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: answers)
     with pytest.raises(InvalidSettings, match="loopback"):
-        load_settings({"SB_API_HOST": "box.example"})
+        require_credentials(load_settings({"SB_API_HOST": "box.example"}))
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: answers[:1])
-    assert load_settings({"SB_API_HOST": "box.example"}).host == "box.example"
+    require_credentials(load_settings({"SB_API_HOST": "box.example"}))
 
 
 def test_settings_are_frozen() -> None:

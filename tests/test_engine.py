@@ -16,14 +16,15 @@ from conftest import wait_until
 from service import LODBROK, Service, as_verdicts, make_editors, make_verdicts
 from test_classifiers import SAMPLES
 
+from sb_api.arrays import Arrays, Predict
 from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings, load_settings
 from sb_api.errors import EngineDisagrees, InvalidWeights
-from sb_api.learning.guard import load_reference
+from sb_api.learning.reference_set import load_reference
 from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.engine import TOLERANCE, EngineName, check_engine, load_engine
-from sb_api.models.networks import Arrays, Predict, get_arrays, set_arrays
+from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.onnx_graphs import parse_graph
 from sb_api.models.weights_store import WeightsStore
 
@@ -242,7 +243,8 @@ def test_a_classify_process_carries_no_tensorflow_and_little_memory(service: Ser
 
 
 def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Settings) -> None:
-    from sb_api.classify import Model, refresh_models
+    from sb_api.classify import refresh_models
+    from sb_api.models.predictor import Model
 
     models: dict[str, Model] = {}
     refresh_models(Jobs(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})

@@ -10,10 +10,10 @@ import pytest
 from scipy.special import logit
 from service import LODBROK, Bare, make_editors
 
-from sb_api.classify import Model
+from sb_api.arrays import Arrays
 from sb_api.config import load_settings
 from sb_api.models.explain import LEAST_EFFECT, explain_editors, usual_editor
-from sb_api.models.networks import Arrays
+from sb_api.models.predictor import Model
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor
 

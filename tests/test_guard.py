@@ -10,7 +10,8 @@ from service import LODBROK, Bare
 
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.learning.guard import appraise, calibrate, find_losses, load_reference, measure
+from sb_api.learning.guard import appraise, find_losses, measure
+from sb_api.learning.reference_set import calibrate, load_reference
 from sb_api.models.calibration import calibrated
 from sb_api.models.classifiers import CLASSIFIERS
 

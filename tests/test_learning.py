@@ -15,12 +15,11 @@ from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.guard import Reference, load_reference
+from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.verdict_log import LoggedVerdict
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import generate_campaign, generate_editors
-from sb_api.train import with_scores
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from sb_api.broker.connection import connect
 from sb_api.broker.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs
 from sb_api.config import Settings, load_settings
 from sb_api.errors import LeaseLost, TrainingRefused
-from sb_api.telemetry.aggregation import Publisher, StreamState, collect_totals, read_memory, read_stream
+from sb_api.telemetry.aggregation import Publisher, collect_totals
+from sb_api.telemetry.gauges import StreamState, read_memory, read_stream
 from sb_api.telemetry.metrics import Instruments
 
 

@@ -32,7 +32,7 @@ from sb_api import create_app
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, Jobs, failure
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
-from sb_api.kinds import Judged
+from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from sb_api.web.service import ROUNDS
 

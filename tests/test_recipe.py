@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sb_api.learning.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, compile_fit, draw_replay, join, mix
+from sb_api.learning.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, draw_replay, join, mix
+from sb_api.learning.training_loop import compile_fit
 from sb_api.models.networks import build_intent, get_arrays, import_keras, set_arrays
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from service import (
 
 from sb_api.learning.ingest import Intake
 from sb_api.learning.recipe import Examples
-from sb_api.models.weights_store import Weights, WeightsStore
+from sb_api.models.weights_file import Weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.train import retrain_model
 
 

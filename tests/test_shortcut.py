@@ -18,7 +18,7 @@ from sb_api import create_app
 from sb_api.auth.credentials import add_credential, revoke_credential
 from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings, load_settings
-from sb_api.web.shedding import SMALL_BYTES
+from sb_api.web.fast_path import SMALL_BYTES
 
 LONG_WAY = "?partial=false"  # says no more than what goes without saying
 MESSAGE = {"id": 1, "text": "How do I merge two artists?"}

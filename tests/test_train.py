@@ -22,10 +22,10 @@ from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.training_loop import Fitting, make_adam
 from sb_api.models import networks
-from sb_api.models.weights_store import Weights, dump_weights, parse_weights
+from sb_api.models.weights_file import Weights, dump_weights, named, parse_weights
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
-from sb_api.train import named, retrain_model
+from sb_api.train import retrain_model
 from sb_api.versions import Chain
 
 

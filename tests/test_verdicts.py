@@ -12,17 +12,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from sb_api.arrays import pack_rows, unpack_rows
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
-from sb_api.learning.verdict_log import (
-    Event,
-    LoggedVerdict,
-    Stretch,
-    VerdictLog,
-    open_verdict_log,
-    pack_rows,
-    unpack_rows,
-)
+from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch, VerdictLog, open_verdict_log
 
 NOON = datetime(2026, 1, 1, 12)
 

@@ -21,15 +21,8 @@ from factories import make_weights, same_arrays, same_weights
 
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
-from sb_api.models.weights_store import (
-    SEAL_BYTES,
-    Weights,
-    WeightsStore,
-    _seal,
-    dump_weights,
-    parse_weights,
-    version_name,
-)
+from sb_api.models.weights_file import SEAL_BYTES, Weights, _seal, dump_weights, parse_weights, version_name
+from sb_api.models.weights_store import WeightsStore
 
 ORIGINAL = make_weights(0)
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from factories import make_weights, same_weights, unmeasured
 
-from sb_api.models.weights_store import Weights, WeightsStore, dump_weights
+from sb_api.models.weights_file import Weights, dump_weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.versions import SLOTS
 
 ORIGINAL, ONE, TWO, THREE, FOUR = (make_weights(number) for number in range(5))

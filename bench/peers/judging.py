@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sb_api.config import load_settings
-from sb_api.kinds import Judged, describe_answers
+from sb_api.judgements import Judged, describe_answers
 from sb_api.models.calibration import calibrated, name_bands
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.engine import load_engine

@@ -13,7 +13,8 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
 from sb_api.files import write_private
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.weights_store import Weights, WeightsStore, dump_weights, parse_weights
+from sb_api.models.weights_file import Weights, dump_weights, parse_weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
 
 FORMAT = 1

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from sb_api import preprocessing
+from sb_api.arrays import Matrix
+from sb_api.bootstrap.originals import (
+    CALIBRATION_INNOCENT,
+    CALIBRATION_SPAM,
+    REPLAY_RECORDS,
+    card_folder,
+    install_original,
+    to_examples,
+    to_verdicts,
+    write_reference,
+    write_vocabularies,
+)
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.files import write_private
-from sb_api.learning.guard import calibrate, load_reference, measure
-from sb_api.learning.recipe import CAUTION, Examples, Recipe
+from sb_api.learning.recipe import CAUTION, Recipe
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.engine import check_engine
-from sb_api.models.networks import Arrays, get_arrays, set_arrays
-from sb_api.models.weights_store import WeightsStore
-from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.networks import get_arrays, set_arrays
+from sb_api.preprocessing import editor_vectors, email_domain, website_host
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.text.words import split_words
-from sb_api.train import named
 from sb_api.versions import Version
 
 # One epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each step, it never
@@ -41,11 +45,8 @@ BOOTSTRAPPING = Recipe(
 MASKED_COPIES, MASKED_SHARE = 2, 0.7
 TEST_SHARE = 0.35
 SYNTHETIC_EDITORS = 60_000
-REFERENCE_RECORDS = 2000
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
-CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
-REPLAY_RECORDS = 20_000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
 # Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
 # person happens within the first hour.
@@ -53,8 +54,6 @@ LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
 # The deviations that they are scaled to: at 1 the borders between minutes would take weights larger than Adam's steps
 # come to.
 DEVIATIONS = np.array([1, 1, 1, 1, 1, 1, 16, 16, 16], np.float32)
-
-Matrix = npt.NDArray[np.float32]
 
 
 def read_editors(path: Path) -> list[SyntheticEditor]:
@@ -125,69 +124,6 @@ def bootstrap_lodbrok(
     return figures
 
 
-def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
-    """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
-    sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 4)
-    vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
-    guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
-    write_vocabularies(settings, vocabularies)
-    write_reference(settings, CLASSIFIERS["lodbrok"], guard, calibration=calibration, replay=replay)
-
-
-def install_weights(settings: Settings, arrays: Arrays) -> str:
-    """Make a network's numbers from elsewhere the original of Lodbrok; returns its version.
-
-    They are taken to go with the vocabularies that are in use, and their scores stay what they were elsewhere. Raises
-    InvalidWeights.
-    """
-    classifier = CLASSIFIERS["lodbrok"]
-    vocabularies = classifier.load_vocabularies(settings)
-    fitting = Fitting(classifier, classifier.labels, vocabularies)
-    set_arrays(fitting.network, arrays)
-    return install_original(settings, classifier, fitting, vocabularies, 0, {}, temperature=1.0).version
-
-
-def install_original(
-    settings: Settings,
-    classifier: Classifier,
-    fitting: Fitting,
-    vocabularies: Vocabularies,
-    learned: int,
-    figures: dict[str, Any],
-    temperature: float | None = None,
-) -> Version:
-    """Make what was fitted the original, learned from so many records, and start its chain anew.
-
-    It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
-    keeps its scores as they are at 1. Raises EngineDisagrees when it would not be served as it was fitted.
-    """
-    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-    guard = reference.guard
-    scores = fitting.predict(guard.arrays)
-    measured = classifier.score(guard.targets, scores, fitting.labels)
-    measured |= measure(guard.targets, scores, settings.fp_budget)
-    temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, temperature)
-    about = Version(
-        classifier=classifier.name,
-        version="",
-        parent=None,
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        tokenizers=vocabularies.fingerprint,
-        labels=list(fitting.labels),
-        learned=learned,
-        figures=figures | {"reference": measured},
-        temperature=temperature,
-        borders=borders,
-        usual=reference.usual,
-    )
-    weights = named(fitting.snapshot(about), 0)
-    if settings.engine != "keras":
-        check = check_engine(settings.engine, classifier, fitting.labels, vocabularies, weights.arrays)
-        check(guard.arrays, scores)
-    WeightsStore.of(settings, classifier.name).install_original(weights)
-    return weights.about
-
-
 def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
     """The vocabularies of bio words, e-mail domains and website hosts of n editors."""
     bios = (split_words(editor.bio) for editor in editors if editor.bio)
@@ -200,11 +136,6 @@ def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
             "website": fit_vocabulary(hosts, preprocessing.WEBSITE_HOSTS, LEAST_ACCOUNTS),
         }
     )
-
-
-def to_verdicts(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
-    """Labelled editors as /train takes them."""
-    return [msgspec.convert({**editor.record, "verdict": editor.verdict}, Verdict) for editor in editors]
 
 
 def add_masked(vectors: Matrix, seed: int) -> Matrix:
@@ -265,32 +196,6 @@ def _draw(vectors: Matrix, sizes: tuple[int, int], random: np.random.Generator) 
     places = (random.permutation(np.flatnonzero(vectors[:, 0] == verdict)) for verdict in (0, 1))
     chosen = np.sort(np.concatenate([part[:size] for part, size in zip(places, sizes, strict=True)]))
     return vectors[chosen], np.delete(vectors, chosen, axis=0)
-
-
-def to_examples(vectors: Matrix) -> Examples:
-    """The rows of n vectors as the fitting takes them."""
-    return Examples(name_inputs(vectors), vectors[:, 0].astype(np.int64))
-
-
-def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
-    """Keep vocabularies in the state directory."""
-    for name, vocabulary in vocabularies.by_name.items():
-        write_private(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
-
-
-def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
-    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
-    path = settings.state / "reference" / f"{classifier.name}.npz"
-    # Column after column, because it packs to half the size.
-    columns = {name: np.asfortranarray(vectors) for name, vectors in others.items()}
-    content = io.BytesIO()
-    np.savez_compressed(content, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
-    write_private(path, content.getvalue())
-
-
-def card_folder(settings: Settings) -> Path:
-    """A checkout's `docs/` when the shipped original is made, else the state directory's."""
-    return (settings.state.parent if settings.state == settings.static else settings.state) / "docs"
 
 
 def _line(figures: dict[str, Any]) -> str:

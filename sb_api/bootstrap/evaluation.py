@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from sb_api.arrays import Arrays, Targets
 from sb_api.bootstrap.datasets import load_split, open_messages
-from sb_api.classify import Model
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.learning.guard import load_reference
+from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import Classifier
-from sb_api.models.measures import Targets, describe_classes
-from sb_api.models.networks import Arrays
+from sb_api.models.measures import describe_classes
+from sb_api.models.predictor import Model
 from sb_api.models.weights_store import WeightsStore
 
 

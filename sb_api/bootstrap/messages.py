@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sb_api.arrays import Matrix
 from sb_api.bootstrap.datasets import Split
-from sb_api.bootstrap.editors import card_folder, install_original, write_reference, write_vocabularies
+from sb_api.bootstrap.originals import card_folder, install_original, write_reference, write_vocabularies
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Examples, Recipe
@@ -30,7 +30,6 @@ REJECTED_SHARE = 0.002  # of the right answers on validation data that the thres
 HELD_OUT_SHARE = 0.25
 REPLAY_MESSAGES = 2_000
 
-Matrix = npt.NDArray[np.float32]
 Messages = Sequence[LabelledMessage]
 
 

@@ -21,8 +21,7 @@ from sb_api.broker.connection import PREFIX, has_code, keep_connection, unavaila
 from sb_api.broker.shared_state import Registry, ask_versions, name_versions
 from sb_api.config import Settings
 from sb_api.errors import QueueFull, SbApiError
-from sb_api.kinds import KINDS
-from sb_api.records import decode_payload, encode_payload
+from sb_api.records import KINDS, decode_payload, encode_payload
 
 logger = logging.getLogger(__name__)
 

@@ -9,28 +9,27 @@ from typing import Any
 import click
 
 from sb_api.cli import exit_codes
-from sb_api.cli.output import JSON, note_json, show, tell, wants_json
-from sb_api.config import Settings, load_settings
+from sb_api.cli.output import JSON, note_json, read_settings, show, tell, wants_json
 from sb_api.errors import InvalidParameter, SbApiError
-from sb_api.telemetry.logs import configure_logging
 
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
 # commands here, and what they import stays in their memory.
 COMMANDS = {
+    "bootstrap": ("bootstrap", "tokenizers"),
     "data": ("data", "evaluate"),
     "doctor": ("doctor",),
-    "options": ("completion", "replay", "rollback", "status", "top"),
     "predict": ("predict",),
+    "status": ("status", "top"),
     "token": ("token",),
     "train": ("train",),
     "verdicts": ("verdicts",),
-    "weights": ("bootstrap", "tokenizers", "weights"),
+    "weights": ("replay", "rollback", "weights"),
 }
 MODULES = {command: module for module, commands in COMMANDS.items() for command in commands}
 
 
 class _Commands(click.Group):
-    """Shows errors in one line, or as a problem document after `--json`, with an exit code of `exits`."""
+    """Shows errors in one line, or as a problem document after `--json`, with an exit code of `exit_codes`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted([*super().list_commands(context), *MODULES])
@@ -90,9 +89,11 @@ def main(context: click.Context) -> None:
 @JSON
 def run(host: str | None = None, port: int | None = None) -> None:
     """Start everything: Redis, web, classify and train processes."""
+    from sb_api.auth.gate import require_credentials
     from sb_api.processes.serve import serve
 
-    settings = _settings(host=host, port=port)
+    settings = read_settings(host=host, port=port)
+    require_credentials(settings)
 
     def announce(address: str) -> None:
         tell(
@@ -110,9 +111,11 @@ def run(host: str | None = None, port: int | None = None) -> None:
 @JSON
 def web(host: str | None, port: int | None) -> None:
     """Start the web processes alone."""
+    from sb_api.auth.gate import require_credentials
     from sb_api.processes.serve import web_command
 
-    settings = _settings(host=host, port=port)
+    settings = read_settings(host=host, port=port)
+    require_credentials(settings)
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     command = web_command(settings, f"{address}:{settings.port}")
     os.execv(command[0], command)
@@ -126,7 +129,7 @@ def web(host: str | None, port: int | None) -> None:
 @JSON
 def worker(helper: bool, standby: bool) -> None:
     """Start one classify process alone."""
-    settings = _settings()
+    settings = read_settings()
     if standby:
         from sb_api.processes.standby import await_need
 
@@ -143,10 +146,19 @@ def trainer(cold: bool) -> None:
     """Start the train process alone."""
     from sb_api.learning.process import train_process
 
-    train_process(_settings(), cold)
+    train_process(read_settings(), cold)
 
 
-def _settings(**overrides: Any) -> Settings:
-    settings = load_settings(**overrides)
-    configure_logging(settings)
-    return settings
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@JSON
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete sb-api: `eval "$(sb-api completion bash)"` in ~/.bashrc."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"There is no completion for {shell}.")
+    script = found(context.find_root().command, {}, "sb-api", "_SB_API_COMPLETE").source()
+    tell({"success": True, "shell": shell, "script": script}, script)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sb_api.cli.bootstrap import make_intent
 from sb_api.cli.options import MODEL
-from sb_api.cli.output import JSON, show, tell, wants_json
+from sb_api.cli.output import JSON, progress_bar, show, tell, tell_exported, wants_json
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
 
@@ -30,13 +29,6 @@ def _columns(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_COLUMNS):
         command = option(command)
     return command
-
-
-@contextmanager
-def progress_bar(total: int, label: str) -> Iterator[Callable[[], None]]:
-    """A bar on the terminal, on stderr; none beside JSON. Yields what moves it on by one of `total`."""
-    with click.progressbar(length=total, label=label, file=sys.stderr, hidden=wants_json()) as bar:
-        yield lambda: bar.update(1)
 
 
 @click.group("data")
@@ -136,27 +128,6 @@ def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, ou
         tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 
 
-def make_intent(settings: Settings, seed: int, count: int) -> None:
-    """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0."""
-    from sb_api.bootstrap.datasets import load_split, open_messages
-    from sb_api.bootstrap.messages import EPOCHS, bootstrap_intent, synthetic_split
-
-    if count:
-        divided = synthetic_split(count, seed)
-    else:
-        table = open_messages(settings)
-        divided = load_split(table)
-        table.close()
-    with progress_bar(EPOCHS, f"learning {len(divided.train)} messages") as advance:
-        about = bootstrap_intent(settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance())
-    figures = about.figures["held_out"]
-    tell(
-        {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
-        f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}; "
-        f"the original weights are {about.version}",
-    )
-
-
 @click.command("evaluate")
 @click.argument("file", required=False, type=EXISTING_FILE)
 @MODEL
@@ -210,8 +181,3 @@ def evaluate_current(
         with progress_bar(1, "drawing") as advance:
             html_file.write_text(render_html(document), "utf-8")
             advance()
-
-
-def tell_exported(folder: Path) -> None:
-    """Say where an artefact is."""
-    tell({"success": True, "folder": str(folder)}, f"exported to {folder}")

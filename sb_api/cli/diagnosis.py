@@ -27,7 +27,7 @@ from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_store import WeightsStore
-from sb_api.processes.serve import find_redis_server
+from sb_api.processes.redis_server import find_redis_server
 from sb_api.versions import SLOTS
 
 LEAST_PYTHON = (3, 11)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+
+from sb_api.config import Settings, load_settings
+from sb_api.telemetry.logs import configure_logging
 
 _KEY = "sb_api.json"
 
@@ -34,3 +40,22 @@ def tell(document: Any, text: str, *, err: bool = False) -> None:
         show(document, err=err)
     else:
         click.echo(text, err=err)
+
+
+@contextmanager
+def progress_bar(total: int, label: str) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal, on stderr; none beside JSON. Yields what moves it on by one of `total`."""
+    with click.progressbar(length=total, label=label, file=sys.stderr, hidden=wants_json()) as bar:
+        yield lambda: bar.update(1)
+
+
+def tell_exported(folder: Path) -> None:
+    """Say where an artefact is."""
+    tell({"success": True, "folder": str(folder)}, f"exported to {folder}")
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings of a command that works on this machine, with its logging set up. Raises as `load_settings`."""
+    settings = load_settings(**overrides)
+    configure_logging(settings)
+    return settings

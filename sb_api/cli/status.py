@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import ExitStack, suppress
 from typing import Any
 
+import click
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from sb_api.cli import exit_codes
+from sb_api.cli.options import client_of, with_service
+from sb_api.cli.output import show, wants_json
 from sb_api.client.http import Client
 from sb_api.client.protocol import PATHS, WeightsReport
 from sb_api.errors import SbApiError
@@ -89,3 +95,59 @@ def render(now: Overview, before: Overview | None = None) -> Group:
     told = [Text(f"problem: {line}", "red") for line in ready.get("problems", [])]
     told += [Text(f"note: {line}", "yellow") for line in ready.get("notes", [])]
     return Group(state, facts, slots, *told)
+
+
+@click.command()
+@with_service
+def status(**options: Any) -> None:
+    """How the service is, once."""
+    from rich.console import Console
+
+    from sb_api.cli.status import look_around, render
+
+    with client_of(options, timeout=10, patience=0) as client:
+        now = look_around(client)
+    if wants_json():
+        show(now)
+    else:
+        Console().print(render(now))
+    if not now.ready.get("success"):
+        sys.exit(exit_codes.AWAY)
+
+
+@click.command()
+@click.option("--interval", default=2.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")
+@click.option("--count", default=0, type=click.IntRange(0), help="Looks in all; 0: until Ctrl-C.")
+@with_service
+def top(interval: float, count: int, **options: Any) -> None:
+    """How the service is, again and again: queue, processes, rates, weights."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from sb_api.cli.status import Overview, look_around, render
+
+    console = Console()
+    before: Overview | None = None
+    with client_of(options, timeout=10, patience=0) as client, ExitStack() as stack:
+        live = None
+        if console.is_terminal and not wants_json():
+            live = stack.enter_context(Live(console=console, screen=count == 0, auto_refresh=False))
+        stack.enter_context(suppress(KeyboardInterrupt))  # the usual way to end it
+        looks = 0
+        while True:
+            try:
+                now = look_around(client)
+            except SbApiError as error:  # away, or a proxy that says so
+                if before is None:
+                    raise
+                now = Overview(client.url, time.monotonic(), {"status": error.detail}, before.weights)
+            if wants_json():
+                show(now)
+            elif live is not None:
+                live.update(render(now, before), refresh=True)
+            else:
+                console.print(render(now, before))
+            before, looks = now, looks + 1
+            if looks == count:
+                return
+            time.sleep(interval)

@@ -8,7 +8,7 @@ import click
 
 from sb_api.auth.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
 from sb_api.cli.output import JSON, show, tell, wants_json
-from sb_api.config import Settings, load_settings
+from sb_api.config import load_settings
 
 
 @click.group()
@@ -28,7 +28,7 @@ def add(name: str, role: Role, password: bool) -> None:
     web page alone.
     """
     chosen = _ask_password() if password else None
-    secret = add_credential(_settings().credentials_file, name, role, chosen)
+    secret = add_credential(load_settings().credentials_file, name, role, chosen)
     if wants_json():
         show({"success": True, "name": name, "role": role} | ({"token": secret} if chosen is None else {}))
     elif chosen is None:
@@ -40,7 +40,7 @@ def add(name: str, role: Role, password: bool) -> None:
 @JSON
 def list_tokens() -> None:
     """Show who may come in. Neither secrets nor their hashes are shown."""
-    settings = _settings()
+    settings = load_settings()
     try:
         credentials = list(read_credentials(settings.credentials_file).values())
     except FileNotFoundError:
@@ -62,16 +62,11 @@ def list_tokens() -> None:
 @JSON
 def revoke(name: str) -> None:
     """Let NAME in no longer; who is signed in by it is out at once."""
-    file = _settings().credentials_file
+    file = load_settings().credentials_file
     left = revoke_credential(file, name)
     tell({"success": True, "name": name, "left": left}, f"{name} is let in no longer.")
     if not left:
         click.echo(f"No credential is left, so nobody is let in. To go without credentials, remove {file}.", err=True)
-
-
-def _settings() -> Settings:
-    # An address that is open to others is refused until there is a credential; here the first one is made.
-    return load_settings(host="127.0.0.1")
 
 
 def _ask_password() -> str:

@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sb_api.cli.data import make_intent, tell_exported
-from sb_api.cli.options import MODEL, MODELS, show_weights, with_service
-from sb_api.cli.output import JSON, show, tell, wants_json
-from sb_api.config import Settings, load_settings
-from sb_api.telemetry.logs import configure_logging
-
-
-@click.command()
-@click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@MODEL
-@click.option(
-    "--count", type=click.IntRange(1), help="Synthetic records to make (default 60000 editors or 3500 messages)."
-)
-@click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
-@click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
-@JSON
-def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bool, seed: int) -> None:
-    """Make the original weights, tokenizers and reference set.
-
-    Lodbrok: from EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
-    generator of MusicBrainz-like editors. Intent: from the messages that `sb-api data` stored and split; with
-    --synthetic from a seeded generator of messages.
-    """
-    from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok, read_editors
-    from sb_api.models.weights_store import WeightsStore
-    from sb_api.processes.serve import hold_state
-
-    settings = _settings()
-    with hold_state(settings):
-        if model == "intent":
-            make_intent(settings, seed, count or 3_500 if synthetic else 0)
-            return
-        labelled = read_editors(editors) if editors else None
-        echo = partial(click.echo, err=wants_json())
-        figures = bootstrap_lodbrok(settings, labelled, count=count or SYNTHETIC_EDITORS, seed=seed, echo=echo)
-        if wants_json():
-            version = WeightsStore.of(settings, "lodbrok").load("original").about.version
-            show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})
-
-
-@click.group()
-def tokenizers() -> None:
-    """Vocabularies."""
-
-
-@tokenizers.command("import")
-@click.argument("bio", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("email", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("website", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@JSON
-def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
-    """Take over the pickled Keras tokenizers of the original project, without executing anything in them."""
-    from sb_api.bootstrap.editors import install_vocabularies
-    from sb_api.bootstrap.legacy import import_tokenizers
-    from sb_api.processes.serve import hold_state
-
-    settings = _settings()
-    vocabularies = import_tokenizers(bio.read_bytes(), email.read_bytes(), website.read_bytes())
-    with hold_state(settings):
-        install_vocabularies(settings, vocabularies)
-    folder = settings.state / "tokenizers"
-    tell(
-        {"success": True, "folder": str(folder), "fingerprint": vocabularies.fingerprint},
-        f"Imported to {folder}. Import the weights that were trained with them next.",
-    )
+from sb_api.cli.options import MODEL, MODELS, client_of, with_service
+from sb_api.cli.output import JSON, read_settings, show, tell, tell_exported, wants_json
+from sb_api.client.protocol import Trained
 
 
 @click.group(invoke_without_command=True)
@@ -94,11 +33,11 @@ def weights_import(file: Path) -> None:
     FILE is a directory that `sb-api weights export` wrote, or Lodbrok weights of the original project (Keras 2 .h5).
     """
     from sb_api.bootstrap.artefacts import import_artefact
-    from sb_api.bootstrap.editors import install_weights
     from sb_api.bootstrap.legacy import import_weights
+    from sb_api.bootstrap.originals import install_weights
     from sb_api.processes.serve import hold_state
 
-    settings = _settings()
+    settings = read_settings()
     if file.is_dir():
         with hold_state(settings):
             manifest = import_artefact(settings, file)
@@ -126,10 +65,55 @@ def weights_export(model: str, folder: Path) -> None:
     from sb_api.bootstrap.artefacts import export_artefact
     from sb_api.models.classifiers import CLASSIFIERS
 
-    tell_exported(export_artefact(load_settings(), CLASSIFIERS[model], folder))
+    tell_exported(export_artefact(read_settings(), CLASSIFIERS[model], folder))
 
 
-def _settings() -> Settings:
-    settings = load_settings()
-    configure_logging(settings)
-    return settings
+@click.command()
+@click.argument("to", default="previous")
+@MODEL
+@with_service
+def rollback(to: str, model: str, **options: Any) -> None:
+    """Make the weights TO current again: previous (the default), original, or a version by name."""
+    with client_of(options) as client:
+        done = client.rollback(to, model=model)
+    tell(done, f"Current is {done.weights.version}, was {done.weights.previous}.")
+
+
+@click.command()
+@MODEL
+@click.option("--force", is_flag=True, help="Promote the rebuilt weights against the guard's word.")
+@with_service
+def replay(model: str, force: bool, **options: Any) -> None:
+    """Rebuild the current weights from the original and the verdict log, while the service runs."""
+    start = time.monotonic()
+    with (
+        client_of(options) as client,
+        click.progressbar(length=1, label="replaying", file=sys.stderr, show_eta=False, hidden=wants_json()) as bar,
+    ):
+
+        def draw(told: dict[str, Any]) -> None:
+            bar.length = told["total"]
+            if told["seconds_left"] is not None:
+                bar.label = f"replaying, about {told['seconds_left']:.0f} s left"
+            bar.update(told["done"] - bar.pos)
+
+        done = client.wait(client.replay(model=model, force=force), Trained, timeout=3600, on_progress=draw)
+        bar.finish()
+    took = time.monotonic() - start
+    tell(done, f"{done.learned} verdicts replayed in {took:.1f} s; current is {done.weights.version}.")
+
+
+def show_weights(model: str, **options: Any) -> None:
+    """The slots and versions of one model."""
+    with client_of(options) as client:
+        report = client.weights(model=model)
+    if wants_json():
+        show(report)
+        return
+    for about in report.versions:
+        reference = about.get("figures", {}).get("reference", {})
+        f1 = reference.get("f1", reference.get("macro_f1"))
+        figure = f", F1 {f1:.4f} on the reference set" if isinstance(f1, float) else ""
+        holders = ", ".join(slot for slot, version in report.slots.items() if version == about["version"])
+        slot = f"  <- {holders}" if holders else ""
+        click.echo(f"{about['version']}  {about['created'][:16]}  {about.get('learned', 0)} learned{figure}{slot}")

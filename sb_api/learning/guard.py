@@ -4,74 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from sb_api.errors import InvalidWeights
-from sb_api.learning.recipe import CAUTION, Examples
-from sb_api.models.calibration import apply_temperature, choose_borders, fit_temperature, raise_border
-from sb_api.models.classifiers import Classifier
-from sb_api.models.measures import Scores, Targets, recall_at_budget, score_balanced
-from sb_api.models.networks import Predict
+from sb_api.arrays import Scores, Targets
+from sb_api.models.measures import recall_at_budget, score_balanced
 
 RESAMPLES, CONFIDENCE = 100, 0.95
-# Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
-# which must stay below it.
-ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The shipped reference set, each record for one purpose alone: `guard` is what candidates are measured on,
-    `replay` what trainings mix in so that they do not forget, `calibration` what scores are calibrated on. `usual` is
-    what explanations compare with."""
-
-    guard: Examples
-    replay: Examples
-    calibration: Examples
-    usual: list[float]
-
-
-def load_reference(path: Path, classifier: Classifier) -> Reference:
-    """The reference set of a classifier; without parts of its own, the guard's records serve for calibration, and
-    nothing is replayed. Raises InvalidWeights when it is missing or damaged."""
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            guard = file["vectors"].astype(np.float32)
-            replay = file["replay"].astype(np.float32) if "replay" in file else guard[:0]
-            calibration = file["calibration"].astype(np.float32) if "calibration" in file else guard
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
-    parts = [Examples(classifier.name_inputs(v), v[:, 0].astype(np.int64)) for v in (guard, replay, calibration)]
-    innocent = guard[guard[:, 0] == 0]
-    usual = classifier.usual(innocent) if classifier.usual and len(innocent) else []
-    return Reference(parts[0], parts[1], parts[2], usual)
-
-
-def calibrate(
-    reference: Reference, predict: Predict, on_guard: Scores, budget: float, temperature: float | None = None
-) -> tuple[float, list[float]]:
-    """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
-    records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`.
-
-    Only scores of two labels have bands; others are left as they are.
-    """
-    held_out, guard = reference.calibration, reference.guard
-    scores = predict(held_out.arrays)
-    if scores.shape[1] != 2 or len(np.unique(held_out.targets)) < 2:
-        return 1.0, []
-    # Weighted as in training, or the temperature would answer for that difference.
-    weights = np.array(CAUTION)[held_out.targets]
-    if temperature is None:
-        temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
-    borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
-    guarded = apply_temperature(on_guard, temperature)[guard.targets == 0, 1]
-    certain, probable, fine = raise_border(borders, guarded, budget)
-    certain = min(certain + ROUNDING, 1.0)
-    return temperature, [float(np.float32(border)) for border in (certain, probable, fine)]
 
 
 def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from sb_api.arrays import Arrays, Predict, pack_rows, unpack_rows
 from sb_api.config import Settings
 from sb_api.learning.admission import Rules, admit
 from sb_api.learning.recipe import Examples
-from sb_api.learning.verdict_log import LoggedVerdict, Status, VerdictLog, pack_rows, unpack_rows
+from sb_api.learning.verdict_log import LoggedVerdict, Status, VerdictLog
 from sb_api.models.calibration import calibrated, name_band
 from sb_api.models.classifiers import Classifier
-from sb_api.models.networks import Arrays, Predict
-from sb_api.models.weights_store import Weights
+from sb_api.models.weights_file import Weights
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import BANDS, Version
 

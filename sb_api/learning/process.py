@@ -14,10 +14,9 @@ from sb_api.broker.connection import connect
 from sb_api.broker.jobs import TRAIN, Answer, Claim, Jobs, Training
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
-from sb_api.kinds import KINDS
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.worker import Worker
-from sb_api.records import decode_payload
+from sb_api.records import KINDS, decode_payload
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch, VerdictLog
 from sb_api.models.measures import reliability
+from sb_api.versions import Drift
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
 DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so many
@@ -21,15 +22,6 @@ STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that 
 EVENTS = 100  # trainings and rollbacks that are told of
 
 Confusion = npt.NDArray[np.int64]
-
-
-class Drift(msgspec.Struct, frozen=True):
-    """Whether errors have risen: `sound` names the weights in use before they did, when there were any."""
-
-    detected: bool
-    error_rate: float | None = None
-    error_rate_before: float | None = None
-    sound: str | None = None
 
 
 def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:

@@ -12,22 +12,23 @@ from typing import Any
 
 import msgspec
 
+from sb_api.arrays import Scores
 from sb_api.broker.jobs import Jobs
 from sb_api.broker.shared_state import Published
 from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
-from sb_api.learning.guard import Reference, load_reference
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.recipe import RETRAINING, Examples
+from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.verdict_log import Event, EventKind, LoggedVerdict, open_verdict_log
+from sb_api.learning.verdict_log import Event, LoggedVerdict, open_verdict_log
 from sb_api.models.classifiers import Classifier
 from sb_api.models.engine import check_engine
-from sb_api.models.measures import Scores
-from sb_api.models.weights_store import Weights, WeightsStore, dump_weights, parse_weights
+from sb_api.models.weights_file import Weights, dump_weights, named, parse_weights
+from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies
-from sb_api.train import Candidate, named, retrain_model, with_scores
-from sb_api.versions import Chain
+from sb_api.train import Candidate, retrain_model
+from sb_api.versions import Chain, EventKind
 
 logger = logging.getLogger(__name__)
 

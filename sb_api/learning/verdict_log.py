@@ -6,7 +6,6 @@ default; MariaDB, MySQL or PostgreSQL by URL.
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,16 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from sb_api.config import Settings
 from sb_api.learning.databases import begin, open_database
-from sb_api.models.networks import Arrays
+from sb_api.versions import EventKind
 
 # learning: taken by a training that is not over yet. held: over its reporter's cap. waiting: for a second reporter.
 Status = Literal["learning", "learned", "refused", "held", "waiting"]
-EventKind = Literal["training", "rollback", "replay"]
 
 _METADATA = sa.MetaData()
 VERDICTS = sa.Table(
@@ -291,25 +288,6 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
         return None
     file = settings.state / "verdicts.sqlite"
     return VerdictLog(open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file), classifier)
-
-
-def pack_rows(arrays: Arrays) -> list[bytes]:
-    """Each of the n rows of named arrays as compressed float32, in the order of the names."""
-    rows = len(next(iter(arrays.values())))
-    flat = [np.asarray(arrays[name], np.float32).reshape(rows, -1) for name in sorted(arrays)]
-    return [zlib.compress(row.tobytes(), 1) for row in np.concatenate(flat, axis=1)]
-
-
-def unpack_rows(packed: Sequence[bytes], like: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """The named arrays that `pack_rows` packed; `like` has arrays of the same names, row shapes and types."""
-    names = sorted(like)
-    widths = [int(np.prod(like[name].shape[1:], dtype=int)) for name in names]
-    flat = np.frombuffer(b"".join(zlib.decompress(row) for row in packed), np.float32).reshape(len(packed), -1)
-    parts = np.split(flat, np.cumsum(widths)[:-1], axis=1)
-    return {
-        name: part.reshape(len(packed), *like[name].shape[1:]).astype(like[name].dtype)
-        for name, part in zip(names, parts, strict=True)
-    }
 
 
 def _verdict(row: Any) -> LoggedVerdict:

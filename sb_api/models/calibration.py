@@ -5,15 +5,11 @@ All of it is measured on held-out rows that neither training nor replay has seen
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.arrays import Scores, Targets
 from sb_api.versions import BANDS
-
-Scores = npt.NDArray[np.floating[Any]]
-Targets = npt.NDArray[np.integer[Any]]
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1

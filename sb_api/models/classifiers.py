@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sb_api import preprocessing
+from sb_api.arrays import Arrays
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.kinds import EDITORS, MESSAGES, Kind
+from sb_api.judgements import Reason
 from sb_api.models import measures, networks, onnx_graphs
-from sb_api.models.explain import Judge, Reason, explain_editors, usual_editor
-from sb_api.models.networks import Arrays
-from sb_api.records import LabelledMessage
+from sb_api.models.explain import Judge, explain_editors, usual_editor
+from sb_api.records import EDITORS, MESSAGES, Kind, LabelledMessage
 from sb_api.text.tokenizers import Vocabularies, load_vocabularies
 
 if TYPE_CHECKING:

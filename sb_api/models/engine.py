@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.arrays import Arrays, Predict
 from sb_api.errors import EngineDisagrees, InvalidWeights
 from sb_api.models import networks
 from sb_api.models.classifiers import Classifier
-from sb_api.models.networks import Arrays, Predict
 from sb_api.models.onnx_graphs import parse_graph
 from sb_api.text.tokenizers import Vocabularies
 

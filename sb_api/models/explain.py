@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.models.networks import Arrays
+from sb_api.arrays import Arrays, Matrix
+from sb_api.judgements import Reason
 from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
 from sb_api.records import Editor
 from sb_api.text.tokenizers import Vocabularies
@@ -24,18 +24,7 @@ LEAST_EFFECT = 0.001
 LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
 LEAST_PROBABILITY = 1e-12
 
-Matrix = npt.NDArray[np.float32]
 Judge = Callable[[Arrays], npt.NDArray[np.float32]]
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One feature in a moderator's words, its value, and what it adds to the probability of spam (`effect`) and to the
-    natural logarithm of the odds of spam (`log_odds`: 2.3 makes them ten times as high)."""
-
-    feature: str
-    value: str | int | float | None
-    effect: float
-    log_odds: float
 
 
 def explain_editors(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Scores = npt.NDArray[np.floating[Any]]
-Targets = npt.NDArray[np.integer[Any]]
+from sb_api.arrays import Scores, Targets
 
 _MEASURES = ("precision", "recall", "f1")
 

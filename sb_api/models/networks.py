@@ -8,23 +8,22 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.arrays import Arrays, Predict
 from sb_api.errors import InvalidWeights
 from sb_api.memory import page_out
+from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 if TYPE_CHECKING:
     import keras
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-Predict = Callable[[Arrays], npt.NDArray[np.float32]]
 
-FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
 LEAST_UNITS, MOST_UNITS, UNITS_PER_LABEL = 32, 256, 4
 LINE_SCALE, LEAST_PROBABILITY = 4.0, 1e-9
 

@@ -7,7 +7,8 @@ a graph is code, and files hold numbers only.
 
 from __future__ import annotations
 
-from sb_api.models.networks import FEATURES_PER_MESSAGE, LEAST_PROBABILITY, LINE_SCALE, WORDS_PER_MESSAGE, message_width
+from sb_api.models.networks import LEAST_PROBABILITY, LINE_SCALE, message_width
+from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 VERSION = '<ir_version: 10, opset_import: ["" : 21]>'
 

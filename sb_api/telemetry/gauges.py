@@ -1,0 +1,180 @@
+"""How things are now, as Redis knows them, as gauges: queue, processes, weights, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from sb_api.broker.connection import PREFIX
+from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN, Jobs
+from sb_api.broker.shared_state import WEB, WorkerBeat
+from sb_api.records import KINDS
+from sb_api.versions import Chain
+
+if TYPE_CHECKING:
+    pass
+
+LABELS_SHOWN = 20  # a confusion matrix of more labels is left to GET /quality
+SERIES_SHOWN = 20  # so are the figures of more versions and reporters
+QUALITY = ("accuracy", "precision", "recall", "f1", "false_positives_per_thousand")
+
+
+def redis_up(up: int) -> Metric:
+    return GaugeMetricFamily("sb_api_redis_up", "Whether Redis can be reached.", up)
+
+
+def collect_state(jobs: Jobs) -> Iterator[Metric]:
+    """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
+    yield from _collect_queue(jobs)
+    yield from _collect_processes(jobs.registry.alive(), jobs.registry.alive(WEB))
+    yield from _collect_weights(jobs)
+    yield from _collect_quality(jobs)
+
+
+def _collect_queue(jobs: Jobs) -> Iterator[Metric]:
+    length = GaugeMetricFamily("sb_api_queue_jobs", "Jobs that wait or are under way.", labels=["stream"])
+    pending = GaugeMetricFamily("sb_api_queue_claimed_jobs", "Jobs that a process has claimed.", labels=["stream"])
+    oldest = GaugeMetricFamily("sb_api_queue_oldest_seconds", "Age of the oldest job.", labels=["stream"])
+    for stream in (*PREDICT_STREAMS, TRAIN):
+        state = read_stream(jobs, stream)
+        name = [stream.removeprefix(PREFIX)]
+        length.add_metric(name, state.length)
+        pending.add_metric(name, state.claimed)
+        oldest.add_metric(name, state.oldest)
+    limit = GaugeMetricFamily("sb_api_queue_limit_jobs", "Jobs that a stream may hold.", jobs.settings.queue_limit)
+    used, most = read_memory(jobs)
+    memory = GaugeMetricFamily("sb_api_redis_memory_bytes", "Memory that Redis uses.", used)
+    memory_limit = GaugeMetricFamily("sb_api_redis_memory_limit_bytes", "Memory limit of Redis; 0: none.", most)
+    yield from (length, pending, oldest, limit, memory, memory_limit)
+
+
+def _collect_processes(workers: Sequence[WorkerBeat], web: Sequence[WorkerBeat]) -> Iterator[Metric]:
+    count = GaugeMetricFamily("sb_api_workers", "Processes that are alive and warm.", labels=["role"])
+    resident = GaugeMetricFamily(
+        "sb_api_process_resident_bytes", "Memory that a process has in RAM.", labels=["role", "process"]
+    )
+    alive = [*web, *workers]
+    for role in ("web", "classify", "train"):
+        count.add_metric([role], sum(beat.role == role for beat in alive))
+    for beat in alive:
+        resident.add_metric([beat.role, beat.name], beat.resident)
+    yield from (count, resident)
+
+
+def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
+    slots = GaugeMetricFamily(
+        "sb_api_weights_info", "The version of weights in each slot.", labels=["classifier", "slot", "version"]
+    )
+    created = GaugeMetricFamily(
+        "sb_api_weights_created_timestamp_seconds", "When the current weights were made.", labels=["classifier"]
+    )
+    damaged = GaugeMetricFamily(
+        "sb_api_weights_damaged_files",
+        "Slots whose file is damaged, so that earlier weights stand in for it.",
+        labels=["classifier"],
+    )
+    kept = GaugeMetricFamily("sb_api_weights_versions", "Versions of weights kept.", labels=["classifier"])
+    outdated = GaugeMetricFamily(
+        "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
+    )
+    alive = jobs.registry.alive()
+    for name in KINDS:
+        published = jobs.registry.published_about(name, "chain")
+        if published is None:
+            continue
+        chain = msgspec.json.decode(published, type=Chain)
+        current = chain.slots["current"]
+        for slot, version in chain.slots.items():
+            if version is not None:
+                slots.add_metric([name, slot, version], 1)
+        kept.add_metric([name], len(chain.versions))
+        damaged.add_metric([name], len(chain.damaged))
+        for about in chain.versions:
+            if about.version == current:
+                moment = msgspec.convert(about.created, datetime, strict=False)
+                created.add_metric([name], moment.timestamp())
+        outdated.add_metric([name], sum(beat.versions.get(name) != current for beat in alive))
+    yield from (slots, created, kept, damaged, outdated)
+
+
+def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
+    """The running figures on moderators' verdicts, each scored before it was learned: of all verdicts and the latest,
+    of the latest versions of the weights, and of the reporters with the most verdicts."""
+    of_all = _quality_families("sb_api_quality", "window", "")
+    of_weights = _quality_families("sb_api_weights_quality", "version", ", by the weights that judged them")
+    of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
+    drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
+    for name in KINDS:
+        published = jobs.registry.published_about(name, "quality")
+        measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
+        if "drift" not in measured:
+            continue
+        drift.add_metric([name], measured["drift"]["detected"])
+        # Version names begin with their number. Reporters are whom clients name, so their number needs a bound.
+        versions = sorted(measured["weights"].items())[-SERIES_SHOWN:]
+        reporters = sorted(measured["reporters"].items(), key=lambda item: (-item[1]["count"], item[0]))[:SERIES_SHOWN]
+        windows = [("all_time", measured["all_time"]), ("latest", measured["window"])]
+        for families, parts in ((of_all, windows), (of_weights, versions), (of_reporters, reporters)):
+            for of, part in parts:
+                _add_quality(families, [name, of], measured["labels"], part)
+    yield from (*of_all.values(), *of_weights.values(), *of_reporters.values(), drift)
+
+
+def _quality_families(prefix: str, label: str, by: str) -> dict[str, GaugeMetricFamily]:
+    """A metric for each figure, with what they are figures of as a label."""
+    labels = ["classifier", label]
+    counts = {
+        "count": GaugeMetricFamily(f"{prefix}_verdicts", f"Verdicts that the figures are of{by}.", labels=labels),
+        "confusion": GaugeMetricFamily(
+            f"{prefix}_confusion",
+            f"Verdicts by what was true and what was predicted{by}.",
+            labels=[*labels, "true", "predicted"],
+        ),
+    }
+    return counts | {
+        name: GaugeMetricFamily(
+            f"{prefix}_{name}", f"{name.replace('_', ' ').capitalize()} on verdicts not learned yet{by}.", labels=labels
+        )
+        for name in QUALITY
+    }
+
+
+def _add_quality(
+    families: dict[str, GaugeMetricFamily], values: list[str], labels: Sequence[str], part: dict[str, Any]
+) -> None:
+    for figure in ("count", *QUALITY):
+        if part.get(figure) is not None:
+            families[figure].add_metric(values, part[figure])
+    if len(labels) <= LABELS_SHOWN:
+        for true, row in zip(labels, part["confusion"], strict=True):
+            for predicted, count in zip(labels, row, strict=True):
+                families["confusion"].add_metric([*values, true, predicted], count)
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """How many jobs a stream holds, how many of them are claimed, and the age of the oldest in seconds."""
+
+    length: int
+    claimed: int
+    oldest: float
+
+
+def read_stream(jobs: Jobs, stream: str) -> StreamState:
+    """The state of a stream. Raises RedisError."""
+    pipeline = jobs.redis.pipeline(transaction=False)
+    pipeline.time().xlen(stream).xrange(stream, count=1).xinfo_groups(stream)
+    # The last fails when there is no such stream yet.
+    (seconds, micros), length, first, groups = pipeline.execute(raise_on_error=False)
+    claimed = 0 if isinstance(groups, Exception) else sum(g["pending"] for g in groups if g["name"] == GROUP.encode())
+    sent = int(first[0][0].partition(b"-")[0]) / 1000 if first else None
+    return StreamState(length, claimed, max(0.0, seconds + micros / 1e6 - sent) if sent else 0.0)
+
+
+def read_memory(jobs: Jobs) -> tuple[int, int]:
+    """Bytes that Redis uses, and how many it may use (0: no limit). Raises RedisError."""
+    memory = jobs.redis.info("memory")
+    return int(memory["used_memory"]), int(memory["maxmemory"])
