@@ -209,7 +209,7 @@ def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(jo
     """A graph with one operation mistaken; with Keras as the engine, the same training passes."""
     settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0)
     trainer = Trainer(Jobs(jobs.redis, settings), FAULTY)
-    original = trainer.version
+    original = trainer.publication.version
     with pytest.raises(EngineDisagrees):
         trainer.train("one", as_verdicts(make_verdicts(3)), lambda: None)
     assert trainer.store.chain().slots["current"] == original

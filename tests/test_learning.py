@@ -78,7 +78,7 @@ def test_right_verdicts_are_learned_and_the_guard_lets_them_pass(make_trainer: C
     trainer = make_trainer()
     answer = trainer.train("one", campaign(10), proceed)
     assert answer["learned"] == 20
-    assert answer["weights"]["version"] == trainer.version
+    assert answer["weights"]["version"] == trainer.publication.version
     assert answer["after"]["accuracy"] >= answer["before"]["accuracy"]
     assert statuses(trainer) == ["learned"] * 20
 
@@ -88,7 +88,7 @@ def test_the_same_verdicts_sent_again_change_nothing(make_trainer: Callable[...,
     version = trainer.train("one", campaign(5), proceed)["weights"]["version"]
     again = trainer.train("two", campaign(5), proceed)
     assert (again["learned"], again["known"]) == (0, 10)
-    assert again["weights"]["version"] == trainer.version == version
+    assert again["weights"]["version"] == trainer.publication.version == version
     assert len(trainer.store.chain().versions) == 2
 
 
@@ -96,13 +96,13 @@ def test_a_training_that_would_ruin_the_weights_is_refused_with_its_figures(
     make_trainer: Callable[..., Trainer],
 ) -> None:
     trainer = make_trainer(guard_tolerance=0.0)
-    before = trainer.version
+    before = trainer.publication.version
     with pytest.raises(TrainingRefused, match="would fall to") as refused:
         trainer.train("bad", flipped(everyone(200)), proceed)
     problem = refused.value.problem()
     assert problem["status"] == 409
     assert {"before", "after", "reference"} <= problem.keys()
-    assert trainer.version == before == trainer.store.chain().slots["current"]
+    assert trainer.publication.version == before == trainer.store.chain().slots["current"]
     assert len(trainer.store.chain().versions) == 1
     assert statuses(trainer) == ["refused"] * 200
 
@@ -110,7 +110,7 @@ def test_a_training_that_would_ruin_the_weights_is_refused_with_its_figures(
 def test_force_learns_against_the_guards_word(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(guard_tolerance=0.0)
     answer = trainer.train("bad", flipped(everyone(200)), proceed, force=True)
-    assert answer["weights"]["version"] == trainer.version
+    assert answer["weights"]["version"] == trainer.publication.version
     assert statuses(trainer) == ["learned"] * 200
 
 
@@ -139,12 +139,12 @@ def test_what_was_purged_is_not_in_the_rebuilt_weights(make_trainer: Callable[..
     assert trainer.intake.log.purge(reporter="mallory") == 10
     rebuilt = trainer.replay("again", proceed, False, lambda _: None)
     assert rebuilt["weights"]["version"].partition("-")[2] == wanted.partition("-")[2]
-    assert trainer.version == rebuilt["weights"]["version"]
+    assert trainer.publication.version == rebuilt["weights"]["version"]
 
 
 def test_with_everything_purged_the_original_is_current_again(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
     trainer.train("one", campaign(5), proceed)
     assert trainer.intake.log is not None
     trainer.intake.log.purge()
@@ -160,7 +160,7 @@ def test_without_a_log_trainings_are_learned_and_nothing_can_be_replayed(make_tr
 
 def test_when_errors_rise_the_last_sound_weights_come_back(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(auto_rollback="on", guard_tolerance=1.0)
-    sound = trainer.version
+    sound = trainer.publication.version
     ruined = trainer.train("ruin", flipped(campaign(60)), proceed, force=True)["weights"]["version"]
     log = trainer.intake.log
     assert log is not None

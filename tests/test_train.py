@@ -284,14 +284,14 @@ def lose_lease() -> None:
 
 def test_a_training_moves_the_slots_on_and_publishes(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
     assert slots(trainer) == (original, None, original)
     first = learn(trainer, "1")["weights"]
     assert slots(trainer) == (original, original, first["version"])
     second = learn(trainer, "2")["weights"]
     assert (first["previous"], second["previous"]) == (original, first["version"])
     assert slots(trainer) == (original, first["version"], second["version"])
-    assert published(jobs) == second["version"] == trainer.version
+    assert published(jobs) == second["version"] == trainer.publication.version
     assert trainer.store.load("current").about.version == second["version"]
 
 
@@ -338,7 +338,7 @@ def test_what_was_saved_before_a_kill_is_promoted_not_learned_again(make_trainer
             raise KeyboardInterrupt
 
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
     with pytest.raises(KeyboardInterrupt):
         learn(trainer, "task", check=killed_before_promotion)
     assert slots(trainer) == (original, None, original)
@@ -351,7 +351,7 @@ def test_what_was_saved_before_a_kill_is_promoted_not_learned_again(make_trainer
 
 def test_a_process_that_lost_its_lease_stores_nothing(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
     with pytest.raises(LeaseLost):
         learn(trainer, "task", check=lose_lease)
     with pytest.raises(LeaseLost):
@@ -363,12 +363,12 @@ def test_a_process_that_lost_its_lease_stores_nothing(make_trainer: Callable[...
 
 def test_any_training_can_be_rolled_back_and_the_rollback_too(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
     first, second = (learn(trainer, task)["weights"]["version"] for task in ("1", "2"))
     for to, expected in (("previous", first), ("previous", second), ("original", original), (first, first)):
-        before = trainer.version
+        before = trainer.publication.version
         assert trainer.roll_back(to, lambda: None) == {"weights": {"version": expected, "previous": before}}
-        assert published(jobs) == trainer.version == trainer.store.load("current").about.version == expected
+        assert published(jobs) == trainer.publication.version == trainer.store.load("current").about.version == expected
 
 
 def test_rolled_back_the_weights_are_those_of_before_to_the_last_bit(make_trainer: Callable[..., Trainer]) -> None:
@@ -386,7 +386,7 @@ def test_a_version_that_is_not_there_changes_nothing(make_trainer: Callable[...,
         trainer.roll_back("previous", lambda: None)
     with pytest.raises(UnknownVersion, match="000099-00000000"):
         trainer.roll_back("000099-00000000", lambda: None)
-    assert published(jobs) == slots(trainer)[2] == trainer.version
+    assert published(jobs) == slots(trainer)[2] == trainer.publication.version
 
 
 # Several hosts, and a Redis that forgets
@@ -398,7 +398,7 @@ def test_the_weights_of_this_host_are_published_while_none_are(
     trainer = make_trainer()
     stored = jobs.registry.published("lodbrok")
     assert stored is not None
-    assert stored.version == trainer.version
+    assert stored.version == trainer.publication.version
     weights = parse_weights(stored.file, "Redis")
     assert_equal(weights, trainer.store.load_current())
     assert {name: vocabulary.to_json() for name, vocabulary in trainer.vocabularies.by_name.items()} == (
@@ -411,17 +411,17 @@ def test_after_redis_lost_everything_they_are_published_again(make_trainer: Call
     trainer = make_trainer()
     learn(trainer, "1")
     jobs.redis.flushall()
-    trainer.synchronize()
-    assert published(jobs) == trainer.version != slots(trainer)[0]
+    trainer.publication.synchronize()
+    assert published(jobs) == trainer.publication.version != slots(trainer)[0]
 
 
 def test_newer_weights_of_another_host_are_adopted(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     one, other = make_trainer("one"), make_trainer("other")
     learned = learn(one, "1")["weights"]["version"]
-    assert other.version != learned
-    other.synchronize()
+    assert other.publication.version != learned
+    other.publication.synchronize()
     assert slots(other) == slots(one)
-    assert other.version == published(jobs) == learned
+    assert other.publication.version == published(jobs) == learned
     assert_equal(other.store.load_current(), one.store.load_current())
     # And so the chain goes on there.
     assert learn(other, "2")["weights"]["previous"] == learned
@@ -432,12 +432,12 @@ def test_a_rollback_on_another_host_is_followed_and_not_undone(
 ) -> None:
     one, other = make_trainer("one"), make_trainer("other")
     learned = learn(one, "1")["weights"]["version"]
-    other.synchronize()
+    other.publication.synchronize()
     for to, expected in (("original", slots(one)[0]), ("previous", learned)):
         one.roll_back(to, lambda: None)
         for trainer in (other, one, other):
-            trainer.synchronize()
-            assert slots(trainer)[2] == trainer.version == published(jobs) == expected
+            trainer.publication.synchronize()
+            assert slots(trainer)[2] == trainer.publication.version == published(jobs) == expected
 
 
 def test_a_rollback_to_weights_that_another_host_never_had_is_followed(
@@ -446,10 +446,10 @@ def test_a_rollback_to_weights_that_another_host_never_had_is_followed(
     one = make_trainer("one")
     first, second = (learn(one, task)["weights"]["version"] for task in ("1", "2"))
     other = make_trainer("other")
-    assert other.version == second
+    assert other.publication.version == second
     one.roll_back(first, lambda: None)
-    other.synchronize()
-    assert slots(other)[2] == other.version == published(jobs) == first
+    other.publication.synchronize()
+    assert slots(other)[2] == other.publication.version == published(jobs) == first
 
 
 def test_older_weights_that_are_published_do_not_undo_a_training(
@@ -461,8 +461,8 @@ def test_older_weights_that_are_published_do_not_undo_a_training(
     stale = replace(stale, about=msgspec.structs.replace(stale.about, created="2001-01-01T00:00:00+00:00"))
     chain = msgspec.json.encode(Chain({}, [stale.about]))
     jobs.registry.publish("lodbrok", Published(stale.about.version, dump_weights(stale), {}, chain, b"{}"))
-    trainer.synchronize()
-    assert published(jobs) == trainer.version == slots(trainer)[2] == learned
+    trainer.publication.synchronize()
+    assert published(jobs) == trainer.publication.version == slots(trainer)[2] == learned
 
 
 def test_weights_that_were_promoted_and_not_yet_published_are_published(
@@ -474,13 +474,13 @@ def test_weights_that_were_promoted_and_not_yet_published_are_published(
     learned = learn(trainer, "1")["weights"]["version"]
     assert before is not None
     jobs.registry.publish("lodbrok", before)
-    trainer.synchronize()
-    assert published(jobs) == trainer.version == slots(trainer)[2] == learned
+    trainer.publication.synchronize()
+    assert published(jobs) == trainer.publication.version == slots(trainer)[2] == learned
 
 
 def test_a_host_whose_files_are_gone_takes_what_is_published(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     learned = learn(make_trainer("one"), "1")["weights"]["version"]
-    assert make_trainer("new").version == learned == published(jobs)
+    assert make_trainer("new").publication.version == learned == published(jobs)
 
 
 # Jobs
@@ -494,17 +494,17 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=60.0))
     worker = Worker(patient, "train", [TRAIN], lambda _: [], dict)
     locked: list[bool] = []
-    synchronize = trainer.synchronize
+    synchronize = trainer.publication.synchronize
     monkeypatch.setattr(
-        trainer, "synchronize", lambda: locked.append(jobs.lock("train:lodbrok").locked()) or synchronize()
+        trainer.publication, "synchronize", lambda: locked.append(jobs.lock("train:lodbrok").locked()) or synchronize()
     )
-    original = trainer.version
+    original = trainer.publication.version
     body = encode_payload({"verdicts": encode_payload(as_verdicts(make_verdicts(3)))})
     trained = do_job({"lodbrok": trainer}, worker, make_claim("train", body))
     assert trained.data["learned"] == 3
-    assert trained.data["weights"] == {"version": trainer.version, "previous": original}
+    assert trained.data["weights"] == {"version": trainer.publication.version, "previous": original}
     back = do_job({"lodbrok": trainer}, worker, make_claim("rollback", encode_payload("original")))
-    assert back.data["weights"]["version"] == trainer.version == original
+    assert back.data["weights"]["version"] == trainer.publication.version == original
     assert locked == [True, True]
     assert not jobs.lock("train:lodbrok").locked()
 
@@ -523,7 +523,7 @@ def test_a_training_that_cannot_be_stored_changes_nothing(
     make_trainer: Callable[..., Trainer], jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer()
-    original = trainer.version
+    original = trainer.publication.version
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -36,7 +36,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
         worker.instruments.training(job.classifier, job.operation),
         worker.alone(f"train:{job.classifier}") as check,
     ):
-        trainer.synchronize()
+        trainer.publication.synchronize()
         if job.operation == "train":
             training = decode_payload(job.body, Training)
             verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
@@ -49,6 +49,68 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
         return Answer(status="completed", data=data)
 
 
+class TrainProcess:
+    """The train process: what it has in memory, and when that comes and goes.
+
+    `cold`: TensorFlow is loaded for the next training, not before. `found` is what a cold process has seen of the
+    weights, on disk and in Redis; `used` is when (monotonic seconds) anything was last done with what is loaded.
+    """
+
+    def __init__(self, settings: Settings, cold: bool) -> None:
+        self.settings = settings
+        self.cold = cold or not settings.trainer_idle
+        self.jobs = Jobs(connect(settings), settings)
+        self.trainers: dict[str, Trainer] = {}
+        self.found: dict[str, str] = {}
+        self.used = monotonic()
+        self.worker = Worker(
+            self.jobs, "train", [TRAIN], do=self.do, refresh=self.refresh, idle=self.idle, ordered=True
+        )
+
+    def load(self) -> None:
+        """Have a trainer of every classifier."""
+        from sb_api.learning.trainer import Trainer
+        from sb_api.models.classifiers import CLASSIFIERS
+
+        for name, classifier in CLASSIFIERS.items():
+            if name not in self.trainers:
+                self.trainers[name] = Trainer(self.jobs, classifier)
+                self.used = monotonic()
+
+    def do(self, claims: Sequence[Claim]) -> list[Answer]:
+        try:
+            self.load()
+            return [do_job(self.trainers, self.worker, claim) for claim in claims]
+        finally:
+            release_memory()
+            self.used = monotonic()
+
+    def refresh(self, published: Mapping[str, str]) -> dict[str, str]:
+        """The version that is current of each classifier. While nothing is loaded and nobody has changed the weights,
+        those that are published."""
+        if self.cold and not self.trainers:
+            now = look_at_files(self.settings) | dict(published)
+            self.found = self.found or now
+            if now == self.found and now.keys() >= KINDS.keys():
+                return {name: now[name] for name in KINDS}
+        for trainer in self.trainers.values():
+            trainer.publication.synchronize()
+        self.load()
+        return {name: trainer.publication.version for name, trainer in self.trainers.items()}
+
+    def idle(self) -> None:
+        """Load TensorFlow at the start; let it go when no training has come for long."""
+        if not self.cold:
+            for trainer in self.trainers.values():
+                trainer.warm_up()
+            freeze_objects()
+            self.cold, self.used = True, monotonic()
+        elif self.trainers and monotonic() - self.used > self.settings.trainer_idle:
+            logger.info("no training for %g s: what it takes is let go until the next", self.settings.trainer_idle)
+            # The same process to its parent and to Redis; what it had in memory and open is gone.
+            os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
+
+
 def train_process(settings: Settings, cold: bool = False) -> None:
     """Train, roll back and replay, one job at a time, until told to stop.
 
@@ -59,57 +121,7 @@ def train_process(settings: Settings, cold: bool = False) -> None:
     """
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
-    cold = cold or not settings.trainer_idle
-    jobs = Jobs(connect(settings), settings)
-    trainers: dict[str, Trainer] = {}
-    found: dict[str, str] = {}
-    used = monotonic()
-
-    def load() -> None:
-        nonlocal used
-        from sb_api.learning.trainer import Trainer
-        from sb_api.models.classifiers import CLASSIFIERS
-
-        for name, classifier in CLASSIFIERS.items():
-            if name not in trainers:
-                trainers[name] = Trainer(jobs, classifier)
-                used = monotonic()
-
-    def do(claims: Sequence[Claim]) -> list[Answer]:
-        nonlocal used
-        try:
-            load()
-            return [do_job(trainers, worker, claim) for claim in claims]
-        finally:
-            release_memory()
-            used = monotonic()
-
-    def refresh(published: Mapping[str, str]) -> dict[str, str]:
-        nonlocal found
-        if cold and not trainers:
-            now = look_at_files(jobs.settings) | dict(published)
-            found = found or now
-            if now == found and now.keys() >= KINDS.keys():
-                return {name: now[name] for name in KINDS}
-        for trainer in trainers.values():
-            trainer.synchronize()
-        load()
-        return {name: trainer.version for name, trainer in trainers.items()}
-
-    def idle() -> None:
-        nonlocal cold, used
-        if not cold:
-            for trainer in trainers.values():
-                trainer.warm_up()
-            freeze_objects()
-            cold, used = True, monotonic()
-        elif trainers and monotonic() - used > settings.trainer_idle:
-            logger.info("no training for %g s: what it takes is let go until the next", settings.trainer_idle)
-            # The same process to its parent and to Redis; what it had in memory and open is gone.
-            os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
-
-    worker = Worker(jobs, "train", [TRAIN], do=do, refresh=refresh, idle=idle, ordered=True)
-    worker.run_process()
+    TrainProcess(settings, cold).worker.run_process()
 
 
 def look_at_files(settings: Settings) -> dict[str, str]:

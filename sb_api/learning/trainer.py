@@ -14,21 +14,21 @@ import msgspec
 
 from sb_api.arrays import Scores
 from sb_api.broker.jobs import Jobs
-from sb_api.broker.shared_state import Published
-from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, Unavailable, UnknownVersion
+from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
+from sb_api.learning.publication import Publication
 from sb_api.learning.recipe import RETRAINING, Examples
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.verdict_log import Event, LoggedVerdict, open_verdict_log
 from sb_api.models.classifiers import Classifier
 from sb_api.models.engine import check_engine
-from sb_api.models.weights_file import Weights, dump_weights, named, parse_weights
+from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
-from sb_api.versions import Chain, EventKind
+from sb_api.versions import EventKind
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ Progress = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
-    """A classifier's weights on this host, the log of its verdicts, and the fitting that makes new weights."""
+    """What changes a classifier's weights: trainings, rollbacks and replays."""
 
     def __init__(self, jobs: Jobs, classifier: Classifier) -> None:
         settings = jobs.settings
@@ -48,10 +48,7 @@ class Trainer:
         self.store.clean()
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
-        self.version = self.store.chain().slots["current"] or ""
-        self._damaged: list[str] = []
-        self._quality = b"{}"
-        self.synchronize()
+        self.publication = Publication(jobs.registry, self.store, self.vocabularies, self.intake.log)
 
     @cached_property
     def original(self) -> Weights:
@@ -84,76 +81,12 @@ class Trainer:
         except EngineDisagrees as error:
             logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
-    def synchronize(self) -> None:
-        """Publish this host's current weights, unless another trainer has published later ones: then take those.
-
-        Those published are the later ones when whoever published them knew ours and chose others (a training or a
-        rollback), or when neither knows the other's and they were made later.
-        """
-        name = self.classifier.name
-        chain = self.store.chain()
-        if self.jobs.registry.published_versions([name]).get(name) == self.version:
-            if chain.damaged != self._damaged:
-                self._mend(chain)
-            return
-        known = {about.version: about for about in chain.versions}
-        newest = self.jobs.registry.published(name)
-        if newest is not None:
-            theirs = msgspec.json.decode(newest.chain, type=Chain).versions
-            later = self.version in {about.version for about in theirs}
-            if newest.version not in known:
-                weights = parse_weights(newest.file, f"the published weights {newest.version}")
-                mine = known.get(self.version)
-                later = later or mine is None or weights.about.created > mine.created
-                if later:
-                    self.store.save(weights)
-            if later:
-                self._promote(newest.version)
-                return
-        self._publish()
-
-    def _mend(self, chain: Chain) -> None:
-        """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
-        newest = self.jobs.registry.published(self.classifier.name)
-        if "current" in chain.damaged and newest is not None:
-            try:
-                self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
-                logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
-            except (InvalidWeights, OSError) as error:
-                logger.error("the damaged file of the current weights cannot be restored: %s", error)
-        self._publish()
-
-    def _promote(self, version: str) -> None:
-        self.store.promote(version)
-        self._publish()
-
-    def _publish(self) -> None:
-        current = self.store.load_current()
-        chain = self.store.chain()
-        self.version = current.about.version
-        self._damaged = chain.damaged
-        published = Published(
-            version=self.version,
-            file=dump_weights(current),
-            vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
-            chain=msgspec.json.encode(chain),
-            quality=self._quality,
-        )
-        self.jobs.registry.publish(self.classifier.name, published)
-        # New weights do not wait for the figures on the old ones.
-        try:
-            self._quality = msgspec.json.encode(self._measure_quality(current.about.labels))
-        except Unavailable as error:
-            logger.error("the published quality is not the latest: %s", error.detail)
-        else:
-            self.jobs.registry.publish_quality(self.classifier.name, self._quality)
-
-    def _measure_quality(self, labels: Sequence[str]) -> dict[str, Any]:
-        log = self.intake.log
-        return quality.describe_log(log, labels) if log else {"log": "off"}
-
-    def _note(self, kind: EventKind, version: str, previous: str, learned: int = 0, start: float | None = None) -> None:
-        if self.intake.log:
+    def _promote(
+        self, kind: EventKind, version: str, previous: str, learned: int = 0, start: float | None = None
+    ) -> None:
+        """Make a version current, and log that it took the place of `previous`."""
+        self.publication.promote(version)
+        if self.intake.log and version != previous:
             seconds = 0.0 if start is None else monotonic() - start
             now = datetime.now(UTC).replace(tzinfo=None)
             self.intake.log.note(
@@ -180,8 +113,7 @@ class Trainer:
         if learned is not None:
             if learned.about.parent == about.version:
                 check()
-                self.store.promote(learned.about.version)
-                self._note("training", learned.about.version, about.version, len(batch.learn), start)
+                self._promote("training", learned.about.version, about.version, len(batch.learn), start)
                 logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
             about = learned.about
             try:
@@ -189,7 +121,7 @@ class Trainer:
             except Unavailable as error:
                 # They are learned; the next training tells the log so.
                 logger.error("the log does not know yet what %s has learned: %s", about.version, error.detail)
-        self._publish()
+        self.publication.publish_quality()
         return {
             "learned": len(batch.learn),
             "known": batch.known,
@@ -213,7 +145,7 @@ class Trainer:
             self._check_engine(candidate.weights, candidate.on_guard)
         except (TrainingRefused, EngineDisagrees):
             self.intake.settle(batch, "refused")
-            self._publish()
+            self.publication.publish_quality()
             raise
         check()
         self._save(candidate.weights)
@@ -279,11 +211,10 @@ class Trainer:
     def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""
         version = self.store.chain().resolve(to)
-        previous = self.version
+        previous = self.publication.version
         check()
-        if version != previous:
-            self._note("rollback", version, previous)
-        self._promote(version)
+        self._promote("rollback", version, previous)
+        self.publication.publish_quality()
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
 
@@ -292,10 +223,10 @@ class Trainer:
 
         The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
         """
-        start, previous = monotonic(), self.version
+        start, previous = monotonic(), self.publication.version
         made = self._made_by(task) or self._rebuild(task, check, force, progress)
-        self._note("replay", made.about.version, previous, made.about.learned, start)
-        self._promote(made.about.version)
+        self._promote("replay", made.about.version, previous, made.about.learned, start)
+        self.publication.publish_quality()
         return {
             "learned": made.about.learned,
             "weights": {"version": made.about.version, "previous": previous},

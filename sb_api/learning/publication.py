@@ -1,0 +1,117 @@
+"""The current weights of a classifier, on this host and in Redis, where every other process finds them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from sb_api.broker.shared_state import Published, Registry
+from sb_api.errors import InvalidWeights, Unavailable
+from sb_api.learning import quality
+from sb_api.learning.verdict_log import VerdictLog
+from sb_api.models.weights_file import dump_weights, parse_weights
+from sb_api.models.weights_store import WeightsStore
+from sb_api.text.tokenizers import Vocabularies
+from sb_api.versions import Chain
+
+logger = logging.getLogger(__name__)
+
+
+class Publication:
+    """Promotes weights: makes them current in the store of this host, and publishes them with all that goes with them.
+
+    `version` is what is current and published. The quality of the published weights is that of the verdict log.
+    """
+
+    def __init__(
+        self, registry: Registry, store: WeightsStore, vocabularies: Vocabularies, log: VerdictLog | None
+    ) -> None:
+        self.registry = registry
+        self.store = store
+        self.vocabularies = vocabularies
+        self.log = log
+        self.version = store.chain().slots["current"] or ""
+        self._damaged: list[str] = []
+        self._quality = b"{}"
+        self.synchronize()
+
+    @property
+    def classifier(self) -> str:
+        return self.store.classifier
+
+    def promote(self, version: str) -> None:
+        """Make a kept version current, here and for every other process. Raises UnknownVersion or InvalidWeights."""
+        self.store.promote(version)
+        self._publish()
+
+    def synchronize(self) -> None:
+        """Publish this host's current weights, unless another trainer has published later ones: then take those.
+
+        Those published are the later ones when whoever published them knew ours and chose others (a training or a
+        rollback), or when neither knows the other's and they were made later.
+        """
+        chain = self.store.chain()
+        if self.registry.published_versions([self.classifier]).get(self.classifier) == self.version:
+            if chain.damaged != self._damaged:
+                self._mend(chain)
+            return
+        known = {about.version: about for about in chain.versions}
+        newest = self.registry.published(self.classifier)
+        if newest is not None:
+            theirs = msgspec.json.decode(newest.chain, type=Chain).versions
+            later = self.version in {about.version for about in theirs}
+            if newest.version not in known:
+                weights = parse_weights(newest.file, f"the published weights {newest.version}")
+                mine = known.get(self.version)
+                later = later or mine is None or weights.about.created > mine.created
+                if later:
+                    self.store.save(weights)
+            if later:
+                self.store.promote(newest.version)
+        self._publish()
+        self.publish_quality()
+
+    def publish_quality(self) -> None:
+        """Publish how right the weights have been on verdicts, as the log has it now."""
+        try:
+            self._quality = msgspec.json.encode(self._measure_quality())
+        except Unavailable as error:
+            logger.error("the published quality is not the latest: %s", error.detail)
+        else:
+            self.registry.publish_quality(self.classifier, self._quality)
+
+    def _mend(self, chain: Chain) -> None:
+        """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
+        newest = self.registry.published(self.classifier)
+        if "current" in chain.damaged and newest is not None:
+            try:
+                self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
+                logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
+            except (InvalidWeights, OSError) as error:
+                logger.error("the damaged file of the current weights cannot be restored: %s", error)
+        self._publish()
+        self.publish_quality()
+
+    def _publish(self) -> None:
+        """Publish the weights, which do not wait for new figures on how right they are."""
+        current = self.store.load_current()
+        chain = self.store.chain()
+        self.version = current.about.version
+        self._damaged = chain.damaged
+        published = Published(
+            version=self.version,
+            file=dump_weights(current),
+            vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
+            chain=msgspec.json.encode(chain),
+            quality=self._quality,
+        )
+        self.registry.publish(self.classifier, published)
+
+    def _measure_quality(self) -> dict[str, Any]:
+        if self.log is None:
+            return {"log": "off"}
+        chain = self.store.chain()
+        labels = {about.version: about.labels for about in chain.versions}
+        return quality.describe_log(self.log, labels[chain.slots["current"] or ""])
