@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import string
 import unicodedata
 from functools import cache, lru_cache
 from ipaddress import IPv6Address
@@ -20,6 +21,7 @@ _PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+)(?:[
 _SCHEME = re.compile(r"(?:h(?:tt|xx)ps?(?::/*|/+)|(?:[a-z][a-z0-9+.-]{0,31}:)?//)+/*")
 _END_OF_HOST = re.compile("[/?#]")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+_END = ".\x1c\x1d\x1e\x1f" + string.whitespace
 _PORT = re.compile(r":[0-9]*\Z")
 
 
@@ -53,12 +55,12 @@ def normalize_host(host: str) -> str:
     """
     host = host.strip().lower()
     if host.startswith("["):
-        host = host.lstrip("[").partition("]")[0]
-        if ":" in host:
-            return _ipv6(host)
+        host = host.lstrip("[" + _END).partition("]")[0].strip()
+    if ":" in host and (address := _ipv6(host)):
+        return address
     if not host.isascii():
         host = _to_ascii(host)
-    host = host.rstrip(".")[:LONGEST_HOST].rstrip(".")
+    host = host.rstrip(_END)[:LONGEST_HOST].rstrip(_END)
     if _NUMERIC.fullmatch(host.rpartition(".")[2]):
         return _ipv4(host)
     return host
@@ -128,5 +130,5 @@ def _ipv6(host: str) -> str:
     try:
         address = IPv6Address(host.partition("%")[0])
     except ValueError:
-        return host[:LONGEST_HOST]
+        return ""
     return str(address.ipv4_mapped or address)

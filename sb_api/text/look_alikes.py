@@ -6,7 +6,7 @@ import json
 import re
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,11 +53,15 @@ def _to_latin() -> Mapping[str, str]:
     for letter in string.ascii_letters:
         for entry in listed.get(letter, ()):
             other = entry["c"].strip("\u200e")
-            if len(other) == 1 and not other.isascii() and unicodedata.category(other).startswith("L"):
+            if len(other) == 1 and not other.isascii() and _is_composed_letter(other):
                 # The table takes I and l for one; a capital stands for I, but for the palochka, which stands for l.
                 capital = letter == "l" and other != "\u04c0" and other.lower() != other
                 found[other] = "I" if capital else letter
     return {letter: latin for letter, latin in found.items() if script_of(letter) not in {"LATIN", *_GLUED}}
+
+
+def _is_composed_letter(character: str) -> bool:
+    return unicodedata.category(character).startswith("L") and unicodedata.is_normalized("NFKC", character)
 
 
 @cache
@@ -78,39 +82,46 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
     """
     if not _FOREIGN.search(text):
         return text, 0
-    words = [(match.start(), match[0]) for match in _LETTERS.finditer(text) if not match[0].isascii()]
-    scripts = [{script_of(letter) for letter in word} for _, word in words]
-    strict = _to_latin()
-    told = {
-        next(iter(found))
-        for (_, word), found in zip(words, scripts, strict=True)
-        if len(found) == 1 and not all(letter in strict for letter in word)
-    }
-    beside_latin = _ASCII_LETTER.search(text) is not None
+    found = [match for match in _LETTERS.finditer(text) if not match[0].isascii()]
+    told = _told_scripts(match[0] for match in found)
+    # Mixed words first: what becomes of them tells about the others.
+    words = [_unmix(match[0], bool(told)) for match in found]
+    told = _told_scripts(words)
+    beside_latin = _ASCII_LETTER.search(text) is not None or any("LATIN" in _scripts(word) for word in words)
+    words = [_in_latin_wholly(word, told) if beside_latin else word for word in words]
     pieces, end, changed = [], 0, 0
-    for (start, word), found in zip(words, scripts, strict=True):
-        if len(found) == 1 and "LATIN" not in found:
-            plain = word if found <= told or not beside_latin else _map_word(word, strict)
-        elif found == {"LATIN"}:
-            plain = "".join(_LATIN.get(letter, letter) for letter in word)
-        else:
-            plain = _unmix(word, found, bool(told - {"LATIN"}))
-        if plain != word:
-            pieces += [text[end:start], plain]
-            end = start + len(word)
-            changed += sum(map(str.__ne__, word, plain))
+    for match, word in zip(found, words, strict=True):
+        if word != match[0]:
+            pieces += [text[end : match.start()], word]
+            end = match.end()
+            changed += sum(map(str.__ne__, word, match[0]))
     return "".join([*pieces, text[end:]]), changed
 
 
-def _map_word(word: str, table: Mapping[str, str]) -> str:
-    """The word, where all of it is in the table or Latin already, in the table's letters."""
-    if all(letter in table for letter in word):
-        return "".join(table[letter] for letter in word)
+def _scripts(word: str) -> set[str]:
+    return {script_of(letter) for letter in word}
+
+
+def _told_scripts(words: Iterable[str]) -> set[str]:
+    """The scripts, Latin apart, that have a word of their own with a letter that no Latin one looks like."""
+    strict = _to_latin()
+    apart = (_scripts(word) for word in words if not all(letter in strict for letter in word))
+    return {script for scripts in apart if len(scripts) == 1 for script in scripts} - {"LATIN"}
+
+
+def _in_latin_wholly(word: str, told: set[str]) -> str:
+    """A word of a script that nothing is told to be written in, in Latin where all its letters look so."""
+    strict = _to_latin()
+    if all(letter in strict for letter in word) and not _scripts(word) & told:
+        return "".join(strict[letter] for letter in word)
     return word
 
 
-def _unmix(word: str, scripts: set[str], others_told: bool) -> str:
-    """A word of several scripts in one of them; as it is where none can stand for all."""
+def _unmix(word: str, others_told: bool) -> str:
+    """A word of several scripts in one of them, Latin in its own letters; as it is where none can stand for all."""
+    scripts = _scripts(word)
+    if len(scripts) == 1:
+        return "".join(_LATIN.get(letter, letter) for letter in word) if "LATIN" in scripts else word
     counts = {script: sum(script_of(letter) == script for letter in word) for script in sorted(scripts)}
     latin = _in_latin(word) if "LATIN" in scripts else None
     for script in sorted(scripts - {"LATIN"}, key=lambda script: -counts[script]):
