@@ -28,7 +28,7 @@ from sb_api.errors import QueueFull, SbApiError, Unavailable
 TRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 BANDS = ("likely fine", "unsure", "likely spam", "certain spam")
 FIELDS = (
-    *("id", "email", "website", "bio", "area", "privs", "gender", "birth_date"),
+    *("id", "name", "email", "website", "bio", "area", "privs", "gender", "birth_date"),
     *("member_since", "email_confirm_date", "last_updated", "last_login_date"),
 )
 

@@ -41,6 +41,7 @@ class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A MusicBrainz editor account whose dates are known to be dates: one that comes back from the queue."""
 
     id: IntegerId | StringId
+    name: str | None = None
     email: str | None = None
     website: str | None = None
     bio: str | None = None

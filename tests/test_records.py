@@ -18,6 +18,7 @@ LIMIT = 100
 
 EDITOR: dict[str, Any] = {
     "id": 1834923,
+    "name": "someone",
     "email": "someone@example.com",
     "website": "https://example.com/",
     "bio": "I edit.",
@@ -99,7 +100,7 @@ def test_an_id_is_an_integer_or_a_string(value: object) -> None:
 
 
 def test_unknown_keys_are_ignored_whatever_they_hold() -> None:
-    unknown = {"name": "x", "nested": {"a": [1, {"b": None}]}, "number": 1e300, "Id": 4, "__class__": "x", "verdict": 9}
+    unknown = {"Name": "x", "nested": {"a": [1, {"b": None}]}, "number": 1e300, "Id": 4, "__class__": "x", "verdict": 9}
     assert decode([{"id": 1, **unknown}]) == decode([{"id": 1}])
 
 
@@ -210,7 +211,7 @@ def test_a_missing_id_is_named() -> None:
     assert "missing" in found["detail"]
 
 
-@pytest.mark.parametrize("name", ["email", "website", "bio", *DATES])
+@pytest.mark.parametrize("name", ["name", "email", "website", "bio", *DATES])
 @pytest.mark.parametrize("value", [1, True, 1.5, ["x"], {"x": 1}])
 def test_a_text_that_is_none_is_named(name: str, value: object) -> None:
     found = fault({"id": 1, name: value})

@@ -28,7 +28,7 @@ BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of 
 # What a service is told; other columns, such as `password`, are never sent.
 SENT = frozenset(
     {
-        *("id", "email", "website", "bio", "area", "privs", "gender", "birth_date", "member_since"),
+        *("id", "name", "email", "website", "bio", "area", "privs", "gender", "birth_date", "member_since"),
         *("email_confirm_date", "last_updated", "last_login_date", "verdict", "reporter", "text", "intent"),
     }
 )

@@ -14,12 +14,6 @@ from sb_api.text.pg_copy import EDITOR_COLUMNS, END, read_number, read_text
 _HEADER = re.compile(r"COPY\s+\S+\s*\(([^)]*)\)\s+FROM\s+stdin;?", re.IGNORECASE)
 
 
-class PastedEditor(Editor, kw_only=True):
-    """An editor with its name, which the person who pasted it knows it by."""
-
-    name: str | None = None
-
-
 def read_editors(text: str, limit: int) -> Records:
     """The editors of a paste, by the number of their row: JSON (one editor, an array, an object of editors, or one
     editor a line) or rows of a database dump, with or without their COPY line.
@@ -27,7 +21,7 @@ def read_editors(text: str, limit: int) -> Records:
     Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
     """
     if text.lstrip()[:1] in ("{", "["):
-        return _decode(_number_json(text), PastedEditor, limit)
+        return _decode(_number_json(text), Editor, limit)
     rows, faults = _read_copy(text)
     if not rows and faults:
         if "\t" not in text:
@@ -36,7 +30,7 @@ def read_editors(text: str, limit: int) -> Records:
                 f"terminal may have made spaces of them. The columns are {', '.join(EDITOR_COLUMNS)}."
             )
         return Records(errors=faults)
-    records = _decode(msgspec.json.encode(rows) if rows else b"", PastedEditor, limit)
+    records = _decode(msgspec.json.encode(rows) if rows else b"", Editor, limit)
     merged = records.errors | faults
     records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
     return records

@@ -87,6 +87,15 @@ def _candidates(host: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
+@lru_cache(maxsize=65_536)
+def registered_domain(host: str) -> str:
+    """The domain that somebody registered, of a host as `website_host` and `email_domain` give them; the host itself
+    where there is none, as with IP addresses."""
+    if "." not in host or ":" in host or host.rpartition(".")[2].isdigit():
+        return host
+    return _public_suffixes().privatesuffix(host) or host
+
+
 @cache
 def _public_suffixes() -> PublicSuffixList:
     # Imported where a host is not known by itself: the list, which comes with the package, takes 0.1 seconds to read.

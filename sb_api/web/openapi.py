@@ -69,6 +69,7 @@ IDEMPOTENCY_KEY = _header("Idempotency-Key", "the same key stands for the same c
 
 EDITOR = {
     "id": 1,
+    "name": "casino4u",
     "email": "someone@example.org",
     "website": "http://win-casino.example",
     "bio": "best online casino",

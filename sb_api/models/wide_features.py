@@ -1,0 +1,171 @@
+"""The features of the wide member: an editor as a fixed number of slots, each the number of a feature and its weight.
+
+Words, pairs of neighbouring words and character n-grams of the texts are hashed, and so are host, domain, area and
+gender as a whole; numbers fall into bins (`editor_bins`). Every slot belongs to a field. Where a text has more words or
+n-grams than there are slots, the first are kept. Feature 0 is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.models import editor_bins
+from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors
+from sb_api.records import EditorFields
+from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_texts, hash_words, lay_texts, mix
+from sb_api.text.hosts import email_domain, registered_domain, website_host
+from sb_api.text.normalization import NOTHING, Undone, normalize_text
+from sb_api.text.spelling import join_spelt_out
+
+Buckets = npt.NDArray[np.int32]
+Weights = npt.NDArray[np.float32]
+
+TABLE_BITS = 17
+RESERVED = 2048  # features that are bins, and none
+FEATURES = RESERVED + (1 << TABLE_BITS)
+LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
+LEAST_NAME = 4  # characters of a name that is looked for elsewhere
+
+TEXTS = ("bio", "website", "e-mail", "name", "area")
+LENGTHS = (3, 5)  # of character n-grams
+WORDS = np.array([96, 8, 4, 4, 6])
+NGRAMS = np.array([160, 24, 16, 16, 12])
+# What is hashed as a whole, and the field that it belongs to.
+WHOLE = (
+    ("website", "website"),
+    ("registered domain", "website"),
+    ("top-level domain", "website"),
+    ("e-mail domain", "e-mail"),
+    ("registered domain", "e-mail"),
+    ("top-level domain", "e-mail"),
+    ("area", "area"),
+    ("gender", "gender"),
+)
+_BLOCKS = (WORDS, WORDS, *[NGRAMS] * len(LENGTHS))  # words, pairs, n-grams
+_FIELDS_OF_BINS = {
+    editor_bins.WEBSITE: "website",
+    editor_bins.EMAIL: "e-mail",
+    editor_bins.NAME: "name",
+    editor_bins.SET: "set",
+    editor_bins.PRIVILEGES: "set",
+    **dict.fromkeys((editor_bins.LENGTH, editor_bins.CHARACTERS, editor_bins.LINK, editor_bins.MARKUP), "shape"),
+    **dict.fromkeys((editor_bins.CONFIRMED, editor_bins.UPDATED, editor_bins.LOGIN), "dates"),
+    **dict.fromkeys((editor_bins.REGISTERED, editor_bins.BORN), "registration"),
+}
+# The field of each slot.
+SLOT_FIELDS = (
+    *(text for block in _BLOCKS for text, size in zip(TEXTS, block, strict=True) for _ in range(size)),
+    *(field for _, field in WHOLE),
+    *(_FIELDS_OF_BINS.get(column, "spelling") for column in COLUMNS),
+)
+FIELDS = tuple(dict.fromkeys(SLOT_FIELDS))
+SLOTS = len(SLOT_FIELDS)
+
+
+def wide_features(editors: Sequence[EditorFields], has_url: npt.NDArray[np.bool_]) -> tuple[Buckets, Weights]:
+    """The features of n editors and their weights, both (n, slots). `has_url` (n,) is whether their bios have a link.
+
+    The squares of the weights of the words of one text sum up to 1, and so do those of its pairs and its n-grams.
+    """
+    buckets, weights = np.zeros((len(editors), SLOTS), np.int32), np.zeros((len(editors), SLOTS), np.float32)
+    texts, laid, whole = _read_texts(editors, has_url)
+    start = 0
+    for number, (spans, sizes) in enumerate(zip(_find_spans(laid), _BLOCKS, strict=True)):
+        end = start + int(sizes.sum())
+        _write_spans(spans, sizes, _salts()[number], buckets[:, start:end], weights[:, start:end])
+        start = end
+    end = start + len(WHOLE)
+    hashes = hash_texts(whole).reshape(-1, len(WHOLE))
+    buckets[:, start:end] = np.where(hashes != 0, _to_buckets(hashes ^ _salts()[-1, : len(WHOLE)]), 0)
+    buckets[:, end:] = bin_editors(editors, texts) + 1
+    weights[:, start:] = buckets[:, start:] != 0
+    return buckets, weights
+
+
+def _find_spans(laid: Sequence[str]) -> list[Spans]:
+    texts = lay_texts(laid)
+    rows = len(laid) // len(TEXTS)
+    words = hash_words(texts, np.tile(WORDS, rows))
+    return [words, hash_pairs(words), *(hash_ngrams(texts, length, np.tile(NGRAMS, rows)) for length in LENGTHS)]
+
+
+@cache
+def _salts() -> npt.NDArray[np.uint32]:
+    """What sets apart the same text as a word, a pair or an n-gram, and of one field from that of another."""
+    count = (len(_BLOCKS) + 1) * max(len(TEXTS), len(WHOLE))
+    return mix(np.arange(1, count + 1, dtype=np.uint32)).reshape(len(_BLOCKS) + 1, -1)
+
+
+def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
+
+
+def _write_spans(
+    spans: Spans, sizes: npt.NDArray[np.int64], salts: npt.NDArray[np.uint32], buckets: Buckets, weights: Weights
+) -> None:
+    """Write the spans of n x texts to (n, width), those of each text to as many columns as `sizes` says."""
+    rows, fields = np.divmod(spans.owners, len(TEXTS))
+    columns = (np.cumsum(sizes) - sizes)[fields] + spans.ranks
+    buckets[rows, columns] = _to_buckets(spans.hashes ^ salts[fields])
+    counts = np.bincount(spans.owners, minlength=len(buckets) * len(TEXTS))
+    weights[rows, columns] = (1 / np.sqrt(np.maximum(counts, 1)))[spans.owners]
+
+
+def _read_texts(
+    editors: Sequence[EditorFields], has_url: npt.NDArray[np.bool_]
+) -> tuple[EditorTexts, list[str], list[str]]:
+    """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
+    bios, websites, mailboxes, names = ([""] * len(editors) for _ in range(4))
+    laid: list[str] = []
+    whole: list[str] = []
+    filled = np.zeros((len(editors), 6), np.bool_)
+    undone = np.zeros((len(editors), 6), np.int64)
+    alike = np.zeros((len(editors), 3), np.int64)
+    for row, editor in enumerate(editors):
+        bio, website, email, name, area, path, mailbox, host, domain = "", "", "", "", "", "", "", "", ""
+        spelt_out: list[str] = []
+        if editor.bio:
+            bio, hidden = _normal(editor.bio, LONGEST_BIO)
+            spelt_out = join_spelt_out(bio)
+            if hidden is not NOTHING or spelt_out:
+                undone[row] = (*hidden, len(spelt_out))
+        if editor.name:
+            name, hidden = _normal(editor.name, LONGEST_FIELD)
+            if hidden is not NOTHING:
+                undone[row, :5] += hidden
+        if editor.website and (website := editor.website.strip()):
+            host, path = website_host(website), website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
+        if editor.email and (email := editor.email.strip()):
+            domain, mailbox = email_domain(email), email.rpartition("@")[0][:LONGEST_FIELD]
+        if isinstance(editor.area, str):
+            area = _normal(editor.area, LONGEST_FIELD)[0]
+        hosts, domains = _domains(host), _domains(domain)
+        area_or_number = area if editor.area is None or isinstance(editor.area, str) else str(editor.area)
+        gender = "" if editor.gender is None else str(editor.gender).strip().lower()
+        short = "".join(filter(str.isalnum, name.lower())) if name else ""
+        if host and domain:
+            alike[row, 0] = 1 + (hosts[1] == domains[1])
+        if len(short) >= LEAST_NAME:
+            alike[row, 1:] = (
+                (host and 1 + (short in host.replace("-", ""))) or 0,
+                (mailbox and 1 + (short in mailbox.lower())) or 0,
+            )
+        filled[row] = bool(bio), bool(website), bool(email), bool(area_or_number), bool(gender), bool(editor.birth_date)
+        bios[row], websites[row], mailboxes[row], names[row] = bio, f"{host}/{path}" if host else path, mailbox, name
+        laid += " ".join((bio, *spelt_out)) if spelt_out else bio, f"{host} {path}", mailbox, name, area
+        whole += *hosts, *domains, area_or_number.lower(), gender
+    return EditorTexts(bios, websites, mailboxes, names, filled, has_url, undone, alike), laid, whole
+
+
+def _domains(host: str) -> tuple[str, str, str]:
+    """A host, its registered domain and its top-level domain."""
+    return host, registered_domain(host), host.rpartition(".")[2]
+
+
+def _normal(text: str, longest: int) -> tuple[str, Undone]:
+    normal = normalize_text(text[: 2 * longest].strip(), longest)
+    return normal.text.strip(), normal.undone

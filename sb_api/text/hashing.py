@@ -1,0 +1,172 @@
+"""The hashing trick: words, pairs of words and character n-grams of many short texts -> numbers, all texts at once.
+
+Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009. No vocabulary is needed, so a word that
+was never seen before has a number too. The texts are laid end to end as code points, and numpy hashes all spans of
+them in a few operations: the polynomial of a span follows from the sums of all characters up to its two ends, as in
+Karp and Rabin, Efficient Randomized Pattern-Matching Algorithms, 1987.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
+
+BASE = 0x9E3779B1  # of the polynomials; odd, so that its powers have inverses modulo 2**32
+MIXERS = (0x85EBCA6B, 0xC2B2AE35)
+BLANK = ord(" ")
+
+# Scripts that put no blanks between words: each letter is taken for a word, so that two neighbours are a pair.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x2FDF),  # radicals
+    (0x3005, 0x3007),
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),
+    (0x3400, 0x9FFF),  # Han
+    (0xF900, 0xFAFF),
+    (0x20000, 0x323AF),
+)
+_FIRST_UNSPACED = _UNSPACED[0][0]
+_ALL_HAN, _CODE_POINTS = 0x20000, 0x323B0  # there is nothing but Han between them, and no letter beyond
+
+
+@dataclass(frozen=True)
+class Laid:
+    """n texts end to end, a blank before the first and after each: `points` (m,) are the code points of small letters,
+    digits and marks, BLANK for all else. `ends` (n,) are the places of the blanks after the texts; the polynomial of a
+    span is `(sums[end] - sums[start]) * inverses[start]`."""
+
+    points: npt.NDArray[np.uint32]
+    ends: Places
+    sums: Hashes
+    inverses: Hashes
+
+
+@dataclass(frozen=True)
+class Spans:
+    """k spans of texts, in order: their hashes, the numbers of their texts, and how many of that text come before."""
+
+    hashes: Hashes
+    owners: Places
+    ranks: Places
+
+
+@cache
+def _letters() -> npt.NDArray[np.uint32]:
+    """What stands for each code point: its small letter, itself, or BLANK; the last for all that lie beyond."""
+    letters = np.arange(_CODE_POINTS + 1, dtype=np.uint32)
+    letters[-1] = BLANK
+    for code, char in enumerate(map(chr, range(_ALL_HAN))):
+        # Marks belong to the letter before them: in many scripts they are its vowel.
+        if char.isalnum():
+            lower = char.lower()
+            letters[code] = ord(lower) if len(lower) == 1 else code
+        elif unicodedata.category(char)[0] != "M":
+            letters[code] = BLANK
+    return letters
+
+
+@cache
+def _unspaced() -> npt.NDArray[np.bool_]:
+    """Whether each code point is a letter that is taken for a word."""
+    unspaced = np.zeros(_CODE_POINTS + 1, np.bool_)
+    for first, last in _UNSPACED:
+        unspaced[first : last + 1] = _letters()[first : last + 1] != BLANK
+    return unspaced
+
+
+@cache
+def _powers(size: int) -> tuple[Hashes, Hashes]:
+    """The powers of BASE from 0 on, `size` of them, and their inverses, modulo 2**32."""
+    both = np.ones((2, size), np.uint32)
+    both[0, 1:], both[1, 1:] = BASE, pow(BASE, -1, 2**32)
+    both = np.multiply.accumulate(both, axis=1, dtype=np.uint32)
+    return both[0], both[1]
+
+
+def lay_texts(texts: Sequence[str]) -> Laid:
+    """n texts end to end."""
+    content = " ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass")
+    points = _letters().take(np.frombuffer(content, "<u4"), mode="clip")
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    powers, inverses = _powers(1 << len(points).bit_length())
+    sums = np.zeros(len(points) + 1, np.uint32)
+    np.cumsum(points * powers[: len(points)], dtype=np.uint32, out=sums[1:])
+    return Laid(points, np.cumsum(lengths + 1), sums, inverses)
+
+
+def hash_words(laid: Laid, most: Places) -> Spans:
+    """The first words of each of n texts, at most `most` (n,)."""
+    inside = laid.points != BLANK
+    cut = ~inside
+    if laid.points.max(initial=0) >= _FIRST_UNSPACED:
+        cut |= _unspaced()[laid.points]
+    # A word ends before whatever cuts, and after it.
+    cut = cut[1:] | cut[:-1]
+    starts, stops = np.flatnonzero(inside[1:] & cut) + 1, np.flatnonzero(inside[:-1] & cut) + 1
+    chosen, owners, ranks = _first(starts, laid.ends, most)
+    starts = starts[chosen]
+    return Spans((laid.sums[stops[chosen]] - laid.sums[starts]) * laid.inverses[starts], owners, ranks)
+
+
+def hash_pairs(words: Spans) -> Spans:
+    """The pairs of neighbouring words in a text."""
+    inner = np.flatnonzero(words.owners[1:] == words.owners[:-1])
+    first, second = words.hashes[inner], words.hashes[inner + 1]
+    return Spans(mix(first) * np.uint32(MIXERS[1]) + second, words.owners[inner], words.ranks[inner])
+
+
+def hash_ngrams(laid: Laid, length: int, most: Places) -> Spans:
+    """The first n-grams of so many characters, at least 2, in each of n texts, at most `most` (n,): of words with the
+    blanks around them. None goes beyond a word."""
+    blank = laid.points == BLANK
+    count = max(len(blank) - length + 1, 0)
+    outside = blank[:count] & blank[1 : 1 + count] if length == 2 else np.zeros(count, np.bool_)
+    for place in range(1, length - 1):
+        outside |= blank[place : place + count]
+    # One that begins with the blank after a text is the next text's.
+    starts, owners, ranks = _first(np.flatnonzero(~outside), laid.ends, most, choose=False)
+    return Spans((laid.sums[starts + length] - laid.sums[starts]) * laid.inverses[starts], owners, ranks)
+
+
+def hash_texts(texts: Sequence[str]) -> Hashes:
+    """A hash of each of n texts as it is, (n,); that of an empty one is 0."""
+    content = "".join(texts).encode("utf-32-le", "surrogatepass")
+    points = np.frombuffer(content, "<u4").astype(np.uint32)
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+    powers, inverses = _powers(1 << len(points).bit_length())
+    sums = np.zeros(len(points) + 1, np.uint32)
+    np.cumsum(points * powers[: len(points)], dtype=np.uint32, out=sums[1:])
+    starts = np.concatenate([[0], ends[:-1]])
+    hashes: Hashes = (sums[ends] - sums[starts]) * inverses[starts]
+    return hashes
+
+
+def mix(hashes: Hashes) -> Hashes:
+    """Hashes (k,) of which every bit depends on all the bits of what they are made from, as in MurmurHash3's end."""
+    mixed = hashes ^ (hashes >> np.uint32(16))
+    mixed *= np.uint32(MIXERS[0])
+    mixed ^= mixed >> np.uint32(13)
+    mixed *= np.uint32(MIXERS[1])
+    mixed ^= mixed >> np.uint32(16)
+    return mixed
+
+
+def _first(places: Places, ends: Places, most: Places, choose: bool = True) -> tuple[Places, Places, Places]:
+    """Of places in order, the first `most` (n,) in each of n texts that end at `ends`: which they are (with `choose`
+    their numbers, else the places), the numbers of their texts, and their ranks there."""
+    counts = np.diff(np.searchsorted(places, ends), prepend=0)
+    ranks = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+    owners = np.repeat(np.arange(len(ends)), np.minimum(counts, most))
+    chosen = np.flatnonzero(ranks < np.repeat(most, counts))
+    return (chosen if choose else places[chosen]), owners, ranks[chosen]

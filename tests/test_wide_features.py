@@ -1,0 +1,147 @@
+"""The wide member's features are those of plain loops, and the same for what means the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from plain_features import plain_features
+
+from sb_api.models import editor_bins, wide_features
+from sb_api.models.editor_bins import COLUMNS, parse_moments
+from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
+from sb_api.records import Editor
+
+MAILS = st.sampled_from(["ann@example.org", "spam4u@mail.win-casino.co.uk", "no address", "a@b@c.de", " X@Y.COM. "])
+SITES = st.sampled_from(
+    [
+        "http://win-casino.co.uk/play/now?x=1",
+        "www.Example.ORG",
+        "https://user.blogspot.com/",
+        "1.2.3.4",
+        "not a url",
+        "/",
+    ]
+)
+BIOS = st.text(max_size=300) | st.sampled_from(
+    [
+        "Best c-a-s-i-n-o bonus http://x.example",
+        "Ich höre gern Musik.\nUnd du?",
+        "日本の音楽が好きです",
+        "fr\u0435\u0435 &#119;in",
+    ]
+)
+DATES = st.datetimes().map(lambda moment: moment.isoformat(timespec="seconds")) | st.sampled_from(
+    ["2024-01-01T10:00:00", "2024-01-01T12:00:00+02:00", "2024-01-01", "2000-W01-1T14:22:08", "2024-01-01T10:00:00.5"]
+)
+FIELDS_OF_EDITORS = {
+    "name": st.text(max_size=120) | st.sampled_from(["casino", "win casino", "ann"]),
+    "bio": BIOS | st.just("word " * 700),
+    "email": MAILS,
+    "website": SITES,
+    "area": st.integers(0, 9) | st.sampled_from(["Deutschland", " ", "New York"]),
+    "gender": st.integers(0, 3) | st.sampled_from(["male", ""]),
+    "privs": st.sampled_from([0, 1, 8192, 4097, 12288, ""]),
+    **dict.fromkeys(("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date"), DATES),
+}
+EDITORS = st.lists(
+    st.fixed_dictionaries({}, optional={name: st.none() | value for name, value in FIELDS_OF_EDITORS.items()}).map(
+        lambda fields: Editor(id=1, **fields)
+    ),
+    max_size=4,
+)
+
+
+def features(*records: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    editors = [msgspec.convert({"id": 1, **record}, Editor) for record in records]
+    return wide_features.wide_features(editors, np.zeros(len(editors), np.bool_))
+
+
+def column(buckets: np.ndarray, name: str) -> np.ndarray:
+    return buckets[:, [SLOTS - len(COLUMNS) + place for place, called in enumerate(COLUMNS) if called == name]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(EDITORS, st.data())
+@example([Editor(id=1), Editor(id=2, bio="x", name="x")], None)
+def test_features_are_those_of_plain_loops(editors: list[Editor], data: st.DataObject | None) -> None:
+    has_url = np.array([data.draw(st.booleans()) if data else False for _ in editors], np.bool_)
+    buckets, weights = wide_features.wide_features(editors, has_url)
+    plain_buckets, plain_weights = plain_features(editors, has_url.tolist())
+    np.testing.assert_array_equal(buckets, plain_buckets)
+    np.testing.assert_array_equal(weights, plain_weights)
+
+
+@settings(max_examples=20, deadline=None)
+@given(EDITORS)
+def test_every_feature_has_its_place(editors: list[Editor]) -> None:
+    buckets, weights = wide_features.wide_features(editors, np.zeros(len(editors), np.bool_))
+    assert buckets.shape == weights.shape == (len(editors), len(SLOT_FIELDS))
+    assert ((weights > 0) == (buckets > 0)).all()
+    bins = buckets[:, SLOTS - len(COLUMNS) :]
+    assert ((bins > 0) & (bins < RESERVED)).all()
+    hashed = buckets[:, : SLOTS - len(COLUMNS)]
+    assert ((hashed == 0) | ((hashed >= RESERVED) & (hashed < FEATURES))).all()
+    assert editor_bins.BINS < RESERVED
+    assert set(FIELDS) == set(SLOT_FIELDS)
+
+
+SAME = [
+    ({"website": "http://www.last.fm"}, {"website": "https://LAST.FM."}),
+    ({"email": "a@Mail.Example.org."}, {"email": "a@mail.example.org"}),
+    ({"bio": "Caf\u00e9"}, {"bio": "Cafe\u0301"}),
+    ({"bio": "  "}, {}),
+    ({"bio": "\ufeff", "name": "\u200b"}, {}),
+    ({"bio": "\ufeffmusic"}, {"bio": "music"}),
+    ({"bio": "music", "area": None, "gender": ""}, {"bio": " music\n", "area": "", "website": ""}),
+    ({"member_since": "2024-01-01T10:00:00"}, {"member_since": "2024-01-01 12:00:00+02:00"}),
+    ({"privs": 0}, {"privs": 8192}),
+    ({"privs": None}, {"privs": 12288}),
+    ({"privs": 1}, {"privs": 8193}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_the_same_meaning_has_the_same_features(one: dict[str, Any], other: dict[str, Any]) -> None:
+    buckets, weights = features(one, other)
+    np.testing.assert_array_equal(buckets[0], buckets[1])
+    np.testing.assert_array_equal(weights[0], weights[1])
+
+
+def test_trust_is_told_from_none() -> None:
+    buckets, _ = features({"privs": 8192}, {"privs": 1}, {"privs": 8193})
+    trust = column(buckets, editor_bins.PRIVILEGES)[:, 0]
+    assert trust[0] != trust[1] == trust[2]
+
+
+def test_a_difference_of_minus_one_hour_is_not_never() -> None:
+    since = {"member_since": "2024-01-01T10:00:00"}
+    buckets, _ = features(
+        since, {**since, "last_updated": "2024-01-01T09:00:00"}, {"last_updated": "2024-01-01T09:00:00"}
+    )
+    never, before, unknown = column(buckets, editor_bins.UPDATED)[:, 0]
+    assert before != never == unknown
+
+
+def test_lengths_of_zero_and_shares_of_nothing_differ() -> None:
+    buckets, _ = features({}, {"bio": "abc"}, {"bio": "a1c"})
+    digits = column(buckets, editor_bins.CHARACTERS)[:, 0]
+    assert len(set(digits.tolist())) == 3
+
+
+def test_repeated_words_do_not_outweigh_the_others() -> None:
+    _, weights = features({"bio": "casino " * 50}, {"bio": "casino music"}, {"bio": "casino"})
+    words = weights[:, : int(wide_features.WORDS[0])]
+    np.testing.assert_allclose((words**2).sum(axis=1), 1.0, rtol=1e-6)
+
+
+@given(st.lists(st.none() | st.just("") | DATES, max_size=5))
+def test_moments_are_those_of_the_standard_library(dates: list[str | None]) -> None:
+    from plain_features import moment
+
+    expected = [np.nan if moment(date) is None else moment(date) for date in dates]
+    np.testing.assert_array_equal(parse_moments(dates), np.array(expected, np.float64))
