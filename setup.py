@@ -28,6 +28,7 @@ setup(
     package_data={
         "sb_api": ["py.typed"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
+        "sb_api.synthetic": ["domains.json", "languages/*.json"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
     },
     install_requires=[
@@ -71,6 +72,7 @@ setup(
         "tensorflow-cpu>=2.19,<3",
         "urlextract>=1.9,<2",
         "urllib3>=2,<3",
+        "wordfreq>=3.1,<4",
         "zstandard>=0.23",
     ],
     extras_require={

@@ -35,7 +35,7 @@ LEAST_REDIS = Version("6.2")
 LEAST_SPACE = 2**30  # bytes
 MOST_SKEW = 5.0  # seconds
 # What only learning, measuring and drawing need: the `serving` image (deploy/Dockerfile) leaves them out.
-LEARNING = frozenset({"faker", "keras", "matplotlib", "river", "scikit-learn", "scipy", "tensorflow-cpu"})
+LEARNING = frozenset({"faker", "keras", "matplotlib", "river", "scikit-learn", "scipy", "tensorflow-cpu", "wordfreq"})
 PRIVATE = ("redis", "verdicts*.sqlite", "messages.sqlite", "*.log")  # of the state directory
 
 State = Literal["ok", "note", "wrong"]

@@ -1,56 +1,45 @@
-"""The parts of a synthetic account: names, hosts, addresses, sentences and dates, drawn from a `random.Random`."""
+"""The parts of a synthetic account: words, names, places, hosts and addresses, drawn from a `random.Random`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import cache
-from math import log
+from itertools import accumulate, islice
 from random import Random
 from typing import TypeVar
 
 from disposable_email_domains import blocklist
 from faker import Faker
 
-from sb_api.synthetic import phrases as phrases
+from sb_api.synthetic import phrases
+from sb_api.synthetic.phrases import languages
 
-_SPIN = re.compile(r"\[([^\[\]]*)\]")
-_TOP_LEVEL = (*["com"] * 9, "net", "net", "org", "org", "info", "co", "io", "online", "site", "xyz", "club", "top")
-_COUNTRY_TOP_LEVEL = {"vi": "vn", "ja": "jp", "ar": "sa", "zh": "cn", "pt": "com.br", "en": "co.uk"}
+_TOP_LEVEL = (*["com"] * 9, "net", "net", "org", "org", "info", "co", "io", "online", "site", "xyz", "club", "top",
+              "de", "me", "app", "eu", "dev", "shop", "store", "blog", "art", "live", "space", "us")  # fmt: skip
+_COUNTRY_TOP_LEVEL = {
+    "vi": "vn", "ja": "jp", "ar": "sa", "zh": "cn", "pt": "com.br", "en": "co.uk", "sv": "se", "da": "dk", "nb": "no",
+    "cs": "cz", "uk": "ua", "el": "gr", "fa": "ir", "ur": "pk", "he": "co.il", "hi": "in", "bn": "com.bd", "ta": "in",
+    "ko": "kr", "hy": "am", "ka": "ge", "sl": "si", "et": "ee", "ca": "cat", "ms": "my", "fil": "ph", "tr": "com.tr",
+}  # fmt: skip
 # One disposable domain in ten is kept for the campaigns, so that theirs are never in the training data.
 _CAMPAIGN_DOMAINS = 10
-# Row numbers of MusicBrainz areas that editors name most often, the United States (222) first.
-_AREAS = (222, 221, 1178, 7020, 81, 99, 73, 38, 13, 7703, 30, 11042, 105, 100, 194, 150)
-
-REFERENCE_TIME = datetime(2024, 6, 1)
-"""The "now" of every account: none of its dates is later."""
+_PROVIDERS = [
+    f"faker.providers.{name}" for name in ("person", "address", "date_time", "internet", "phone_number", "lorem")
+]
+_COMMON_WORDS = {"en": 8000}
+_OTHER_COMMON_WORDS = 2000
+_FUNCTION_WORDS = 60
+_SYLLABLES = tuple(onset + rhyme for onset in phrases.ONSETS for rhyme in phrases.RHYMES)
+_LETTERS = re.compile(r"[^\d_]+").fullmatch
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
-    """How an account is used. Medians are minutes since registration, `spread` is the sigma of their logarithm."""
-
-    confirm_share: float
-    confirm: float
-    update_share: float
-    update: float
-    login: float
-    spread: float
-    gender_share: float
-    genders: tuple[int, int, int] = (78, 14, 8)
-    birth_share: float = 0.1
-    area_share: float = 0.02
-    odd_share: float = 0.01
-    privs_share: float = 0.003
-
-
-@dataclass(frozen=True, slots=True)
 class Pools:
-    """What Faker is asked for once: by language names, cities, user names, phone numbers and free mail domains."""
+    """What Faker is asked for once: by language names, places, user names, phone numbers and free mail domains."""
 
     names: Mapping[str, tuple[str, ...]]
     cities: Mapping[str, tuple[str, ...]]
@@ -64,28 +53,54 @@ class Pools:
 
 @cache
 def build_pools() -> Pools:
-    """Ask Faker for the pools, once a process (about 0.1 s); they are the same in all of them."""
+    """Ask Faker for the pools, once a process (about 0.5 s); they are the same in all of them."""
     # The pools are the same for every seed: names are common knowledge, the combinations are what a seed decides.
-    fakers = {language: Faker(locale) for language, (locale, _) in phrases.LANGUAGES.items()}
+    fakers = {code: Faker(language.locale, providers=_PROVIDERS) for code, language in languages().items()}
     for faker in fakers.values():
         faker.seed_instance(20240601)
 
     def draw(method: str, count: int) -> dict[str, tuple[str, ...]]:
-        return {
-            language: tuple(str(getattr(faker, method)()) for _ in range(count)) for language, faker in fakers.items()
-        }
+        # Some locales lack a provider; people there get what English has.
+        makers = {code: getattr(faker, method, getattr(fakers["en"], method)) for code, faker in fakers.items()}
+        return {code: tuple(str(make()) for _ in range(count)) for code, make in makers.items()}
 
-    disposable = sorted(blocklist)
+    disposable = sorted({*blocklist, *phrases.known_domains().spam_mail, *phrases.known_domains().shared_mail})
     return Pools(
         names=draw("name", 150),
-        cities=draw("city", 60),
+        cities=draw("city", 60) | {code: language.cities for code, language in languages().items() if language.cities},
         users=draw("user_name", 150),
         phones=draw("phone_number", 60),
-        free_mail=draw("free_email_domain", 60),
+        free_mail={
+            code: tuple(faker.free_email_domain() for _ in range(30)) + language.mail * 10
+            for (code, language), faker in zip(languages().items(), fakers.values(), strict=True)
+        },
         words=tuple(sorted({fakers["en"].word().lower() for _ in range(800)})),
         disposable=tuple(name for place, name in enumerate(disposable) if place % _CAMPAIGN_DOMAINS),
         campaign_disposable=tuple(disposable[::_CAMPAIGN_DOMAINS]),
     )
+
+
+@cache
+def common_words(code: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """A language's most common words and the running sum of how often each is written; two empty tuples for none."""
+    if not (name := languages()[code].words):
+        return (), ()
+    # Here, because it takes a quarter of a second to import, and who only predicts has no use for it.
+    from wordfreq import get_frequency_list
+
+    marks = {mark for campaign in phrases.CAMPAIGNS for mark in campaign.marks}
+    usual: dict[str, float] = {}
+    most = _COMMON_WORDS.get(code, _OTHER_COMMON_WORDS)
+    # Lists of words by hundredths of a power of ten.
+    for place, bucket in enumerate(get_frequency_list(name, "small")):
+        usual.update((word, 10 ** (-0.0075 * place)) for word in sorted(bucket) if _LETTERS(word) and word not in marks)
+        if len(usual) >= most:
+            break
+    # Flatter than the language is, so that the rare ones occur, but for the head: half of what people write.
+    head = sum(islice(usual.values(), _FUNCTION_WORDS))
+    tail = sum(usual.values()) - head
+    weights = (weight * (tail / head if rank < _FUNCTION_WORDS else 1) for rank, weight in enumerate(usual.values()))
+    return tuple(usual), tuple(accumulate(weights))
 
 
 def free_mail_domains(pools: Pools) -> frozenset[str]:
@@ -98,9 +113,14 @@ def weighted(rng: Random, choices: Sequence[tuple[int, T]]) -> T:
     return rng.choices([choice for _, choice in choices], [weight for weight, _ in choices])[0]
 
 
-def choose_language(rng: Random, languages: Sequence[str]) -> str:
+def choose_language(rng: Random) -> str:
     """One of the languages, by its share of all accounts."""
-    return weighted(rng, [(phrases.LANGUAGES[language][1], language) for language in languages])
+    return weighted(rng, [(language.share, code) for code, language in languages().items()])
+
+
+def make_brand(rng: Random) -> str:
+    """A name that means nothing in any language."""
+    return "".join(rng.choices(_SYLLABLES, k=rng.choice((2, 2, 3)))).title()
 
 
 def make_host(rng: Random, pools: Pools, words: Sequence[str], language: str) -> str:
@@ -110,7 +130,17 @@ def make_host(rng: Random, pools: Pools, words: Sequence[str], language: str) ->
     if rng.random() < 0.5:
         parts.append(rng.choice(phrases.COMMON_HOST_WORDS if rng.random() < 0.5 else words))
     rng.shuffle(parts)
-    label = ("-" if rng.random() < 0.18 else "").join(parts) + (str(rng.randint(1, 999)) if rng.random() < 0.15 else "")
+    return add_ending(rng, ("-" if rng.random() < 0.18 else "").join(parts), language)
+
+
+def make_brand_host(rng: Random, language: str) -> str:
+    """A new host name of nothing but an invented name."""
+    return add_ending(rng, make_brand(rng).lower() + rng.choice(("", "", "", "a", "ly", "o")), language)
+
+
+def add_ending(rng: Random, label: str, language: str) -> str:
+    """The label, now and then with a number, on a platform, in the language's country or anywhere."""
+    label += str(rng.randint(1, 999)) if rng.random() < 0.15 else ""
     if rng.random() < 0.1:
         return f"{label}.{rng.choice(phrases.PLATFORMS)}"
     local = rng.random() < (0.05 if language == "en" else 0.43)
@@ -119,7 +149,7 @@ def make_host(rng: Random, pools: Pools, words: Sequence[str], language: str) ->
 
 def make_url(rng: Random, pools: Pools, host: str) -> str:
     """An address on the host, a user's page on a public one; two in a hundred lack the scheme."""
-    scheme = "" if rng.random() < 0.02 else "https://" if rng.random() < 0.45 else "http://"
+    scheme = "" if rng.random() < 0.02 else "https://" if rng.random() < 0.6 else "http://"
     prefix = "www." if host.count(".") == 1 and rng.random() < 0.4 and host not in phrases.PUBLIC_HOSTS else ""
     if host in phrases.PUBLIC_HOSTS:
         path = "/" + rng.choice(pools.users["en"]) + str(rng.randint(1, 99))
@@ -130,100 +160,34 @@ def make_url(rng: Random, pools: Pools, host: str) -> str:
 
 def make_band_name(rng: Random, pools: Pools, language: str) -> str:
     """The name of a person or a band; band names hold the words that spammers advertise with."""
-    if rng.random() < 0.35:
+    chance = rng.random()
+    if chance < 0.35:
         return rng.choice(pools.names[language])
+    if chance < 0.42:
+        return make_brand(rng)
+    if chance < 0.75:
+        return f"{rng.choice(('The ', '', ''))}{' '.join(rng.choices(common_words('en')[0], k=2)).title()}"
     return f"{rng.choice(('The ', '', ''))}{rng.choice(phrases.BAND_WORDS)} {rng.choice(phrases.BAND_NOUNS)}"
 
 
-class Slots(dict[str, str]):
-    """Fills the slots of one account's sentences, so that it keeps one name, city, brand, phone and link."""
-
-    def __init__(self, rng: Random, pools: Pools, language: str, keywords: Sequence[str], **given: str) -> None:
-        super().__init__(given)
-        self._rng, self._pools, self._language, self._keywords = rng, pools, language, keywords
-
-    def __missing__(self, slot: str) -> str:
-        rng, pools, language = self._rng, self._pools, self._language
-        if slot == "genre":
-            return rng.choice(phrases.GENRES)
-        if slot == "artist":
-            return make_band_name(rng, pools, language)
-        if slot == "number":
-            return str(rng.choice((rng.randint(2, 30), rng.randrange(20, 100, 10))))
-        if slot == "price":
-            return str(rng.randint(5, 99))
-        if slot == "year":
-            return str(rng.randint(1975, 2024))
-        if slot == "keyword":
-            return rng.choice(self._keywords)
-        kept = {"name": pools.names, "city": pools.cities, "phone": pools.phones}
-        value = rng.choice(kept[slot][language]) if slot in kept else make_band_name(rng, pools, language)
-        self[slot] = value
-        return value
+def make_place(rng: Random, pools: Pools, language: str) -> str:
+    """A place as people write it: a city, a country, or both."""
+    city, country = rng.choice(pools.cities[language]), languages()[language].country
+    return weighted(rng, ((45, city), (30, country), (25, f"{city}, {country}")))
 
 
-def write(rng: Random, templates: Sequence[str], slots: Slots, separator: str) -> str:
-    """The sentences with an alternative picked in every `[a|b]`, and their slots filled."""
-
-    def pick(match: re.Match[str]) -> str:
-        alternatives: list[str] = match[1].split("|")
-        return rng.choice(alternatives).strip()
-
-    return separator.join(_SPIN.sub(pick, template).format_map(slots) for template in templates)
-
-
-def make_link(style: str, url: str, text: str) -> str:
-    """The link in the markup of `style`; for an unknown style such as "none" the text alone."""
-    full = url if "://" in url else f"http://{url}"
-    return {
-        "plain": full,
-        "html": f'<a href="{full}">{text}</a>',
-        "bbcode": f"[url={full}]{text}[/url]",
-        "markdown": f"[{text}]({full})",
-        "wiki": f"[{full}|{text}]",
-    }.get(style, text)
-
-
-def make_record(
-    rng: Random, identity: int, email: str | None, website: str | None, bio: str | None, habits: Habits, born: datetime
-) -> dict[str, object]:
-    """The record of an account registered at `born` and used as `habits` says."""
-
-    def after(minutes: float) -> datetime:
-        time = born + timedelta(minutes=rng.lognormvariate(log(minutes), habits.spread))
-        return time if time <= REFERENCE_TIME else born + (REFERENCE_TIME - born) * rng.random() ** 0.5
-
-    # Who has a bio or a website must have saved the profile once, unless the row is older than that column.
-    update_share = 0.97 if bio or website else habits.update_share
-    updated = after(habits.update) if rng.random() < update_share else born
-    login = after(habits.login) if rng.random() > 0.08 else born
-    if login < updated - timedelta(hours=2):
-        login = updated - timedelta(minutes=rng.uniform(0, 120))
-    dates: dict[str, datetime | None] = {
-        "member_since": born,
-        "email_confirm_date": after(habits.confirm) if email and rng.random() < habits.confirm_share else None,
-        "last_updated": updated,
-        "last_login_date": login,
-    }
-    if rng.random() < habits.odd_share:
-        # Old rows: times that were never stored, were stored later, or come from an imported table.
-        name = rng.choice(("member_since", "email_confirm_date", "last_updated", "last_login_date"))
-        dates[name] = None if rng.random() < 0.6 else born - timedelta(days=rng.randint(1, 400))
-    birth = None
-    if rng.random() < habits.birth_share:
-        birth = datetime(rng.randint(1950, 2004), 1, 1) + timedelta(days=rng.randrange(365))
-    area = None
-    if rng.random() < habits.area_share:
-        area = rng.choice(_AREAS) if rng.random() < 0.5 else rng.randint(1, 120_000)
-    gender = rng.choices((1, 2, 3), habits.genders)[0] if rng.random() < habits.gender_share else None
-    # 1 auto-editor, 2 bot, 4 untrusted, 8 relationship editor, 1024 may not add notes; spammers get the latter.
-    privs = rng.choice((1, 1, 2, 4, 8, 9, 1024)) if rng.random() < habits.privs_share else 0
-    record: dict[str, object] = {
-        "id": identity, "email": email, "website": website, "bio": bio, "area": area, "privs": privs,
-        "gender": gender, "birth_date": birth and birth.isoformat(),
-    }  # fmt: skip
-    record.update((name, date and date.isoformat(timespec="seconds")) for name, date in dates.items())
-    return record
+def make_user_name(rng: Random, pools: Pools, language: str, own: str) -> str:
+    """A user name: one of the usual kind, made of the person's name or of common words, or `own`."""
+    number = str(rng.randint(1, 2010)) if rng.random() < 0.45 else ""
+    words = common_words("en")[0]
+    choice = weighted(rng, ((45, "user"), (12, "name"), (18, "words"), (10, "brand"), (15, "own")))
+    if choice == "user":
+        return rng.choice(pools.users[language]) + number
+    if choice == "name":
+        return rng.choice(pools.names[language])
+    if choice == "words":
+        return rng.choice(("", "_", "-")).join(rng.choices(words, k=2)) + number
+    return (make_brand(rng) if choice == "brand" or not own else own) + number
 
 
 def free_mail_domain(rng: Random, pools: Pools, language: str) -> str:
@@ -242,28 +206,6 @@ def make_address(rng: Random, pools: Pools, language: str, domain: str) -> str:
     """An e-mail address at the domain, with digits half the time."""
     digits = str(rng.randint(1, 9999)) if rng.random() < 0.5 else ""
     return f"{rng.choice(pools.users[language])}{digits}@{domain}"
-
-
-def write_editor_bio(rng: Random, pools: Pools, language: str, sentences: Sequence[str], host: str) -> str:
-    """The bio of an editor, who links to `host` or to a public one and writes of the spammers' trades now and then."""
-    if rng.random() < 0.06:
-        return rng.choice(phrases.SHORT_BIOS)
-    keywords = phrases.KEYWORDS[rng.choice(tuple(phrases.KEYWORDS))]
-    brand = make_band_name(rng, pools, language)
-    target = host if host and rng.random() < 0.7 else rng.choice(phrases.PUBLIC_HOSTS)
-    style = rng.choice(("plain", "plain", "plain", "wiki", "html", "bbcode", "none", "none"))
-    link = make_link(style, make_url(rng, pools, target), brand)
-    slots = Slots(rng, pools, language, keywords, brand=brand, link=link)
-    templates = rng.sample(sentences, rng.randint(1 + len(sentences) // 4, len(sentences)))
-    if rng.random() < 0.35:
-        templates += rng.sample(phrases.EDITOR_SENTENCES["listener"][language], 2)
-    if rng.random() < 0.12:
-        templates.append(rng.choice(phrases.CALLS[language]))
-    bio = write(rng, templates, slots, rng.choice((" ", " ", "\n")))
-    if rng.random() < 0.12:
-        wanted = [make_band_name(rng, pools, language) for _ in range(int(rng.lognormvariate(3.3, 0.9)) + 3)]
-        bio += "\n" + rng.choice((", ", "\n", " / ")).join(wanted)
-    return bio
 
 
 def make_campaign_host(rng: Random, host_words: Sequence[str]) -> str:

@@ -1,12 +1,72 @@
-"""The phrase material of `synthetic.py`, as plain data.
+"""What made-up accounts write, as plain data: the words here, the sentences in `languages/`, one file a language.
 
-Sentences are separated by " / ". `[a|b|c]` stands for one of the alternatives, `{name}` for a slot that the generator
-fills: brand, name, city, number, price, year, genre, artist, keyword, link, phone.
+`[a|b|c]` in a sentence stands for one of the alternatives, `{name}` for a slot that the generator fills: brand, name,
+city, number, price, year, genre, artist, keyword, link, phone. Tables here separate phrases by " / ".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
+
+import msgspec
+
+
+class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A language: its Faker locale, its share of the accounts, and what people and spammers write in it.
+
+    `everyday`, `chat` and `questions` are ordinary talk, on both sides. `editors` and `spam` are sentences by the kind
+    of account, `polite` those of spam that a machine writes, `calls` what either side asks its readers to do. `words`
+    is the name of its list of common words, "" when there is none; `mail` are its own free mail providers; `cities`
+    stand where those of Faker differ from process to process.
+    """
+
+    locale: str
+    share: int
+    country: str
+    mail: tuple[str, ...]
+    everyday: tuple[str, ...]
+    polite: tuple[str, ...]
+    calls: tuple[str, ...]
+    editors: Mapping[str, tuple[str, ...]]
+    spam: Mapping[str, tuple[str, ...]]
+    words: str = ""
+    unspaced: bool = False
+    cities: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
+class Domains(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hosts and mail domains that accounts of MusicBrainz really had: of spammers, of editors, of both.
+
+    Facts from data/domains_data.csv of metabrainz/spambrainz_ml, domains alone; those of everybody are left out.
+    """
+
+    spam_sites: tuple[str, ...]
+    shared_sites: tuple[str, ...]
+    editor_sites: tuple[str, ...]
+    spam_mail: tuple[str, ...]
+    shared_mail: tuple[str, ...]
+
+
+@cache
+def languages() -> Mapping[str, Language]:
+    """Every language by its code, the most common one first."""
+    folder = files("sb_api.synthetic") / "languages"
+    found = {
+        file.name.removesuffix(".json"): msgspec.json.decode(file.read_bytes(), type=Language)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+    }
+    return dict(sorted(found.items(), key=lambda pair: -pair[1].share))
+
+
+@cache
+def known_domains() -> Domains:
+    """The real hosts and mail domains."""
+    return msgspec.json.decode((files("sb_api.synthetic") / "domains.json").read_bytes(), type=Domains)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -17,13 +77,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Language: its Faker locale, and its share of the accounts where a kind has that language at all.
-LANGUAGES = {
-    "en": ("en_US", 60), "de": ("de_DE", 9), "fr": ("fr_FR", 7), "ru": ("ru_RU", 8), "zh": ("zh_CN", 7),
-    "es": ("es_ES", 8), "vi": ("vi_VN", 5), "id": ("id_ID", 5), "ar": ("ar_SA", 4), "pl": ("pl_PL", 6),
-    "pt": ("pt_BR", 4), "ja": ("ja_JP", 4),
-}  # fmt: skip
-
 GENRES = _split("""jazz / krautrock / shoegaze / black metal / ambient / hip hop / baroque music / film scores / soul /
     punk / techno / folk / bossa nova / progressive rock / blues / country / K-pop / reggae / opera / new wave / house /
     drum and bass / indie rock / city pop / chanson / dub / gospel / funk / noise / classical music / ska / trance""")
@@ -32,6 +85,10 @@ BAND_WORDS = _words("""Velvet Casino Electric Pharmacy Midnight Poker Silver Esc
     Crack Northern Pill Glass Jackpot River Lottery Winter Rolex Blue Replica Holy Keygen Static Backlink Wooden Viagra
     Lost Mover Marble Slot Crypto Lucky Distant Wallet Hollow Betting Cheap Stream Red Massage Iron Luxury Cloud""")
 BAND_NOUNS = _words("Dogs Quartet Orchestra Trio Sisters Kings Machine Ensemble Parade Club Choir Wolves")
+
+# What invented names are made of.
+ONSETS = _words("b br c ch d dr f g k l m n p pr qu r s st t tr v w x z")
+RHYMES = _words("a e i o u ax en or ix ul ia")
 
 # The words that hosts are made of. Every kind also takes some of COMMON_HOST_WORDS, spam or not.
 COMMON_HOST_WORDS = _words("""best online shop pro world center group hub store top my the city media digital star first
@@ -52,20 +109,40 @@ SPAM_HOST_WORDS = {
     "movers": _words("movers moving furniture transport cleaning removals logistics packers relocation storage"),
     "realty": _words("realty homes land property apartments villa estate invest condo tower"),
     "replica": _words("replica watches bags luxury outlet brand shoes sale wholesale fashion"),
+    "prizes": _words("prize win claim gift rewards lucky winner voucher cash"),
+    "dating": _words("dating singles chat meet flirt love girls cam match"),
+    "homeservices": _words("plumbing roofing repair cleaning pest towing garage handyman heating contractors"),
+    "lawyers": _words("law legal attorney injury lawyer justice divorce claims firm"),
+    "health": _words("health keto cbd slim clinic skin hair wellness gummies natural"),
+    "shop": _words("shop store dress shirts jackets perfume mattress furniture supply wholesale"),
+    "travel": _words("travel flights hotels tours holidays rental taxi cruise booking trip"),
+    "education": _words("academy training courses exam dumps institute coaching classes study certify"),
+    "gaming": _words("hack cheats gems coins codes unblocked games mod generator robux"),
+    "support": _words("support helpline customer service number antivirus helpdesk fix care"),
 }
 
 PUBLIC_HOSTS = _words("""bandcamp.com soundcloud.com facebook.com youtube.com twitter.com instagram.com last.fm
     discogs.com spotify.com open.spotify.com musicbrainz.org en.wikipedia.org github.com myspace.com linkedin.com
     medium.com about.me linktr.ee tumblr.com vk.com pinterest.com rateyourmusic.com t.me sites.google.com blogspot.com
-    reddit.com""")
+    reddit.com x.com youtu.be t.co bit.ly tinyurl.com music.apple.com mixcloud.com twitch.tv patreon.com ko-fi.com
+    deezer.com google.com plus.google.com mastodon.social bsky.app tiktok.com threads.net open.substack.com
+    listenbrainz.org archive.org wikidata.org steamcommunity.com flickr.com vimeo.com goodreads.com libre.fm yahoo.com
+    docs.google.com drive.google.com goo.gl beacons.ai lnk.bio carrd.co bio.link gravatar.com yelp.com weibo.com
+    bilibili.com music.163.com douban.com note.com ameblo.jp blog.naver.com ok.ru livejournal.com letterboxd.com""")
 SPAM_PUBLIC_HOSTS = _words("""facebook.com youtube.com twitter.com instagram.com medium.com about.me linktr.ee
-    tumblr.com vk.com pinterest.com t.me sites.google.com linkedin.com soundcloud.com""")
-PLATFORMS = _words("bandcamp.com blogspot.com wordpress.com tumblr.com github.io weebly.com wixsite.com")
+    tumblr.com vk.com pinterest.com t.me sites.google.com linkedin.com soundcloud.com bit.ly t.co youtu.be x.com
+    tinyurl.com tiktok.com docs.google.com goo.gl gravatar.com flickr.com mixcloud.com""")
+PLATFORMS = _words("""bandcamp.com blogspot.com wordpress.com tumblr.com github.io weebly.com wixsite.com neocities.org
+    substack.com jimdofree.com carrd.co livejournal.com tistory.com netlify.app""")
 
-# Real editors' most common mail providers (MetaBrainz' own published count, 2018); other providers come from Faker.
+# Real editors' most common mail providers (MetaBrainz' own published count, 2018); the later ones
+# and those of single countries are our estimate.
 COMMON_MAIL = {
     "gmail.com": 44, "outlook.com": 16, "yahoo.com": 15, "hotmail.com": 12, "mail.ru": 6, "gmx.de": 2, "web.de": 2,
     "aol.com": 1, "free.fr": 1, "gmx.net": 1, "yandex.com": 1, "googlemail.com": 1, "comcast.net": 1, "msn.com": 1,
+    "proton.me": 3, "protonmail.com": 2, "icloud.com": 4, "live.com": 2, "me.com": 1, "mac.com": 1, "gmx.com": 1,
+    "mail.com": 1, "fastmail.com": 1, "posteo.de": 1, "tutanota.com": 1, "hotmail.co.uk": 1, "yahoo.co.uk": 1,
+    "qq.com": 1, "163.com": 1, "naver.com": 1, "libero.it": 1, "zoho.com": 1, "hey.com": 1, "pm.me": 1,
 }  # fmt: skip
 
 _KEYWORDS = {
@@ -87,268 +164,22 @@ _KEYWORDS = {
         cleaning company / moving company / نقل عفش / شركة تنظيف""",
     "realty": "apartments for sale / real estate / luxury villa / land for sale / condo / căn hộ / đất nền",
     "replica": "replica watches / cheap jordans / designer handbags / rolex / wholesale / free shipping",
+    "prizes": "free gift card / claim your prize / cash reward / lucky draw / holiday voucher / instant win",
+    "dating": "dating site / meet singles / live chat / webcam / hookup / local girls / flirt",
+    "homeservices": "plumber near me / roof repair / pest control / towing service / carpet cleaning / heating repair",
+    "lawyers": "personal injury lawyer / divorce attorney / law firm / free consultation / immigration lawyer",
+    "health": "cbd oil / keto gummies / hair transplant / weight loss / skin care clinic / testosterone booster",
+    "shop": "custom t-shirts / wedding dresses / leather jackets / mattress / perfume / led lights / spare parts",
+    "travel": "cheap flights / tour packages / car rental / airport transfer / hotel booking / taxi service",
+    "education": "online course / exam dumps / certification training / coaching classes / practice test",
+    "gaming": "free gems / robux generator / cheats / unblocked games / mod menu / gift codes",
+    "support": "customer service number / toll free / helpline / antivirus support / error code / technical support",
 }
 KEYWORDS = {kind: _split(text) for kind, text in _KEYWORDS.items()}
 
-SPAM_SENTENCES: dict[str, dict[str, tuple[str, ...]]] = {
-    "seo": {
-        "en": _split("""[We are|{brand} is] a [leading|full-service|top rated] [digital marketing|SEO|web design]
-            [agency|company|firm] [based in|serving] {city}. / [Our|The] [experts|team|specialists] [help|assist] [small
-            businesses|brands|companies] [rank on the first page of Google|grow online|get quality backlinks]. /
-            [Get|Buy] [high quality|cheap|permanent] [backlinks|guest posts|website traffic] from ${price}. / {name} is
-            an [SEO expert|internet marketer|content strategist|blogger] with {number} years of experience in online
-            marketing. / [Boost|Increase|Grow] your [ranking|sales|traffic|followers] [today|now|in 30 days] with
-            {link}. / I [write|blog] about [business|technology|lifestyle|marketing] and share tips at {link}."""),
-        "es": _split("""Somos una agencia de [marketing digital|posicionamiento web] en {city}. / Mejoramos el
-            posicionamiento de tu [empresa|tienda|página web] en Google. / Servicios de SEO, redes sociales y diseño
-            desde {price} euros."""),
-        "id": _split("""Jasa [SEO|backlink|pembuatan website] murah dan terpercaya di {city}. / Kami membantu bisnis
-            anda masuk halaman pertama Google. / Harga mulai dari {price} ribu, hubungi kami {phone}."""),
-        "ru": _split("""[Продвижение сайтов|Раскрутка сайта|Создание сайтов] в городе {city}. / Вывод сайта в топ
-            Яндекса и Google, гарантия результата. / Вечные ссылки и трафик от {price} рублей."""),
-        "pl": _split("""[Pozycjonowanie stron|Tworzenie stron internetowych] {city}. / Skuteczne SEO dla Twojej firmy,
-            ceny od {price} zł. / Oferujemy linki, artykuły sponsorowane i reklamę w Google."""),
-    },
-    "pharmacy": {
-        "en": _split("""[Buy|Order] [generic|cheap|original] {keyword} [online|without prescription|from a trusted
-            pharmacy]. / [Fast|Discreet|Free] [shipping|delivery] [worldwide|to {city}|within 3 days]. / We are a
-            [licensed|trusted| certified] [online pharmacy|drug store] [since {year}|with the lowest prices]. / Lose
-            weight [fast|naturally] and feel better with our [pills|supplements|formula]. / [Read|Check] the
-            [reviews|side effects|price list] at {link}. / Doctor {name} recommends this [treatment|supplement] for
-            [pain|anxiety|men's health|sleep]."""),
-        "ru": _split("""Интернет-аптека: [таблетки|препараты] без рецепта, доставка в {city}. / Купить
-            [дженерики|виагру] недорого, анонимно, от {price} рублей. / Консультация врача онлайн."""),
-        "es": _split("""Comprar [pastillas|medicamentos] sin receta en {city}. / Farmacia online con envío rápido y
-            discreto. / Precios desde {price} euros, pago seguro."""),
-        "pl": _split("""Apteka internetowa bez recepty, szybka wysyłka {city}. / Tabletki na [odchudzanie|potencję] od
-            {price} zł. / Sprawdź opinie i skład produktu."""),
-    },
-    "casino": {
-        "en": _split("""[Play|Enjoy] the [best|hottest] [online casino|slots|poker] games and [win|claim] [real money|a
-            bonus|free spins]. / [Sign up|Register] [now|today] and get a {price}% [welcome|deposit] bonus. / {brand}
-            [offers|reviews] trusted casino sites, sports betting and live dealers. / [Best odds|Daily tips|Fast
-            payouts] for football and tennis betting at {link}. / {name} is a [professional gambler|casino
-            reviewer|poker player] who has played since {year}."""),
-        "id": _split("""{brand} adalah situs [judi|slot|poker] online [terpercaya|terbaik] di Indonesia. / Daftar
-            sekarang dan dapatkan bonus [deposit|member baru] {price}%. / Link alternatif [slot gacor|togel|bola] hari
-            ini, main di {link}. / Minimal deposit {price} ribu, proses cepat 24 jam."""),
-        "vi": _split("""{brand} là nhà cái [uy tín|hàng đầu] tại Việt Nam. / Đăng ký ngay nhận thưởng {price}k, nạp rút
-            nhanh. / Chơi [nổ hũ|bắn cá|xóc đĩa|lô đề] trực tuyến tại {link}. / Cá cược thể thao, game bài đổi
-            thưởng."""),
-        "zh": _split("""{brand} [真人娱乐|在线娱乐城|棋牌游戏] 官方网站 注册送{price}元 / 提供 体育投注 彩票 电子游戏
-            24小时客服 / 信誉平台 快速提款 [欢迎|立即]加入 {link}"""),
-        "ru": _split("""Онлайн казино {brand}: [бонус|фриспины] за регистрацию {price} рублей. / Играйте в [игровые
-            автоматы|покер|рулетку] на деньги. / Ставки на спорт, зеркало сайта и быстрый вывод: {link}."""),
-        "pl": _split("""Najlepsze kasyno online {brand}, bonus {price} zł na start. / Zagraj w [automaty|ruletkę|pokera]
-            już dziś. / Zakłady bukmacherskie i darmowe spiny: {link}."""),
-    },
-    "software": {
-        "en": _split("""[Download|Get] {keyword} [full version|with crack|for free] [{year}|latest]. /
-            [Adobe|Windows|Autocad| Antivirus|FL Studio|Photoshop] [{year}|Pro] {keyword} free download [here|for PC|for
-            Mac] / The [serial key|keygen|patch] works on all versions, [100% working|tested today]. / Click {link} to
-            [download|install] the setup file. / {brand} shares [apps|games|tools|mod apk] every day."""),
-        "ru": _split("""Скачать [бесплатно|торрент] полную версию {year} с ключом. / Активатор, кряк и лицензионный ключ
-            [здесь|без регистрации]. / Программы, игры и взлом для Android: {link}."""),
-        "zh": _split("""免费下载 [破解版|绿色版|最新版] 软件 {year} / 注册机 激活码 序列号 下载地址 {link} / 各种 游戏
-            工具 安卓应用 免费分享"""),
-        "ar": _split("""تحميل [برنامج|لعبة|تطبيق] كامل مع التفعيل {year} مجانا / اخر اصدار برابط مباشر {link} / تنزيل
-            برامج الكمبيوتر و الجوال"""),
-    },
-    "escort": {
-        "en": _split("""[Independent|VIP|High class] [escorts|companions|models] in {city}, [call|book] {phone}. /
-            [Our|The] [agency|ladies|girls] [offers|offer] [companionship|dinner dates|massage] [24/7|at your hotel]. /
-            Hi, I am {name}, {number} years old, [available|new] in {city}. / [See|Browse] our gallery and rates at
-            {link}. / Satisfaction and privacy are guaranteed with our service."""),
-        "ru": _split("""[Эскорт услуги|Знакомства|Массаж] в городе {city}. / Девушки и модели, анкеты с фото, звоните
-            {phone}. / Приятный вечер и конфиденциальность: {link}."""),
-        "ar": _split("خدمات [مساج|مرافقة] في {city} على مدار الساعة / للحجز اتصل {phone} او زيارة {link}"),
-        "zh": _split("{city} [高端伴游|商务模特|按摩会所] 预约 电话 {phone} / 真实照片 上门服务 {link}"),
-    },
-    "essay": {
-        "en": _split("""[Need|Looking for] [help with your essay|someone to write your paper|assignment help]? /
-            [Our|The] [expert| professional|native] writers [deliver|write] [plagiarism free|original]
-            [essays|papers|dissertations] [on time|in 6 hours]. / [Students|Clients] [trust|love] {brand} for
-            [homework|coursework|thesis] help since {year}. / Prices start at ${price} per page, [unlimited
-            revisions|money back guarantee]. / I am {name}, an [academic writer|tutor|education consultant] at {link}. /
-            {name} holds a PhD and works with students at a university in {city}."""),
-        "pl": _split("""Pisanie prac [licencjackich|magisterskich|zaliczeniowych] {city}. / Tanio, szybko i bez plagiatu
-            od {price} zł za stronę. / Pomagamy studentom od {year} roku: {link}."""),
-        "es": _split("""Hacemos [tesis|trabajos universitarios|ensayos] sin plagio. / Redactores expertos en {city},
-            desde {price} euros por página. / Ayuda para estudiantes: {link}."""),
-        "ar": _split("كتابة [بحوث|رسائل ماجستير|واجبات] جامعية باحترافية / اسعار مناسبة للطلاب تواصل معنا {phone}"),
-    },
-    "crypto": {
-        "en": _split("""[Invest|Trade] in [bitcoin|crypto|the token presale] and [earn|make] [up to {price}%|passive
-            income|guaranteed profit] [weekly|per day]. / {brand} is a [secure|regulated] [exchange|wallet|mining
-            platform] with {number} million users. / [Recover|Get back] your [lost|stolen] bitcoin with [our
-            experts|{name}]. / Join our [Telegram group|airdrop|presale] before it is too late: {link}. / {name} is a
-            [crypto analyst|blockchain consultant|trader] from {city}."""),
-        "ru": _split("""Заработок на криптовалюте от {price}% в день. / Обмен биткоин и эфир, [надёжный
-            кошелёк|майнинг]. / Инвестиции без риска, вступайте: {link}."""),
-        "zh": _split("比特币 区块链 [投资平台|交易所|钱包] 每日收益 {price}% / 加入 {brand} 官方 社群 空投 {link}"),
-        "vi": _split("""Đầu tư [bitcoin|tiền điện tử] lợi nhuận {price}% mỗi ngày. / Sàn {brand} uy tín, tham gia tại
-            {link}."""),
-    },
-    "streaming": {
-        "en": _split("""[Watch|Stream] [live football|all matches|new movies|every channel] [free|in HD|online]. /
-            [Best|Cheap] IPTV subscription with {number}000 channels for ${price}. / Works on [Firestick|Smart
-            TV|Android|all devices], free trial at {link}. / {brand} brings you [movies|series|sport] without ads."""),
-        "es": _split("""Ver [fútbol|películas|series] en vivo gratis online. / IPTV premium con {number}000 canales:
-            {link}."""),
-        "fr": _split("""Abonnement IPTV [premium|pas cher] à partir de {price} euros. / Regarder [films|matchs|séries]
-            en streaming gratuit: {link}."""),
-        "ar": _split("مشاهدة [مباريات|افلام|مسلسلات] بث مباشر بدون تقطيع / اشتراك قنوات بسعر رخيص {link}"),
-    },
-    "movers": {
-        "en": _split("""{brand} is a [moving|cleaning|storage] company in {city}. / Our [trained|friendly]
-            [movers|cleaners] offer [house moving|office relocation|deep cleaning] at [affordable|best] prices. /
-            [Call|Contact] us [today|now] for a free quote: {phone}. / [Packers|Movers] with {number} years of
-            experience, more at {link}."""),
-        "ar": _split("""شركة [نقل عفش|تنظيف منازل|كشف تسربات] {city} / افضل الاسعار و خصم {price}% اتصل الان {phone} /
-            عمالة مدربة و خدمة على اعلى مستوى {link}"""),
-        "vi": _split("Dịch vụ [chuyển nhà|vệ sinh|kho bãi] trọn gói tại {city}. / Giá rẻ, hotline {phone}."),
-        "pl": _split("[Przeprowadzki|Sprzątanie|Transport] {city}, tanio i solidnie. / Zadzwoń: {phone}, {link}."),
-    },
-    "realty": {
-        "en": _split("""[Luxury|Affordable|New] [apartments|villas|homes] for [sale|rent] in {city}. / {brand} is a
-            [trusted|local] real estate [agency|developer] since {year}. / [Invest|Live] near the [beach|metro|center],
-            prices from ${price}000. / {name} is a realtor, contact {phone} or {link}."""),
-        "vi": _split("""[Dự án|Căn hộ|Đất nền] {brand} tại {city}, giá từ {price} triệu. / Chủ đầu tư uy tín, pháp lý rõ
-            ràng, liên hệ {phone}. / Thông tin [bất động sản|nội thất] mới nhất: {link}."""),
-        "es": _split("Venta de [pisos|casas|terrenos] en {city}. / Inmobiliaria con experiencia: {link}."),
-        "id": _split("Jual [rumah|apartemen|tanah] murah di {city}. / Hubungi marketing kami {phone} atau {link}."),
-    },
-    "replica": {
-        "en": _split("""[Cheap|High quality|Swiss] {keyword} [for sale|with free shipping|at wholesale prices]. / Shop
-            [watches|handbags|sneakers|jerseys] [outlet|online store] {year}. / [Up to|Save] {price}% off on all
-            [brands|orders], visit {link}. / {brand} sells [authentic|mirror quality] products."""),
-        "fr": _split("""[Montres|Sacs|Chaussures] pas cher, livraison gratuite. / Boutique {brand}: -{price}% sur
-            {link}."""),
-        "zh": _split("[高仿手表|名牌包包|运动鞋] 批发 一件代发 微信 {phone} / 工厂直销 价格 {price} 元起 {link}"),
-        "ja": _split("[ブランドコピー|スーパーコピー時計|激安バッグ] 専門店 送料無料 {link} / 最高品質 {price}%オフ"),
-    },
-}  # fmt: skip
-
-CALLS: dict[str, tuple[str, ...]] = {
-    "en": _split("""[Visit|Check out] our [website|site|page] {link} for more [details|information]. / [Contact|Call] us
-        [today| now]: {phone}. / [Click here|Read more|Learn more]: {link} / Follow us on [Facebook|Instagram|Twitter].
-        / We are open [24/7|every day] and [happy|ready] to help. / Thank you for visiting my profile."""),
-    "de": _split("Mehr [Informationen|Infos] auf {link}. / [Kontakt|Buchung]: {phone}"),
-    "fr": _split("Plus d'informations sur {link}. / Contactez-nous au {phone}."),
-    "es": _split("Más información en {link}. / [Contacto|Llámanos]: {phone}"),
-    "ru": _split("Подробнее на сайте {link}. / [Звоните|Пишите]: {phone}"),
-    "zh": _split("更多 信息 请访问 {link} / 联系 电话 {phone}"),
-    "vi": _split("Xem thêm tại {link}. / Liên hệ: {phone}"),
-    "id": _split("Info lebih lanjut kunjungi {link}. / Hubungi {phone}."),
-    "ar": _split("للمزيد من المعلومات {link} / تواصل معنا {phone}"),
-    "pl": _split("Więcej informacji na stronie {link}. / Kontakt: {phone}"),
-    "pt": _split("Mais informações em {link}. / Contato: {phone}"),
-    "ja": _split("詳しくは {link} / お問い合わせ {phone}"),
-}
-
-EDITOR_SENTENCES: dict[str, dict[str, tuple[str, ...]]] = {
-    "listener": {
-        "en": _split("""I [like|love|enjoy] [listening to|] {genre} and {genre}. / [Just|Only] [tagging my files with
-            Picard|keeping my scrobbles tidy|fixing typos]. / [Music lover|Music fan|Listener] from {city}. / My
-            favourite [band|artist] is {artist}. / I [travel|read|cook] a lot and [love|collect] music. / I am
-            {name}."""),
-        "de": _split("""Ich höre [gerne|vor allem] {genre} und {genre}. / Musikfan aus {city}. / Meine Lieblingsband ist
-            {artist}. / Ich ordne hier meine [Sammlung|Dateien] mit Picard."""),
-        "fr": _split("""J'aime [beaucoup|écouter] {genre} et {genre}. / Passionné de musique de {city}. / Je corrige les
-            [fautes|dates] des albums français."""),
-        "es": _split("""Me gusta [escuchar|mucho] {genre} y {genre}. / Aficionado de {city}. / Mi grupo favorito es
-            {artist}."""),
-        "ru": _split("""Люблю [слушать|музыку] {genre} и {genre}. / Меломан из города {city}. / Исправляю названия
-            русских [альбомов|песен]."""),
-        "zh": _split("喜欢 {genre} 和 {genre} / 来自 {city} 的 音乐 爱好者 / 整理 [华语|中文] 专辑 资料"),
-        "vi": _split("Tôi thích nghe {genre} và {genre}. / Yêu âm nhạc, sống ở {city}. / Thêm [bài hát|album] Việt."),
-        "id": _split("""Saya suka [musik|mendengarkan] {genre}. / Penggemar {artist} dari {city}. / Menambah
-            [lagu|album]."""),
-        "ar": _split("احب الاستماع الى {genre} و {genre} / من {city} اضيف [اغاني|البومات] عربية / محب للموسيقى"),
-        "pl": _split("Słucham [głównie|] {genre} i {genre}. / Fan muzyki, {city}. / Poprawiam [albumy|daty]."),
-        "pt": _split("Gosto de [ouvir|] {genre} e {genre}. / Fã de {artist}, moro em {city}. / Organizo meus discos."),
-        "ja": _split("{genre}と{genre}が好きです / {city}在住 音楽ファン / 邦楽の[データ|リリース]を追加しています"),
-    },
-    "collector": {
-        "en": _split("""I [have|own] about {price}0 [records|CDs|LPs|tapes] and [add|enter] [what is missing|them one by
-            one]. / [Mostly| Mainly] {genre}, {genre} and {genre} from the {number}s. / [Original
-            pressings|Bootlegs|Promos|Box sets] [interest me most|with scans of the covers], please check the matrix
-            numbers. / Collecting since {year}, [cataloguing|editing] here since then. / I use [Picard|beets|foobar2000]
-            and [Discogs|EAC logs] for [release dates|barcodes]. / For sale and trade list see {link}. / Please leave an
-            edit note with a source when you merge releases."""),
-        "de": _split("""Ich sammle [Schallplatten|CDs|Kassetten] seit {year}, vor allem {genre}. / Etwa {price}0
-            Tonträger, alle mit Barcode und Label eingetragen. / Bitte Quellen bei Änderungen angeben."""),
-        "ja": _split("""{genre}のレコードを{year}年から集めています /
-            [帯付き|国内盤]のバーコードとカタログ番号を入力します"""),
-        "ru": _split("Собираю [винил|пластинки|кассеты] с {year} года. / В коллекции {price}0 релизов, {genre}."),
-    },
-    "musician": {
-        "en": _split("""[We are|{artist} is|{artist} are] a [{genre}|{genre} and {genre}] [band|duo|project] from
-            {city}. / [Our|The] [new|debut|second] [album|EP|single] is [out now|available|released in {year}] on
-            {link}. / {name} [plays|sings|composes] [guitar|bass|drums|piano|violin] and [teaches|records|produces] in
-            {city}. / [Booking|Press|Contact]: {phone} or {link}. / [Listen|Stream|Buy] our music
-            [online|everywhere|today]. / For [weddings|corporate events|parties] we play live, [great prices|free
-            quote]. / Formed in {year}, we have played with {artist} and {artist}."""),
-        "es": _split("{artist} es un grupo de {genre} de {city}. / Nuevo disco en {link}. / Contratación: {phone}"),
-        "fr": _split("""{artist} est un groupe de {genre} de {city}. / Notre nouvel album est disponible sur {link}. /
-            Concerts et contact: {phone}"""),
-        "ru": _split("{artist} — группа из города {city}, играем {genre}. / Новый альбом {year} слушайте на {link}."),
-        "pl": _split("{artist} to zespół z {city} grający {genre}. / Nowa płyta już w sprzedaży: {link}."),
-        "pt": _split("{artist} é uma banda de {genre} de {city}. / Ouça nosso novo disco em {link}."),
-        "id": _split("{artist} band {genre} dari {city}. / Single baru sudah rilis, dengarkan di {link}."),
-        "vi": _split("{artist} là ban nhạc {genre} ở {city}. / Nghe đĩa mới tại {link}."),
-        "zh": _split("{artist} 来自 {city} 的 {genre} 乐队 / 新专辑 {year} 发行 试听 {link}"),
-        "ar": _split("{artist} فرقة {genre} من {city} / استمع الى البوم جديد {link}"),
-    },
-    "label": {
-        "en": _split("""{brand} is an independent [label|record company|publisher] for {genre} and {genre}. / We
-            [release|reissue| distribute] [vinyl|cassettes|downloads] since {year}, catalogue at {link}. /
-            [Shop|Order|Mailorder] online with [worldwide shipping|free shipping over ${price}]. / Artists: {artist},
-            {artist}, {artist}. / [Demos|Licensing|Press] please to {name}. / We use this account to [add|correct] our
-            own releases."""),
-        "de": _split("""{brand} ist ein Label für {genre} aus {city}. / Alle Veröffentlichungen seit {year} im Shop:
-            {link}. / Künstler: {artist}, {artist}."""),
-    },
-    "archivist": {
-        "en": _split("""I [work|volunteer] at a [radio station|library|university archive|museum] in {city}. / We
-            [digitise| catalogue] [78s|tapes|broadcasts|field recordings] of {genre} from the {number}s. / Metadata
-            follows our [MARC|Dublin Core] records; sources are in the edit notes. / The collection of {name} was
-            donated in {year}. / Project page: {link}"""),
-        "pl": _split("Pracuję w archiwum radia w {city}. / Katalogujemy nagrania {genre} od {year} roku: {link}."),
-    },
-    "worker": {
-        "en": _split("""By day I [work in a pharmacy|deal cards in a casino|do SEO for an agency|sell real estate|write
-            software|drive for a moving company|trade bitcoin|write essays|repair watches] in {city}, by night I listen
-            to {genre}. / My [wife|husband| brother] plays in {artist}, who recorded "{keyword}" in {year}. / I also
-            [run|write] a [blog|small business|web shop] at {link}. / Not here to advertise anything, I only [edit|add]
-            {genre}. / [Freelance|Professional] [web designer|marketing consultant|photographer|translator] with
-            {number} years of experience."""),
-        "es": _split("Trabajo en [una farmacia|un casino|marketing digital] en {city} y edito {genre}. / {link}"),
-        "id": _split("Kerja di [apotek|bank|agen properti] {city}, hobi musik {genre}. / Blog saya: {link}"),
-        "vi": _split("Làm [bất động sản|marketing|nhà thuốc] ở {city}, thích nghe {genre}. / Trang của tôi: {link}"),
-    },
-    "developer": {
-        "en": _split("""I [wrote|maintain] a [tagger|music player|scrobbler|plugin] that uses the web service: {link}. /
-            This is a [bot|test] account of {name}, [edits are|run] {number} per hour. / [Report|Send] [problems|bugs]
-            to the issue tracker. / Software [developer|engineer] from {city}, working on [open source|APIs|data
-            imports]. / License and download of the [source|latest version]: {link}"""),
-        "fr": _split("""Développeur à {city}, je maintiens un [lecteur|greffon] libre: {link}. / Compte de robot de
-            {name}."""),
-        "zh": _split("{city} 的 软件 开发者 做 [播放器|标签工具] 下载 {link}"),
-    },
-    "merchant": {
-        "en": _split("""{brand} is a [record shop|guitar store|music school|recording studio|ticket agency|DJ service]
-            in {city}. / We [buy|sell|repair] [used vinyl|instruments|amplifiers|hi-fi] at [fair|best] prices. /
-            [Visit|Find] us online at {link} or call {phone}. / [Lessons|Mastering|Rehearsal rooms] from ${price} per
-            hour. / Our [team|customers] [love|play] {genre}."""),
-        "de": _split("{brand} ist ein [Plattenladen|Musikhaus|Tonstudio] in {city}. / An- und Verkauf: {link}."),
-        "ru": _split("{brand}: магазин [пластинок|гитар] в городе {city}. / Цены от {price} рублей, доставка, {link}."),
-        "ar": _split("{brand} [استوديو|متجر الات موسيقية] في {city} / اسعار مناسبة {link}"),
-    },
-}  # fmt: skip
-
 # What either side writes when it has nothing to say.
-SHORT_BIOS = _split("hi / test / ... / hello / music / I love music / :) / me / n/a / just me / 音乐 / привет")
+SHORT_BIOS = _split("""hi / test / ... / hello / music / I love music / :) / me / n/a / just me / 音乐 / привет / hey
+    / no / ok / hola / - / nothing / . / nope / hello world / yes / hallo / salut / ciao / 안녕 / مرحبا / oi""")
 
 
 class Campaign(NamedTuple):
