@@ -22,17 +22,17 @@ run: $(VENV)/installed
 # compile all modules anew where the environment keeps them from being stored.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
 # The page in a real Chromium, with screenshots in build/screenshots.
 test-browser: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/test_browser.py
+	$(BIN)/python -m pytest tests/system/test_browser.py
 
 # The pictures of the README.
 screenshots: test-browser
-	$(BIN)/python tests/browsers.py
+	$(BIN)/python -m tests.support.browsers
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -42,42 +42,42 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python .ci/audit.py
 
 bench-quality: $(VENV)/installed-dev
-	$(BIN)/python bench/quality.py
+	$(BIN)/python -m bench.quality.quality
 
 bench-learning: $(VENV)/installed-dev
-	$(BIN)/python bench/learning.py
+	$(BIN)/python -m bench.learning.learning
 
 bench-engine: $(VENV)/installed-dev
-	$(BIN)/python bench/engine.py
+	$(BIN)/python -m bench.speed.engine
 
 bench-preprocessing: $(VENV)/installed-dev
-	$(BIN)/python bench/preprocessing.py
+	$(BIN)/python -m bench.speed.preprocessing
 
-# Everything about speed, in half an hour; needs wrk. Parts: `bench/service.py --only NAME,...`.
+# Everything about speed, in half an hour; needs wrk. Parts: `bench/speed/service.py --only NAME,...`.
 bench-service: $(VENV)/installed-dev
-	$(BIN)/python bench/service.py --seconds $(SECONDS) --rounds $(ROUNDS) --held $(HELD) --count $(EDITORS)
+	$(BIN)/python -m bench.speed.service --seconds $(SECONDS) --rounds $(ROUNDS) --held $(HELD) --count $(EDITORS)
 
 bench-predict-file: $(VENV)/installed-dev
-	$(BIN)/python bench/service.py --only file --count $(EDITORS)
+	$(BIN)/python -m bench.speed.service --only file --count $(EDITORS)
 
 # 1,000 requests a second, held open-loop for ten minutes.
 bench-held: HELD = 600
 bench-held: $(VENV)/installed-dev
-	$(BIN)/python bench/service.py --only open --held $(HELD)
+	$(BIN)/python -m bench.speed.service --only open --held $(HELD)
 
 # The first run installs the peers in .venv-peers, which takes minutes and a gigabyte.
 bench-peers: $(VENV)/installed-dev
-	$(BIN)/python bench/peers/compare.py --seconds $(SECONDS) --rounds $(ROUNDS)
+	$(BIN)/python -m bench.peers.compare --seconds $(SECONDS) --rounds $(ROUNDS)
 
 bench-cold: $(VENV)/installed-dev
-	$(BIN)/python bench/cold.py
+	$(BIN)/python -m bench.speed.cold
 
 load: $(VENV)/installed-dev
-	$(BIN)/python tests/load/run.py
+	$(BIN)/python -m tools.load.run
 
 # Raw requests made from a seed; START goes on where a run was ended.
 fuzz: $(VENV)/installed-dev
-	$(BIN)/python tests/fuzzer.py --count $(COUNT) --seed $(SEED) --start $(START)
+	$(BIN)/python -m tools.fuzzer --count $(COUNT) --seed $(SEED) --start $(START)
 
 # The reference, which a test compares with the code.
 docs: $(VENV)/installed
@@ -85,18 +85,18 @@ docs: $(VENV)/installed
 
 # Faults and overload, about nine minutes; as root, who alone can make disks that are full.
 chaos: $(VENV)/installed-dev
-	$(BIN)/python tests/chaos.py --seed $(SEED)
+	$(BIN)/python -m tools.chaos --seed $(SEED)
 
 overload: $(VENV)/installed-dev
-	$(BIN)/python tests/chaos.py --seed $(SEED) --only overload
+	$(BIN)/python -m tools.chaos --seed $(SEED) --only overload
 
 # COUNT records, and a training for every thousand of them.
 soak: $(VENV)/installed-dev
-	$(BIN)/python tests/soak.py --count $(COUNT) --seed $(SEED)
+	$(BIN)/python -m tools.soak --count $(COUNT) --seed $(SEED)
 
 # Many machines as network namespaces; as root.
 cluster: $(VENV)/installed-dev
-	PYTHONPATH=tests $(BIN)/python tests/cluster/run.py --seed $(SEED)
+	$(BIN)/python -m tools.cluster.run --seed $(SEED)
 
 # The lock files name every package, so nothing is resolved anew.
 $(VENV)/installed: requirements.lock setup.py

@@ -26,24 +26,13 @@ from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.processes.redis_server import find_redis_server
 
 if TYPE_CHECKING:
-    from deployments import Deployment
-    from service import Bare, Service
+    from tests.support.deployments import Deployment
+    from tests.support.service import Bare, Service
 
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("sb_api", deadline=None)
 hypothesis.settings.load_profile("sb_api")
-
-
-# The files that take longest, so that no process is left with one of them at the end. The first and the third go to the
-# same one of two processes: they share a deployment.
-LONGEST = ("deploy", "browser", "operations", "fuzz", "train", "scenario", "learning", "server", "metrics_route")
-LONGEST += ("trainer", "legacy", "cli", "bootstrap", "schemathesis", "resilience", "weights_kill", "worker", "engine")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -152,7 +141,7 @@ def jobs(settings: Settings) -> Iterator[Jobs]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The one whole service that most tests of the endpoints share, all of it warm."""
-    from service import SHARED, start_service, thin_reference
+    from tests.support.service import SHARED, start_service, thin_reference
 
     folder = tmp_path_factory.mktemp("service")
     thin_reference(folder / "state")
@@ -179,7 +168,7 @@ def service(running: Service) -> Service:
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A service in parts, started by the commands and environments of deploy/."""
-    from deployments import start_deployment
+    from tests.support.deployments import start_deployment
 
     with start_deployment(tmp_path_factory.mktemp("deployment")) as deployment:
         yield deployment
@@ -205,7 +194,7 @@ def lonely_client(jobs: Jobs, settings: Settings) -> FlaskClient:
 
 @pytest.fixture(scope="session")
 def bare_session(tmp_path_factory: pytest.TempPathFactory) -> Bare:
-    from service import make_bare, thin_reference
+    from tests.support.service import make_bare, thin_reference
 
     state = tmp_path_factory.mktemp("bare")
     thin_reference(state)

@@ -13,8 +13,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from conftest import wait_until
-from service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
 from sb_api import classify
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
@@ -29,6 +27,8 @@ from sb_api.models.weights_file import Weights, dump_weights, named
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
+from tests.conftest import wait_until
+from tests.support.service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
 FAILED_REASON = "it cannot be turned into numbers"
 SPOILT = 13  # the id of a record that the next fixture makes unreadable

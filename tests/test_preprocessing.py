@@ -13,10 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from factories import BIO, EMAIL, VOCABULARIES, WEBSITE, call_network, lodbrok, make_inputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_preprocessing import plain_vectors
 
 from sb_api.config import Settings
 from sb_api.models.classifiers import CLASSIFIERS
@@ -40,6 +38,8 @@ from sb_api.synthetic.editors import generate_editors
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 from sb_api.text.words import split_words
+from tests.support.factories import BIO, EMAIL, VOCABULARIES, WEBSITE, call_network, lodbrok, make_inputs
+from tests.support.plain_preprocessing import plain_vectors
 
 VERDICT, AREA, GENDER, BIRTH_DATE, PRIVS, LENGTH, URL, CONFIRM, UPDATE, LOGIN, EMAIL_TOKEN, WEBSITE_TOKEN = range(12)
 BIO_START = 12

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 import bentoml
-from judging import Lodbrok, decode
+
+from bench.peers.judging import Lodbrok, decode
 
 
 @bentoml.service(workers=int(os.environ["PEER_WORKERS"]), traffic={"timeout": 60}, metrics={"enabled": False})

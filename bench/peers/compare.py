@@ -26,15 +26,13 @@ from typing import Any
 
 import msgspec
 
+from bench.running import Target, free_port, run_server, run_service
+from bench.speed.bare import ROUNDING, expect_answers, load_model
+from bench.speed.load import Connection, Load, Speed, make_load, require_wrk, run_wrk
+from bench.table import Figure, alternate, at_least, median_ratio, print_figures, write_figures
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-sys.path.insert(0, str(HERE.parent))
-
-from bare import ROUNDING, expect_answers, load_model  # noqa: E402
-from load import Connection, Load, Speed, make_load, require_wrk, run_wrk  # noqa: E402
-from running import Target, free_port, run_server, run_service  # noqa: E402
-from table import Figure, alternate, at_least, median_ratio, print_figures, write_figures  # noqa: E402
-
+ROOT = HERE.parents[1]
 VENVS = ROOT / ".venv-peers"
 READY = 60.0  # seconds that a peer has until it answers
 WARMING = 10  # seconds of load at most until a server answers that slept

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from judging import Lodbrok
 
+from bench.peers.judging import Lodbrok
 from sb_api.records import Editor, decode_records
 
 app = FastAPI()

@@ -8,7 +8,8 @@ from typing import Any
 import litserve
 import msgspec
 from fastapi import Response
-from judging import Lodbrok, decode
+
+from bench.peers.judging import Lodbrok, decode
 
 
 class Api(litserve.LitAPI):

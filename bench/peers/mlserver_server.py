@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from judging import Lodbrok
 from mlserver import MLModel
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 
+from bench.peers.judging import Lodbrok
 from sb_api.records import Editor
 
 

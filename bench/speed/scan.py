@@ -1,0 +1,88 @@
+"""`sb-api predict` over a file of editors, results written, the service included.
+
+Editors come from a pool of synthetic ones, repeated under new ids; so a file of 2,000,000 is written in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
+import psutil
+
+from bench.editors import make_editors
+from bench.running import clean_environment, run_service
+from bench.speed.load import MEAN_BIO
+from bench.speed.speed import Options
+from bench.table import Figure, at_most
+
+COUNT, SECONDS = 2_000_000, 60.0
+POOL = 20_000  # different editors
+LOOK = 0.25  # seconds between two looks at the client's memory
+
+
+def bench_file(options: Options) -> Iterator[Figure]:
+    """Time and memory of judging a file; the goal for fewer editors is as much smaller."""
+    file, out = options.folder / "editors.jsonl", options.folder / "results.jsonl"
+    write_editors(file, options.count)
+    with run_service() as service:
+        command = [sys.executable, "-m", "sb_api", "predict", str(file), "-o", str(out), "--url", service.url]
+        with patch.dict(os.environ, clean_environment(SB_API_TOKEN=service.token)):
+            took, cpu, memory = measure(command)
+    with out.open("rb") as results:
+        written = sum(block.count(b"\n") for block in iter(lambda: results.read(2**20), b""))
+    goal = SECONDS * options.count / COUNT
+    name = f"`sb-api predict` over a file of {options.count:,} editors"
+    against = f"{options.count / took:,.0f} editors/s, mean bio {MEAN_BIO} characters, client's CPU {cpu:.1f} s"
+    yield at_most(name, took if written == options.count else None, "s", goal, against)
+    # The last look may find a process that is already taken down.
+    quarter, end = max(memory[: len(memory) // 4 + 1]), max(memory[-4:-1] or memory)
+    against = f"the most {max(memory):.0f} MiB; 1 is flat"
+    yield at_most(
+        "the same: client's memory at its end over that in the first quarter", end / quarter, "", 1.2, against
+    )
+
+
+def write_editors(path: Path, count: int) -> None:
+    """Write `count` editors as JSON Lines."""
+    pool = make_editors(min(POOL, count), MEAN_BIO)
+    lines = [msgspec.json.encode({key: value for key, value in editor.items() if key != "id"})[1:] for editor in pool]
+    with path.open("wb") as file:
+        for start in range(0, count, len(lines)):
+            rows = lines[: count - start]
+            file.write(b"".join(b'{"id":%d,%b\n' % (start + place, line) for place, line in enumerate(rows)))
+
+
+def measure(command: list[str]) -> tuple[float, float, list[float]]:
+    """Run a command: seconds, processor seconds, and its memory in MiB over time."""
+    begin = time.monotonic()
+    process = subprocess.Popen(command)
+    memory: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while True:
+            try:
+                memory.append(psutil.Process(process.pid).memory_info().rss / 2**20)
+            except psutil.Error:
+                return
+            if ended.wait(LOOK):
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    took = time.monotonic() - begin
+    ended.set()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return took, usage.ru_utime + usage.ru_stime, memory

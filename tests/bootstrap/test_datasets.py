@@ -1,0 +1,138 @@
+"""The `messages` table keeps its promises on SQLite and on real MariaDB and PostgreSQL servers; splits are fair."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sb_api.bootstrap.csv_messages import RawMessage, group_near_duplicates
+from sb_api.bootstrap.datasets import MessageTable, StoredMessage, load_split, open_messages, split_messages
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
+from tests.support.databases import mariadb, postgresql
+
+SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of the database that the test is run with."""
+    if request.param is None:
+        yield ""
+        return
+    # Not in pytest's directory: an unprivileged user could not reach it.
+    with tempfile.TemporaryDirectory(prefix="sb_api-db-") as folder, request.param(Path(folder)) as url:
+        yield url
+
+
+@pytest.fixture
+def table(server_url: str, settings: Settings) -> Iterator[MessageTable]:
+    opened = open_messages(msgspec.structs.replace(settings, messages_url=server_url))
+    opened.clear()
+    yield opened
+    opened.clear()
+    opened.close()
+
+
+databases = pytest.mark.parametrize(
+    "server_url", [None, mariadb, postgresql], indirect=True, ids=["sqlite", "mariadb", "postgresql"]
+)
+
+
+@databases
+def test_messages_come_back_as_they_were_stored(table: MessageTable) -> None:
+    messages = [RawMessage(2, "Ärger", "wo ist mein Paket? 📦"), RawMessage(3, "ärger", "x" * 20_000)]
+    assert table.add(messages) == (2, [])
+    assert [(m.intent, m.text, m.part) for m in table.all()] == [(m.intent, m.text, None) for m in messages]
+
+
+@databases
+def test_a_text_is_stored_once_and_others_are_told(table: MessageTable) -> None:
+    assert table.add([RawMessage(2, "a", "one text")]) == (1, [])
+    stored, faults = table.add(
+        [
+            RawMessage(2, "a", "One text!"),
+            RawMessage(3, "b", "one text"),
+            RawMessage(4, "b", "new"),
+            RawMessage(5, "b", "NEW"),
+        ]
+    )
+    assert stored == 1
+    assert [(fault.line, fault.reason) for fault in faults] == [
+        (2, "has a text that is stored already"),
+        (3, "has a text that is stored under a"),
+        (5, "has a text that is stored already"),
+    ]
+    assert [m.text for m in table.all()] == ["one text", "new"]
+
+
+@databases
+def test_parts_are_kept_and_fingerprinted(table: MessageTable) -> None:
+    table.add([RawMessage(n, "a", f"text {word}") for n, word in enumerate(("one", "two", "three"))])
+    numbers = [m.number for m in table.all()]
+    table.assign(dict(zip(numbers, ("train", "validation", "test"), strict=True)))
+    split = load_split(table)
+    assert [[m.text for m in part] for part in (split.train, split.validation, split.test)] == [
+        ["text one"],
+        ["text two"],
+        ["text three"],
+    ]
+    table.assign(dict(zip(numbers, ("test", "validation", "train"), strict=True)))
+    assert load_split(table).fingerprint != split.fingerprint
+
+
+@databases
+def test_an_empty_part_is_told(table: MessageTable) -> None:
+    with pytest.raises(InvalidRecords, match="train, validation, test"):
+        load_split(table)
+
+
+@pytest.mark.parametrize("url", ["no url", "oracle://x/y"])
+def test_a_wrong_url_is_a_wrong_setting(settings: Settings, url: str) -> None:
+    with pytest.raises(InvalidSettings):
+        open_messages(msgspec.structs.replace(settings, messages_url=url))
+
+
+def test_a_server_that_is_not_there_is_unavailable(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        open_messages(msgspec.structs.replace(settings, messages_url=f"postgresql://x@/x?host={tmp_path}"))
+
+
+ADJECTIVES = ("red", "blue", "old", "lost", "broken", "wooden", "heavy", "tiny", "giant", "silver", "golden", "rusty")
+NOUNS = ("bicycle", "umbrella", "keyboard", "telescope", "violin", "lamp", "carpet", "mirror", "kettle", "helmet")
+
+
+def stored(count: int = 120) -> list[StoredMessage]:
+    texts = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS][:count]
+    messages = [StoredMessage(n, "ab"[n % 3 == 0], text, None) for n, text in enumerate(texts)]
+    # Near duplicates of the first ten.
+    return messages + [StoredMessage(1000 + m.number, m.intent, f"{m.text} {m.number}!", None) for m in messages[:10]]
+
+
+def test_every_class_is_divided_by_the_same_shares() -> None:
+    messages = stored()
+    parts = split_messages(messages, SHARES, seed=42)
+    assert parts.keys() == {m.number for m in messages}
+    for intent in "ab":
+        own = Counter(parts[m.number] for m in messages if m.intent == intent)
+        for part, share in SHARES.items():
+            assert own[part] / own.total() == pytest.approx(share, abs=0.05)
+
+
+def test_near_duplicates_are_never_across_a_border() -> None:
+    messages = stored()
+    parts = split_messages(messages, SHARES, seed=1)
+    groups = group_near_duplicates([m.text for m in messages]).tolist()
+    border = {(group, parts[m.number]) for group, m in zip(groups, messages, strict=True)}
+    assert len(border) == len(set(groups)) < len(messages)
+
+
+def test_the_seed_decides_the_parts() -> None:
+    messages = stored()
+    assert split_messages(messages, SHARES, 5) == split_messages(messages, SHARES, 5)
+    assert split_messages(messages, SHARES, 5) != split_messages(messages, SHARES, 6)

@@ -1,0 +1,335 @@
+"""The commands: every one explains itself, says in one line what is wrong, and ends with the code that says it too."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from sb_api import __version__
+from sb_api.cli import main
+from sb_api.config import load_settings
+from sb_api.models.predictor import Model
+from sb_api.models.weights_store import WeightsStore
+from sb_api.processes.serve import hold_state
+from sb_api.synthetic.editors import generate_editors
+from tests.bootstrap.test_legacy import files  # noqa: F401  what Keras 2 left behind
+from tests.support.service import LODBROK, SPAM, as_editors, as_verdicts
+
+FIELDS = ("bio", "email", "website")
+SERVING = ("run", "web", "worker", "trainer")  # what would go on and on if it started
+
+
+def find_commands(command: click.Command = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every command, the groups and the top among them."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from find_commands(child, (*path, name))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state directory that the commands are told; it is not there yet, and no other setting is made."""
+    for name in [name for name in os.environ if name.startswith("SB_API_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SB_API_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def run(*arguments: str | Path) -> Result:
+    """Run a command in this process. Fails the test when it ends in an error that is not ours."""
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result
+
+
+def load_model(state: Path) -> Model:
+    """The model as a classify process would make it of a state directory."""
+    settings = load_settings({}, state_dir=str(state))
+    return Model(LODBROK, WeightsStore.of(settings, "lodbrok").load_current(), LODBROK.load_vocabularies(settings))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# All commands
+
+
+@pytest.mark.parametrize("path", list(find_commands()), ids=lambda path: " ".join(path) or "sb-api")
+def test_every_command_explains_itself(path: Sequence[str]) -> None:
+    """--help says what the command does and what each of its options is for."""
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    usage, _, rest = result.stdout.partition("\n\n")
+    assert usage.startswith("Usage: ")
+    assert rest.strip()
+    assert not rest.strip().startswith("Options:")  # a text comes first
+
+
+def test_the_verbs_of_the_contract_are_there() -> None:
+    verbs = {"run", "web", "worker", "trainer", "bootstrap", "tokenizers import", "weights import"}
+    assert verbs <= {" ".join(path) for path in find_commands()}
+
+
+def test_the_version_is_told() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.endswith(f", version {__version__}\n")
+
+
+@pytest.mark.parametrize("verb", [*SERVING, "bootstrap"])
+def test_an_unknown_setting_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """A misspelt name would leave a default in force that the operator thinks changed."""
+    monkeypatch.setenv("SB_API_PROT", "4000")
+    result = run(verb)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: SB_API_PROT: no such setting; there are ")
+    assert "SB_API_PORT" in line
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("SB_API_PORT", "http", "port"),
+        ("SB_API_PORT", "65536", "port"),
+        ("SB_API_QUEUE_LIMIT", "0", "queue_limit"),
+        ("SB_API_LOG_LEVEL", "loud", "log_level"),
+        ("SB_API_HOST", "0.0.0.0", "SB_API_HOST=0.0.0.0"),
+    ],
+)
+@pytest.mark.parametrize("verb", SERVING)
+def test_a_wrong_setting_is_refused(
+    state: Path, monkeypatch: pytest.MonkeyPatch, verb: str, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = run(verb)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert told in line
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fly",),
+        ("run", "--speed", "9"),
+        ("run", "--port", "http"),
+        ("bootstrap", "not-there.jsonl"),
+        ("bootstrap", "--model", "oracle"),
+        ("weights", "import", "not-there.h5"),
+        ("tokenizers", "import", "not-there.pickle"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_use_is_told(state: Path, arguments: Sequence[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert "Error: " in result.stderr
+    assert not state.exists()
+
+
+# Taking over what the original project left behind
+
+
+def test_what_keras_2_left_behind_is_taken_over(files: Path, state: Path) -> None:  # noqa: F811
+    """Tokenizers, then weights: a state directory from which a model loads that judges as Keras 2 does."""
+    taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS), "--json")
+    assert (taken.exit_code, taken.stderr) == (0, "")
+    assert json.loads(taken.stdout)["folder"] == str(state / "tokenizers")
+    taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS))
+    assert (taken.exit_code, taken.stderr) == (0, "")
+    assert f"Imported to {state / 'tokenizers'}." in taken.stdout
+    taken = run("weights", "import", files / "whole.h5")
+    assert (taken.exit_code, taken.stderr) == (0, "")
+
+    model = load_model(state)
+    assert f"Imported as {model.version}, the new original." in taken.stdout
+    expected = dict(np.load(files / "predicted.npz"))
+    probabilities = expected.pop("probabilities")
+    assert probabilities.shape == (64, 2)
+    np.testing.assert_allclose(model.score(expected), probabilities, atol=1e-5)
+    # The imported vocabularies are those that go with it.
+    host = json.loads((state / "tokenizers" / "website.json").read_text())["words"][0][0]
+    assert host.startswith("host-")
+    scores, errors = model.judge(as_editors([{"id": 1, "website": f"https://{host}/", "bio": "music"}]))
+    assert (scores.shape, errors) == ((1, 2), {})
+
+
+class Hostile:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content", ["empty", "cut", "hostile", "another"])
+@pytest.mark.parametrize("place", range(3), ids=FIELDS)
+def test_tokenizers_that_are_not_sound_change_nothing(
+    files: Path,  # noqa: F811
+    state: Path,
+    tmp_path: Path,
+    content: str,
+    place: int,
+) -> None:
+    """One line names the field and what is wrong, and nothing in the file is run."""
+    sound = [files / f"{field}.4.pickle" for field in FIELDS]
+    wrong = tmp_path / "wrong.pickle"
+    wrong.write_bytes(
+        {
+            "empty": b"",
+            "cut": sound[place].read_bytes()[:-2000],
+            "hostile": pickle.dumps(Hostile(tmp_path / "run")),
+            "another": pickle.dumps({"word_index": {"one": 1}}),
+        }[content]
+    )
+    result = run("tokenizers", "import", *sound[:place], wrong, *sound[place + 1 :])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: The {FIELDS[place]} tokenizer ")
+    assert not state.exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_tokenizers_in_the_wrong_order_are_refused(files: Path, state: Path) -> None:  # noqa: F811
+    """A bio's tokenizer finds words, that of e-mails finds domains."""
+    result = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in ("email", "bio", "website")))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("earliest.h5", "token 1024"),
+        ("hard_gates.h5", "hard sigmoids"),
+        ("swapped_merge.h5", "another order"),
+        ("bio.4.pickle", "not one of Keras 2"),
+        ("cut.h5", ""),
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(files: Path, state: Path, tmp_path: Path, name: str, told: str) -> None:  # noqa: F811
+    """One line says what is wrong, and no state directory is begun."""
+    wrong = files / name
+    if name == "cut.h5":
+        wrong = tmp_path / name
+        wrong.write_bytes((files / "whole.h5").read_bytes()[:-100_000])
+    result = run("weights", "import", wrong)
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert told in line
+    assert not state.exists()
+
+
+# New originals
+
+
+def write_editors(path: Path, count: int, seed: int = 5) -> list[dict[str, Any]]:
+    """A file of labelled editors as for /train; returns them."""
+    editors = [{**editor.record, "verdict": editor.verdict} for editor in generate_editors(count, seed)]
+    path.write_text("".join(json.dumps(editor) + "\n" for editor in editors), "utf-8")
+    return editors
+
+
+def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: Path) -> None:
+    """Weights, tokenizers, reference set and model card, from which a model loads that has learned from them."""
+    file = tmp_path / "editors.jsonl"
+    editors = write_editors(file, 400)
+    result = run("bootstrap", file, "--json")
+    assert result.exit_code == 0
+    assert "epoch 4 of 4" in result.stderr
+    model = load_model(state)
+    shipped = load_model(tmp_path / "another")
+    assert model.version != shipped.version
+    assert model.vocabularies.fingerprint != shipped.vocabularies.fingerprint
+    assert f"the original weights are {model.version}" in result.stderr
+    document = json.loads(result.stdout)
+    assert (document["weights"], document["figures"]["count"] > 0) == (model.version, True)
+    card = (state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
+    assert f"| weights | `{model.version}` |" in card
+    assert "Synthetic" not in card
+    scores, errors = model.judge(as_verdicts(editors))
+    assert errors == {}
+    spam = np.array([editor["verdict"] for editor in editors]) == 1
+    assert np.mean((scores[:, model.about.labels.index(SPAM)] > 0.5) == spam) > 0.65  # 0.5 by chance, give or take 0.03
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"id": 1, "verdict": 2}', "must be 1 (spam) or 0 (not spam)"),
+        ('{"id": 1}', "verdict"),
+        ('{"id": 1, "verdict": 0, "bio": 7}', "bio"),
+        ('{"id": 1, "verdict": 0', ""),
+        ("[" * 100_000, ""),
+        ("\udcff", ""),
+    ],
+    ids=["verdict 2", "no verdict", "bio 7", "cut", "deep", "not UTF-8"],
+)
+def test_a_wrong_line_is_named(state: Path, tmp_path: Path, line: str, told: str) -> None:
+    """By its number in the file, and nothing is made of the others."""
+    file = tmp_path / "editors.jsonl"
+    write_editors(file, 120)
+    lines = file.read_text("utf-8").splitlines()
+    lines[66] = line
+    file.write_text("\n".join(lines), "utf-8", errors="surrogateescape")
+    result = run("bootstrap", file)
+    assert result.exit_code == 1
+    (error,) = result.stderr.splitlines()
+    assert error.startswith(f"Error: 1 lines of {file} are wrong: line 67: ")
+    assert told in error
+    assert contents(state) == {state / "run.lock": b""}
+
+
+@pytest.mark.parametrize("count", [0, 99])
+def test_too_few_editors_are_refused(state: Path, tmp_path: Path, count: int) -> None:
+    file = tmp_path / "editors.jsonl"
+    write_editors(file, count)
+    result = run("bootstrap", file)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {file} holds {count} editors; at least 100 are needed, of both verdicts.\n"
+
+
+def test_nothing_is_replaced_while_a_service_holds_the_state_directory(
+    files: Path,  # noqa: F811
+    state: Path,
+    tmp_path: Path,
+) -> None:
+    """The service would go on with weights and tokenizers that are no longer there."""
+    file = tmp_path / "editors.jsonl"
+    write_editors(file, 120)
+    attempts: list[tuple[str | Path, ...]] = [
+        ("bootstrap", file),
+        ("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS)),
+        ("weights", "import", files / "whole.h5"),
+        ("run", "--port", "0"),
+    ]
+    with hold_state(load_settings({}, state_dir=str(state))):
+        for attempt in attempts:
+            result = run(*attempt)
+            assert (result.exit_code, result.stdout) == (1, "")
+            (line,) = result.stderr.splitlines()
+            assert line.startswith(f"Error: Another sb_api runs in {state}; stop it first")
+    assert contents(state) == {state / "run.lock": b""}

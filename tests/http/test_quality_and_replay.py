@@ -1,0 +1,150 @@
+"""Bands, reasons, /quality and /replay, over HTTP; and the commands that use them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from flask.testing import FlaskClient
+
+from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Published
+from sb_api.cli import main
+from sb_api.versions import BANDS
+from tests.conftest import wait_until
+from tests.support.service import NOT_SPAM, SPAM, Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
+
+
+def invoke(service: Service, *arguments: str, **options: Any) -> Any:
+    environment = {"SB_API_STATE_DIR": str(service.state), "SB_API_REDIS_URL": service.redis_url}
+    return CliRunner(env=environment).invoke(main, list(arguments), catch_exceptions=False, **options)
+
+
+def finished(service: Service, location: str) -> dict[str, Any]:
+    wait_until(lambda: service.get(location).status_code != 202, timeout=120, interval=0.1)
+    answer: dict[str, Any] = service.get(location).json()
+    return answer
+
+
+def test_every_editor_has_a_band_that_goes_with_its_score(client: FlaskClient, bare: Bare) -> None:
+    editors = make_editors(60)
+    answer = client.post("/predict", json=editors).get_json()
+    assert answer["bands"].keys() == answer["scores"].keys()
+    assert set(answer["bands"].values()) <= set(BANDS)
+    certain, likely, unsure = bare.original.about.borders
+    for editor, score in answer["scores"].items():
+        expected = (
+            "certain spam"
+            if score > certain
+            else "likely spam"
+            if score > likely
+            else "unsure"
+            if score >= unsure
+            else "likely fine"
+        )
+        assert answer["bands"][editor] == expected
+
+
+def test_reasons_come_when_they_are_asked_for_strongest_first(client: FlaskClient, bare: Bare) -> None:
+    editors = make_editors(3)
+    assert "reasons" not in client.post("/predict", json=editors).get_json()
+    answer = client.post("/predict?explain=true", json=editors).get_json()
+    for editor, reasons in zip(editors, bare.model.explain(as_editors(editors)), strict=True):
+        told = answer["reasons"][str(editor["id"])]
+        assert [reason["feature"] for reason in told] == [reason.feature for reason in reasons]
+        strengths = [abs(reason["log_odds"]) for reason in told]
+        assert strengths == sorted(strengths, reverse=True)
+        assert all(reason.keys() == {"feature", "value", "effect", "log_odds"} for reason in told)
+
+
+def test_explain_takes_true_or_false_alone(client: FlaskClient) -> None:
+    assert_problem(client.post("/predict?explain=perhaps", json=make_editors(1)), 400, "invalid-parameter")
+
+
+def test_quality_counts_verdicts_by_what_was_said_before_they_were_learned(service: Service) -> None:
+    editors, verdicts = make_editors(10), make_verdicts(10)
+    before = service.post("/predict", editors).json()["predictions"]
+    answer = service.post("/train", [{**verdict, "reporter": "ann"} for verdict in verdicts]).json()
+    right = sum((before[str(v["id"])] == "Spam Editor Account") == bool(v["verdict"]) for v in verdicts)
+    quality = service.get("/quality").json()
+    assert quality["all_time"]["count"] == quality["window"]["count"] == 10
+    assert quality["all_time"]["accuracy"] == pytest.approx(right / 10)
+    assert quality["reporters"].keys() == {"ann"}
+    assert quality["weights"].keys() == {answer["weights"]["previous"]}
+    assert quality["drift"]["detected"] is False
+
+
+def test_quality_of_an_unknown_model_is_refused(client: FlaskClient) -> None:
+    assert_problem(client.get("/quality?model=none"), 400, "invalid-parameter")
+
+
+def test_quality_and_replay_say_when_no_trainer_has_been_there(lonely_client: FlaskClient) -> None:
+    assert_problem(lonely_client.get("/quality"), 503, "unavailable")
+
+
+def test_readyz_tells_of_a_rise_of_errors(jobs: Jobs, lonely_client: FlaskClient) -> None:
+    for detected in (True, False):
+        quality = json.dumps({"drift": {"detected": detected}}).encode()
+        jobs.registry.publish("lodbrok", Published("000001-aaaaaaaa", b"", {}, b"{}", quality))
+        document = lonely_client.get("/readyz").get_json()
+        assert document["drift"] == (["lodbrok"] if detected else [])
+        assert any("errors of lodbrok have risen" in note for note in document["notes"]) == detected
+
+
+def test_replay_rebuilds_the_weights_while_the_service_runs(service: Service) -> None:
+    for step in (1, 2):
+        service.post("/train", make_verdicts(4, start=100 * step))
+    accepted = service.post("/replay", None)
+    assert accepted.status_code == 202
+    first = finished(service, accepted.headers["Location"])
+    assert first["status"] == "completed"
+    assert first["data"]["learned"] == 8
+    second = finished(service, service.post("/replay", None).headers["Location"])
+    versions = [answer["data"]["weights"]["version"] for answer in (first, second)]
+    assert versions[0].partition("-")[2] == versions[1].partition("-")[2]
+    assert service.get("/weights").json()["slots"]["current"] == versions[1]
+
+
+def test_the_replay_command_shows_how_it_goes_and_what_came_of_it(service: Service) -> None:
+    service.post("/train", make_verdicts(4))
+    done = invoke(service, "replay", "--url", service.address)
+    assert done.exit_code == 0, done.output
+    assert "4 verdicts replayed in" in done.output
+    assert service.get("/weights").json()["slots"]["current"] in done.output
+
+
+def test_verdicts_are_listed_and_purged(service: Service) -> None:
+    service.post("/train", [{**verdict, "reporter": "ann"} for verdict in make_verdicts(3)])
+    service.post("/train", [{**verdict, "reporter": "bob"} for verdict in make_verdicts(2, start=50)])
+    listed = invoke(service, "verdicts", "list", "--json")
+    rows = [json.loads(line) for line in listed.output.splitlines()]
+    assert [row["record"] for row in rows] == ["51", "50", "2", "1", "0"]
+    assert {(row["label"], row["label_name"]) for row in rows} <= {(0, NOT_SPAM), (1, SPAM)}
+    told = invoke(service, "verdicts", "list", "--reporter", "ann").output
+    assert re.search(r"0 by ann: (Non )?Spam Editor Account; \S+ had said (the same|\S+ .*), and gave [01]\.", told)
+    assert json.loads(invoke(service, "verdicts", "purge", "--id", "x", "--json").output) == {"purged": 0}
+    purged = invoke(service, "verdicts", "purge", "--reporter", "ann", input="y\n")
+    assert "3 verdicts taken out" in purged.output
+    assert len(service.verdict_log().find()) == 2
+    kept = invoke(service, "verdicts", "purge", "--id", "50", input="n\n")
+    assert kept.exit_code == 1
+    assert len(service.verdict_log().find()) == 2
+    assert invoke(service, "verdicts", "purge", "--since", "2001-01-01", "--yes").exit_code == 0
+    assert "No such verdicts" in invoke(service, "verdicts", "list").output
+
+
+def test_purging_everything_by_mistake_is_not_possible(service: Service) -> None:
+    refused = invoke(service, "verdicts", "purge", "--yes")
+    assert refused.exit_code == 2
+    assert "--reporter" in refused.output
+
+
+def test_without_a_log_the_commands_say_so(tmp_path: Path) -> None:
+    environment = {"SB_API_STATE_DIR": str(tmp_path), "SB_API_VERDICT_LOG": "off"}
+    done = CliRunner(env=environment).invoke(main, ["verdicts", "list"])
+    assert done.exit_code == 1
+    assert "verdict log" in done.output

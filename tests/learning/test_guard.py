@@ -1,0 +1,102 @@
+"""The guard refuses what is surely worse and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sb_api.config import load_settings
+from sb_api.errors import InvalidWeights
+from sb_api.learning.guard import appraise, find_losses, measure
+from sb_api.learning.reference_set import calibrate, load_reference
+from sb_api.models.calibration import calibrated
+from sb_api.models.classifiers import CLASSIFIERS
+from tests.support.service import LODBROK, Bare
+
+BUDGET = 0.0025
+TARGETS = np.arange(2000) % 2
+
+
+def scores(recall: float, false_positives: float, seed: int = 1) -> np.ndarray:
+    """Probabilities (2000, 2) with about so much recall and such a share of false positives."""
+    random = np.random.default_rng(seed)
+    spam = random.random(2000) < np.where(TARGETS == 1, recall, false_positives)
+    chance = np.where(spam, 0.9, 0.1) + random.normal(0, 0.02, 2000)
+    return np.stack([1 - chance, chance], axis=1).astype(np.float32)
+
+
+def losses(candidate: np.ndarray, standard: np.ndarray, tolerance: float = 0.01) -> list[str]:
+    """What the guard finds lost between two sets of scores."""
+    appraised = [appraise(TARGETS, each, BUDGET) for each in (candidate, standard)]
+    return find_losses(appraised[0], {"original": appraised[1]}, tolerance)
+
+
+def test_figures_are_balanced_accuracy_and_recall_at_the_budget() -> None:
+    figures = measure(TARGETS, scores(0.9, 0.0), BUDGET)
+    assert figures["balanced_accuracy"] == pytest.approx(0.95, abs=0.02)
+    assert figures["recall_at_budget"] == pytest.approx(0.9, abs=0.03)
+    assert measure(np.array([0, 1, 2]), np.eye(3, dtype=np.float32), BUDGET) == {"balanced_accuracy": 1.0}
+
+
+def test_the_same_scores_lose_nothing() -> None:
+    good = scores(0.95, 0.001)
+    assert losses(good, good) == []
+
+
+def test_a_collapse_is_named_with_its_figures_and_the_standard_it_falls_behind() -> None:
+    found = losses(scores(0.1, 0.0), scores(0.95, 0.001))
+    assert any("balanced accuracy would fall to 0.5" in loss and "of the original" in loss for loss in found)
+    blind = np.stack([np.ones(2000), np.zeros(2000)], axis=1).astype(np.float32)
+    assert losses(blind, scores(0.95, 0.001))
+
+
+def test_calling_every_account_spam_is_a_loss() -> None:
+    """The mirror image of the original project's own experiment, which ended in calling every spammer innocent."""
+    assert losses(scores(1.0, 0.9), scores(0.95, 0.001))
+
+
+def test_what_chance_explains_is_no_loss() -> None:
+    """Two draws of the same quality differ, and neither is refused for it."""
+    assert losses(scores(0.95, 0.001, 2), scores(0.95, 0.001, 1)) == []
+
+
+def test_the_tolerance_is_what_may_be_lost() -> None:
+    worse, good = scores(0.90, 0.001), scores(0.95, 0.001)
+    assert losses(worse, good, 0.0)
+    assert losses(worse, good, 0.2) == []
+
+
+def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:
+    """The borders were chosen on other records, and hold on these."""
+    shipped = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", LODBROK)
+    on_guard = bare.fitting.predict(shipped.guard.arrays)
+    temperature, borders = calibrate(shipped, bare.fitting.predict, on_guard, BUDGET)
+    assert temperature > 0
+    certain, likely, unsure = borders
+    assert certain >= likely >= unsure
+    innocent = shipped.guard.targets == 0
+    scores = calibrated(on_guard, temperature)[innocent, 1]
+    assert (scores > certain).mean() <= BUDGET
+    assert bare.original.about.temperature == temperature
+    # Sums in another order differ in the last digits.
+    assert bare.original.about.borders == pytest.approx(borders, rel=1e-4)
+
+
+def test_the_shipped_reference_set_has_a_part_for_each_purpose() -> None:
+    settings = load_settings({}, state_dir="/nonexistent")
+    for classifier in CLASSIFIERS.values():
+        reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+        assert len(reference.guard)
+        assert len(reference.replay)
+        assert len(reference.calibration)
+        assert bool(reference.usual) == (classifier.usual is not None)
+
+
+def test_a_missing_or_damaged_reference_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidWeights, match="reference set"):
+        load_reference(tmp_path / "none.npz", CLASSIFIERS["lodbrok"])
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(InvalidWeights):
+        load_reference(tmp_path / "bad.npz", CLASSIFIERS["lodbrok"])

@@ -1,0 +1,85 @@
+"""The train process: what trainings need is in memory while they come, and no longer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from sb_api.broker.jobs import Jobs
+from sb_api.config import Settings
+from tests.conftest import wait_until
+from tests.support.service import (
+    ROOT,
+    Service,
+    assert_stays,
+    clean_environment,
+    make_verdicts,
+    start_service,
+    thin_reference,
+)
+
+
+def carries_tensorflow(process: psutil.Process) -> bool:
+    return any("tensorflow" in region.path for region in process.memory_maps())
+
+
+def is_let_go(process: psutil.Process) -> bool:
+    return "--cold" in process.cmdline() and not carries_tensorflow(process)
+
+
+def is_listed(service: Service) -> bool:
+    return bool(service.ready()["train_processes"])
+
+
+def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: Settings) -> None:
+    """Whoever never trains does without it."""
+    variables = {"SB_API_REDIS_URL": settings.redis_url, "SB_API_STATE_DIR": settings.state_dir}
+    environment = clean_environment(**variables, SB_API_TRAINER_IDLE="0")
+    with subprocess.Popen([sys.executable, "-m", "sb_api", "trainer"], cwd=ROOT, env=environment) as process:
+        try:
+            train = psutil.Process(process.pid)
+            wait_until(lambda: jobs.registry.published("intent"), 60)
+            # Where it is loaded at the start, that is what comes next.
+            assert_stays(lambda: not carries_tensorflow(train), 2)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.timeout(300)
+def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_the_next(tmp_path: Path) -> None:
+    settings = {"SB_API_TRAINER_IDLE": "0.5", "SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": "0.05"}
+    thin_reference(tmp_path / "state")
+    with start_service(tmp_path / "state", tmp_path, **settings) as service:
+        # At the start it is warmed, so that the first verdicts need not wait.
+        train = service.child("sb_api trainer")
+        wait_until(lambda: carries_tensorflow(train), 60)
+        wait_until(lambda: is_let_go(train), 150)
+        wait_until(lambda: is_listed(service))
+        assert train.memory_full_info().uss < 50 * 2**20
+        assert service.child("sb_api trainer").pid == train.pid
+        assert train.children() == []
+
+        # Going back needs no TensorFlow.
+        original = service.get("/weights").json()["slots"]["original"]
+        assert service.post("/rollback", {"to": "original"}).json()["weights"]["version"] == original
+        assert not carries_tensorflow(train)
+
+        learned = service.post("/train", make_verdicts(3)).json()["weights"]
+        assert learned["previous"] == original
+        assert service.child("sb_api trainer").pid == train.pid
+
+        # Whatever happens to the weights meanwhile is seen.
+        wait_until(lambda: is_let_go(train), 60)
+        with redis.Redis.from_url(service.redis_url) as client:
+            client.flushall()
+        wait_until(lambda: service.ready()["weights"]["lodbrok"] == learned["version"])
+        wait_until(lambda: is_let_go(train), 60)
+        (service.state / "weights" / "current_lodbrok.h5").write_bytes(b"damaged")
+        wait_until(lambda: f"it is {learned['version']} again, from Redis" in service.log)
+        assert "Traceback" not in service.log
+        assert service.stop() == 0

@@ -1,0 +1,244 @@
+"""One suite of checks over every classifier: what `Classifier` promises, each of them keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords, InvalidTokenizer
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.networks import compile_predict, get_arrays, set_arrays
+from sb_api.preprocessing import message_features, message_words
+from sb_api.records import decode_payload, decode_records, encode_payload
+from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
+from tests.support.factories import LABELS, VOCABULARIES, call_network, lodbrok
+
+EDITORS = [
+    {"id": 1, "verdict": 1, "email": "a@spam.example", "website": "http://spam.example", "bio": "visit the casino"},
+    {"id": "two", "verdict": 0, "email": "b@gmail.com", "bio": "music", "member_since": "2000-07-05T14:22:08"},
+    {"id": 3, "verdict": 0},
+]
+MESSAGES = [
+    {"id": 1, "intent": "refund", "text": "I want my money back"},
+    {"id": "two", "intent": "greeting", "text": "hello there"},
+    {"id": 3, "intent": "delivery", "text": "where is my parcel?"},
+    {"id": 4, "intent": "refund", "text": "\u8bdd \U0001f600"},
+]
+
+
+def message_vocabularies() -> Vocabularies:
+    texts = [message_words(message["text"]) for message in MESSAGES]  # type: ignore[arg-type]
+    features = [[feature for block in message_features(words) for feature in block] for words in texts]
+    return Vocabularies({"features": fit_vocabulary(features, 1000), "words": fit_vocabulary(texts, 100)})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labelled records of a classifier as clients send them, with the labels and vocabularies that go with them."""
+
+    classifier: Classifier
+    bodies: Sequence[Mapping[str, Any]]
+    labels: Sequence[str]
+    targets: Sequence[int]
+    vocabularies: Vocabularies
+
+    def decode(self, kind: Any) -> list[Any]:
+        return decode_records(json.dumps(self.bodies).encode(), kind, 100).all_sound()
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        return self.classifier.preprocess(self.decode(self.classifier.kind.record), self.vocabularies)
+
+    @cached_property
+    def network(self) -> Any:
+        return lodbrok() if self.classifier.name == "lodbrok" else self.classifier.build(self.labels, self.vocabularies)
+
+
+SAMPLES = {
+    "lodbrok": Sample(CLASSIFIERS["lodbrok"], EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
+    "intent": Sample(
+        CLASSIFIERS["intent"], MESSAGES, ["delivery", "greeting", "refund"], [2, 1, 0, 2], message_vocabularies()
+    ),
+}
+
+
+@pytest.fixture(params=CLASSIFIERS)
+def sample(request: pytest.FixtureRequest) -> Iterator[Sample]:
+    return SAMPLES[request.param]
+
+
+def test_every_classifier_is_checked_and_known_by_its_name() -> None:
+    assert SAMPLES.keys() == CLASSIFIERS.keys()
+    assert all(classifier.name == name for name, classifier in CLASSIFIERS.items())
+
+
+def test_lodbrok_is_made_with_the_labels_of_the_contract() -> None:
+    assert CLASSIFIERS["lodbrok"].labels == ("Non Spam Editor Account", "Spam Editor Account")
+
+
+def test_its_records_decode(sample: Sample) -> None:
+    records = sample.decode(sample.classifier.kind.record)
+    assert [record.id for record in records] == [body["id"] for body in sample.bodies]
+    assert all(type(record) is sample.classifier.kind.record for record in records)
+
+
+def test_its_verdicts_decode_and_are_records_too(sample: Sample) -> None:
+    verdicts = sample.decode(sample.classifier.kind.verdict)
+    assert all(isinstance(verdict, sample.classifier.kind.record) for verdict in verdicts)
+    with pytest.raises(InvalidRecords):
+        decode_records(b'[{"id": 1}]', sample.classifier.kind.verdict, 10).all_sound()
+
+
+def test_its_records_travel_through_the_queue(sample: Sample) -> None:
+    for kind in (sample.classifier.kind.record, sample.classifier.kind.verdict):
+        records = sample.decode(kind)
+        assert decode_payload(encode_payload(records), list[kind]) == records  # type: ignore[valid-type]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_preprocessing_gives_named_arrays_of_a_row_per_record(sample: Sample, rows: int) -> None:
+    records = sample.decode(sample.classifier.kind.record)[:rows]
+    arrays = sample.classifier.preprocess(records, sample.vocabularies)
+    assert arrays
+    assert {len(array) for array in arrays.values()} == {rows}
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_a_record_is_preprocessed_the_same_alone_and_among_others(sample: Sample) -> None:
+    for position, record in enumerate(sample.decode(sample.classifier.kind.record)):
+        alone = sample.classifier.preprocess([record], sample.vocabularies)
+        assert all(np.array_equal(alone[name][0], sample.arrays[name][position]) for name in alone)
+
+
+def test_what_a_moderator_says_of_a_record_is_no_input(sample: Sample) -> None:
+    """Else the network would learn to read it."""
+    verdicts = sample.decode(sample.classifier.kind.verdict)
+    told = sample.classifier.preprocess(verdicts, sample.vocabularies)
+    assert told.keys() == sample.arrays.keys()
+    assert all(np.array_equal(told[name], sample.arrays[name]) for name in told)
+
+
+def test_records_that_differ_are_preprocessed_to_arrays_that_differ(sample: Sample) -> None:
+    rows = {b"".join(array[row].tobytes() for array in sample.arrays.values()) for row in range(len(sample.bodies))}
+    assert len(rows) == len(sample.bodies)
+
+
+def test_stored_vectors_are_named_as_preprocessing_names_them(sample: Sample) -> None:
+    """Training reads vectors that were stored, prediction preprocesses: both must see the same names and shapes."""
+    length = 1 + sum(array.shape[1] for array in sample.arrays.values())
+    vectors = np.arange(2 * length, dtype=np.float32).reshape(2, length)
+    named = sample.classifier.name_inputs(vectors)
+    assert {name: (array.shape[1:], array.dtype) for name, array in named.items()} == {
+        name: (array.shape[1:], array.dtype) for name, array in sample.arrays.items()
+    }
+    columns = np.concatenate([array[0] for array in named.values()]).astype(int).tolist()
+    assert sorted(columns) == list(range(1, length))  # each column once; column 0 is the label
+
+
+def test_stored_vectors_give_the_arrays_they_were_made_of(sample: Sample) -> None:
+    """The round trip: arrays -> one vector per row -> the same arrays."""
+    width = 1 + sum(array.shape[1] for array in sample.arrays.values())
+    places = sample.classifier.name_inputs(np.arange(width, dtype=np.float32)[None])
+    vectors = np.zeros((len(sample.bodies), width), np.float32)
+    for name, columns in places.items():
+        vectors[:, columns[0].astype(int)] = sample.arrays[name]
+    again = sample.classifier.name_inputs(vectors)
+    assert again.keys() == sample.arrays.keys()
+    assert all(np.array_equal(again[name], sample.arrays[name]) for name in again)
+
+
+def test_its_network_takes_what_preprocessing_gives(sample: Sample) -> None:
+    assert {name: (tuple(tensor.shape[1:]), tensor.dtype) for name, tensor in sample.network.input.items()} == {
+        name: (array.shape[1:], str(array.dtype)) for name, array in sample.arrays.items()
+    }
+
+
+def test_its_network_gives_a_probability_per_label(sample: Sample) -> None:
+    scores = call_network(sample.network, sample.arrays)
+    assert scores.shape == (len(sample.bodies), len(sample.labels))
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_its_network_is_the_same_compiled(sample: Sample) -> None:
+    scores = compile_predict(sample.network)(sample.arrays)
+    np.testing.assert_allclose(scores, call_network(sample.network, sample.arrays), rtol=0, atol=1e-6)
+
+
+def test_the_numbers_of_its_network_can_be_taken_out_and_put_back(sample: Sample) -> None:
+    arrays, scores = get_arrays(sample.network), call_network(sample.network, sample.arrays)
+    set_arrays(sample.network, {path: array * 1.5 for path, array in arrays.items()})
+    changed = call_network(sample.network, sample.arrays)
+    set_arrays(sample.network, arrays)
+    assert not np.allclose(changed, scores)
+    np.testing.assert_array_equal(call_network(sample.network, sample.arrays), scores)
+
+
+def test_a_verdict_is_turned_into_the_number_of_its_label(sample: Sample) -> None:
+    verdicts = sample.decode(sample.classifier.kind.verdict)
+    targets = [sample.classifier.target(verdict, sample.labels) for verdict in verdicts]
+    assert targets == sample.targets
+    assert all(0 <= target < len(sample.labels) for target in targets)
+
+
+def test_its_figures_are_numbers_that_json_can_hold(sample: Sample) -> None:
+    scores = call_network(sample.network, sample.arrays)
+    figures = sample.classifier.score(np.array(sample.targets), scores, sample.labels)
+    assert figures["count"] == len(sample.bodies)
+    assert 0 <= figures["accuracy"] <= 1
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+
+def test_perfect_scores_are_accurate(sample: Sample) -> None:
+    perfect = np.eye(len(sample.labels), dtype=np.float32)[sample.targets]
+    assert sample.classifier.score(np.array(sample.targets), perfect, sample.labels)["accuracy"] == 1.0
+
+
+def test_the_most_probable_label_is_the_answer(sample: Sample) -> None:
+    rows = np.full((len(sample.labels), len(sample.labels)), 0.1, np.float32)
+    np.fill_diagonal(rows, 0.9)
+    predictions, scores = sample.classifier.answer(rows, sample.labels, 0.0)
+    assert predictions == list(sample.labels)
+    assert len(scores) == len(rows)
+    json.dumps(scores, allow_nan=False)
+
+
+def test_the_vocabularies_in_use_are_those_kept_on_this_host(sample: Sample, tmp_path: Any) -> None:
+    (tmp_path / "tokenizers").mkdir()
+    for name, vocabulary in sample.vocabularies.by_name.items():
+        (tmp_path / "tokenizers" / f"{name}.json").write_bytes(vocabulary.to_json())
+    assert sample.vocabularies.by_name.keys() == sample.classifier.vocabulary_sizes.keys()
+    assert sample.classifier.load_vocabularies(Settings(state_dir=str(tmp_path))) == sample.vocabularies
+
+
+def test_a_damaged_vocabulary_is_refused(sample: Sample, tmp_path: Any) -> None:
+    (tmp_path / "tokenizers").mkdir()
+    for name in sample.classifier.vocabulary_sizes:
+        (tmp_path / "tokenizers" / f"{name}.json").write_bytes(b"{}")
+    with pytest.raises(InvalidTokenizer):
+        sample.classifier.load_vocabularies(Settings(state_dir=str(tmp_path)))
+
+
+def test_an_intent_that_is_no_class_is_named_by_its_message() -> None:
+    sample = SAMPLES["intent"]
+    (message,) = decode_records(
+        b'[{"id": 7, "text": "x", "intent": "unheard of"}]', sample.classifier.kind.verdict, 1
+    ).all_sound()
+    with pytest.raises(InvalidRecords, match="unheard of") as caught:
+        sample.classifier.target(message, sample.labels)
+    assert caught.value.problem()["errors"]["7"]["field"] == "intent"
+
+
+def test_a_message_below_the_threshold_is_of_no_class() -> None:
+    sample = SAMPLES["intent"]
+    rows = np.array([[0.5, 0.3, 0.2]], np.float32)
+    assert sample.classifier.answer(rows, sample.labels, 0.5)[0] == ["delivery"]
+    predictions, scores = sample.classifier.answer(rows, sample.labels, 0.51)
+    assert predictions == [None]
+    assert scores == [pytest.approx({"delivery": 0.5, "greeting": 0.3, "refund": 0.2})]

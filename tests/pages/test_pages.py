@@ -1,0 +1,315 @@
+"""The page's routes: what people wrote is shown and never run, and each role is offered and allowed its own."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from flask import Flask, render_template_string
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from sb_api import create_app
+from sb_api.auth.credentials import add_credential
+from sb_api.broker.jobs import BULK, Jobs
+from sb_api.config import Settings, load_settings
+from tests.conftest import wait_until
+from tests.support.service import EDITOR, Service, make_editors, shown_score
+
+HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
+VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
+CHANGES = {"/page/verdict": "train", "/page/rollback": "admin", "/page/replay": "admin"}
+
+
+def paste(client: FlaskClient, records: Any, path: str = "/", **fields: str) -> TestResponse:
+    return client.post(path, data={"paste": json.dumps(records), **fields}, content_type="multipart/form-data")
+
+
+def alive(text: str) -> list[str]:
+    """What a browser would run, or take for markup, of what was sent."""
+    return re.findall(r"<script(?! type=\"module\" src=\"/assets/)|<img src=x|\son\w+=|\sstyle=|javascript:", text)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_has_nothing_inline_and_a_policy_that_allows_nothing_else(client: FlaskClient, view: str) -> None:
+    response = client.get(view)
+    assert response.status_code == 200, response.text
+    assert response.content_type == "text/html; charset=utf-8"
+    assert alive(response.text) == []
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
+    assert "://" not in re.sub(r"http://www.w3.org/\S*", "", response.text)
+
+
+def test_hostile_fields_are_text(client: FlaskClient) -> None:
+    fields = dict.fromkeys(("email", "website", "bio", "area", "gender", "name"), HOSTILE)
+    response = paste(client, {HOSTILE: {**fields, "id": HOSTILE}})
+    assert response.status_code == 200
+    assert alive(response.text.replace("&lt;", "").replace("onerror=alert(1)&gt;", "")) == []
+    assert "&lt;script&gt;alert(1)" in response.text
+    assert "49" not in re.findall(r"<dd>(.*?)</dd>", response.text, re.DOTALL)
+
+
+def test_hostile_mistakes_and_messages_are_text(client: FlaskClient) -> None:
+    wrong = paste(client, {HOSTILE: {"id": 1, "member_since": HOSTILE[:40]}})
+    assert wrong.status_code == 422
+    message = paste(client, [{"id": HOSTILE, "text": HOSTILE}], "/page/text")
+    assert message.status_code == 200
+    assert client.post("/page/verdict", data={"record": HOSTILE, "verdict": "1"}).status_code == 400
+    unknown = client.get("/page/quality", query_string={"model": HOSTILE})
+    assert unknown.status_code == 400
+    for response in (wrong, message, unknown):
+        assert "&lt;/textarea&gt;" in response.text
+        assert alive(response.text.replace("onerror=alert(1)&gt;", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [
+        *((0.0, "<0.01%"), (0.0014, "0.14%"), (0.0099, "0.99%"), (0.01, "1.0%"), (0.573, "57.3%")),
+        *((0.99, "99.0%"), (0.9912, "99.12%"), (0.99996, ">99.99%"), (1.0, ">99.99%"), (None, "–")),
+    ],
+)
+def test_a_score_has_more_digits_where_one_would_make_a_certain_thing_of_a_likely_one(
+    client: FlaskClient, score: float | None, shown: str
+) -> None:
+    """Or an account of 0.1% would be `unsure` beside one of 0.1% that is `likely fine`."""
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import score with context %}{{ score(value) }}"
+        assert html.unescape(render_template_string(template, value=score)) == shown
+    if score is not None:
+        assert shown_score(score) == shown
+
+
+@pytest.mark.parametrize(
+    ("log_odds", "shown"),
+    [(0.1, "× 1.1"), (-0.7, "÷ 2.0"), (2.3, "× 10"), (-4.6, "÷ 99"), (9.0, "× >1,000")],
+)
+def test_a_reason_says_how_many_times_it_makes_the_odds(client: FlaskClient, log_odds: float, shown: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import times with context %}{{ times(value) }}"
+        assert html.unescape(render_template_string(template, value=log_odds)) == shown
+
+
+def test_scores_are_those_of_predict_and_the_highest_come_first(client: FlaskClient) -> None:
+    editors = make_editors(40)
+    scores = client.post("/predict", json=editors).get_json()["scores"]
+    response = paste(client, editors)
+    shown = re.findall(r"<h3[^>]*>\s*Editor (\d+)</h3>", response.text)
+    told = re.findall(r"<b>([^<]+)</b> spam", response.text)
+    assert len(shown) == 25
+    assert [shown_score(scores[number]) for number in shown] == [html.unescape(text) for text in told]
+    assert sorted(scores.values(), reverse=True)[:25] == [scores[number] for number in shown]
+    rest = re.findall(r"<h3[^>]*>\s*Editor (\d+)</h3>", paste(client, editors, page="2").text)
+    assert len(rest) == 15
+    assert {*shown, *rest} == {str(editor["id"]) for editor in editors}
+    for odd, same in (("99", rest), ("-1", shown), ("x", shown)):
+        assert re.findall(r"<h3[^>]*>\s*Editor (\d+)</h3>", paste(client, editors, page=odd).text) == same
+
+
+def test_a_form_is_one_editor(client: FlaskClient) -> None:
+    response = client.post("/", data={"id": "7", "privs": "1", "bio": "x", "member_since": "2024-01-01T10:00"})
+    assert response.status_code == 200
+    assert "Editor 7" in response.text
+    wrong = client.post("/", data={"id": "7", "privs": "all"})
+    assert wrong.status_code == 422
+    assert "privs" in wrong.text
+    assert client.post("/", data={}).status_code == 400
+
+
+def test_a_paste_past_the_limits_is_refused_in_words(service: Service, tmp_path: Path) -> None:
+    settings = load_settings(
+        {}, redis_url=service.redis_url, state_dir=str(tmp_path), max_records=3, max_body_bytes=2_000_000
+    )
+    client = create_app(settings).test_client()
+    many = paste(client, [{"id": number} for number in range(4)])
+    assert many.status_code == 413
+    assert "4 records are more than the 3" in many.text
+    # The first is larger than what Werkzeug reads of a form by default.
+    for size, status in ((900_000, 200), (3_000_000, 413)):
+        form = urlencode({"paste": json.dumps([{"id": 1, "bio": "x" * size}])})
+        assert client.post("/", data=form, content_type="application/x-www-form-urlencoded").status_code == status
+
+
+def test_what_a_browser_shows_is_a_page_also_when_it_is_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(msgspec.structs.replace(settings, max_body_bytes=1000))
+    client = app.test_client()
+    wanted = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    monkeypatch.setattr("sb_api.pages.moderation.read_messages", lambda *_: 1 / 0)
+    for answer, status in (
+        (client.get("/nothing", headers=wanted), 404),
+        (client.get("/predict", headers=wanted), 405),
+        (client.get("/page/verdict"), 405),
+        (client.post("/", data={"paste": "x" * 2000}), 413),
+        (client.post("/page/text", data={"paste": "x"}), 500),
+    ):
+        assert (answer.status_code, answer.mimetype) == (status, "text/html")
+        assert "That did not work" in answer.text
+        assert "Back to the start" in answer.text
+    # Whoever takes anything is no browser.
+    assert client.get("/nothing", headers={"Accept": "*/*"}).mimetype == "application/problem+json"
+    assert client.post("/predict", data="x" * 2000, headers=wanted).mimetype == "application/problem+json"
+
+
+def test_without_redis_the_service_view_says_so(settings: Settings) -> None:
+    away = msgspec.structs.replace(settings, redis_url="unix:///nonexistent/redis.sock")
+    client = create_app(away).test_client()
+    shown = client.get("/page/service")
+    assert shown.status_code == 200
+    assert "Not ready" in shown.text
+    assert "Redis: The queue cannot be reached" in shown.text
+    check = paste(client, [EDITOR])
+    assert check.status_code == 503
+    assert check.headers["Retry-After"]
+    assert "The queue cannot be reached" in check.text
+
+
+def test_overload_and_no_answer_in_time_are_told_of_and_are_among_the_last_errors(
+    jobs: Jobs, settings: Settings
+) -> None:
+    hurried = msgspec.structs.replace(settings, predict_timeout=0.01, slice_records=100, queue_limit=3)
+    client = create_app(hurried).test_client()
+    late = paste(client, make_editors(200))
+    assert late.status_code == 504
+    assert "The answer did not come in time" in late.text
+    wait_until(lambda: jobs.redis.xlen(BULK) == 2)
+    full = paste(client, make_editors(200))
+    assert full.status_code == 503
+    assert full.headers["Retry-After"]
+    assert "Too much is waiting already" in full.text
+    view = client.get("/page/service").text
+    assert re.search(r"Large requests in the queue</dt><dd>2</dd>", view)
+    assert "POST /: No answer within 0.01 s." in view
+
+
+def test_credentials_that_cannot_be_read_are_told_of_on_a_page(settings: Settings) -> None:
+    settings.credentials_file.parent.mkdir(parents=True, exist_ok=True)
+    settings.credentials_file.write_text("nonsense")
+    answer = create_app(settings).test_client().get("/")
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "The credentials cannot be read" in answer.text
+
+
+def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service) -> None:
+    before = service.get("/weights").json()["slots"]["current"]
+    answer = client.post("/page/verdict", data={"record": json.dumps(EDITOR), "verdict": "unsure"})
+    assert "Nothing was learned" in answer.text
+    assert client.post("/page/verdict", data={"record": json.dumps(EDITOR), "verdict": "2"}).status_code == 400
+    assert service.get("/weights").json()["slots"]["current"] == before
+
+
+def test_a_version_that_is_not_there_cannot_be_rolled_back_to(client: FlaskClient) -> None:
+    answer = client.post("/page/rollback", data={"to": "000009-deadbeef"})
+    assert answer.status_code == 404
+    assert "There are no such weights" in answer.text
+
+
+def test_without_the_rest_of_the_service_the_views_say_so(lonely_client: FlaskClient) -> None:
+    for view in ("/page/quality", "/page/weights"):
+        response = lonely_client.get(view)
+        assert response.status_code == 503
+        assert "No train process has published weights yet" in response.text
+    assert "no classify process is alive" in lonely_client.get("/page/service").text
+
+
+def test_assets_are_kept_as_long_as_their_address_stays(lonely_client: FlaskClient) -> None:
+    page = lonely_client.get("/page/sign-in").text
+    addresses = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
+    assert len(set(addresses)) == 3
+    for address in addresses:
+        with lonely_client.get(address) as response:
+            assert response.status_code == 200
+            assert "immutable" in response.headers["Cache-Control"]
+        with lonely_client.get(address, headers={"If-None-Match": response.headers["ETag"]}) as again:
+            assert again.status_code == 304
+    with lonely_client.get("/assets/page.css") as unversioned:
+        assert "immutable" not in unversioned.headers["Cache-Control"]
+    assert lonely_client.get("/assets/../pages.py").status_code == 404
+
+
+@pytest.fixture
+def guarded(service: Service, tmp_path: Path) -> tuple[Flask, dict[str, str]]:
+    """The page of the shared service with a credential for each role, and their secrets."""
+    settings = load_settings({}, redis_url=service.redis_url, state_dir=str(tmp_path))
+    return create_app(settings), _add_roles(settings)
+
+
+def _add_roles(settings: Settings) -> dict[str, str]:
+    roles = ("predict", "train", "admin")
+    return {role: add_credential(settings.credentials_file, role, role) for role in roles}
+
+
+@pytest.fixture
+def signed_in(guarded: tuple[Flask, dict[str, str]]) -> Callable[[str], tuple[FlaskClient, str]]:
+    """Signs in a role by the form; returns the client and its token against forged requests."""
+
+    def sign_in(role: str) -> tuple[FlaskClient, str]:
+        app, secrets = guarded
+        client = app.test_client()
+        answer = client.post("/page/sign-in", data={"name": role, "secret": secrets[role], "next": "/page/text"})
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/page/text")
+        token = re.search(r'name="csrf-token" content="([^"]+)"', client.get("/").text)
+        assert token is not None
+        return client, token[1]
+
+    return sign_in
+
+
+def test_who_is_not_signed_in_is_sent_to_do_so(guarded: tuple[Flask, dict[str, str]]) -> None:
+    client = guarded[0].test_client()
+    for view in VIEWS:
+        answer = client.get(view)
+        assert answer.status_code == 303
+        assert answer.headers["Location"].startswith("/page/sign-in?next=")
+    for path in ("/", "/page/text", *CHANGES):
+        refused = client.post(path, data={"paste": "x"})
+        assert (refused.status_code, refused.mimetype) == (401, "text/html")
+        assert "You are no longer signed in" in refused.text
+    for view in ("/page/sign-in", "/assets/page.css"):
+        with client.get(view) as response:
+            assert response.status_code == 200
+    wrong = client.post("/page/sign-in", data={"name": "admin", "secret": "wrong"})
+    assert wrong.status_code == 401
+    assert "Set-Cookie" not in wrong.headers
+
+
+@pytest.mark.parametrize("address", ["//evil.example", "https://evil.example/", "/\\evil.example", "", "javascript:x"])
+def test_signing_in_leads_nowhere_else(guarded: tuple[Flask, dict[str, str]], address: str) -> None:
+    app, secrets = guarded
+    data = {"name": "predict", "secret": secrets["predict"], "next": address}
+    assert app.test_client().post("/page/sign-in", data=data).headers["Location"] == "/"
+
+
+def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
+    signed_in: Callable[[str], tuple[FlaskClient, str]],
+) -> None:
+    order = ("predict", "train", "admin")
+    for role in order:
+        client, token = signed_in(role)
+        check = paste(client, [EDITOR], csrf_token=token).text
+        assert ("Not spam</button>" in check) == (order.index(role) >= 1)
+        assert (">Replay</h2>" in client.get("/page/weights").text) == (role == "admin")
+        for path, least in CHANGES.items():
+            if order.index(role) < order.index(least):
+                assert client.post(path, data={"csrf_token": token}).status_code == 403, (role, path)
+
+
+def test_forms_of_a_session_need_its_token(signed_in: Callable[[str], tuple[FlaskClient, str]]) -> None:
+    client, token = signed_in("admin")
+    for path in ("/", *CHANGES, "/page/sign-out"):
+        assert client.post(path, data={"paste": "[]"}).status_code == 403, path
+        assert client.post(path, data={"csrf_token": token[:-1] + "?"}).status_code == 403, path
+    assert paste(client, [EDITOR], csrf_token=token).status_code == 200
+    by_header = client.post("/", data={"paste": json.dumps([EDITOR])}, headers={"X-CSRF-Token": token})
+    assert by_header.status_code == 200
+    assert client.post("/page/sign-out", data={"csrf_token": token}).status_code == 303
+    assert client.get("/").status_code == 303

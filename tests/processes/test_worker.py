@@ -1,0 +1,617 @@
+"""The loop of every process that works on jobs: it answers every job, and goes on after whatever happens."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from sb_api.broker.connection import connect
+from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.broker.shared_state import BEAT_INTERVAL
+from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, LeaseLost
+from sb_api.processes import worker as worker_module
+from sb_api.processes.worker import Worker
+from tests.conftest import wait_until
+from tests.support.service import RedisServer, assert_stays, clean_environment
+
+LEASE = 0.5
+PATIENT_LEASE = 2.0
+RUN_WORKER = """
+import os, signal, time
+from sb_api.config import load_settings
+from sb_api.connection import connect
+from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs
+from sb_api.worker import Worker
+
+settings = load_settings()
+
+def do(claims):
+    bodies = [claim.job.body for claim in claims]
+    if b"poison" in bodies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if b"until stopped" in bodies:
+        worker.stopping.wait(30)
+    return [Answer(status="completed", data=body) for body in bodies]
+
+worker = Worker(Jobs(connect(settings), settings), "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"})
+worker.run_process()
+"""
+
+Do = Callable[[Sequence[Claim]], list[Answer]]
+
+
+def make_job(body: str) -> Job:
+    return Job(task=body, operation="predict", classifier="lodbrok", body=body.encode(), keep=60)
+
+
+def echo(claims: Sequence[Claim]) -> list[Answer]:
+    return [Answer(status="completed", data=claim.job.body) for claim in claims]
+
+
+@pytest.fixture(autouse=True)
+def _short_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers notice sooner that they are to stop."""
+    monkeypatch.setattr(worker_module, "BLOCK", 0.1)
+
+
+@pytest.fixture
+def queue(jobs: Jobs) -> Jobs:
+    """The queue with a short lease, for what has to run out."""
+    queue = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=LEASE))
+    queue.ensure_groups(PREDICT_STREAMS)
+    return queue
+
+
+@pytest.fixture
+def patient(queue: Jobs) -> Jobs:
+    """The queue with a lease that does not run out on a busy machine."""
+    return Jobs(queue.redis, msgspec.structs.replace(queue.settings, lease=PATIENT_LEASE))
+
+
+def make_worker(queue: Jobs, do: Do, **options: Any) -> Worker:
+    return Worker(queue, "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"}, **options)
+
+
+@contextmanager
+def working(worker: Worker) -> Iterator[Worker]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stopping.set()
+        thread.join()
+
+
+def completed(queue: Jobs, *tasks: str) -> bool:
+    return all((answer := queue.result(task)) and answer.status == "completed" for task in tasks)
+
+
+def failed(queue: Jobs, task: str) -> str:
+    """Why a task failed, once it has."""
+    answers: list[Any] = []
+
+    def has_failed() -> bool:
+        answers[:] = [queue.result(task)]
+        return bool(answers[0] and answers[0].status == "failed")
+
+    wait_until(has_failed)
+    return str(answers[0].problem["detail"])
+
+
+def start_process(settings: Settings) -> subprocess.Popen[bytes]:
+    environment = clean_environment(SB_API_REDIS_URL=settings.redis_url, SB_API_LEASE=str(LEASE))
+    return subprocess.Popen([sys.executable, "-c", RUN_WORKER], env=environment, stderr=subprocess.DEVNULL)
+
+
+def elsewhere(queue: Jobs) -> Jobs:
+    """The queue as another process sees it."""
+    other = Jobs(queue.redis, queue.settings)
+    other.consumer = other.registry.name = "elsewhere:1"
+    return other
+
+
+# Batches
+
+
+def test_what_waits_is_taken_as_one_batch_small_requests_first(queue: Jobs) -> None:
+    batches = []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    queue.submit(BULK, [make_job("bulk 1"), make_job("bulk 2")])
+    queue.submit(SMALL, [make_job(f"small {number}") for number in range(5)])
+    with working(make_worker(queue, do)):
+        wait_until(lambda: completed(queue, "bulk 1", "bulk 2", *(f"small {number}" for number in range(5))))
+    assert batches == [[*(f"small {number}" for number in range(5)), "bulk 1", "bulk 2"]]
+
+
+def test_after_a_small_request_large_ones_are_taken_one_by_one(queue: Jobs) -> None:
+    """Another small one may follow, and must not wait for several of them."""
+    batches = []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    queue.submit(SMALL, [make_job("small")])
+    with working(make_worker(queue, do)):
+        wait_until(lambda: completed(queue, "small"))
+        queue.submit(BULK, [make_job("bulk 1"), make_job("bulk 2")])
+        wait_until(lambda: completed(queue, "bulk 1", "bulk 2"))
+    assert batches == [["small"], ["bulk 1"], ["bulk 2"]]
+
+
+def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next small one would wait for a slice; without small ones both take them again."""
+    monkeypatch.setattr(worker_module, "URGENT", 0.5)
+    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    taken: dict[str, list[str]] = {"first": [], "helper": []}
+    over = threading.Event()
+
+    def take(name: str) -> Do:
+        def do(claims: Sequence[Claim]) -> list[Answer]:
+            taken[name].extend(claim.job.task for claim in claims)
+            over.wait(0.005)
+            return echo(claims)
+
+        return do
+
+    def send_for(seconds: float) -> str:
+        """Requests of both kinds; the last large one."""
+        begin = time.monotonic()
+        for number in itertools.count():
+            queue.submit(BULK, [make_job(f"bulk {begin} {number} {part}") for part in range(10)])
+            queue.submit(SMALL, [make_job(f"small {begin} {number}")])
+            wait_until(lambda number=number: completed(queue, f"small {begin} {number}"), interval=0.005)
+            if time.monotonic() > begin + seconds:
+                return f"bulk {begin} {number} 9"
+        raise AssertionError
+
+    with (
+        working(make_worker(queue, take("first"))),
+        working(make_worker(elsewhere(queue), take("helper"), awaited=[BULK])),
+    ):
+        wait_until(lambda: any(beat.helper for beat in queue.registry.alive()))
+        send_for(2 * worker_module.BLOCK)  # by then each has looked who else is there
+        before = len(taken["first"])
+        last = send_for(1.0)
+        assert [task for task in taken["first"][before:] if not task.startswith("small")] == []
+        assert not [task for task in taken["helper"] if task.startswith("small")]
+        wait_until(lambda: completed(queue, last), timeout=30)
+        before = len(taken["first"])
+
+        def takes_large_ones_again() -> bool:
+            queue.submit(BULK, [make_job(f"later {len(taken['first'])} {part}") for part in range(100)])
+            return len(taken["first"]) > before
+
+        wait_until(takes_large_ones_again)
+
+
+def test_without_a_helper_large_requests_are_left_to_nobody(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that left them to each other would both stop."""
+    monkeypatch.setattr(worker_module, "URGENT", 60.0)
+    monkeypatch.setattr(worker_module, "BLOCK", 0.02)
+    taken: list[str] = []
+
+    def take(claims: Sequence[Claim]) -> list[Answer]:
+        taken.extend(claim.job.task for claim in claims if claim.stream == BULK)
+        return echo(claims)
+
+    other = elsewhere(queue)
+    queue.submit(SMALL, [make_job("small")])
+    with working(make_worker(queue, take)):
+        wait_until(lambda: completed(queue, "small"))
+
+        def is_taken_though_another_takes_it_too() -> bool:
+            queue.submit(BULK, [make_job(f"bulk {number}") for number in range(5)])
+            claims = other.claim([BULK], 1, 0).claims
+            other.finish([(claim, Answer(status="completed")) for claim in claims])
+            return len(taken) > 200
+
+        wait_until(is_taken_though_another_takes_it_too, interval=0.001)
+
+
+def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    with working(make_worker(queue, echo)):
+        for number in range(3):
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)), timeout=0.9)
+
+
+def test_a_helper_wakes_for_large_requests_and_takes_small_ones_when_it_looks(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks each second, so that small requests are answered though nobody else is there."""
+    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    queue.submit(SMALL, [make_job("first")])
+    with working(make_worker(queue, echo, awaited=[BULK])):
+        wait_until(lambda: completed(queue, "first"))
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"), timeout=0.9)
+        queue.submit(SMALL, [make_job("second")])
+        wait_until(lambda: completed(queue, "second"), timeout=5)
+
+
+def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "BLOCK", 30.0)
+    asked: list[str] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        asked.extend(claim.job.task for claim in claims)
+        return echo(claims)
+
+    other = elsewhere(queue)
+    with working(make_worker(queue, help_out, awaited=[BULK])) as helper:
+        queue.submit(BULK, [make_job("large")])
+        wait_until(lambda: completed(queue, "large"))
+        wait_until(lambda: any("b" in client["flags"] for client in queue.redis.client_list()))  # it is waiting
+        with working(make_worker(other, echo)) as first:
+            for number in range(20):
+                queue.submit(SMALL, [make_job(str(number))])
+                wait_until(lambda number=number: completed(queue, str(number)))
+            first.stopping.set()
+            helper.stopping.set()
+            queue.submit(BULK, [make_job("wakes both, to stop"), make_job("the other too")])
+    assert not [task for task in asked if task.isdigit()]
+
+
+def test_a_helper_takes_no_more_of_large_requests_at_once_than_others_do(queue: Jobs) -> None:
+    sizes: list[int] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        sizes.append(len(claims))
+        return echo(claims)
+
+    queue.submit(BULK, [make_job(str(number)) for number in range(3 * worker_module.BULK_AT_ONCE)])
+    with working(make_worker(queue, help_out, awaited=[BULK])):
+        wait_until(lambda: completed(queue, str(3 * worker_module.BULK_AT_ONCE - 1)))
+    assert max(sizes) == worker_module.BULK_AT_ONCE
+
+
+def test_a_helper_takes_no_small_requests_while_another_does(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even while many wait: it works with less of the processor, and they would wait longer for it."""
+    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    asked: list[str] = []
+
+    def help_out(claims: Sequence[Claim]) -> list[Answer]:
+        asked.extend(claim.job.task for claim in claims)
+        return echo(claims)
+
+    def take_time(claims: Sequence[Claim]) -> list[Answer]:
+        over.wait(0.03)
+        return echo(claims)
+
+    over = threading.Event()
+    other = elsewhere(queue)
+    with working(make_worker(queue, help_out, awaited=[BULK])):
+        with working(make_worker(other, take_time)):
+            queue.submit(BULK, [make_job("large")])
+            wait_until(lambda: completed(queue, "large"))
+            for number in range(2000):
+                queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda: completed(queue, "1999"))
+        assert not [task for task in asked if task.isdigit()]
+        queue.submit(SMALL, [make_job("left behind")])
+        wait_until(lambda: completed(queue, "left behind"))
+    assert "left behind" in asked
+
+
+def test_every_batch_is_done_with_what_refresh_made_ready_after_its_jobs_were_sent(queue: Jobs) -> None:
+    newest, seen = [0], []
+    worker = make_worker(queue, lambda claims: seen.append(ready[0]) or echo(claims))
+    ready = [0]
+
+    def refresh(_: Mapping[str, str]) -> dict[str, str]:
+        ready[0] = newest[0]
+        return {"lodbrok": "1"}
+
+    worker.refresh = refresh
+    with working(worker):
+        for number in range(1, 4):
+            newest[0] = number
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)))
+    assert seen == [1, 2, 3]
+
+
+def test_what_work_and_new_weights_leave_free_is_given_back_once_nothing_comes(
+    queue: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(worker_module, "release_memory", lambda: released.append(version[0]))
+    version = ["1"]
+    worker = make_worker(queue, echo)
+    worker.refresh = lambda _: {"lodbrok": version[0]}
+    with working(worker):
+        queue.submit(SMALL, [make_job("work")])
+        wait_until(lambda: released == ["1"])
+        version[0] = "2"
+        wait_until(lambda: released == ["1", "2"])
+        assert_stays(lambda: released == ["1", "2"], 0.5)
+
+
+def test_a_job_that_fails_does_so_for_its_own_sender_alone(queue: Jobs) -> None:
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        for claim in claims:
+            if claim.job.body == b"bad":
+                raise ValueError("of ours")
+            if claim.job.body == b"refused":
+                raise InvalidWeights("It says why.")
+        return echo(claims)
+
+    queue.submit(SMALL, [make_job(task) for task in ("1", "bad", "2", "refused", "3")])
+    with working(make_worker(queue, do)):
+        assert "a reason of ours" in failed(queue, "bad")
+        assert failed(queue, "refused") == "It says why."
+        wait_until(lambda: completed(queue, "1", "2", "3"))
+    assert queue.pending(SMALL) == 0
+
+
+def test_an_ordered_worker_does_one_job_at_a_time_oldest_first(patient: Jobs) -> None:
+    batches, under_way = [], []
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        under_way.append(patient.pending(SMALL))
+        batches.append([claim.job.task for claim in claims])
+        return echo(claims)
+
+    tasks = [str(number) for number in range(12)]
+    patient.submit(SMALL, [make_job(task) for task in tasks])
+    with working(make_worker(patient, do, ordered=True)), working(make_worker(elsewhere(patient), do, ordered=True)):
+        wait_until(lambda: completed(patient, *tasks))
+    assert batches == [[task] for task in tasks]
+    assert set(under_way) == {1}
+
+
+def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_later(queue: Jobs) -> None:
+    done = []
+    queue.submit(SMALL, [make_job("earlier"), make_job("later")])
+    elsewhere(queue).claim([SMALL], 1, 0)
+    worker = make_worker(queue, lambda claims: done.append(claims[0].job.task) or echo(claims), ordered=True)
+    with working(worker):
+        wait_until(lambda: completed(queue, "earlier", "later"))
+    assert done == ["earlier", "later"]
+
+
+# Processes that die
+
+
+def test_jobs_of_a_dead_process_are_tried_one_by_one(queue: Jobs) -> None:
+    tasks = ["1", "2", "3"]
+    queue.submit(SMALL, [make_job(task) for task in tasks])
+    assert len(elsewhere(queue).claim([SMALL], 3, 0).claims) == 3
+    batches = []
+    with working(make_worker(queue, lambda claims: batches.append(len(claims)) or echo(claims))):
+        wait_until(lambda: completed(queue, *tasks))
+    assert batches == [1, 1, 1]
+
+
+def test_a_job_that_keeps_killing_processes_is_set_aside_and_its_neighbours_are_answered(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job(task) for task in ("1", "poison", "2")])
+    deaths = 0
+    while not (answer := queue.result("poison")) or answer.status in ("queued", "processing"):
+        with start_process(queue.settings) as process:
+
+            def dead_or_done(process: subprocess.Popen[bytes] = process) -> bool:
+                answer = queue.result("poison")
+                return process.poll() is not None or bool(answer and answer.status == "failed")
+
+            wait_until(dead_or_done)
+            if process.poll() is None:
+                wait_until(lambda: completed(queue, "1", "2"))
+                process.terminate()
+        deaths += process.returncode == -signal.SIGKILL
+        assert deaths <= queue.settings.max_deliveries
+    assert deaths == queue.settings.max_deliveries == 3
+    assert "has stopped 3 processes and was set aside" in failed(queue, "poison")
+    assert completed(queue, "1", "2")
+    assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: int, queue: Jobs) -> None:
+    with start_process(queue.settings) as process:
+        wait_until(lambda: [beat.pid for beat in queue.registry.alive()] == [process.pid])
+        queue.submit(SMALL, [make_job("until stopped")])
+        wait_until(lambda: (answer := queue.result("until stopped")) and answer.status == "processing")
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert completed(queue, "until stopped")
+    assert queue.registry.alive() == []
+    assert queue.redis.xinfo_consumers(SMALL, GROUP) == []
+
+
+def test_told_to_stop_before_it_is_warm_it_does_so_at_once(queue: Jobs) -> None:
+    warm_up = "lambda _: print('warming', flush=True) or time.sleep(60)"
+    script = RUN_WORKER.replace('lambda _: {"lodbrok": "1"}', warm_up)
+    environment = clean_environment(SB_API_REDIS_URL=queue.settings.redis_url)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "warming\n"
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+def test_it_says_that_it_is_alive_once_it_is_warm_and_with_which_weights(queue: Jobs) -> None:
+    warm = threading.Event()
+
+    def refresh(_: Mapping[str, str]) -> dict[str, str]:
+        warm.wait(20)
+        return {"lodbrok": "000007-00000000"}
+
+    worker = make_worker(queue, echo)
+    worker.refresh = refresh
+    with working(worker):
+        assert_stays(lambda: not queue.registry.alive(), 1.5 * BEAT_INTERVAL)
+        warm.set()
+        wait_until(queue.registry.alive)
+        (beat,) = queue.registry.alive()
+    assert (beat.role, beat.versions) == ("classify", {"lodbrok": "000007-00000000"})
+    assert queue.registry.alive() == []
+
+
+def test_it_says_at_once_when_it_works_with_other_weights(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a training to have reached every process sees it by the beats."""
+    monkeypatch.setattr(worker_module, "BEAT_INTERVAL", 60.0)
+    queue = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=180.0))
+    current = {"lodbrok": "000001-00000000"}
+    worker = make_worker(queue, echo)
+    worker.refresh = lambda _: dict(current)
+
+    def is_told() -> bool:
+        return [beat.versions for beat in queue.registry.alive()] == [current]
+
+    with working(worker):
+        wait_until(is_told)
+        current["lodbrok"] = "000002-00000000"
+        wait_until(is_told)
+
+
+@pytest.mark.parametrize("told_to_stop", [False, True])
+def test_a_long_job_keeps_its_lease(told_to_stop: bool, patient: Jobs) -> None:
+    doing, done = threading.Event(), threading.Event()
+    other = elsewhere(patient)
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        doing.set()
+        done.wait(20)
+        return echo(claims)
+
+    with working(make_worker(patient, do)) as worker:
+        patient.submit(SMALL, [make_job("1")])
+        doing.wait(20)
+        if told_to_stop:
+            worker.stopping.set()
+        assert_stays(lambda: not other.claim_stale([SMALL]), 1.5 * PATIENT_LEASE)
+        done.set()
+    assert completed(patient, "1")
+
+
+# Redis that goes away
+
+
+def test_after_redis_was_killed_and_came_back_it_goes_on(tmp_path: Path, settings: Settings) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    queue_settings = msgspec.structs.replace(settings, redis_url=server.url, lease=LEASE)
+    queue = Jobs(connect(queue_settings), queue_settings)
+    doing, go_on = threading.Event(), threading.Event()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        doing.set()
+        go_on.wait(20)
+        return echo(claims)
+
+    try:
+        with working(make_worker(Jobs(connect(queue_settings), queue_settings), do)):
+            queue.submit(SMALL, [make_job("under way")])
+            assert doing.wait(20)
+            queue.submit(SMALL, [make_job("waiting")])
+            server.kill()
+            go_on.set()
+            server.start()
+            wait_until(lambda: completed(queue, "under way", "waiting"))
+            queue.submit(SMALL, [make_job("later")])
+            wait_until(lambda: completed(queue, "later"))
+    finally:
+        queue.redis.close()
+        server.kill()
+
+
+def test_after_redis_lost_everything_it_goes_on(queue: Jobs) -> None:
+    with working(make_worker(queue, echo)):
+        for number in range(3):
+            queue.redis.flushall()
+            queue.submit(SMALL, [make_job(str(number))])
+            wait_until(lambda number=number: completed(queue, str(number)))
+
+
+# Locks
+
+
+@pytest.fixture
+def pair(patient: Jobs) -> tuple[Worker, Worker]:
+    return make_worker(patient, echo), make_worker(elsewhere(patient), echo)
+
+
+def held(worker: Worker) -> AbstractContextManager[Callable[[], None]]:
+    return worker.alone("train")
+
+
+def test_only_one_process_is_alone(pair: tuple[Worker, Worker]) -> None:
+    first, second = pair
+    entered = threading.Event()
+
+    def enter() -> None:
+        with held(second) as check:
+            check()
+            entered.set()
+
+    with held(first) as check:
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(PATIENT_LEASE / 4)
+        check()
+    assert entered.wait(20)
+    thread.join()
+
+
+def test_a_process_that_stood_still_learns_that_another_is_alone_now(pair: tuple[Worker, Worker]) -> None:
+    first, second = pair
+    with held(first) as check:
+        # Nobody beats for the first, so its lock runs out.
+        with held(second) as second_check:
+            with pytest.raises(LeaseLost):
+                check()
+            second_check()
+        with pytest.raises(LeaseLost):
+            check()
+
+
+def test_a_process_whose_job_has_passed_to_another_drops_its_answer_and_goes_on(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("1")])
+    lost: list[str] = []
+    go_on = threading.Event()
+
+    def do(claims: Sequence[Claim]) -> list[Answer]:
+        with worker.alone("train") as check:
+            go_on.wait(20)
+            try:
+                check()
+            except LeaseLost as error:
+                lost.append(error.detail)
+                raise
+        return echo(claims)
+
+    worker = make_worker(queue, do)
+    other = elsewhere(queue)
+    with working(worker):
+        wait_until(lambda: queue.pending(SMALL))
+        entry = queue.redis.xpending_range(SMALL, GROUP, "-", "+", 1)[0]["message_id"]
+        queue.redis.xclaim(SMALL, GROUP, other.consumer, 0, [entry])
+        go_on.set()
+        wait_until(lambda: lost)
+        queue.submit(SMALL, [make_job("2")])
+        wait_until(lambda: completed(queue, "2"))
+    assert "another has taken the job over" in lost[0]

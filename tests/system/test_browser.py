@@ -1,0 +1,498 @@
+"""The page in a real Chromium: every flow, by mouse, by keyboard and without JavaScript; screenshots are kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from sb_api import create_app
+from sb_api.auth.credentials import add_credential
+from sb_api.config import load_settings
+from tests.support.browsers import HEAVIEST, PHONE, Visit, chromium, serving
+from tests.support.redis_servers import free_port, redis_command
+from tests.support.service import Service, make_editors, make_verdicts, shown_score, start_service
+
+PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/sign-in")
+SPAMMER = {
+    "id": 2451873,
+    "name": "bestcasino_uk",
+    "email": "winner@casino-bonus.example",
+    "website": "http://win-casino.example",
+    "bio": "Best online casino bonus, visit http://win-casino.example now!",
+    "privs": 0,
+    "member_since": "2024-01-01T10:00:00",
+    "last_updated": "2024-01-01T10:02:00",
+}
+COLLECTOR = {
+    "id": 184203,
+    "name": "vinyl <b>collector</b>",
+    "email": "someone@gmail.com",
+    "website": "https://www.last.fm/user/vinyl",
+    "bio": "I collect krautrock and free jazz records and scan the covers.",
+    "area": 81,
+    "gender": 1,
+    "privs": 0,
+    "birth_date": "1980-04-02",
+    "member_since": "2004-10-13T11:03:46",
+    "email_confirm_date": "2004-10-14T09:38:45",
+    "last_updated": "2012-02-01T17:00:00",
+    "last_login_date": "2023-02-01T17:00:00",
+}
+NEWCOMER = {
+    "id": 2460112,
+    "name": "seo-expert-77",
+    "email": "info@seo-services.example",
+    "website": "http://www.kisaiya.example",
+    "bio": "music lover",
+    "privs": 0,
+    "member_since": "2023-05-05T08:00:00",
+    "last_login_date": "2023-05-05T08:05:00",
+}
+COPY_ROW = "\t".join(
+    [
+        *("77", "tab lover", "0", "someone@example.org", "\\N", "two\\nlines and a \\\\", "2010-01-01 10:00:00+00"),
+        *("\\N", "2012-01-01 10:00:00.5+00", "\\N", "\\N", "\\N", "\\N", "secret", "hash", "f"),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser, service: Service) -> Iterator[Callable[..., Visit]]:
+    """Opens windows on the shared service (or another address). None may complain, nor load from elsewhere."""
+    visits: list[Visit] = []
+
+    def make(address: str = "", **options: Any) -> Visit:
+        context = browser.new_context(viewport=options.pop("viewport", {"width": 1200, "height": 800}), **options)
+        visits.append(Visit(context, address or service.address))
+        return visits[-1]
+
+    yield make
+    for made in visits:
+        made.page.context.close()
+    assert [text for made in visits for text in made.complaints] == []
+    assert [url for made in visits for url in made.foreign] == []
+
+
+def check(page: Page, *editors: dict[str, Any]) -> None:
+    page.get_by_label("Paste one or many").fill(json.dumps(editors))
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator("article.card")).to_have_count(min(len(editors), 25))
+
+
+def current(service: Service, model: str = "lodbrok") -> str:
+    return str(service.get(f"/weights?model={model}").json()["slots"]["current"])
+
+
+def test_pasted_editors_get_scores_bands_and_reasons_and_a_verdict_shows_what_it_changed(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    shown = visit()
+    page = shown.open("/")
+    check(page, COLLECTOR, SPAMMER, NEWCOMER)
+    cards = page.locator("article.card")
+    # The most suspicious first; what people wrote is text and nothing else.
+    expect(cards.nth(0)).to_contain_text("bestcasino_uk")
+    expect(cards.nth(2)).to_contain_text("vinyl <b>collector</b>")
+    scores = service.post("/predict", [COLLECTOR, SPAMMER, NEWCOMER]).json()["scores"]
+    expect(cards.nth(1).locator(".score")).to_contain_text(shown_score(scores["2460112"]))
+    expect(cards.nth(1).locator(".reasons .bar").first).to_be_visible()
+    expect(page.locator("#results h2").first).to_be_focused()
+    expect(page.locator("#status")).to_have_text("3 judged")
+    assert shown.audit() == []
+    shown.shoot("check")
+    before = current(service)
+    cards.nth(1).get_by_role("button", name="Unsure").click()
+    expect(cards.nth(1)).to_contain_text("Nothing was learned")
+    assert current(service) == before
+    cards.nth(1).get_by_role("button", name="Not spam").click()
+    expect(cards.nth(1).locator(".outcome")).to_contain_text("Learned as not spam", timeout=60_000)
+    after = current(service)
+    assert after != before
+    expect(cards.nth(1).locator(".outcome")).to_contain_text(after)
+    row = cards.nth(1).get_by_role("row", name="This account")
+    expect(row).to_contain_text(shown_score(scores["2460112"]))
+    again = service.post("/predict", [NEWCOMER]).json()["scores"]["2460112"]
+    expect(row).to_contain_text(shown_score(again))
+    expect(page.locator("#status")).to_contain_text("Learned as not spam")
+    assert shown.audit() == []
+    shown.shoot("verdict")
+
+
+def test_rows_of_a_dump_a_filled_in_form_and_mistakes(visit: Callable[..., Visit]) -> None:
+    shown = visit()
+    page = shown.open("/")
+    paste = page.get_by_label("Paste one or many")
+    paste.fill(f"{COPY_ROW}\nno tabs here\n" + COPY_ROW.replace("77", "78", 1).replace("2010-01-01", "New Year"))
+    page.get_by_role("button", name="Check", exact=True).click()
+    card = page.locator("article.card")
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("tab lover #77")
+    expect(card).not_to_contain_text("secret")
+    faults = page.get_by_role("table", name="2 rows could not be read")
+    expect(faults).to_contain_text("row 2")
+    expect(faults).to_contain_text("13 are needed")
+    expect(faults.get_by_role("row", name="row 3")).to_contain_text("member_since")
+    assert shown.audit() == []
+    shown.shoot("mistakes")
+    paste.fill('[{"id": 1}')
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("not valid JSON")
+    page.get_by_text("Or fill in one account").click()
+    page.get_by_label("Editor number").fill("5")
+    page.get_by_label("Website").fill("http://win-casino.example")
+    page.get_by_label("Member since").fill("2024-01-01T10:00:05")
+    page.get_by_role("button", name="Check this account").click()
+    expect(card).to_have_count(1)
+    expect(card).to_contain_text("2024-01-01 10:00:05")
+    assert shown.audit() == []
+
+
+def test_a_large_paste_comes_in_pages(visit: Callable[..., Visit]) -> None:
+    page = visit().open("/")
+    check(page, *make_editors(600))
+    expect(page.get_by_role("heading", name="600 judged")).to_be_visible()
+    first = page.locator("article.card h3").first.inner_text()
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Page 2 of 24")).to_be_visible()
+    expect(page.get_by_text("Shown are 26 to 50.")).to_be_visible()
+    assert page.locator("article.card h3").first.inner_text() != first
+
+
+def test_messages_get_class_probabilities_and_can_be_taught(visit: Callable[..., Visit], service: Service) -> None:
+    shown = visit()
+    page = shown.open("/page/text")
+    page.get_by_label("Messages").fill("the search page crashes when I press enter\n\nplease merge these two artists")
+    page.get_by_role("button", name="Sort").click()
+    cards = page.locator("article.card")
+    expect(cards).to_have_count(2)
+    expect(cards.nth(0).get_by_role("heading", level=3)).to_have_text("bug report")
+    cards.nth(1).get_by_text("classes").click()
+    classes = service.get("/quality?model=intent").json()["labels"]
+    expect(cards.nth(1).locator("tbody tr")).to_have_count(len(classes))
+    assert shown.audit() == []
+    shown.shoot("text")
+    before = current(service, "intent")
+    cards.nth(1).get_by_label("Class").select_option("feature_request" if "feature_request" in classes else classes[0])
+    cards.nth(1).get_by_role("button", name="Teach").click()
+    expect(cards.nth(1).locator(".outcome")).to_contain_text("Learned as", timeout=60_000)
+    assert current(service, "intent") != before
+
+
+def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], service: Service) -> None:
+    for number in (0, 1):
+        verdicts = [{**v, "reporter": f"anna-{v['id'] % 2}"} for v in make_verdicts(30, 100 * number)]
+        assert service.post("/train", verdicts).status_code == 200
+    newest = current(service)
+    shown = visit()
+    page = shown.open("/page/weights")
+    expect(page.locator("tr.current")).to_contain_text(newest)
+    parent = next(about["parent"] for about in service.get("/weights").json()["versions"] if about["version"] == newest)
+    expect(page.locator("tr.current")).to_contain_text(f"from {parent}")
+    expect(page.get_by_role("table", name="On the reference set", exact=True)).to_contain_text(
+        "False positives per 1,000"
+    )
+    older = page.locator("table.versions tbody tr").nth(1)
+    older.locator("summary").click()
+    assert current(service) == newest  # asked, not done
+    assert shown.audit() == []
+    shown.shoot("weights")
+    older.get_by_role("button", name="Yes, roll back").click()
+    expect(page.get_by_role("status").filter(has_text="Done.")).to_be_visible()
+    back = current(service)
+    assert back != newest
+    expect(page.locator("tr.current")).to_contain_text(back)
+
+    page.locator("section").filter(has_text="Rebuilds the weights").locator("summary").click()
+    expect(page.get_by_text("60 verdicts of 2 trainings; that will take about")).to_be_visible()
+    page.get_by_role("button", name="Yes, replay").click()
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    expect(page.get_by_text("of 60 verdicts")).to_be_visible(timeout=60_000)
+    shown.shoot("replay")
+    expect(page.get_by_text("60 verdicts were learned anew")).to_be_visible(timeout=60_000)
+    rebuilt = current(service)
+    assert rebuilt not in (back, newest)
+    expect(page.locator("tr.current")).to_contain_text(rebuilt)
+
+    page.locator("select[name=one]").select_option(newest)
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("columnheader", name=newest)).to_be_visible()
+
+    page = shown.open("/page/quality")
+    figures = service.get("/quality").json()
+    expect(page.locator(".tiles")).to_contain_text(f"{100 * figures['all_time']['recall']:.1f}%")
+    events = {event["kind"]: event for event in figures["events"]}
+    for kind in ("training", "rollback", "replay"):
+        marks = page.locator(f".chart .mark.{kind} title")
+        expect(marks.first).to_be_attached()
+        assert any(events[kind]["version"] in text for text in marks.all_text_contents())
+    expect(page.get_by_role("img", name="False positives per thousand over time")).to_be_visible()
+    confusion = page.get_by_role("table", name="Rows: what moderators said")
+    expect(confusion).to_contain_text(str(figures["all_time"]["confusion"][0][0]))
+    expect(page.get_by_role("row", name="anna-1")).to_be_visible()
+    shown.shoot("quality")
+    page.get_by_text("The same as tables").click()
+    events = page.get_by_role("table", name="Trainings and rollbacks, latest first")
+    expect(events.locator("tbody tr").first).to_contain_text(rebuilt)
+    expect(page.get_by_role("img", name="Calibration")).to_be_visible()
+    assert shown.audit() == []
+    page = shown.open("/page/quality?model=intent")
+    # Other tests may have taught the shared service already.
+    expect(page.get_by_text("No verdicts yet").or_(page.locator(".tiles"))).to_be_visible()
+
+
+def test_the_service_view_follows_by_itself_and_says_when_it_cannot(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    shown = visit()
+    page = shown.open("/page/service")
+    expect(page.get_by_role("row", name="classify").first).to_contain_text("MiB")
+    expect(page.get_by_role("row", name="train").first).to_contain_text(current(service))
+    for number in range(3):
+        service.post("/predict", [{"id": number}])
+    row = page.get_by_role("row", name="POST /predict")
+    expect(page.get_by_text("Rates and times over the last")).to_be_visible()
+    expect(row.locator("td").nth(1)).to_contain_text("ms", timeout=10_000)
+    assert shown.audit() == []
+    shown.shoot("service")
+    page.context.set_offline(True)
+    expect(page.locator("#status")).to_contain_text("cannot be reached", timeout=10_000)
+    page.context.set_offline(False)
+    expect(page.locator("body.lost")).to_have_count(0, timeout=10_000)
+
+
+def test_all_of_a_check_by_keyboard(visit: Callable[..., Visit]) -> None:
+    page = visit().open("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Paste one or many")).to_be_focused()
+    page.keyboard.insert_text(json.dumps(COLLECTOR))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#results h2").first).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Spam", exact=True)).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("article.card h3")).to_be_focused()
+    expect(page.locator("article.card")).to_contain_text("Nothing was learned")
+
+
+def test_a_check_and_a_rollback_without_javascript(visit: Callable[..., Visit], service: Service) -> None:
+    assert service.post("/train", make_verdicts(4)).status_code == 200
+    newest = current(service)
+    page = visit(java_script_enabled=False).open("/")
+    check(page, SPAMMER, COLLECTOR)
+    page.get_by_role("button", name="Unsure").first.click()
+    expect(page.get_by_text("Nothing was learned")).to_be_visible()
+    page.get_by_role("link", name="Weights").click()
+    older = page.locator("table.versions tbody tr").nth(1)
+    older.locator("summary").click()
+    older.get_by_role("button", name="Yes, roll back").click()
+    expect(page.get_by_text("Done. The current weights are")).to_be_visible()
+    assert current(service) != newest
+
+
+@pytest.fixture
+def guarded(service: Service, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The shared service behind a web part with credentials: its address, and the secret of each role."""
+    settings = load_settings({}, redis_url=service.redis_url, state_dir=str(tmp_path))
+    roles = ("predict", "train", "admin")
+    secrets = {role: add_credential(settings.credentials_file, f"the-{role}", role) for role in roles}
+    with serving(create_app(settings)) as address:
+        yield address, secrets
+
+
+def test_who_signs_in_is_offered_what_the_role_may_do(
+    visit: Callable[..., Visit], guarded: tuple[str, dict[str, str]], service: Service
+) -> None:
+    address, secrets = guarded
+    shown = visit(address)
+    page = shown.open("/page/weights")
+    expect(page).to_have_url(f"{address}/page/sign-in?next=/page/weights")
+    page.get_by_label("Name").fill("the-predict")
+    page.get_by_label("Secret").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("wrong")
+    assert shown.audit() == []
+    shown.shoot("sign-in")
+    for role, may_teach, may_undo in (("predict", 0, 0), ("train", 1, 0), ("admin", 1, 1)):
+        page.get_by_label("Name").fill(f"the-{role}")
+        page.get_by_label("Secret").fill(secrets[role])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text(f"the-{role}")).to_be_visible()
+        page.goto(f"{address}/page/weights")
+        expect(page.get_by_role("heading", name="Versions")).to_be_visible()
+        expect(page.get_by_role("heading", name="Replay")).to_have_count(may_undo)
+        page.goto(f"{address}/")
+        check(page, NEWCOMER)
+        expect(page.get_by_role("button", name="Not spam")).to_have_count(may_teach)
+        if role == "train":
+            page.get_by_role("button", name="Not spam").click()
+            expect(page.locator(".outcome")).to_contain_text("Learned as", timeout=60_000)
+            assert "the-train" in service.get("/quality").json()["reporters"]
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(f"{address}/page/service")
+    expect(page).to_have_url(f"{address}/page/sign-in?next=/page/service")
+
+
+def sign_in(page: Page, role: str, secrets: dict[str, str]) -> None:
+    page.get_by_label("Name").fill(f"the-{role}")
+    page.get_by_label("Secret").fill(secrets[role])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_session_that_ended_elsewhere_costs_nothing_but_to_sign_in_again(
+    visit: Callable[..., Visit], guarded: tuple[str, dict[str, str]]
+) -> None:
+    address, secrets = guarded
+    shown = visit(address)
+    page = shown.open("/")
+    sign_in(page, "train", secrets)
+    check(page, NEWCOMER)
+    other = page.context.new_page()
+    other.goto(f"{address}/page/quality")
+    other.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name="Unsure").click()
+    alert = page.locator("article.card").get_by_role("alert")
+    expect(alert).to_contain_text("You are no longer signed in")
+    assert shown.audit() == []
+    shown.shoot("signed-out")
+    with page.context.expect_page() as opened:
+        alert.get_by_role("link", name="Sign in").click()
+    sign_in(opened.value, "train", secrets)
+    # The token that this page was opened with is of a session that is over.
+    page.get_by_role("button", name="Unsure").click()
+    expect(page.locator(".outcome")).to_contain_text("Nothing was learned")
+    expect(alert).to_have_count(0)
+
+
+def test_the_service_view_says_that_redis_is_away_and_sees_it_come_back(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    port = free_port()
+    settings = load_settings({}, redis_url=f"redis://127.0.0.1:{port}", state_dir=str(tmp_path / "state"))
+    with serving(create_app(settings)) as address:
+        shown = visit(address)
+        page = shown.open("/page/service")
+        expect(page.locator(".state")).to_have_text("Not ready")
+        expect(page.locator("ul.problem")).to_contain_text("Redis: The queue cannot be reached")
+        assert shown.audit() == []
+        shown.shoot("redis-away")
+        server = subprocess.Popen(redis_command(tmp_path / "redis", "127.0.0.1", port))
+        try:
+            expect(page.locator("ul.problem")).to_contain_text("no classify process is alive", timeout=20_000)
+            expect(page.locator(".tiles")).to_contain_text("Trainings in the queue")
+            page.goto(f"{address}/page/quality")
+            expect(page.get_by_role("alert")).to_contain_text("No train process has published weights yet")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def test_a_new_service_says_what_there_is_none_of_yet_and_its_guard_may_refuse_a_verdict(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    strict = {"SB_API_GUARD_TOLERANCE": "0", "SB_API_TRAINER_IDLE": "86400"}
+    with start_service(tmp_path / "state", tmp_path, **strict) as service:
+        service.wait_warm()
+        shown = visit(service.address)
+        page = shown.open("/page/quality")
+        expect(page.get_by_text("No verdicts yet")).to_be_visible()
+        page.goto(f"{service.address}/page/weights")
+        expect(page.get_by_text("There is one version alone")).to_be_visible()
+        expect(page.get_by_text("There is nothing to rebuild yet")).to_be_visible()
+        expect(page.get_by_role("button")).to_have_count(0)
+        page.goto(f"{service.address}/page/service")
+        expect(page.get_by_text("None in the last seven days")).to_be_visible()
+        page.goto(f"{service.address}/")
+        check(page, *(SPAMMER | {"id": number} for number in range(6)))
+        # The more such verdicts are learned, the more of the spam on the reference set would pass.
+        for card in page.locator("article.card").all():
+            before = current(service)
+            card.get_by_role("button", name="Not spam").click()
+            expect(card.locator(".outcome")).to_be_visible(timeout=120_000)
+            if "refused" in (card.locator(".outcome").get_attribute("class") or ""):
+                break
+        expect(page.locator(".outcome.refused")).to_contain_text("would fall to")
+        expect(page.locator("#status")).to_have_text("The training was refused; nothing has changed")
+        assert current(service) == before
+        assert shown.audit() == []
+        shown.shoot("refused")
+
+
+def test_all_of_a_long_bio_is_there_and_stays_in_its_card(visit: Callable[..., Visit]) -> None:
+    long = {
+        **SPAMMER,
+        "name": "n" * 200,
+        "website": "http://" + "w" * 200 + ".example/" + "p" * 300,
+        "email": "e" * 240 + "@example.org",
+        "bio": "<b>wordy</b> " * 1000 + "the very end",
+    }
+    for viewport in ({"width": 1200, "height": 800}, PHONE):
+        page = visit(viewport=viewport).open("/")
+        check(page, long)
+        card = page.locator("article.card")
+        rest = card.locator("details").filter(has_text="13,012")
+        expect(rest).to_contain_text("the very end")
+        expect(rest).not_to_have_attribute("open", "")
+        rest.get_by_text("All 13,012 characters").click()
+        expect(rest).to_have_attribute("open", "")
+        expect(card.locator("dd b")).to_have_count(0)
+        assert cut_off(card) == [], viewport
+    page.get_by_role("button", name="Not spam").click()
+    expect(page.locator(".outcome")).to_contain_text("Learned as not spam", timeout=60_000)
+    assert cut_off(card) == []
+
+
+def cut_off(card: Locator) -> list[str]:
+    """What of a card reaches past its right edge, where nobody can see it."""
+    found: list[str] = card.evaluate(
+        """card => [...card.querySelectorAll("*")]
+            .filter(part => part.getBoundingClientRect().right > card.getBoundingClientRect().right + 1)
+            .filter(part => !part.closest(".visually-hidden"))
+            .map(part => part.outerHTML.slice(0, 100))"""
+    )
+    return found
+
+
+def test_every_page_is_light_accessible_and_fits_a_phone(visit: Callable[..., Visit]) -> None:
+    wide, phone = visit(), visit(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True)
+    for place in PLACES:
+        name = place.rpartition("/")[2] or "start"
+        assert wide.weigh(place) < HEAVIEST, place
+        assert wide.audit() == [], place
+        phone.open(place)
+        assert not phone.overflows(), place
+        phone.shoot(f"phone-{name}")
+    page = phone.open("/")
+    check(page, SPAMMER, COLLECTOR, NEWCOMER)
+    assert not phone.overflows()
+    phone.page.emulate_media(color_scheme="dark")
+    page.locator("article.card").nth(1).evaluate("card => card.scrollIntoView()")
+    phone.shoot("phone-dark-check", whole=False)
+
+
+def test_the_page_leads_to_the_calls(visit: Callable[..., Visit]) -> None:
+    page = visit().open("/")
+    page.get_by_role("link", name="Try the calls of the HTTP API").click()
+    expect(page.locator(".opblock").first).to_be_visible()

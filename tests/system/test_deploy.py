@@ -1,0 +1,254 @@
+"""deploy/ works: its files are sound, and the commands and environments in them make a service."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from fnmatch import fnmatch
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from sb_api.cli.diagnosis import LEARNING
+from sb_api.config import load_settings
+from tests.support.deployments import (
+    BIN,
+    DEPLOY,
+    PASSWORD,
+    ROLES,
+    STATE,
+    Deployment,
+    Manifests,
+    compose_start,
+    free_port,
+    instructions,
+    kubernetes_start,
+    pod,
+    read_compose,
+    read_manifests,
+    run,
+    systemd_start,
+    uninstalled,
+)
+from tests.support.service import EDITOR, ROOT
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return read_compose()
+
+
+@pytest.fixture(scope="module")
+def manifests() -> Manifests:
+    return read_manifests()
+
+
+def test_the_dockerfile_has_no_fault_that_hadolint_finds() -> None:
+    done = run("hadolint", "Dockerfile")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_holds_what_is_installed_and_runs_as_nobody_special() -> None:
+    last = dict(instructions())
+    assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last["USER"])
+    assert not re.search(r"(?i)token|secret|password", last["ENV"])
+    install = next(value for kind, value in instructions() if kind == "RUN" and "-r requirements.lock" in value)
+    assert "--no-deps" in install  # else the lock file is a wish
+    patterns = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"]
+    copied = {
+        word
+        for kind, value in instructions()
+        if kind == "COPY" and "--from" not in value
+        for word in value.split()[:-1]
+    }
+    assert copied == {pattern.partition("/")[0] for pattern in patterns}
+    assert all(list(ROOT.glob(pattern)) for pattern in patterns)
+    shipped = re.search(r'"sb_api\.static": (\[.*?\])', (ROOT / "setup.py").read_text("utf-8"))
+    assert shipped
+    assert {f"static/{pattern}" for pattern in json.loads(shipped[1])} <= set(patterns)
+    for private in ("static/credentials.json", "static/weights/current_lodbrok.h5", ".git", "static/verdicts.sqlite"):
+        assert not any(fnmatch(private, pattern) for pattern in patterns)
+
+
+def test_web_processes_and_workers_run_in_the_small_image_and_the_trainer_in_the_whole_one(
+    compose: dict[str, Any], manifests: Manifests
+) -> None:
+    """The deployments of these tests cannot import what the small image lacks."""
+    locked = {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()}
+    assert uninstalled() <= locked
+    asked_for = {Requirement(line).name for line in metadata.requires("sb_api") or () if "extra ==" not in line}
+    assert {canonicalize_name(name) for name in uninstalled()} & asked_for == LEARNING  # as `doctor` knows it
+    for role in ROLES:
+        for start in (compose_start(compose, role), kubernetes_start(manifests, role)):
+            assert start.serving == (role != "trainer"), role
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
+    assert stages[-1] == ("base", "everything")  # what is built when no target is named
+    targets = {service["build"]["target"] for service in compose["services"].values() if "build" in service}
+    assert targets <= {name for _, name in stages}
+
+
+def test_web_processes_have_room_in_the_memory_that_they_are_given(
+    compose: dict[str, Any], manifests: Manifests
+) -> None:
+    """However many cores the machine has: see the sizes in docs/operations.md."""
+    container = pod(manifests, "web")["containers"][0]
+    given = [int(compose["services"]["web"]["mem_limit"]), int(container["resources"]["limits"]["memory"][:-2]) << 20]
+    starts = [compose_start(compose, "web"), kubernetes_start(manifests, "web")]
+    for memory, start in zip(given, starts, strict=True):
+        assert start.environment["SB_API_WEB_PROCESSES"] != "0"
+        assert int(start.environment["SB_API_WEB_PROCESSES"]) * 100 * 2**20 + 60 * 2**20 < memory
+
+
+def test_docker_compose_takes_the_file_and_wants_a_password(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]) == {"redis", *ROLES}
+    done = run("docker-compose", "-f", "compose.yaml", "config", "--quiet")
+    assert done.returncode != 0
+    assert "set REDIS_PASSWORD" in done.stderr
+
+
+def test_compose_shows_the_web_process_to_its_own_machine_and_redis_to_nobody(compose: dict[str, Any]) -> None:
+    published = {name: service.get("ports", []) for name, service in compose["services"].items()}
+    assert [port["host_ip"] for port in published.pop("web")] == ["127.0.0.1"]
+    assert not any(published.values())
+    assert compose["networks"]["queue"]["internal"] is True
+    assert [name for name, service in compose["services"].items() if set(service["networks"]) != {"queue"}] == ["web"]
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"], name
+
+
+def test_the_kubernetes_example_fits_the_schemas() -> None:
+    for version in ("1.29.0", "1.37.0"):
+        done = run("kubernetes-validate", "--strict", "-k", version, "kubernetes/sb_api.yaml")
+        assert done.returncode == 0, done.stderr
+        assert (done.stdout + done.stderr).count("passed") > 10
+
+
+def test_the_kubernetes_example_is_confined(manifests: Manifests) -> None:
+    for role in ("redis", *ROLES):
+        spec = pod(manifests, role)
+        (container,) = spec["containers"]
+        assert spec["securityContext"]["runAsNonRoot"], role
+        assert not spec["automountServiceAccountToken"], role
+        # Variables of a Service named sb-api would begin with SB_API_, and be refused as no settings.
+        assert spec["enableServiceLinks"] is False, role
+        confined = container["securityContext"]
+        assert confined["readOnlyRootFilesystem"], role
+        assert not confined["allowPrivilegeEscalation"], role
+        assert confined["capabilities"] == {"drop": ["ALL"]}, role
+        assert {"requests", "limits"} <= container["resources"].keys(), role
+    assert not [kind for kind, _ in manifests if kind == "Secret"]
+    assert manifests["Deployment", "trainer"]["spec"]["replicas"] == 1
+    assert manifests["Deployment", "trainer"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_policies_and_services_of_the_kubernetes_example_name_pods_that_there_are(
+    manifests: Manifests,
+) -> None:
+    pods = [
+        set(document["spec"]["template"]["metadata"]["labels"].items())
+        for (kind, _), document in manifests.items()
+        if kind in ("Deployment", "StatefulSet")
+    ]
+    text = json.dumps(list(manifests.values()))
+    selectors = [json.loads(found) for found in re.findall(r'"(?:matchLabels|selector)": (\{"\w+": "\w+"\})', text)]
+    assert len(selectors) > 10
+    for selector in selectors:
+        assert any(set(selector.items()) <= labels for labels in pods), selector
+
+
+def test_redis_has_the_same_configuration_everywhere(manifests: Manifests) -> None:
+    assert manifests["ConfigMap", "redis"]["data"]["redis.conf"] == (DEPLOY / "redis.conf").read_text("utf-8")
+
+
+def test_systemd_takes_the_units_and_finds_them_confined(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not there; the Debian package systemd has it")
+    shutil.copytree(DEPLOY / "systemd", tmp_path, dirs_exist_ok=True)
+    for unit in tmp_path.glob("*.service"):
+        unit.write_text(unit.read_text("utf-8").replace("/opt/sb_api/bin", str(BIN)), "utf-8")
+    shutil.copy(tmp_path / "sb_api-worker@.service", tmp_path / "sb_api-worker@1.service")
+    units = [f"./{path.name}" for path in (*tmp_path.glob("*.service"), *tmp_path.glob("*.socket"))]
+    assert len(units) == 6
+    done = run("systemd-analyze", "verify", *units, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for unit in sorted(set(units) - {"./sb_api-worker@.service", "./sb_api-web.socket"}):
+        # 0 is confined altogether, 10 not at all; the drop-in counts.
+        done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_all_of_them_start_the_same_with_settings_that_there_are(
+    role: str, compose: dict[str, Any], manifests: Manifests
+) -> None:
+    starts = [compose_start(compose, role), kubernetes_start(manifests, role), systemd_start(role)]
+    assert [start.command[1] for start in starts] == [role] * 3
+    for start in starts:
+        settings = load_settings(start.environment)
+        assert settings.redis_url == f"redis://:{PASSWORD}@redis:6379/0"
+        assert str(settings.state) == STATE
+    # Containers of workers keep nothing; those of the others have a volume for it.
+    assert [start.kept for start in starts[:2]] == [role != "worker"] * 2
+
+
+@pytest.mark.parametrize("web", ["compose", "secret", "systemd"])
+def test_each_way_judges_editors_of_those_who_have_a_token(web: str, deployment: Deployment) -> None:
+    answer = deployment.ask(web, "/predict", [EDITOR])
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()["predictions"]) == {str(EDITOR["id"])}
+    assert deployment.ask(web, "/predict", [EDITOR], token="guessed").status_code == 401
+
+
+def test_health_checks_of_the_image_and_of_redis_hold(deployment: Deployment, compose: dict[str, Any]) -> None:
+    check = re.search(r"CMD (\[.*\])", dict(instructions())["HEALTHCHECK"])
+    assert check
+    command = [word.replace(":4321", f":{deployment.webs['compose']}") for word in json.loads(check[1])]
+    assert run(str(BIN / command[0]), *command[1:]).returncode == 0
+    nobody = [word.replace(":4321", f":{free_port()}") for word in json.loads(check[1])]
+    assert run(str(BIN / nobody[0]), *nobody[1:]).returncode != 0
+    kind, shell = compose["services"]["redis"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    port = deployment.redis.partition(":")[2]
+    asked = shell.replace("redis-cli ", f"redis-cli -p {port} ")
+    assert run("sh", "-c", asked, REDISCLI_AUTH=PASSWORD).returncode == 0
+    assert run("sh", "-c", asked, REDISCLI_AUTH="guessed").returncode != 0
+
+
+def test_probes_of_kubernetes_get_an_answer_without_a_token(deployment: Deployment, manifests: Manifests) -> None:
+    (container,) = pod(manifests, "web")["containers"]
+    for probe in ("readinessProbe", "livenessProbe"):
+        url = f"http://127.0.0.1:{deployment.webs['secret']}{container[probe]['httpGet']['path']}"
+        assert requests.get(url, headers={"Host": "10.1.2.3:4321"}, timeout=20).status_code == 200
+
+
+def test_what_the_trainer_learns_reaches_a_worker_that_has_the_address_of_redis_alone(deployment: Deployment) -> None:
+    before = deployment.ask("compose", "/predict", [EDITOR]).json()["weights"]
+    verdicts = [{**EDITOR, "verdict": 0}, {"id": 7, "bio": "cheap casino http://win.example", "verdict": 1}]
+    trained = deployment.ask("secret", "/train", verdicts)
+    assert trained.status_code == 200, trained.text
+    after = trained.json()["weights"]["version"]
+    assert after != before
+    assert deployment.ask("systemd", "/predict", [EDITOR]).json()["weights"] == after
+    assert (deployment.folder / "trainer" / "weights" / "current_lodbrok.h5").exists()
+    worker = deployment.folder / "worker"
+    assert not worker.exists() or not list(worker.rglob("*.h5"))
+
+
+def test_web_processes_write_nothing_where_the_secret_is_mounted(deployment: Deployment) -> None:
+    assert {path.name for path in (deployment.folder / "secret").iterdir()} == {"credentials.json", "session.key"}
+
+
+def test_no_password_can_be_read_in_the_list_of_processes(deployment: Deployment) -> None:
+    port = deployment.redis.partition(":")[2]
+    for process in deployment.processes.values():
+        line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert line
+        assert PASSWORD.encode() not in line, f"{line!r} at {port}"

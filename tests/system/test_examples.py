@@ -1,0 +1,143 @@
+"""Each script of examples/ does against a real service what it says."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+
+from sb_api.errors import QueueFull, Unauthenticated
+from tests.client.test_http import CUT, problem, scripted
+from tests.support.databases import postgresql
+from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts
+
+EXAMPLES = ROOT / "examples"
+TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh"}
+
+
+def run(service: Service | str, *command: object, given: bytes = b"", code: int = 0) -> tuple[str, str]:
+    address = service if isinstance(service, str) else service.address
+    script, *rest = map(str, command)
+    program = [sys.executable] if script.endswith(".py") else ["bash"]
+    done = subprocess.run(
+        [*program, str(EXAMPLES / script), *rest],
+        input=given,
+        capture_output=True,
+        timeout=100,
+        env=clean_environment(SB_API_URL=address, PYTHONPATH=str(ROOT)),
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def report(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")} == TESTED
+
+
+@pytest.mark.parametrize("band", ["unsure", "certain spam"])
+def test_the_cron_job_reports_editors_above_a_band_and_each_once(service: Service, band: str, tmp_path: Path) -> None:
+    editors = make_editors(40, start=1)
+    bands = service.post("/predict", editors).json()["bands"]
+    order = ["likely fine", "unsure", "likely spam", "certain spam"]
+    expected = {int(key) for key, value in bands.items() if order.index(value) >= order.index(band)}
+    command = ["judge_new_editors.py", "--band", band, "--report", tmp_path / "r", "--state", tmp_path / "last"]
+    lines = [json.dumps(editor).encode() + b"\n" for editor in editors]
+    assert run(service, *command, given=b"".join(lines[:25]))[0].startswith("25 judged")
+    assert run(service, *command, given=b"".join(lines))[0].startswith("15 judged")
+    found = report(tmp_path / "r")
+    assert {line["id"] for line in found} == expected
+    assert len(found) == len(expected)
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_cron_job_reads_from_postgresql(service: Service, tmp_path: Path) -> None:
+    with (
+        TemporaryDirectory(prefix="sb_api-", dir="/tmp") as folder,
+        postgresql(Path(folder)) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        connection.execute(
+            "CREATE TABLE editor (id int, email text, website text, bio text, area int, privs int, gender int, "
+            "birth_date date, member_since timestamptz, email_confirm_date timestamptz, last_updated timestamptz, "
+            "last_login_date timestamptz)"
+        )
+        rows = [(n, f"http://casino{n}.example", "2024-01-01T10:00:00+00") for n in range(1, 6)]
+        connection.cursor().executemany("INSERT INTO editor (id, website, member_since) VALUES (%s, %s, %s)", rows)
+        command = ["judge_new_editors.py", "--dsn", url, "--band", "likely fine"]
+        command += ["--report", tmp_path / "r", "--state", tmp_path / "last"]  # type: ignore[list-item]
+        run(service, *command)
+    assert {line["id"] for line in report(tmp_path / "r")} == set(range(1, 6))
+    assert (tmp_path / "last").read_text() == "5\n"
+
+
+def test_a_cron_job_that_cannot_do_its_work_says_so_and_changes_nothing(service: Service, tmp_path: Path) -> None:
+    """One line for whoever gets cron's mail; the next run makes up for it."""
+    command = ["judge_new_editors.py", "--report", tmp_path / "r", "--state", tmp_path / "last"]
+    given = b'{"id": 1}\n'
+    with scripted(problem(QueueFull, **{"Retry-After": "600"})) as server:
+        told = run(server.address, *command, given=given, code=75)[1]
+    assert told.startswith("nothing reported, the next run makes up for it: ")
+    told = run(service, *command, given=given + b"nonsense\n", code=1)[1]
+    assert told.startswith("nothing reported: line 2 is no JSON")
+    with (tmp_path / "last").open("a") as state:
+        fcntl.flock(state, fcntl.LOCK_EX)
+        assert run(service, *command, given=given, code=75)[1] == "another run is under way\n"
+    assert not (tmp_path / "r").exists()
+    assert run(service, *command, given=given)[0].startswith("1 judged")
+
+
+def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    lines = [json.dumps({**verdict, "reporter": "ann"}) + "\n" for verdict in make_verdicts(6)]
+    file.write_text("".join(lines[:4]))
+    assert run(service, "send_verdicts.py", file)[0].startswith("4 learned")
+    file.write_text("".join(lines))
+    assert run(service, "send_verdicts.py", file)[0].startswith("2 learned")
+    assert run(service, "send_verdicts.py", file)[0] == ""
+    assert len(service.verdict_log().find(reporter="ann")) == 6
+    file.write_text("".join([*lines, '{"id": 7, "verdict": 5}\n']))
+    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: verdict")
+    file.write_text("".join([*lines, "nonsense\n"]))
+    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: is not JSON")
+
+
+def test_verdicts_that_may_have_been_learned_are_not_sent_again_by_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    file.write_text('{"id": 1, "verdict": 1}\n')
+    with scripted(CUT) as server:
+        assert "Run this again" in run(server.address, "send_verdicts.py", file, code=2)[1]
+        assert len(server.seen) == 1
+    assert not (tmp_path / "verdicts.jsonl.sent").exists()
+
+
+def test_with_curl_alone(service: Service, tmp_path: Path) -> None:
+    editors = make_editors(30)
+    bands = service.post("/predict", editors).json()["bands"]
+    (tmp_path / "editors.json").write_text(json.dumps([*editors, {"id": 99, "privs": "all"}]))
+    printed, told = run(service, "with_curl.sh", tmp_path / "editors.json")
+    assert printed.split() == [key for key, band in bands.items() if band == "certain spam"]
+    assert '"30":{"field":"privs"' in told
+    assert (printed == "") == ("certain spam" not in bands.values())
+
+
+def test_curl_tells_what_the_service_refused_and_who_sends_no_token(tmp_path: Path) -> None:
+    file = tmp_path / "editors.json"
+    file.write_text('[{"id": 1}]')
+    with scripted((200, {}, b'{"bands":{"1":"certain spam","21":"unsure"},"errors":{}}')) as server:
+        assert run(server.address, "with_curl.sh", file) == ("1\n", "")
+        assert "Authorization" not in server.seen[0][2]
+    with scripted(problem(Unauthenticated)) as server:
+        printed, told = run(server.address, "with_curl.sh", file, code=22)
+    assert printed == ""
+    assert Unauthenticated.title in told
+    assert run("http://127.0.0.1:1", "with_curl.sh", file, code=7)[0] == ""
