@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from plain_features import plain_features
 
 from sb_api.models import editor_bins, wide_features
 from sb_api.models.editor_bins import COLUMNS, parse_moments
 from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor
+from tests.support.plain_features import plain_features
 
 MAILS = st.sampled_from(["ann@example.org", "spam4u@mail.win-casino.co.uk", "no address", "a@b@c.de", " X@Y.COM. "])
 SITES = st.sampled_from(
