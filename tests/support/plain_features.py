@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
 from sb_api.models import editor_bins, wide_features
 from sb_api.records import EditorFields
@@ -17,6 +16,7 @@ from sb_api.text.hosts import email_domain, registered_domain, website_host
 from sb_api.text.normalization import NormalText, normalize_text
 from sb_api.text.scripts import KINDS
 from sb_api.text.spelling import join_spelt_out
+from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
 DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
 TEXTS, WORDS, NGRAMS, WHOLE = (wide_features.TEXTS, wide_features.WORDS, wide_features.NGRAMS, wide_features.WHOLE)
