@@ -141,7 +141,7 @@ def test_repeated_words_do_not_outweigh_the_others() -> None:
 
 @given(st.lists(st.none() | st.just("") | DATES, max_size=5))
 def test_moments_are_those_of_the_standard_library(dates: list[str | None]) -> None:
-    from plain_features import moment
+    from tests.support.plain_features import moment
 
     expected = [np.nan if moment(date) is None else moment(date) for date in dates]
     np.testing.assert_array_equal(parse_moments(dates), np.array(expected, np.float64))
