@@ -42,7 +42,7 @@ setup(
         "flask-swagger-ui>=5.34,<6",
         "ftfy>=6.3",
         "gevent>=25",
-        "gunicorn>=25",
+        "gunicorn>=27.0.1,<28",  # web/gunicorn_worker.py names what it relies on
         "h5py>=3.11",
         "ijson>=3.4",
         "itsdangerous>=2.2",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
     from flask import Flask
 
     from sb_api.config import Settings
@@ -25,18 +26,20 @@ def create_app(config: Settings | None = None) -> Flask:
     from flask import Flask
 
     from sb_api import routes
-    from sb_api.auth.access import protect
     from sb_api.auth.gate import Gate, require_credentials
+    from sb_api.auth.headers import secure, trust_proxies
     from sb_api.broker.connection import connect
-    from sb_api.broker.jobs import Jobs
+    from sb_api.broker.jobs import SMALL, Jobs
     from sb_api.broker.rpc import Mailbox
     from sb_api.config import load_settings
     from sb_api.pages.blueprint import show_pages
     from sb_api.telemetry.logs import configure_logging
-    from sb_api.web import monitoring, problems
     from sb_api.web.api_docs import add_docs
-    from sb_api.web.fast_path import take_shortcut
+    from sb_api.web.fast_path import answer_small_requests
+    from sb_api.web.monitoring import monitor, monitoring
+    from sb_api.web.problems import register_error_handlers
     from sb_api.web.service import Service
+    from sb_api.web.shedding import shed_load
 
     settings = config or load_settings()
     require_credentials(settings)
@@ -48,13 +51,18 @@ def create_app(config: Settings | None = None) -> Flask:
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
     mailbox = Mailbox(jobs, uuid.uuid4().hex)
     service = app.extensions["sb_api"] = Service(settings, jobs, mailbox)
-    gate = Gate(settings)
-    take_shortcut(app, service, gate)
-    monitoring.monitor(app, jobs)
-    app.register_blueprint(monitoring.monitoring)
+    gate = app.extensions["sb_api.auth"] = Gate(settings)
+    app.register_blueprint(monitoring)
     app.register_blueprint(routes.api)
     show_pages(app, jobs)
-    problems.register_error_handlers(app)
+    register_error_handlers(app)
     add_docs(app, __version__)
-    protect(app, gate)
+    # The layers around Flask; a request comes through them from the last line to the first.
+    layers: WSGIApplication = app.wsgi_app
+    layers = answer_small_requests(layers, app, service, gate)  # the innermost: what it answers needs all the others
+    layers = shed_load(layers, mailbox.limiters[SMALL])  # before a request is looked at, which is what costs
+    layers = monitor(layers, app, jobs)  # counts what is refused and what fails, too
+    layers = secure(layers)  # every answer has the headers, also a refusal
+    layers = trust_proxies(layers, settings.proxies)  # the outermost: all others use the client's address and scheme
+    app.wsgi_app = layers  # type: ignore[method-assign, assignment]
     return app

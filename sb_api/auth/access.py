@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask, Response, current_app, request
-from werkzeug.middleware.proxy_fix import ProxyFix
+from flask import Response, current_app, request
 
 from sb_api.auth.credentials import Role
 from sb_api.auth.gate import COOKIE, IDENTITY, Gate, Identity
-from sb_api.auth.headers import host_name, is_local, is_loopback, refuse_cross_site, secure
+from sb_api.auth.headers import host_name, is_local, is_loopback, refuse_cross_site
 from sb_api.errors import Forbidden
 
 logger = logging.getLogger(__name__)
@@ -20,14 +19,6 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def protect(app: Flask, gate: Gate) -> None:
-    """Have an application know who asks, with security headers on every answer."""
-    app.extensions["sb_api.auth"] = gate
-    app.wsgi_app = secure(app.wsgi_app)  # type: ignore[method-assign, assignment]
-    if count := gate.settings.proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
 
 
 def current_identity() -> Identity:
@@ -74,7 +65,7 @@ def require_unless_local(role: Role) -> Callable[[Callable[P, T]], Callable[P, T
                 check_role(role)
             return view(*args, **kwargs)
 
-        checked.role = role  # type: ignore[attr-defined]
+        checked.role, checked.open_locally = role, True  # type: ignore[attr-defined]
         return checked
 
     return decorate

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sb_api.errors import Forbidden
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -35,7 +38,7 @@ HEADERS = _by_name(
 HEADERS_OVER_TLS = HEADERS + _by_name(("Strict-Transport-Security", "max-age=31536000"))
 
 
-def secure(application: Wsgi) -> Wsgi:
+def secure(application: WSGIApplication) -> WSGIApplication:
     """The application with security headers on every answer, `no-store` among them, but those that it sets itself."""
 
     def secured(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -48,6 +51,11 @@ def secure(application: Wsgi) -> Wsgi:
         return application(environ, start)
 
     return secured
+
+
+def trust_proxies(application: WSGIApplication, count: int) -> WSGIApplication:
+    """The application as clients behind `count` proxies see it: address, scheme and host are what the proxies say."""
+    return ProxyFix(application, x_for=count, x_proto=count, x_host=count) if count else application
 
 
 def is_local(environ: dict[str, Any], host: str, proxies: int) -> bool:

@@ -3,6 +3,10 @@
 With each request of a connection most clients send the same head again, but for the length of the body. gunicorn parses
 the first one, and judges what it may say. One that is the same to the byte says the same: it is not parsed again, its
 environment is copied, and its answer is sent in one piece.
+
+All that relies on the inside of gunicorn stands here: `Unreader.take_buffered` (26.2), `Config.__dict__` before
+`__getattr__`, the environment's "wsgi.early_hints" and StopIteration as the end of a connection. setup.py keeps to the
+versions that it was tried with, and tests/web/test_gunicorn_worker.py checks each of them by name.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class Received(NamedTuple):
 
 
 def split_request(data: bytes) -> Received | None:
-    """The request that `data` begins; None unless it is a POST that tells its length, of `LARGEST` bytes at most, and
+    """The request that `data` begins; None unless it is a POST that says its length, of `LARGEST` bytes at most, and
     nothing comes after it."""
     end = data.find(b"\r\n\r\n") + 4
     length = _LENGTH.search(data, 0, end) if _START.match(data, 0, end) else None
@@ -147,14 +151,14 @@ def encode_head(status: str, headers: Sequence[tuple[str, str]], length: int) ->
 
     Raises ValueError when a header would be more than a line.
     """
-    told = [
+    named = [
         *(("Server", SERVER), ("Date", _date(int(time.time()))), ("Connection", "keep-alive")),
         *headers,
     ]
     if not status.startswith(BODILESS) and not any(name.lower() == "content-length" for name, _ in headers):
-        told.append(("Content-Length", str(length)))
-    lines = f"HTTP/1.1 {status}\r\n" + "".join([f"{name}: {value}\r\n" for name, value in told])
-    if lines.count("\n") != 1 + len(told) or not _LINES.fullmatch(lines):
+        named.append(("Content-Length", str(length)))
+    lines = f"HTTP/1.1 {status}\r\n" + "".join([f"{name}: {value}\r\n" for name, value in named])
+    if lines.count("\n") != 1 + len(named) or not _LINES.fullmatch(lines):
         raise ValueError("A header of the answer holds a control character.")
     return f"{lines}\r\n".encode("latin-1")
 

@@ -1,4 +1,4 @@
-"""What the web part tells of itself and of the whole service: /metrics, request ids, access lines, spans."""
+"""What the web part reports of itself and of the whole service: /metrics, request ids, access lines, spans."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from sb_api.telemetry.aggregation import Publisher, collect_totals
 from sb_api.telemetry.gauges import collect_state, redis_up
 from sb_api.telemetry.logs import about_requests, choose_request_id, is_logged
 from sb_api.telemetry.metrics import Instruments
-from sb_api.web.fast_path import ROUTE
+from sb_api.web.shedding import ROUTE
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +66,9 @@ class Collected:
         return self.metrics
 
 
-def monitor(app: Flask, jobs: Jobs) -> None:
-    """Count, time and name every request of `app`, and publish what was counted, each second from the first request.
+def monitor(application: WSGIApplication, app: Flask, jobs: Jobs) -> WSGIApplication:
+    """The application with every request counted, timed and named; what was counted is published each second, from
+    the first request until `app` ends.
 
     Raises InvalidSettings when traces are wanted and cannot be had.
     """
@@ -79,7 +80,6 @@ def monitor(app: Flask, jobs: Jobs) -> None:
         atexit.register(tracer.close)
     share = jobs.settings.access_log
     known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-    answer = app.wsgi_app
 
     # Below Flask, whose hooks and proxies would cost eight times as much.
     def answer_monitored(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -104,9 +104,9 @@ def monitor(app: Flask, jobs: Jobs) -> None:
                 tracer.end_request(span, method, route, int(status), request_id)
             return start_response(line, [*headers, ("X-Request-ID", request_id)], exc_info)
 
-        return answer(environ, start_monitored)
+        return application(environ, start_monitored)
 
-    app.wsgi_app = answer_monitored  # type: ignore[method-assign]
+    return answer_monitored
 
 
 def _route(environ: WSGIEnvironment) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 from flask import Flask
@@ -17,7 +17,6 @@ from sb_api.web.schemas import Editors, LabelledMessages, Messages, Verdicts
 
 Schema = dict[str, Any]
 Describe = Callable[[Any], Schema]
-Role = Literal["open", "predict", "train", "admin"]
 TEMPLATE = "#/components/schemas/{name}"
 PAGES = ("/page/", "/assets/")  # for people, not for programs
 RETRY_AFTER = {"description": "seconds", "schema": {"type": "integer"}}
@@ -38,17 +37,15 @@ MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """What is said of one method of one path besides what its function's docstring says. `answers` are the types, or
-    the media types, of the answers by status; `body` is the type of the request's body. `open_locally`: whoever asks
-    from the machine itself needs no role."""
+    """What is said of one method of one path besides what its function says: its docstring, and the role that `require`
+    gave it. `answers` are the types, or the media types, of the answers by status; `body` is the type of the request's
+    body."""
 
-    role: Role
     answers: Mapping[int, Any]
     body: Any = None
     example: Any = None
     parameters: tuple[Schema, ...] = ()
     errors: tuple[type[SbApiError], ...] = ()
-    open_locally: bool = False
 
 
 def _query(name: str, description: str, kind: Any = bool, default: Any = False) -> Schema:
@@ -85,14 +82,11 @@ JUDGING = (*RECORDS, errors.InvalidParameter, *QUEUED)
 STORED = (errors.InvalidParameter, errors.Unavailable)
 
 OPERATIONS: Mapping[str, Operation] = {
-    "POST /predict": Operation(
-        "predict", {200: schemas.EditorPredictions}, Editors, [EDITOR], (PARTIAL, EXPLAIN), JUDGING
-    ),
+    "POST /predict": Operation({200: schemas.EditorPredictions}, Editors, [EDITOR], (PARTIAL, EXPLAIN), JUDGING),
     "POST /intents/predict": Operation(
-        "predict", {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
+        {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
     ),
     "POST /classify": Operation(
-        "predict",
         {202: schemas.Accepted},
         schemas.EditorTask | schemas.MessageTask,
         {"model": "lodbrok", "data": [EDITOR]},
@@ -100,17 +94,15 @@ OPERATIONS: Mapping[str, Operation] = {
         (*RECORDS, errors.InvalidParameter, errors.IdempotencyKeyReused, errors.QueueFull, errors.Unavailable),
     ),
     "GET /get-result/{task_id}": Operation(
-        "predict",
         {
             200: schemas.TaskCompleted | schemas.TaskFailed,
             202: schemas.TaskQueued | schemas.TaskProcessing,
         },
         errors=(errors.UnknownTask, errors.Unavailable),
     ),
-    "GET /weights": Operation("predict", {200: schemas.WeightsChain}, parameters=(MODEL,), errors=STORED),
-    "GET /quality": Operation("predict", {200: schemas.Quality}, parameters=(MODEL,), errors=STORED),
+    "GET /weights": Operation({200: schemas.WeightsChain}, parameters=(MODEL,), errors=STORED),
+    "GET /quality": Operation({200: schemas.Quality}, parameters=(MODEL,), errors=STORED),
     "POST /train": Operation(
-        "train",
         {200: schemas.Trained, 202: schemas.Accepted},
         Verdicts,
         [{**EDITOR, "verdict": 1, "reporter": "moderator 7"}],
@@ -118,7 +110,6 @@ OPERATIONS: Mapping[str, Operation] = {
         LEARNING,
     ),
     "POST /intents/train": Operation(
-        "train",
         {200: schemas.Trained, 202: schemas.Accepted},
         LabelledMessages,
         [{**MESSAGE, "intent": "bug report"}],
@@ -126,7 +117,6 @@ OPERATIONS: Mapping[str, Operation] = {
         LEARNING,
     ),
     "POST /rollback": Operation(
-        "admin",
         {200: schemas.RolledBack},
         schemas.Rollback,
         {"to": "previous"},
@@ -134,17 +124,16 @@ OPERATIONS: Mapping[str, Operation] = {
         (errors.MalformedBody, errors.InvalidParameter, errors.TooLarge, errors.UnknownVersion, *QUEUED),
     ),
     "POST /replay": Operation(
-        "admin",
         {202: schemas.Accepted},
         parameters=(MODEL, FORCE),
         errors=(errors.InvalidParameter, errors.QueueFull, errors.Unavailable),
     ),
-    "GET /healthz": Operation("open", {200: schemas.Alive}),
-    "GET /readyz": Operation("open", {200: schemas.Readiness, 503: schemas.Readiness}),
-    "GET /metrics": Operation("predict", {200: "text/plain"}, open_locally=True),
-    "GET /openapi.json": Operation("open", {200: "application/json"}),
-    "GET /docs": Operation("open", {200: "text/html"}),
-    "GET /docs/{name}": Operation("open", {200: "*/*"}),
+    "GET /healthz": Operation({200: schemas.Alive}),
+    "GET /readyz": Operation({200: schemas.Readiness, 503: schemas.Readiness}),
+    "GET /metrics": Operation({200: "text/plain"}),
+    "GET /openapi.json": Operation({200: "application/json"}),
+    "GET /docs": Operation({200: "text/html"}),
+    "GET /docs/{name}": Operation({200: "*/*"}),
 }
 
 
@@ -153,15 +142,15 @@ def list_errors(error: type[SbApiError] = SbApiError) -> list[type[SbApiError]]:
     return [error] + [below for child in error.__subclasses__() for below in list_errors(child)]
 
 
-def list_routes(app: Flask) -> dict[str, str]:
-    """The docstring of the function behind every "METHOD /path/{parameter}" of the application but its web pages."""
+def list_routes(app: Flask) -> dict[str, Callable[..., Any]]:
+    """The function behind every "METHOD /path/{parameter}" of the application but its web pages."""
     routes = {}
     for rule in app.url_map.iter_rules():
         if rule.rule == "/" or rule.rule.startswith(PAGES):
             continue
         path = re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            routes[f"{method} {path}"] = app.view_functions[rule.endpoint].__doc__ or ""
+            routes[f"{method} {path}"] = app.view_functions[rule.endpoint]
     return routes
 
 
@@ -177,9 +166,9 @@ def build_document(app: Flask, version: str) -> Schema:
     for error in list_errors():
         components[error.__name__] = _problem(error, describe)
     paths: dict[str, Schema] = {}
-    for route, text in sorted(list_routes(app).items()):
+    for route, view in sorted(list_routes(app).items()):
         method, _, path = route.partition(" ")
-        paths.setdefault(path, {})[method.lower()] = _operation(route, text, describe)
+        paths.setdefault(path, {})[method.lower()] = _operation(route, view, describe)
     document = {
         "openapi": "3.1.0",
         "info": {
@@ -214,11 +203,12 @@ def _problem(error: type[SbApiError], describe: Describe) -> Schema:
     }
 
 
-def _operation(route: str, text: str, describe: Describe) -> Schema:
-    operation = OPERATIONS[route]
+def _operation(route: str, view: Callable[..., Any], describe: Describe) -> Schema:
+    operation, text = OPERATIONS[route], view.__doc__ or ""
+    role = getattr(view, "role", None)
     in_path = re.findall(r"{(\w+)}", route)
     responses = {status: _answer(kind, describe) for status, kind in operation.answers.items()}
-    for status, possible in _errors_by_status(operation).items():
+    for status, possible in _errors_by_status(operation, needs_role=role is not None).items():
         references = [{"$ref": TEMPLATE.format(name=error.__name__)} for error in possible]
         title = "; ".join(error.title for error in possible)
         responses.setdefault(status, {"description": title, **_problems(references)})
@@ -230,15 +220,13 @@ def _operation(route: str, text: str, describe: Describe) -> Schema:
         missing["content"]["application/problem+json"]["schema"]["anyOf"].append(describe(schemas.Problem))
     for response in responses.values():
         response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
-    needed: list[Schema] = [{}] if operation.open_locally else []
+    needed: list[Schema] = [{}] if getattr(view, "open_locally", False) else []
     described: Schema = {
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
         "operationId": re.sub(r"\W+", "_", route.lower()).strip("_"),
-        "tags": [operation.role],
-        "security": []
-        if operation.role == "open"
-        else [*needed, {"bearer": [operation.role]}, {"basic": [operation.role]}],
+        "tags": [role or "open"],
+        "security": [*needed, {"bearer": [role]}, {"basic": [role]}] if role else [],
         "parameters": [*map(_path_parameter, in_path), *operation.parameters],
         "responses": {str(status): response for status, response in sorted(responses.items())},
     }
@@ -265,9 +253,9 @@ def _answer(kind: Any, describe: Describe) -> Schema:
     return described
 
 
-def _errors_by_status(operation: Operation) -> dict[int, list[type[SbApiError]]]:
+def _errors_by_status(operation: Operation, *, needs_role: bool) -> dict[int, list[type[SbApiError]]]:
     """Its own errors, those that are a fault of ours, and, where a role is asked for, those of credentials."""
-    everywhere = {500} if operation.role == "open" else {500, 401, 403, 429}
+    everywhere = {500, 401, 403, 429} if needs_role else {500}
     by_status: dict[int, list[type[SbApiError]]] = {}
     for error in list_errors():
         if error in operation.errors or error.status in everywhere:

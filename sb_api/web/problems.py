@@ -22,31 +22,34 @@ _KINDS = ("application/problem+json", "text/html")  # the first, for whoever tak
 def register_error_handlers(app: Flask) -> None:
     """Every error leaves as RFC 9457 `application/problem+json`; of the page's addresses, and of those that a browser
     looked for in vain, as a page that says the same."""
-    app.register_error_handler(SbApiError, answer_error)
+    app.register_error_handler(Exception, answer_exception)
 
-    @app.errorhandler(RequestEntityTooLarge)
-    def on_too_large(_: RequestEntityTooLarge) -> Response:
+
+def answer_exception(error: Exception) -> Response:
+    """The answer to the request under way, which ended in an error: one of ours, of HTTP, or one nobody expected."""
+    if isinstance(error, SbApiError):
+        return answer_error(error)
+    if isinstance(error, RequestEntityTooLarge):
         limit = get_service().settings.max_body_bytes
         return _problem(TooLarge(f"The body is larger than {limit} bytes; send it in several requests.").problem())
+    if isinstance(error, HTTPException):
+        return _answer_http(error)
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    get_service().jobs.registry.note_error("web", f"{request.method} {request.path} failed; the log says why")
+    return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
 
-    @app.errorhandler(HTTPException)
-    def on_http(error: HTTPException) -> Response:
-        document = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
-        response = _problem({**document, "success": False})
-        for name, value in error.get_headers():
-            if name != "Content-Type":
-                response.headers[name] = value
-        return response
 
-    @app.errorhandler(Exception)
-    def on_unexpected(_: Exception) -> Response:
-        logger.exception("%s %s failed", request.method, request.path)
-        get_service().jobs.registry.note_error("web", f"{request.method} {request.path} failed; the log says why")
-        return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
+def _answer_http(error: HTTPException) -> Response:
+    document = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
+    response = _problem({**document, "success": False})
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
 
 
 def answer_error(error: SbApiError) -> Response:
-    """What the client is told of an error of ours."""
+    """The answer to an error of ours."""
     _report(error)
     response = _problem(error.problem())
     if error.retry_after is not None:

@@ -15,7 +15,7 @@ from sb_api.broker.jobs import SMALL, SMALL_RECORDS, Jobs
 from sb_api.broker.limiter import Limiter
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
-from sb_api.web.fast_path import LONGEST_TURN, SMALL_BYTES
+from sb_api.web.shedding import LONGEST_TURN, SMALL_BYTES
 from tests.support.service import EDITOR, assert_problem, waiting
 
 
