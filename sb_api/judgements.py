@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,15 @@ class Reason(msgspec.Struct, frozen=True):
     value: str | int | float | None
     effect: float
     log_odds: float
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one verdict: it is learned, the weights knew it already, or it is kept and not learned yet, for a
+    `reason`. `superseded` counts earlier verdicts of the same reporter on the same record, which it replaces."""
+
+    state: Literal["learned", "known", "kept"]
+    reason: str = ""
+    superseded: int = 0
 
 
 class Judged(msgspec.Struct, frozen=True):

@@ -100,7 +100,7 @@ def rollback() -> Response:
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, kind = get_service(), _kind()
-    return accept_task(submit_replay(service, kind, force=_flag("force")))
+    return accept_task(submit_replay(service, kind, force=_flag("force"), with_undone=_flag("with_undone")))
 
 
 @api.get("/quality")

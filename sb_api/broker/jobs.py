@@ -86,6 +86,14 @@ class Training(msgspec.Struct, frozen=True):
     force: bool = False
 
 
+class Replay(msgspec.Struct, frozen=True):
+    """The body of a replay job: whether to promote against the guard's word, and whether to learn again what rollbacks
+    have undone."""
+
+    force: bool = False
+    with_undone: bool = False
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a job: `data` when it is completed, an RFC 9457 `problem` when it failed."""
 

@@ -82,8 +82,9 @@ def rollback(to: str, model: str, **options: Any) -> None:
 @click.command()
 @MODEL
 @click.option("--force", is_flag=True, help="Promote the rebuilt weights against the guard's word.")
+@click.option("--with-undone", is_flag=True, help="Learn again what rollbacks have undone.")
 @with_service
-def replay(model: str, force: bool, **options: Any) -> None:
+def replay(model: str, force: bool, with_undone: bool, **options: Any) -> None:
     """Rebuild the current weights from the original and the verdict log, while the service runs."""
     start = time.monotonic()
     with (
@@ -97,7 +98,8 @@ def replay(model: str, force: bool, **options: Any) -> None:
                 bar.label = f"replaying, about {told['seconds_left']:.0f} s left"
             bar.update(told["done"] - bar.pos)
 
-        done = client.wait(client.replay(model=model, force=force), Trained, timeout=3600, on_progress=draw)
+        task = client.replay(model=model, force=force, with_undone=with_undone)
+        done = client.wait(task, Trained, timeout=3600, on_progress=draw)
         bar.finish()
     took = time.monotonic() - start
     tell(done, f"{done.learned} verdicts replayed in {took:.1f} s; current is {done.weights.version}.")

@@ -161,9 +161,10 @@ class Client:
         """Queue records to be judged; the id of the task. The same content again is the same task."""
         return self._run(protocol.classify(records, model, self.patience))
 
-    def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
-        """Begin to rebuild the weights from the verdict log; the id of the task."""
-        return self._run(protocol.replay(model, force, self.patience))
+    def replay(self, *, model: str = "lodbrok", force: bool = False, with_undone: bool = False) -> str:
+        """Begin to rebuild the weights from the verdict log, `with_undone` also from what rollbacks have undone; the id
+        of the task."""
+        return self._run(protocol.replay(model, force, with_undone, self.patience))
 
     def wait(
         self,
@@ -287,8 +288,8 @@ class AsyncClient:
     async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         return await self._run(protocol.classify(records, model, self.patience))
 
-    async def replay(self, *, model: str = "lodbrok", force: bool = False) -> str:
-        return await self._run(protocol.replay(model, force, self.patience))
+    async def replay(self, *, model: str = "lodbrok", force: bool = False, with_undone: bool = False) -> str:
+        return await self._run(protocol.replay(model, force, with_undone, self.patience))
 
     async def wait(
         self,

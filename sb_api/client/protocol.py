@@ -292,8 +292,9 @@ def classify(records: Payload, model: str, patience: float) -> Steps[str]:
     return (yield from ask(Request("POST", "/classify", body), patience, _Accepted)).task_id
 
 
-def replay(model: str, force: bool, patience: float) -> Steps[str]:
-    query = urlencode({"model": model, "force": str(force).lower()})
+def replay(model: str, force: bool, with_undone: bool, patience: float) -> Steps[str]:
+    flags = {"force": str(force).lower(), "with_undone": str(with_undone).lower()}
+    query = urlencode({"model": model, **flags})
     request = Request("POST", f"/replay?{query}", b"", repeatable=False)
     return (yield from ask(request, patience, _Accepted)).task_id
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Predict, pack_rows, unpack_rows
 from sb_api.config import Settings
-from sb_api.learning.admission import Rules, admit
+from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
+from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.learning.recipe import Examples
-from sb_api.learning.verdict_log import LoggedVerdict, Status, VerdictLog
+from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.calibration import calibrated, name_band
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
+from sb_api.records import content_digest
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import BANDS, Version
 
@@ -25,13 +28,18 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Batch:
-    """The verdicts that one training learns, and how many of those sent it does not: `known` were learned before,
-    `held` are over their reporter's cap, `waiting` wait for a second reporter."""
+    """The verdicts of one training: those sent that it `learn`s, with earlier ones that they release, those kept from
+    before that are `retried` along, and what becomes of those sent that it does not learn: `known` counts those that
+    the weights have learned already, `held` those over their reporter's cap, `waiting` those that wait for a second
+    reporter; `known_numbers` are where those known are in the log.
+    """
 
     learn: list[LoggedVerdict]
+    retried: list[LoggedVerdict] = field(default_factory=list)
     known: int = 0
     held: int = 0
     waiting: int = 0
+    known_numbers: list[int] = field(default_factory=list)
 
 
 class Intake:
@@ -51,78 +59,144 @@ class Intake:
         self._rules = Rules(settings.reporter_training_cap, settings.reporter_day_cap, settings.two_reporters == "on")
 
     def take(
-        self, task: str, verdicts: Sequence[Any], current: Weights, predict: Predict, vocabularies: Vocabularies
+        self,
+        task: str,
+        verdicts: Sequence[Any],
+        current: Weights,
+        predict: Predict,
+        vocabularies: Vocabularies,
+        ancestry: Collection[str] = (),
     ) -> Batch:
-        """Score, log and admit the verdicts of a training. Repeated for the same task, it gives the same batch."""
+        """Score, log and admit the verdicts of a training. Repeated for the same task, it gives the same batch.
+
+        `ancestry` are the versions that the current weights came from, themselves included.
+        """
         earlier = self.log.of_task(task) if self.log else []
         if earlier:
-            learn = [row for row in earlier if row.status not in ("held", "waiting")]
-            known = len(verdicts) - len(earlier)
-            counts = [sum(row.status == status for row in earlier) for status in ("held", "waiting")]
-            return Batch(learn, known, *counts)
+            return _batch_again(earlier, len(verdicts))
         arrays = self.classifier.preprocess(verdicts, vocabularies)
         scores = calibrated(predict(arrays), current.about.temperature)
         rows = self._rows(task, verdicts, arrays, scores, current)
-        contradicting = {
-            position for position, row in enumerate(rows) if _contradicts(row.label, scores[position], current.about)
-        }
-        now = self._clock().astimezone(UTC).replace(tzinfo=None)
-        records = [row.record for row in rows]
-        admission = admit(
-            rows,
-            contradicting,
-            self._rules,
-            known=self.log.known((row.record, row.label, row.reporter) for row in rows) if self.log else {},
-            waiting=self.log.waiting_for(records) if self.log else [],
-            learned_today=self.log.learned_since(now - DAY) if self.log else {},
+        standing = self.log.standing(row.record for row in rows) if self.log else []
+        learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
+        caps = self.caps()
+        contradicting = self._contradicting(rows, scores, standing, current)
+        admission = admit(rows, contradicting, caps, standing=standing, learned=learned)
+        if self.log is None:
+            return Batch(admission.logged, known=admission.known)
+        retried = self._due(admission.superseded, current, caps) if admission.count("learning") else []
+        self.log.add(admission.logged, admission.superseded)
+        # Their second reporter makes them part of this training, also when it is done again.
+        self.log.adopt([row.number for row in [*admission.released, *retried]], task)
+        mine = {row.number for row in retried}
+        logged = [row for row in self.log.of_task(task) if row.status == "learning"]
+        return Batch(
+            [row for row in logged if row.number not in mine],
+            [row for row in logged if row.number in mine],
+            admission.known,
+            admission.count("held"),
+            admission.count("waiting"),
+            admission.known_numbers,
         )
-        logged = admission.logged
-        if self.log:
-            self.log.add(logged)
-            # Their second reporter makes them part of this training, also when it is done again.
-            self.log.adopt([row.number for row in admission.released], task)
-            logged = self.log.of_task(task)
-        learn = [row for row in logged if row.status == "learning"]
-        return Batch(learn, admission.known, admission.count("held"), admission.count("waiting"))
 
-    def settle_abandoned(self, task: str, made_by: Callable[[str], str | None]) -> None:
-        """Settle what trainings before `task` have left unsettled, by the version that each of them made, if any.
+    def take_undone(self, task: str, batch: Batch) -> Batch:
+        """The batch with those verdicts in it that the weights had learned, until a rollback just now undid it."""
+        if self.log is None or not batch.known_numbers:
+            return batch
+        undone = {row.number for row in self.log.numbered(batch.known_numbers) if row.status == "undone"}
+        self.log.adopt(sorted(undone), task)
+        learn = batch.learn + [row for row in self.log.of_task(task) if row.number in undone]
+        return replace(batch, learn=learn, known=batch.known - len(undone))
 
-        Trainings come one at a time, so whatever another one has left ended in an error: the verdicts may come again.
+    def take_kept(self, task: str, current: Weights) -> list[LoggedVerdict]:
+        """The kept verdicts that may be tried again by now, as part of a training of their own."""
+        if self.log is None:
+            return []
+        retried = self._due((), current, self.caps())
+        self.log.adopt([row.number for row in retried], task)
+        return [row for row in self.log.of_task(task) if row.status == "learning"]
+
+    def caps(self) -> Caps:
+        """What the caps leave to each reporter now."""
+        return Caps(self._rules, self.log.learned_since(self._now() - DAY) if self.log else {})
+
+    def settle_abandoned(self, task: str, learned_by: Callable[[str], str | None]) -> None:
+        """Settle what trainings before `task` have left unsettled, by the version that each of them made and that the
+        current weights came from, if any.
+
+        Trainings come one at a time, so whatever another one has left ended in an error: it is tried again.
         """
         left = self.log.unsettled(task) if self.log else []
         for other in {row.task for row in left}:
-            version = made_by(other)
-            batch = Batch([row for row in left if row.task == other])
-            self.settle(batch, "learned" if version else "refused", version)
+            rows = [row for row in left if row.task == other]
+            version = learned_by(other)
+            if version:
+                self.settle_learned(rows, version)
+            else:
+                self.settle_refused(rows)
 
-    def settle(self, batch: Batch, status: Status, version: str | None = None) -> None:
-        """Say what became of a batch."""
+    def settle_learned(self, rows: Sequence[LoggedVerdict], version: str) -> None:
+        """Say that a version has learned verdicts."""
         if self.log:
-            self.log.settle([row.number for row in batch.learn], status, version)
+            self.log.settle_learned([row.number for row in rows], version)
+
+    def settle_refused(self, rows: Sequence[LoggedVerdict]) -> None:
+        """Say that verdicts could not be learned now."""
+        if self.log:
+            self.log.settle_refused([row.number for row in rows], self._now())
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays) -> Examples:
         """Logged verdicts as rows to learn; `like` has arrays of the network's inputs."""
         targets = np.array([row.label for row in rows], np.int64)
         return Examples(unpack_rows([row.vector for row in rows], like), targets)
 
-    def draw_log(self, about: Version, before: int, seed: int, like: Arrays) -> Examples | None:
-        """Up to `replay_records` verdicts of every label, learned earlier than the one numbered `before`, drawn at
+    def draw_log(self, earlier: Sequence[tuple[int, int]], about: Version, seed: int, like: Arrays) -> Examples | None:
+        """Up to `replay_records` verdicts of every label among `earlier` ones, the number and label of each, drawn at
         random from `seed`; None when there are none."""
         if self.log is None or not self.settings.replay_records:
             return None
         random = np.random.default_rng(seed)
-        rows = [
+        numbers: list[int] = []
+        for label in range(len(about.labels)):
+            mine = [number for number, other in earlier if other == label]
+            count = min(self.settings.replay_records, len(mine))
+            numbers += random.choice(mine, count, replace=False).tolist() if mine else []
+        return self.examples(self.log.numbered(numbers), like) if numbers else None
+
+    def _due(self, superseded: Collection[int], current: Weights, caps: Caps) -> list[LoggedVerdict]:
+        """The kept verdicts that may be tried again."""
+        kept = [
             row
-            for label in range(len(about.labels))
-            for row in self.log.sample(label, self.settings.replay_records, about.tokenizers, random, before)
+            for row in (self.log.kept() if self.log else [])
+            if row.tokenizers == current.about.tokenizers and row.number not in superseded
         ]
-        return self.examples(rows, like) if rows else None
+        return choose_retried(kept, self._now(), caps, MOST_RETRIED)
+
+    def _contradicting(
+        self, rows: Sequence[LoggedVerdict], scores: Any, standing: Sequence[LoggedVerdict], current: Weights
+    ) -> set[int]:
+        """The positions of verdicts against a certain score. Who takes back a verdict of their own says nothing against
+        the score that it has led to: there, what counts is the score before."""
+        if not current.about.borders:
+            return set()
+        learned = {(row.record, row.reporter): row for row in standing if row.version}
+        found = set()
+        for position, row in enumerate(rows):
+            spam = float(scores[position][1])
+            own = learned.get((row.record, row.reporter))
+            if own is not None and own.label != row.label and own.is_about_the_same(row):
+                spam = own.score if own.label == 1 else 1 - own.score
+            if _contradicts(row.label, spam, current.about):
+                found.add(position)
+        return found
+
+    def _now(self) -> datetime:
+        return self._clock().astimezone(UTC).replace(tzinfo=None)
 
     def _rows(
         self, task: str, verdicts: Sequence[Any], arrays: Arrays, scores: Any, current: Weights
     ) -> list[LoggedVerdict]:
-        received = self._clock().astimezone(UTC).replace(tzinfo=None)
+        received = self._now()
         labels = [self.classifier.target(verdict, current.about.labels) for verdict in verdicts]
         return [
             LoggedVerdict(
@@ -138,15 +212,20 @@ class Intake:
                 tokenizers=current.about.tokenizers,
                 vector=vector,
                 status="learning",
+                digest=content_digest(verdict),
             )
             for verdict, label, row, vector in zip(verdicts, labels, scores, pack_rows(arrays), strict=True)
         ]
 
 
-def _contradicts(label: int, scores: Any, about: Version) -> bool:
-    """Whether a verdict goes against a score in one of the outer bands."""
-    if not about.borders:
-        return False
+def _contradicts(label: int, spam: float, about: Version) -> bool:
+    """Whether a verdict goes against a score of label 1 in one of the outer bands."""
     certain, likely, unsure = about.borders
-    band = name_band(float(scores[1]), (certain, likely, unsure))
-    return (label, band) in ((0, BANDS[0]), (1, BANDS[-1]))
+    return (label, name_band(spam, (certain, likely, unsure))) in ((0, BANDS[0]), (1, BANDS[-1]))
+
+
+def _batch_again(rows: Sequence[LoggedVerdict], sent: int) -> Batch:
+    """The batch of a training that was begun before, from what it left in the log, of so many verdicts sent."""
+    counts = Counter(row.status for row in rows)
+    learn = [row for row in rows if row.status == "learning" or row.version]
+    return Batch(learn, [], max(0, sent - len(rows)), counts["held"], counts["waiting"])

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import TRAIN, Answer, Claim, Jobs, Training
+from sb_api.broker.jobs import TRAIN, Answer, Claim, Jobs, Replay, Training
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.memory import freeze_objects, release_memory
@@ -42,8 +42,13 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
             verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
             data = trainer.train(job.task, verdicts, check, training.force)
         elif job.operation == "replay":
-            force = decode_payload(job.body, bool)
-            data = trainer.replay(job.task, check, force, lambda done: worker.jobs.mark_processing([claim], done))
+            asked = decode_payload(job.body, bool | Replay)
+            wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
+
+            def tell(done: dict[str, Any]) -> None:
+                worker.jobs.mark_processing([claim], done)
+
+            data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
         else:
             data = trainer.roll_back(decode_payload(job.body, str), check)
         return Answer(status="completed", data=data)

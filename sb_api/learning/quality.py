@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch, VerdictLog
+from sb_api.learning.log_schema import Event, LoggedVerdict, Stretch
+from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.measures import reliability
 from sb_api.versions import Drift
 

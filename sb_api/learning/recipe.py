@@ -116,7 +116,8 @@ def draw_replay(
 
     As many of each label that occurs in either; a label that only one of them has comes from that one. k is
     `replay_rows` less what does not divide evenly among the labels, but at least one row of each; it is 0 when there
-    are no rows or none are asked for.
+    are no rows or none are asked for. Rows of the log are dealt like cards, all of a label before any comes again: none
+    is drawn more often than the newest, which have steps of their own besides.
     """
     labels = np.union1d(reference, log)
     parts = []
@@ -127,7 +128,16 @@ def draw_replay(
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
         hard = mine[:0] if scores is None else mine[np.argsort(scores[mine, label], kind="stable")][: len(mine) // 10]
         from_hard = round((count - from_log) * recipe.hard_share) if len(hard) else 0
-        for places, size in ((mine, count - from_log - from_hard), (hard, from_hard), (logged, from_log)):
+        for places, size in ((mine, count - from_log - from_hard), (hard, from_hard)):
             if size:
                 parts.append(random.choice(places, (steps, size)))
+        if from_log:
+            parts.append(_deal(logged, (steps, from_log), random))
     return np.concatenate([np.zeros((steps, 0)), *parts], axis=1).astype(np.int32)
+
+
+def _deal(places: Targets, shape: tuple[int, int], random: np.random.Generator) -> Targets:
+    """Places in random order, as often as the shape needs them, each as often as any other or once more."""
+    size = shape[0] * shape[1]
+    rounds = [random.permutation(places) for _ in range(-(-size // len(places)))]
+    return np.concatenate(rounds)[:size].reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,11 +18,13 @@ from sb_api.broker.jobs import Jobs
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
+from sb_api.learning.log_schema import Event, LoggedVerdict
+from sb_api.learning.outcomes import describe_outcomes
 from sb_api.learning.publication import Publication
 from sb_api.learning.recipe import RETRAINING, Examples
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.verdict_log import Event, LoggedVerdict, open_verdict_log
+from sb_api.learning.verdict_log import open_verdict_log
 from sb_api.models.classifiers import Classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
@@ -93,60 +96,128 @@ class Trainer:
                 Event(kind=kind, moment=now, version=version, previous=previous, learned=learned, seconds=seconds)
             )
 
+    def _parents(self) -> dict[str, str | None]:
+        """What each of the kept versions was made from."""
+        return {about.version: about.parent for about in self.store.chain().versions}
+
+    def _follow(self) -> None:
+        """Make the states of the verdicts in the log true of the current weights."""
+        if self.intake.log:
+            self.intake.log.follow(self.publication.version, self._parents())
+
+    def _ancestry(self) -> frozenset[str]:
+        """The versions that the current weights came from, themselves included."""
+        log, version = self.intake.log, self.publication.version
+        return log.ancestry(version, self._parents()) if log else frozenset((version,))
+
     def train(self, task: str, verdicts: Sequence[Any], check: Check, force: bool = False) -> dict[str, Any]:
         """Learn from verdicts and promote what came of it. `check` raises when this process may no longer.
 
-        A task that was learned before its process died is not learned twice. Raises TrainingRefused when the guard
-        finds that the candidate would lose what the weights know, unless `force`; then nothing changes.
+        Those that the guard refused before, or that were over a cap, are tried along. A task that was learned before
+        its process died is not learned twice. Raises TrainingRefused when the guard finds that the candidate would lose
+        what the weights know, unless `force`; then the weights are as before, and the verdicts are kept.
         """
         start = monotonic()
-        current = self.store.load_current()
-        self.fitting.load(current)
-        self.intake.settle_abandoned(task, self._version_made_by)
-        batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies)
+        current = self._begin(task)
+        ancestry = self._ancestry()
+        batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies, ancestry)
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
+            batch = self.intake.take_undone(task, batch)
         learned = self._made_by(task)
+        rows = [*batch.learn, *batch.retried]
         if learned is None and batch.learn:
-            learned = self._learn(task, current, batch, check, force)
-        about = current.about
+            learned, rows = self._learn_all_or_new(task, current, batch, check, force)
+        elif learned is None:
+            self.intake.settle_refused(batch.retried)
         if learned is not None:
-            if learned.about.parent == about.version:
-                check()
-                self._promote("training", learned.about.version, about.version, len(batch.learn), start)
-                logger.info("learned %d verdicts; the current weights are %s", len(batch.learn), learned.about.version)
-            about = learned.about
-            try:
-                self.intake.settle(batch, "learned", about.version)
-            except Unavailable as error:
-                # They are learned; the next training tells the log so.
-                logger.error("the log does not know yet what %s has learned: %s", about.version, error.detail)
+            self._settle(current, learned, rows, check, start)
         self.publication.publish_quality()
+        about = current.about if learned is None else learned.about
+        return {
+            **self._describe(task, verdicts, batch),
+            "weights": {"version": about.version, "previous": about.parent},
+            **(about.figures if learned is not None else {}),
+        }
+
+    def _begin(self, task: str) -> Weights:
+        """The current weights, loaded, with the log in order."""
+        current = self.store.load_current()
+        self.fitting.load(current)
+        self._follow()
+        self.intake.settle_abandoned(task, self._learned_from)
+        return current
+
+    def _learn_all_or_new(
+        self, task: str, current: Weights, batch: Batch, check: Check, force: bool
+    ) -> tuple[Weights, list[LoggedVerdict]]:
+        """What came of new verdicts with the kept ones, or of the new ones alone where the guard refuses that; and the
+        verdicts that it has learned. Raises TrainingRefused."""
+        if batch.retried:
+            rows = [*batch.retried, *batch.learn]
+            try:
+                return self._learn(task, current, rows, check, force=False), rows
+            except (TrainingRefused, EngineDisagrees) as refused:
+                logger.info("%d kept verdicts cannot be learned yet: %s", len(batch.retried), refused.detail)
+                self.intake.settle_refused(batch.retried)
+        try:
+            return self._learn(task, current, batch.learn, check, force), batch.learn
+        except (TrainingRefused, EngineDisagrees):
+            self.intake.settle_refused(batch.learn)
+            self.publication.publish_quality()
+            raise
+
+    def _settle(
+        self, current: Weights, learned: Weights, rows: Sequence[LoggedVerdict], check: Check, start: float
+    ) -> None:
+        """Promote what a training made of the current weights, unless that was done before, and log what it learned."""
+        version, before = learned.about.version, current.about.version
+        if learned.about.parent == before:
+            check()
+            self._promote("training", version, before, len(rows), start)
+            logger.info("learned %d verdicts; the current weights are %s", len(rows), version)
+        try:
+            self.intake.settle_learned(rows, version)
+            self._follow()
+        except Unavailable as error:
+            # They are learned; the next training tells the log so.
+            logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
+
+    def _describe(self, task: str, verdicts: Sequence[Any], batch: Batch) -> dict[str, Any]:
+        """What became of the verdicts of a request, in numbers and one by one."""
+        sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
+        logged = self.intake.log.of_task(task) if self.intake.log else batch.learn
+        outcomes = describe_outcomes(sent, logged)
+        states = Counter(outcome.state for outcome in outcomes.values())
         return {
             "learned": len(batch.learn),
             "known": batch.known,
+            "superseded": sum(outcome.superseded for outcome in outcomes.values()),
+            "kept": states["kept"],
             "held": batch.held,
             "waiting": batch.waiting,
-            "weights": {"version": about.version, "previous": about.parent},
-            **(about.figures if learned is not None else {}),
+            "records": msgspec.to_builtins(outcomes),
         }
 
     def _version_made_by(self, task: str) -> str | None:
         return next((about.version for about in self.store.chain().versions if about.task == task), None)
 
+    def _learned_from(self, task: str) -> str | None:
+        """The version that a training made, if the current weights came from it."""
+        version = self._version_made_by(task)
+        return version if version in self._ancestry() else None
+
     def _made_by(self, task: str) -> Weights | None:
         version = self._version_made_by(task)
         return self.store.load_version(version) if version else None
 
-    def _learn(self, task: str, current: Weights, batch: Batch, check: Check, force: bool) -> Weights:
+    def _learn(self, task: str, current: Weights, rows: Sequence[LoggedVerdict], check: Check, force: bool) -> Weights:
+        """What came of verdicts, kept as a version. Raises TrainingRefused or EngineDisagrees; then nothing is."""
         number = 1 + max(about.number for about in self.store.chain().versions)
-        try:
-            candidate = self._make(current, batch.learn, number, task, force)
-            self._check_engine(candidate.weights, candidate.on_guard)
-        except (TrainingRefused, EngineDisagrees):
-            self.intake.settle(batch, "refused")
-            self.publication.publish_quality()
-            raise
+        log = self.intake.log
+        earlier = log.learned_numbers(current.about.tokenizers) if log else []
+        candidate = self._make(current, rows, earlier, number, task, force)
+        self._check_engine(candidate.weights, candidate.on_guard)
         check()
         self._save(candidate.weights)
         return candidate.weights
@@ -166,8 +237,16 @@ class Trainer:
         check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, weights.arrays)
         check(self.reference.guard.arrays, on_guard)
 
-    def _make(self, current: Weights, rows: Sequence[LoggedVerdict], number: int, task: str, force: bool) -> Candidate:
-        """What a training makes of `current`. Raises TrainingRefused."""
+    def _make(
+        self,
+        current: Weights,
+        rows: Sequence[LoggedVerdict],
+        earlier: Sequence[tuple[int, int]],
+        number: int,
+        task: str,
+        force: bool,
+    ) -> Candidate:
+        """What a training makes of `current`, of verdicts and draws from `earlier` ones. Raises TrainingRefused."""
         like = self.reference.guard.arrays
         candidate = retrain_model(
             self.fitting,
@@ -176,7 +255,7 @@ class Trainer:
             current,
             self.intake.examples(rows, like),
             self.reference,
-            self.intake.draw_log(current.about, rows[0].number, number, like),
+            self.intake.draw_log(earlier, current.about, number, like),
             budget=self.settings.fp_budget,
             tolerance=self.settings.guard_tolerance,
             number=number,
@@ -214,18 +293,28 @@ class Trainer:
         previous = self.publication.version
         check()
         self._promote("rollback", version, previous)
+        self._follow()
         self.publication.publish_quality()
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
 
-    def replay(self, task: str, check: Check, force: bool, progress: Progress) -> dict[str, Any]:
-        """Rebuild the current weights from the original and every learned verdict in the log, training by training.
+    def replay(
+        self, task: str, check: Check, force: bool, progress: Progress, with_undone: bool = False
+    ) -> dict[str, Any]:
+        """Rebuild the current weights from the original and every learned verdict in the log, training by training;
+        with those that rollbacks have undone, if asked for.
 
         The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
         """
+        log = self.intake.log
+        if log is None:
+            raise JobFailed("The verdict log is off, so there is nothing to replay.")
         start, previous = monotonic(), self.publication.version
-        made = self._made_by(task) or self._rebuild(task, check, force, progress)
+        rows = log.learned(self.original.about.tokenizers, with_undone)
+        made = self._made_by(task) or self._rebuild(task, rows, check, force, progress)
         self._promote("replay", made.about.version, previous, made.about.learned, start)
+        self.intake.settle_learned(rows, made.about.version)
+        self._follow()
         self.publication.publish_quality()
         return {
             "learned": made.about.learned,
@@ -233,27 +322,28 @@ class Trainer:
             **made.about.figures,
         }
 
-    def _rebuild(self, task: str, check: Check, force: bool, progress: Progress) -> Weights:
-        if self.intake.log is None:
-            raise JobFailed("The verdict log is off, so there is nothing to replay.")
-        original = self.original
-        trainings = _by_training(self.intake.log.learned(original.about.tokenizers))
+    def _rebuild(
+        self, task: str, rows: Sequence[LoggedVerdict], check: Check, force: bool, progress: Progress
+    ) -> Weights:
+        trainings = _by_training(rows)
         if not trainings:
-            return original
-        total, done, start = sum(map(len, trainings)), 0, monotonic()
+            return self.original
+        done, start = 0, monotonic()
         log = self.intake.log
-        estimate = quality.estimate_replay(total, len(trainings), log.events(quality.EVENTS))
-        progress({"done": 0, "total": total, "seconds_left": estimate["seconds"]})
-        weights = original
-        for number, rows in enumerate(trainings, start=1):
+        estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS) if log else [])
+        progress({"done": 0, "total": len(rows), "seconds_left": estimate["seconds"]})
+        weights = self.original
+        earlier: list[tuple[int, int]] = []
+        for number, training in enumerate(trainings, start=1):
             check()
-            candidate = self._make(weights, rows, number, task, force)
+            candidate = self._make(weights, training, earlier, number, task, force)
             weights = candidate.weights
-            done += len(rows)
-            left = (monotonic() - start) / done * (total - done)
-            progress({"done": done, "total": total, "seconds_left": round(left, 1)})
+            earlier += [(row.number, row.label) for row in training]
+            done += len(training)
+            left = (monotonic() - start) / done * (len(rows) - done)
+            progress({"done": done, "total": len(rows), "seconds_left": round(left, 1)})
         number = 1 + max(about.number for about in self.store.chain().versions)
-        about = msgspec.structs.replace(weights.about, parent=original.about.version, learned=total)
+        about = msgspec.structs.replace(weights.about, parent=self.original.about.version, learned=len(rows))
         self._check_engine(candidate.weights, candidate.on_guard)
         check()
         rebuilt = named(replace(weights, about=about), number)

@@ -7,100 +7,23 @@ default; MariaDB, MySQL or PostgreSQL by URL.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 
 from sb_api.config import Settings
+from sb_api.learning import lineage
 from sb_api.learning.databases import begin, open_database
-from sb_api.versions import EventKind
+from sb_api.learning.lineage import parts
+from sb_api.learning.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, LoggedVerdict, Stretch
+from sb_api.learning.migrations import migrate
 
-# learning: taken by a training that is not over yet. held: over its reporter's cap. waiting: for a second reporter.
-Status = Literal["learning", "learned", "refused", "held", "waiting"]
-
-_METADATA = sa.MetaData()
-VERDICTS = sa.Table(
-    "verdicts",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("classifier", sa.String(32), nullable=False),
-    sa.Column("task", sa.String(32), nullable=False),
-    sa.Column("record", sa.String(255), nullable=False),
-    sa.Column("reporter", sa.String(255), nullable=False),
-    sa.Column("label", sa.Integer, nullable=False),
-    sa.Column("predicted", sa.Integer, nullable=False),
-    sa.Column("score", sa.Float, nullable=False),
-    sa.Column("weights", sa.String(32), nullable=False),
-    sa.Column("received", sa.DateTime, nullable=False),
-    sa.Column("tokenizers", sa.String(32), nullable=False),
-    sa.Column("vector", sa.LargeBinary, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("version", sa.String(32)),
-    sa.Index("verdicts_same", "classifier", "record", "label", "reporter"),
-    sa.Index("verdicts_task", "classifier", "task"),
-    sa.Index("verdicts_status", "classifier", "status"),
-    sa.Index("verdicts_reporter", "classifier", "reporter", "received"),
-    sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
-)
-
-EVENTS = sa.Table(
-    "events",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("classifier", sa.String(32), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("moment", sa.DateTime, nullable=False),
-    sa.Column("version", sa.String(32), nullable=False),
-    sa.Column("previous", sa.String(32), nullable=False),
-    sa.Column("learned", sa.Integer, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
-    sa.Index("events_latest", "classifier", "number"),
-)
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The current weights were replaced: `version` took the place of `previous` at `moment` (UTC). `learned` is the
-    number of verdicts in it, `seconds` how long it took."""
-
-    kind: EventKind
-    moment: datetime
-    version: str
-    previous: str
-    learned: int = 0
-    seconds: float = 0.0
-
-
-class Stretch(msgspec.Struct, frozen=True):
-    """Some verdicts in a row: when the last of them came (UTC), and how many there are by `(label, predicted)`."""
-
-    until: datetime
-    counts: dict[tuple[int, int], int]
-
-
-class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. `label` and `predicted` are numbers of labels, `score` is the probability that the weights named by
-    `weights` gave to the verdict's label before it was learned; `received` is in UTC, `version` the weights made of it.
-    """
-
-    classifier: str
-    task: str
-    record: str
-    reporter: str
-    label: int
-    predicted: int
-    score: float
-    weights: str
-    received: datetime
-    tokenizers: str
-    vector: bytes
-    status: Status
-    version: str | None = None
-    number: int = 0
+# What no longer counts: its reporter has said something since.
+_STANDING = VERDICTS.c.status != "superseded"
 
 
 class VerdictLog:
@@ -110,14 +33,16 @@ class VerdictLog:
         self._engine = engine
         self.classifier = classifier
         with self._begin() as connection:
-            _METADATA.create_all(connection)
+            migrate(connection)
 
-    def add(self, verdicts: Iterable[LoggedVerdict]) -> None:
-        """Log verdicts, all or none."""
+    def add(self, verdicts: Iterable[LoggedVerdict], superseded: Sequence[int] = ()) -> None:
+        """Log verdicts, and mark the numbers of those that they supersede; all or none."""
         rows = [{k: v for k, v in msgspec.structs.asdict(verdict).items() if k != "number"} for verdict in verdicts]
-        if rows:
-            with self._begin() as connection:
+        with self._begin() as connection:
+            if rows:
                 connection.execute(VERDICTS.insert(), rows)
+            for part in parts(superseded):
+                connection.execute(VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status="superseded"))
 
     def of_task(self, task: str) -> list[LoggedVerdict]:
         """The verdicts of one training, in the order in which they were sent."""
@@ -127,101 +52,134 @@ class VerdictLog:
         """The verdicts that another training than `task` took and never settled."""
         return self._select(VERDICTS.c.status == "learning", VERDICTS.c.task != task)
 
-    def known(self, keys: Iterable[tuple[str, int, str]]) -> dict[tuple[str, int, str], Status]:
-        """Which of `(record, label, reporter)` are in the log already, refused ones aside, with their status."""
-        wanted = set(keys)
-        columns = (VERDICTS.c.record, VERDICTS.c.label, VERDICTS.c.reporter, VERDICTS.c.status)
-        found: dict[tuple[str, int, str], Status] = {}
-        for part in _parts(sorted({record for record, _, _ in wanted})):
-            query = self._query(*columns).where(VERDICTS.c.record.in_(part), VERDICTS.c.status != "refused")
-            with self._begin() as connection:
-                for record, label, reporter, status in connection.execute(query):
-                    if (record, label, reporter) in wanted:
-                        found[record, label, reporter] = status
+    def standing(self, records: Iterable[str]) -> list[LoggedVerdict]:
+        """The verdicts on these records that no later one of the same reporter supersedes, oldest first."""
+        found = [
+            verdict
+            for part in parts(sorted(set(records)))
+            for verdict in self._select(_STANDING, VERDICTS.c.record.in_(part))
+        ]
+        return sorted(found, key=lambda verdict: verdict.number)
+
+    def kept(self) -> list[LoggedVerdict]:
+        """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first."""
+        return self._select(VERDICTS.c.status.in_(("refused", "held")))
+
+    def taken_back(self, verdicts: Iterable[LoggedVerdict]) -> dict[int, LoggedVerdict]:
+        """By the number of those of `verdicts` that correct one: what its reporter said before, otherwise than now, and
+        weights had learned."""
+        found = {}
+        pairs = [(verdict, verdict.supersedes) for verdict in verdicts if verdict.supersedes is not None]
+        while pairs:
+            earlier = {row.number: row for row in self.numbered({number for _, number in pairs})}
+            further = []
+            for verdict, number in pairs:
+                row = earlier.get(number)
+                if row is None or (row.version and row.label == verdict.label):
+                    continue
+                if row.version:
+                    found[verdict.number] = row
+                elif row.supersedes is not None:  # it was never learned, so what it replaced still is
+                    further.append((verdict, row.supersedes))
+            pairs = further
         return found
 
-    def waiting_for(self, records: Iterable[str]) -> list[LoggedVerdict]:
-        """The verdicts on these records that wait for a second reporter."""
-        return [
-            verdict
-            for part in _parts(sorted(set(records)))
-            for verdict in self._select(VERDICTS.c.status == "waiting", VERDICTS.c.record.in_(part))
-        ]
+    def learned_by(self, versions: Iterable[str], numbers: Iterable[int]) -> set[int]:
+        """Which of some verdicts any of these versions has learned."""
+        with self._begin() as connection:
+            return lineage.learned_by(connection, self.classifier, versions) & set(numbers)
 
     def learned_since(self, moment: datetime) -> Mapping[str, int]:
-        """How many verdicts of each reporter were learned, or are being learned, since `moment` (UTC)."""
+        """How many verdicts of each reporter were learned, or are being learned, since `moment` (UTC). Those that were
+        taken back count too, or who takes back could go on for ever."""
+        learned = sa.or_(VERDICTS.c.status.in_(("learned", "learning")), VERDICTS.c.version.is_not(None))
         query = (
             self._query(VERDICTS.c.reporter, sa.func.count())
-            .where(VERDICTS.c.received >= moment, VERDICTS.c.status.in_(("learned", "learning")))
+            .where(VERDICTS.c.received >= moment, learned)
             .group_by(VERDICTS.c.reporter)
         )
         with self._begin() as connection:
             return {str(reporter): int(count) for reporter, count in connection.execute(query)}
 
-    def settle(self, numbers: Sequence[int], status: Status, version: str | None = None) -> None:
-        """Say what became of verdicts."""
-        for part in _parts(numbers):
-            with self._begin() as connection:
-                connection.execute(
-                    VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status=status, version=version)
-                )
+    def settle_learned(self, numbers: Sequence[int], version: str) -> None:
+        """Say that `version` has learned verdicts. May be repeated."""
+        with self._begin() as connection:
+            lineage.add_learnings(connection, self.classifier, version, numbers)
+            for part in parts(numbers):
+                mine = VERDICTS.update().where(VERDICTS.c.number.in_(part))
+                # Superseded meanwhile, it stays so.
+                connection.execute(mine.where(_STANDING).values(status="learned"))
+                connection.execute(mine.where(VERDICTS.c.version.is_(None)).values(version=version))
+
+    def settle_refused(self, numbers: Sequence[int], moment: datetime) -> None:
+        """Say that verdicts could not be learned at `moment` (UTC); they are kept, to be tried again."""
+        refused = {"status": "refused", "attempts": VERDICTS.c.attempts + 1, "tried": moment}
+        with self._begin() as connection:
+            for part in parts(numbers):
+                mine = VERDICTS.update().where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "learning")
+                connection.execute(mine.values(**refused))
+
+    def follow(self, version: str, parents: Mapping[str, str | None]) -> None:
+        """Make the states of the verdicts true of `version`, the current one: `lineage.follow`."""
+        with self._begin() as connection:
+            lineage.follow(connection, self.classifier, version, parents)
+
+    def ancestry(self, version: str, parents: Mapping[str, str | None]) -> frozenset[str]:
+        """A version and all that it came from, as far as it is known."""
+        with self._begin() as connection:
+            return lineage.trace(version, lineage.read_parents(connection, self.classifier) | dict(parents)).versions
 
     def adopt(self, numbers: Sequence[int], task: str) -> None:
-        """Make verdicts that waited part of a training."""
+        """Make verdicts that were kept part of a training."""
         with self._begin() as connection:
-            for part in _parts(numbers):
+            for part in parts(numbers):
                 connection.execute(
                     VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(status="learning", task=task)
                 )
 
-    def sample(
-        self, label: int, count: int, tokenizers: str, random: np.random.Generator, before: int | None = None
-    ) -> list[LoggedVerdict]:
-        """`count` learned verdicts of one label, drawn at random from those numbered less than `before`, or as many
-        as there are."""
-        conditions = [
-            VERDICTS.c.status == "learned",
-            VERDICTS.c.label == label,
-            VERDICTS.c.tokenizers == tokenizers,
-        ]
-        if before is not None:
-            conditions.append(VERDICTS.c.number < before)
+    def learned_numbers(self, tokenizers: str) -> list[tuple[int, int]]:
+        """The number and the label of every learned verdict, oldest first."""
+        conditions = (VERDICTS.c.status == "learned", VERDICTS.c.tokenizers == tokenizers)
+        query = self._query(VERDICTS.c.number, VERDICTS.c.label).where(*conditions).order_by(VERDICTS.c.number)
         with self._begin() as connection:
-            query = self._query(VERDICTS.c.number).where(*conditions).order_by(VERDICTS.c.number)
-            numbers = list(connection.scalars(query))
-        chosen = random.choice(numbers, min(count, len(numbers)), replace=False).tolist() if numbers else []
-        found = [row for part in _parts(chosen) for row in self._select(VERDICTS.c.number.in_(part))]
-        return sorted(found, key=lambda verdict: verdict.number)
+            return [(number, label) for number, label in connection.execute(query)]
 
-    def learned(self, tokenizers: str) -> list[LoggedVerdict]:
-        """Every learned verdict, oldest first."""
-        return self._select(VERDICTS.c.status == "learned", VERDICTS.c.tokenizers == tokenizers)
+    def numbered(self, numbers: Iterable[int]) -> list[LoggedVerdict]:
+        """The verdicts of these numbers, oldest first."""
+        return [row for part in parts(sorted(numbers)) for row in self._select(VERDICTS.c.number.in_(part))]
+
+    def learned(self, tokenizers: str, undone: bool = False) -> list[LoggedVerdict]:
+        """Every learned verdict, oldest first; with those that rollbacks have undone, if asked for."""
+        statuses = ("learned", "undone") if undone else ("learned",)
+        return self._select(VERDICTS.c.status.in_(statuses), VERDICTS.c.tokenizers == tokenizers)
 
     def latest(self, count: int) -> list[LoggedVerdict]:
-        """The latest verdicts that were scored, oldest of them first."""
-        query = self._query(VERDICTS).order_by(VERDICTS.c.number.desc()).limit(count)
+        """The latest verdicts that were scored and that nothing supersedes, oldest of them first."""
+        query = self._query(VERDICTS).where(_STANDING).order_by(VERDICTS.c.number.desc()).limit(count)
         with self._begin() as connection:
             return [_verdict(row) for row in connection.execute(query)][::-1]
 
     def counts(self) -> list[tuple[str, str, int, int, int]]:
-        """`(weights, reporter, label, predicted, count)` over all verdicts, in no order."""
+        """`(weights, reporter, label, predicted, count)` over all verdicts that nothing supersedes, in no order."""
         columns = (VERDICTS.c.weights, VERDICTS.c.reporter, VERDICTS.c.label, VERDICTS.c.predicted)
         with self._begin() as connection:
-            return [tuple(row) for row in connection.execute(self._query(*columns, sa.func.count()).group_by(*columns))]
+            query = self._query(*columns, sa.func.count()).where(_STANDING).group_by(*columns)
+            return [tuple(row) for row in connection.execute(query)]
 
     def history(self, stretches: int, least: int) -> list[Stretch]:
-        """All verdicts, oldest first, cut into at most so many stretches of about as many verdicts each, about `least`
-        or more. Those that came at one moment stay together."""
+        """All verdicts that nothing supersedes, oldest first, cut into at most so many stretches of about as many
+        verdicts each, about `least` or more. Those that came at one moment stay together."""
         number = VERDICTS.c.number
         with self._begin() as connection:
             columns = (sa.func.min(number), sa.func.max(number), sa.func.count())
-            low, high, total = connection.execute(self._query(*columns)).one()
+            low, high, total = connection.execute(self._query(*columns).where(_STANDING)).one()
             if not total:
                 return []
             stretches = max(1, min(stretches, total // least))
             place = sa.cast(number - low, sa.BigInteger) * stretches // (high - low + 1)
             cells = (place, VERDICTS.c.label, VERDICTS.c.predicted)
-            rows = connection.execute(self._query(*cells, sa.func.count(), sa.func.max(number)).group_by(*cells)).all()
+            query = self._query(*cells, sa.func.count(), sa.func.max(number)).where(_STANDING).group_by(*cells)
+            rows = connection.execute(query).all()
             last: dict[int, int] = defaultdict(int)
             for position, _, _, _, highest in rows:
                 last[position] = max(last[position], highest)
@@ -253,10 +211,20 @@ class VerdictLog:
         return [Event(**row._mapping) for row in reversed(rows)]
 
     def find(
-        self, *, reporter: str | None = None, since: datetime | None = None, record: str | None = None, limit: int = 0
+        self,
+        *,
+        reporter: str | None = None,
+        since: datetime | None = None,
+        record: str | None = None,
+        statuses: Sequence[str] = (),
+        limit: int = 0,
     ) -> list[LoggedVerdict]:
-        """The verdicts of a reporter, since a moment (UTC), on a record; newest first, at most `limit` if given."""
-        query = self._query(VERDICTS).where(*_conditions(reporter, since, record)).order_by(VERDICTS.c.number.desc())
+        """The verdicts of a reporter, since a moment (UTC), on a record, in one of some states; newest first, at most
+        `limit` if given."""
+        conditions = [*_conditions(reporter, since, record)]
+        if statuses:
+            conditions.append(VERDICTS.c.status.in_(statuses))
+        query = self._query(VERDICTS).where(*conditions).order_by(VERDICTS.c.number.desc())
         with self._begin() as connection:
             return [_verdict(row) for row in connection.execute(query.limit(limit) if limit else query)]
 
@@ -264,6 +232,8 @@ class VerdictLog:
         """Take verdicts out of the log for good; returns how many."""
         conditions = (VERDICTS.c.classifier == self.classifier, *_conditions(reporter, since, record))
         with self._begin() as connection:
+            numbers = sa.select(VERDICTS.c.number).where(*conditions)
+            connection.execute(LEARNINGS.delete().where(LEARNINGS.c.number.in_(numbers)))
             return connection.execute(VERDICTS.delete().where(*conditions)).rowcount
 
     def close(self) -> None:
@@ -301,8 +271,3 @@ def _conditions(reporter: str | None, since: datetime | None, record: str | None
         None if record is None else VERDICTS.c.record == record,
     )
     return tuple(condition for condition in given if condition is not None)
-
-
-def _parts(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

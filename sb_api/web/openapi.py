@@ -60,6 +60,7 @@ def _header(name: str, description: str) -> Schema:
 PARTIAL = _query("partial", "judge the sound records and list the others under `errors`")
 EXPLAIN = _query("explain", "add the reasons behind each score")
 FORCE = _query("force", "promote the weights even if the guard finds them worse")
+WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
 MODEL = _query("model", "which classifier", schemas.Model, "lodbrok")
 PREFER = _header("Prefer", "`respond-async`: answer 202 at once")
 IDEMPOTENCY_KEY = _header("Idempotency-Key", "the same key stands for the same content while its result is kept")
@@ -125,7 +126,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "POST /replay": Operation(
         {202: schemas.Accepted},
-        parameters=(MODEL, FORCE),
+        parameters=(MODEL, FORCE, WITH_UNDONE),
         errors=(errors.InvalidParameter, errors.QueueFull, errors.Unavailable),
     ),
     "GET /healthz": Operation({200: schemas.Alive}),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.judgements import Reason
+from sb_api.judgements import Outcome, Reason
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
 from sb_api.versions import Drift, EventKind, Version
 
@@ -92,15 +92,20 @@ class Step(msgspec.Struct):
 
 
 class Trained(msgspec.Struct, kw_only=True):
-    """What a training did. Verdicts that are not learned were `known`, are `held` over their reporter's cap, or are
-    `waiting` for a second reporter. Figures of the verdicts `before` and `after`, and of the reference set."""
+    """What a training did. Verdicts that are not learned were `known`, or are `kept` to be learned later: `held` over
+    their reporter's cap, or `waiting` for a second reporter. `superseded` counts the earlier verdicts that these
+    replace, `records` says what became of each. Figures of the verdicts `before` and `after`, and of the
+    reference set."""
 
     success: Success
     response: str
     learned: int
     known: int
+    superseded: int
+    kept: int
     held: int
     waiting: int
+    records: dict[str, Outcome]
     weights: Step
     before: Figures | msgspec.UnsetType = msgspec.UNSET
     after: Figures | msgspec.UnsetType = msgspec.UNSET

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from flask import current_app
 
-from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Training
+from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Replay, Training
 from sb_api.broker.rpc import Mailbox
 from sb_api.config import Settings
 from sb_api.errors import (
@@ -110,9 +110,10 @@ def await_rollback(service: Service, kind: Kind, wanted: str) -> dict[str, Any]:
     return _trained(service, job)
 
 
-def submit_replay(service: Service, kind: Kind, *, force: bool) -> str:
+def submit_replay(service: Service, kind: Kind, *, force: bool, with_undone: bool = False) -> str:
     """Queue a replay; its task. Raises QueueFull, Unavailable."""
-    job = _job(service, "replay", kind, encode_payload(force), keep=service.settings.result_ttl)
+    body = encode_payload(Replay(force, with_undone))
+    job = _job(service, "replay", kind, body, keep=service.settings.result_ttl)
     return _submitted(service, job)
 
 

@@ -17,10 +17,12 @@ from sb_api.learning.verdict_log import open_verdict_log
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights
 from sb_api.records import Verdict
+from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
 
 LODBROK = CLASSIFIERS["lodbrok"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LEARNED = "000008-abcdef01"  # a version that the current weights came from
 SECRETS = ("secret.person@hidden-domain.example", "http://hidden-site.example/me", "a very private biography")
 
 
@@ -43,14 +45,21 @@ def predict(arrays: Arrays) -> Any:
     return np.stack([1 - spam, spam], axis=1)
 
 
+def certainly_spam(arrays: Arrays) -> Any:
+    return np.tile(np.array([0.01, 0.99], np.float32), (len(arrays["main_input"]), 1))
+
+
+def vocabularies() -> Vocabularies:
+    return LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
+
+
 def intake(folder: Path, **settings: Any) -> Intake:
     loaded = load_settings({}, state_dir=str(folder), **settings)
     return Intake(loaded, LODBROK, open_verdict_log(loaded, "lodbrok"), clock=lambda: NOON)
 
 
 def take(own: Intake, task: str, verdicts: list[Verdict], current: Weights | None = None) -> Any:
-    vocabularies = LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
-    return own.take(task, verdicts, current or weights(), predict, vocabularies)
+    return own.take(task, verdicts, current or weights(), predict, vocabularies(), {LEARNED})
 
 
 def verdict(number: int, label: int = 1, reporter: str | None = "ann", bio: str | None = None) -> Verdict:
@@ -90,7 +99,7 @@ def test_a_task_done_again_gives_the_same_batch_and_logs_nothing_twice(tmp_path:
 
 def test_the_same_verdict_is_learned_once_across_trainings(tmp_path: Path) -> None:
     own = intake(tmp_path)
-    take(own, "one", [verdict(1), verdict(2)])
+    own.settle_learned(take(own, "one", [verdict(1), verdict(2)]).learn, LEARNED)
     batch = take(own, "two", [verdict(1), verdict(3), verdict(2, reporter="bob")])
     assert [(row.record, row.reporter) for row in batch.learn] == [("3", "ann"), ("2", "bob")]
     assert batch.known == 1
@@ -114,20 +123,67 @@ def test_against_a_certain_score_two_reporters_are_needed(tmp_path: Path) -> Non
     assert take(own, "two", [verdict(1, 0, "bob", bio="words")], sure).learn == second.learn
 
 
+def test_who_takes_back_a_verdict_that_made_a_score_certain_needs_no_second_reporter(tmp_path: Path) -> None:
+    """What counts is the score before it; or the one who erred could never mend it alone."""
+    own = intake(tmp_path, two_reporters="on")
+    sure = weights(borders=[0.9, 0.8, 0.1])
+    unsure = weights(borders=[0.99, 0.98, 0.01])
+    wrong = take(own, "one", [verdict(1, 1, bio="words")], unsure).learn
+    own.settle_learned(wrong, LEARNED)
+    assert [row.score for row in wrong] == pytest.approx([0.97])
+    certain = take(own, "two", [verdict(1, 0, bio="words")], sure)
+    assert (len(certain.learn), certain.waiting) == (0, 1), "it was certain before the verdict, too"
+    innocent = take(own, "three", [verdict(2, 1)], unsure).learn
+    own.settle_learned(innocent, LEARNED)
+    mended = own.take("four", [verdict(2, 0)], sure, certainly_spam, vocabularies(), {LEARNED})
+    assert [row.supersedes for row in mended.learn] == [innocent[0].number]
+
+
+def test_kept_verdicts_are_taken_along_with_new_ones_and_by_themselves(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    own.settle_refused(take(own, "one", [verdict(1), verdict(2)]).learn)
+    batch = take(own, "two", [verdict(3)])
+    assert [[row.record for row in rows] for rows in (batch.learn, batch.retried)] == [["3"], ["1", "2"]]
+    own.settle_refused([*batch.learn, *batch.retried])
+    assert take(own, "three", [verdict(1)]).known == 0
+    own.settle_abandoned("four", lambda task: None)
+    # The second was refused three times, so it rests for an hour.
+    assert [row.record for row in own.take_kept("four", weights())] == ["3", "1"]
+
+
+def test_nothing_is_tried_along_where_nothing_is_learned(tmp_path: Path) -> None:
+    own = intake(tmp_path, reporter_training_cap=1)
+    held = take(own, "one", [verdict(1), verdict(2)])
+    own.settle_refused(held.learn)
+    own.settle_learned(take(own, "two", [verdict(3, reporter="bob")]).learn, LEARNED)
+    assert take(own, "three", [verdict(3, reporter="bob")]).retried == []
+
+
+def test_a_verdict_that_a_rollback_undoes_meanwhile_is_learned_after_all(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    assert own.log is not None
+    parents = {"000000-aaaaaaaa": None, LEARNED: "000000-aaaaaaaa"}
+    own.settle_learned(take(own, "one", [verdict(1)]).learn, LEARNED)
+    own.log.follow(LEARNED, parents)
+    batch = take(own, "two", [verdict(1), verdict(2)])
+    assert batch.known == 1
+    own.log.follow("000000-aaaaaaaa", parents)
+    after = own.take_undone("two", batch)
+    assert (after.known, [row.record for row in after.learn]) == (0, ["2", "1"])
+
+
 def test_settled_verdicts_are_drawn_and_the_draw_follows_from_the_seed(tmp_path: Path) -> None:
     own = intake(tmp_path, replay_records=3)
     batch = take(own, "one", [verdict(n, n % 2) for n in range(20)])
-    arrays = LODBROK.preprocess([verdict(1)], LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent")))
-    last = batch.learn[-1].number + 1
-    assert own.draw_log(weights().about, last, 5, arrays) is None
-    own.settle(batch, "learned", "000008-abcdef01")
-    drawn, again = (own.draw_log(weights().about, last, 5, arrays) for _ in range(2))
+    arrays = LODBROK.preprocess([verdict(1)], vocabularies())
+    assert own.draw_log([], weights().about, 5, arrays) is None
+    earlier = [(row.number, row.label) for row in batch.learn]
+    drawn, again = (own.draw_log(earlier, weights().about, 5, arrays) for _ in range(2))
     assert drawn is not None
     assert again is not None
     assert sorted(drawn.targets.tolist()) == [0, 0, 0, 1, 1, 1]
     for name, array in drawn.arrays.items():
         np.testing.assert_array_equal(array, again.arrays[name])
-    assert own.draw_log(weights().about, batch.learn[0].number, 5, arrays) is None
 
 
 def test_without_a_log_everything_is_learned_and_nothing_is_kept(tmp_path: Path) -> None:
@@ -135,4 +191,4 @@ def test_without_a_log_everything_is_learned_and_nothing_is_kept(tmp_path: Path)
     for task in ("one", "two"):
         assert len(take(own, task, [verdict(1), verdict(1), verdict(2)]).learn) == 2
     assert list(tmp_path.iterdir()) == []
-    assert own.draw_log(weights().about, 9, 5, {}) is None
+    assert own.draw_log([(1, 1)], weights().about, 5, {}) is None

@@ -14,9 +14,10 @@ from sb_api.broker.jobs import Jobs
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
-from sb_api.learning.verdict_log import LoggedVerdict
+from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import generate_campaign, generate_editors
 from tests.support.service import LODBROK, Bare
@@ -90,6 +91,87 @@ def test_the_same_verdicts_sent_again_change_nothing(make_trainer: Callable[...,
     assert (again["learned"], again["known"]) == (0, 10)
     assert again["weights"]["version"] == trainer.publication.version == version
     assert len(trainer.store.chain().versions) == 2
+
+
+def pat(label: int, **changes: Any) -> list[Verdict]:
+    """A moderator's word on an innocent maker of lutes."""
+    record: dict[str, Any] = {
+        "id": 9001,
+        "email": "pat@gmail.com",
+        "bio": "Handmade lutes and theorbos, workshop visits on Saturdays",
+        "website": "https://lutes-pat.example",
+        "member_since": "2024-05-01T10:00:00",
+        "email_confirm_date": "2024-05-01T10:12:00",
+        "last_updated": "2024-05-01T10:20:00",
+        "last_login_date": "2024-05-02T10:00:00",
+        "reporter": "mod A",
+    }
+    return [msgspec.convert(record | changes | {"verdict": label}, Verdict)]
+
+
+def score(trainer: Trainer, verdicts: list[Verdict]) -> float:
+    """What the current weights say of the first account: the probability of spam."""
+    weights = trainer.store.load_current()
+    trainer.fitting.load(weights)
+    arrays = trainer.classifier.preprocess(verdicts[:1], trainer.vocabularies)
+    return float(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0, 1])
+
+
+def test_a_mind_changed_twice_is_learned_each_time(make_trainer: Callable[..., Trainer]) -> None:
+    """A mis-click of one button is undone by the other."""
+    trainer = make_trainer()
+    answers = [trainer.train(f"task {n}", pat(label), proceed) for n, label in enumerate((1, 0, 1))]
+    assert [(answer["learned"], answer["known"], answer["superseded"]) for answer in answers] == [
+        (1, 0, 0),
+        (1, 0, 1),
+        (1, 0, 1),
+    ]
+    assert statuses(trainer) == ["superseded", "superseded", "learned"]
+
+
+def test_after_a_rollback_the_same_verdict_is_learned_again(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    before = score(trainer, pat(0))
+    trainer.train("one", pat(0), proceed)
+    trainer.roll_back("original", proceed)
+    assert statuses(trainer) == ["undone"]
+    answer = trainer.train("two", pat(0), proceed)
+    assert (answer["learned"], answer["known"]) == (1, 0)
+    assert statuses(trainer) == ["superseded", "learned"]
+    assert score(trainer, pat(0)) < before
+
+
+def test_rolled_back_and_forth_a_verdict_is_learned_as_before(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(0), proceed)
+    trainer.roll_back("original", proceed)
+    trainer.roll_back("previous", proceed)
+    assert statuses(trainer) == ["learned"]
+    assert trainer.train("two", pat(0), proceed)["known"] == 1
+
+
+def test_the_same_id_with_another_bio_is_another_verdict(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(0, bio="I collect records"), proceed)
+    other = trainer.train("two", pat(0, bio="Repair of accordions in the old town, prices on request"), proceed)
+    assert (other["learned"], other["known"], other["superseded"]) == (1, 0, 0)
+    again = pat(0, bio="I collect records", last_login_date="2024-06-01T10:00:00", privs=1)
+    assert trainer.train("three", again, proceed)["known"] == 1, "who only signs in again is the same account"
+
+
+def test_a_replay_leaves_out_what_is_superseded_and_what_is_undone(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    for number, label in enumerate((1, 0)):
+        trainer.train(f"pat {number}", pat(label), proceed)
+    trainer.train("one", campaign(2), proceed)
+    trainer.roll_back("previous", proceed)
+    assert trainer.replay("replay", proceed, False, lambda _: None)["learned"] == 1
+    assert statuses(trainer) == ["superseded", "learned", *["undone"] * 4]
+    assert trainer.replay("all", proceed, False, lambda _: None, with_undone=True)["learned"] == 5
+    assert statuses(trainer) == ["superseded", *["learned"] * 5]
+    assert trainer.train("again", campaign(2), proceed)["known"] == 4
+    trainer.roll_back("previous", proceed)
+    assert statuses(trainer) == ["superseded", "learned", *["undone"] * 4]
 
 
 def test_a_training_that_would_ruin_the_weights_is_refused_with_its_figures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sb_api.learning.log_schema import Event, LoggedVerdict, Stretch
 from sb_api.learning.quality import (
     FRESH,
     WINDOW,
@@ -14,7 +15,6 @@ from sb_api.learning.quality import (
     measure,
     score_confusion,
 )
-from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch
 from tests.learning.test_verdict_log import NOON, verdict
 
 

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sb_api.arrays import pack_rows, unpack_rows
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
-from sb_api.learning.verdict_log import Event, LoggedVerdict, Stretch, VerdictLog, open_verdict_log
+from sb_api.learning.log_schema import Event, LoggedVerdict, Stretch
+from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from tests.support import databases
 
 NOON = datetime(2026, 1, 1, 12)
@@ -59,26 +60,70 @@ def test_nothing_is_added_when_one_of_several_cannot_be(log: VerdictLog) -> None
     assert log.find() == []
 
 
-def test_known_names_the_same_verdict_of_the_same_reporter_and_not_refused_ones(log: VerdictLog) -> None:
-    log.add([verdict("1"), verdict("2", status="refused"), verdict("3", status="waiting")])
-    keys = [("1", 1, "ann"), ("1", 0, "ann"), ("1", 1, "bob"), ("2", 1, "ann"), ("3", 1, "ann")]
-    assert log.known(keys) == {("1", 1, "ann"): "learned", ("3", 1, "ann"): "waiting"}
+def numbers(log: VerdictLog) -> list[int]:
+    return [row.number for row in log.find()][::-1]
 
 
-def test_known_asks_about_more_records_than_a_query_has_room_for(log: VerdictLog) -> None:
-    log.add([verdict(str(number)) for number in range(1200)])
-    assert len(log.known((str(number), 1, "ann") for number in range(1200))) == 1200
-
-
-def test_settle_says_what_became_of_verdicts(log: VerdictLog) -> None:
-    log.add([verdict("1", status="learning"), verdict("2", status="learning")])
-    numbers = [row.number for row in log.of_task("a" * 32)]
-    log.settle(numbers[:1], "learned", "000002-bbbbbbbb")
-    log.settle(numbers[1:], "refused")
-    assert [(row.status, row.version) for row in log.of_task("a" * 32)] == [
-        ("learned", "000002-bbbbbbbb"),
-        ("refused", None),
+def test_standing_verdicts_are_those_on_the_same_records_that_nothing_supersedes(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2", status="refused"), verdict("3", status="waiting"), verdict("4")])
+    log.add([verdict("1", label=0)], superseded=numbers(log)[:1])
+    found = log.standing(["1", "2", "3"])
+    assert [(row.record, row.label, row.status) for row in found] == [
+        ("2", 1, "refused"),
+        ("3", 1, "waiting"),
+        ("1", 0, "learned"),
     ]
+    assert [row.status for row in log.find(record="1")] == ["learned", "superseded"]
+
+
+def test_standing_asks_about_more_records_than_a_query_has_room_for(log: VerdictLog) -> None:
+    log.add([verdict(str(number)) for number in range(1200)])
+    assert len(log.standing(str(number) for number in range(1200))) == 1200
+
+
+def test_what_is_superseded_counts_nowhere(log: VerdictLog) -> None:
+    log.add([verdict("1"), verdict("2")])
+    log.add([verdict("1", label=0)], superseded=numbers(log)[:1])
+    assert [(row.record, row.label) for row in log.learned("t")] == [("2", 1), ("1", 0)]
+    assert [label for _, label in log.learned_numbers("t")] == [1, 0]
+    assert [(row.record, row.label) for row in log.latest(9)] == [("2", 1), ("1", 0)]
+    assert sum(count for *_, count in log.counts()) == 2
+    (stretch,) = log.history(4, 5)
+    assert sum(stretch.counts.values()) == 2
+
+
+def test_a_verdict_takes_back_the_one_before_that_was_learned(log: VerdictLog) -> None:
+    """Also where what lies between was never learned; not where the same was said and learned since."""
+    log.add([verdict("1", version="v1"), verdict("2", version="v1", label=0)])
+    first, second = numbers(log)
+    log.add([verdict("1", label=0, status="superseded", supersedes=first)], superseded=[first])
+    log.add([verdict("1", label=0, supersedes=numbers(log)[-1]), verdict("2", label=0, supersedes=second)])
+    correction, again = log.find(limit=2)[::-1]
+    assert {number: row.number for number, row in log.taken_back([correction, again]).items()} == {
+        correction.number: first
+    }
+
+
+def test_settled_verdicts_say_what_became_of_them(log: VerdictLog) -> None:
+    log.add([verdict(str(n), status="learning") for n in (1, 2)])
+    one, two = numbers(log)
+    log.settle_learned([one], "000002-bbbbbbbb")
+    log.settle_refused([one, two], NOON)
+    assert [(row.status, row.version, row.attempts, row.tried) for row in log.of_task("a" * 32)] == [
+        ("learned", "000002-bbbbbbbb", 0, None),
+        ("refused", None, 1, NOON),
+    ]
+    assert [row.number for row in log.kept()] == [two]
+    log.adopt([two], "b" * 32)
+    log.settle_refused([two], NOON + timedelta(hours=1))
+    assert [(row.attempts, row.tried) for row in log.kept()] == [(2, NOON + timedelta(hours=1))]
+
+
+def test_what_is_superseded_meanwhile_stays_so_when_its_training_ends(log: VerdictLog) -> None:
+    log.add([verdict("1", status="learning")])
+    log.add([verdict("1", label=0, status="learning")], superseded=numbers(log))
+    log.settle_learned(numbers(log), "000002-bbbbbbbb")
+    assert [row.status for row in log.find()] == ["learned", "superseded"]
 
 
 def test_learned_since_counts_by_reporter_and_leaves_out_what_was_not_learned(log: VerdictLog) -> None:
@@ -86,16 +131,6 @@ def test_learned_since_counts_by_reporter_and_leaves_out_what_was_not_learned(lo
     log.add([verdict("1"), verdict("2", status="learning"), verdict("3", status="held"), verdict("4", received=old)])
     log.add([verdict("5", reporter="bob")])
     assert log.learned_since(NOON - timedelta(days=1)) == {"ann": 2, "bob": 1}
-
-
-def test_a_sample_has_one_label_one_vocabulary_and_follows_from_the_generator(log: VerdictLog) -> None:
-    log.add([verdict(str(n), label=n % 2, tokenizers="t" if n < 80 else "u") for n in range(100)])
-    drawn = log.sample(1, 10, "t", np.random.default_rng(3))
-    assert drawn == log.sample(1, 10, "t", np.random.default_rng(3))
-    assert len({row.number for row in drawn}) == 10
-    assert {(row.label, row.tokenizers) for row in drawn} == {(1, "t")}
-    assert len(log.sample(1, 1000, "t", np.random.default_rng(3))) == 40
-    assert log.sample(7, 10, "t", np.random.default_rng(3)) == []
 
 
 def test_the_latest_come_oldest_first(log: VerdictLog) -> None:
@@ -173,9 +208,10 @@ def test_the_log_works_on_a_real_database_server(server: str) -> None:
         assert [row.record for row in rows] == [str(n) for n in range(600)]
         assert rows[0].vector == bytes(range(256))
         assert rows[0].received == NOON
-        log.settle([row.number for row in rows], "learned", "000002-bbbbbbbb")
-        assert len(log.known((row.record, row.label, row.reporter) for row in rows)) == 600
-        assert len(log.sample(1, 50, "t", np.random.default_rng(1), before=rows[300].number)) == 50
+        log.settle_learned([row.number for row in rows], "000002-bbbbbbbb")
+        log.follow("000002-bbbbbbbb", {"000002-bbbbbbbb": "000000-aaaaaaaa", "000000-aaaaaaaa": None})
+        assert len(log.standing(row.record for row in rows)) == 600
+        assert len(log.learned_numbers("t")) == 600
         assert log.learned_since(NOON - timedelta(days=1)) == {"ann": 600}
         assert sum(count for *_, count in log.counts()) == 600
         (stretch,) = log.history(4, 5)
@@ -183,6 +219,10 @@ def test_the_log_works_on_a_real_database_server(server: str) -> None:
         assert log.count_learned() == (600, 1)
         log.note(Event(kind="training", moment=NOON, version="v2", previous="v1", learned=600, seconds=1.5))
         assert [event.seconds for event in log.events(5)] == [1.5]
+        log.follow("000000-aaaaaaaa", {})
+        assert {row.status for row in log.find()} == {"undone"}
+        log.follow("000002-bbbbbbbb", {})
+        assert {row.status for row in log.find()} == {"learned"}
         assert log.purge(reporter="ann") == 600
         assert log.find() == []
         log.close()

@@ -1,0 +1,138 @@
+"""The tables of the verdict log, and the records that its rows are read into."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from sb_api.versions import EventKind
+
+# learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
+# reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. undone: learned
+# once, by weights that were rolled back.
+Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone"]
+
+METADATA = sa.MetaData()
+VERDICTS = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Column("task", sa.String(32), nullable=False),
+    sa.Column("record", sa.String(255), nullable=False),
+    sa.Column("reporter", sa.String(255), nullable=False),
+    sa.Column("label", sa.Integer, nullable=False),
+    sa.Column("predicted", sa.Integer, nullable=False),
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("weights", sa.String(32), nullable=False),
+    sa.Column("received", sa.DateTime, nullable=False),
+    sa.Column("tokenizers", sa.String(32), nullable=False),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("version", sa.String(32)),
+    sa.Column("digest", sa.String(32), nullable=False, server_default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tried", sa.DateTime),
+    sa.Column("supersedes", sa.Integer),
+    sa.Index("verdicts_same", "classifier", "record", "label", "reporter"),
+    sa.Index("verdicts_task", "classifier", "task"),
+    sa.Index("verdicts_status", "classifier", "status"),
+    sa.Index("verdicts_reporter", "classifier", "reporter", "received"),
+    sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
+)
+# Which version has learned which verdict: a replay learns again what trainings before it have learned.
+LEARNINGS = sa.Table(
+    "learnings",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.String(32), primary_key=True),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Index("learnings_version", "classifier", "version"),
+)
+# The version that each one was made from, kept longer than the files of the versions are.
+LINEAGE = sa.Table(
+    "lineage",
+    METADATA,
+    sa.Column("classifier", sa.String(32), primary_key=True),
+    sa.Column("version", sa.String(32), primary_key=True),
+    sa.Column("parent", sa.String(32)),
+)
+# The version that the states of the verdicts are true of.
+FOLLOWED = sa.Table(
+    "followed",
+    METADATA,
+    sa.Column("classifier", sa.String(32), primary_key=True),
+    sa.Column("version", sa.String(32), nullable=False),
+)
+EVENTS = sa.Table(
+    "events",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("moment", sa.DateTime, nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("previous", sa.String(32), nullable=False),
+    sa.Column("learned", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Index("events_latest", "classifier", "number"),
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The current weights were replaced: `version` took the place of `previous` at `moment` (UTC). `learned` is the
+    number of verdicts in it, `seconds` how long it took."""
+
+    kind: EventKind
+    moment: datetime
+    version: str
+    previous: str
+    learned: int = 0
+    seconds: float = 0.0
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """Some verdicts in a row: when the last of them came (UTC), and how many there are by `(label, predicted)`."""
+
+    until: datetime
+    counts: dict[tuple[int, int], int]
+
+
+class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `label` and `predicted` are numbers of labels, `score` is the probability that the weights named by
+    `weights` gave to the verdict's label before it was learned; `received` is in UTC, `version` the weights that a
+    training first made of it.
+
+    `digest` is of what was judged, "" in rows of older releases; `attempts` counts the trainings that the guard has
+    refused it in, `tried` is when the last of them was (UTC), `supersedes` the number of what its reporter said before.
+    """
+
+    classifier: str
+    task: str
+    record: str
+    reporter: str
+    label: int
+    predicted: int
+    score: float
+    weights: str
+    received: datetime
+    tokenizers: str
+    vector: bytes
+    status: Status
+    version: str | None = None
+    digest: str = ""
+    attempts: int = 0
+    tried: datetime | None = None
+    supersedes: int | None = None
+    number: int = 0
+
+    def is_about_the_same(self, other: LoggedVerdict) -> bool:
+        """Whether both are on one record: its id, and what was judged. Where that was not kept, its numbers tell."""
+        if self.record != other.record:
+            return False
+        if self.digest and other.digest:
+            return self.digest == other.digest
+        return (self.tokenizers, self.vector) == (other.tokenizers, other.vector)

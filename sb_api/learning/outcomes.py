@@ -1,0 +1,31 @@
+"""What became of the verdicts of a request, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sb_api.judgements import Outcome
+from sb_api.learning.log_schema import LoggedVerdict, Status
+
+KNOWN = "The current weights have learned this verdict already."
+KEPT: dict[Status, str] = {
+    "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
+    "held": "Its reporter has reached the number of verdicts that may be learned for now; it is learned once there is "
+    "room again.",
+    "refused": "The guard refused the training that it was part of; it is tried again with those that follow, and from "
+    "time to time by itself.",
+}
+
+
+def describe_outcomes(sent: Sequence[tuple[str, str]], logged: Sequence[LoggedVerdict]) -> dict[str, Outcome]:
+    """By the record: what became of the verdicts that were sent, each by its record and its reporter, from what is in
+    the log of their training now. What is not in it was known."""
+    rows = {(row.record, row.reporter): row for row in logged}
+    return {record: _describe(rows.get((record, reporter))) for record, reporter in sent}
+
+
+def _describe(row: LoggedVerdict | None) -> Outcome:
+    if row is None:
+        return Outcome("known", KNOWN)
+    reason = "" if row.version else KEPT.get(row.status, "")
+    return Outcome("kept" if reason else "learned", reason, int(row.supersedes is not None))
