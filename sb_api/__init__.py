@@ -29,8 +29,10 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.auth.gate import Gate, require_credentials
     from sb_api.auth.headers import secure, trust_proxies
     from sb_api.broker.connection import connect
-    from sb_api.broker.jobs import SMALL, Jobs
+    from sb_api.broker.jobs import SMALL
+    from sb_api.broker.producer import Producer
     from sb_api.broker.rpc import Mailbox
+    from sb_api.broker.shared_state import Broker
     from sb_api.config import load_settings
     from sb_api.pages.blueprint import show_pages
     from sb_api.telemetry.logs import configure_logging
@@ -47,21 +49,22 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    jobs = Jobs(connect(settings), settings)
+    broker = Broker.of(connect(settings), settings)
+    producer = Producer(broker)
     # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
-    mailbox = Mailbox(jobs, uuid.uuid4().hex)
-    service = app.extensions["sb_api"] = Service(settings, jobs, mailbox)
+    mailbox = Mailbox(producer, uuid.uuid4().hex)
+    service = app.extensions["sb_api"] = Service(settings, producer, mailbox)
     gate = app.extensions["sb_api.auth"] = Gate(settings)
     app.register_blueprint(monitoring)
     app.register_blueprint(routes.api)
-    show_pages(app, jobs)
+    show_pages(app, broker)
     register_error_handlers(app)
     add_docs(app, __version__)
     # The layers around Flask; a request comes through them from the last line to the first.
     layers: WSGIApplication = app.wsgi_app
     layers = answer_small_requests(layers, app, service, gate)  # the innermost: what it answers needs all the others
     layers = shed_load(layers, mailbox.limiters[SMALL])  # before a request is looked at, which is what costs
-    layers = monitor(layers, app, jobs)  # counts what is refused and what fails, too
+    layers = monitor(layers, app, broker)  # counts what is refused and what fails, too
     layers = secure(layers)  # every answer has the headers, also a refusal
     layers = trust_proxies(layers, settings.proxies)  # the outermost: all others use the client's address and scheme
     app.wsgi_app = layers  # type: ignore[method-assign, assignment]

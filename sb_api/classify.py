@@ -14,14 +14,17 @@ import numpy as np
 
 from sb_api.arrays import Probabilities
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, PREDICT_STREAMS, Answer, Claim, Jobs, failure
+from sb_api.broker.consumer import Consumer
+from sb_api.broker.jobs import Answer, Claim, failure
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
+from sb_api.processes.claiming import LargeOnly, SmallFirst
 from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
@@ -39,38 +42,45 @@ def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]
     return dict(zip(labels, np.bincount(best, minlength=len(labels)).tolist(), strict=True))
 
 
-def judge_claims(models: dict[str, Model], claims: Sequence[Claim]) -> list[Answer]:
+def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
     # By position: two entries of different streams may have the same id.
     answers: dict[int, Answer] = {}
     batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
     for position, claim in enumerate(claims):
         try:
-            model = models[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[model.classifier.kind.queued])  # type: ignore[name-defined]
+            predictor = predictors[claim.job.classifier]
+            records = decode_payload(claim.job.body, list[predictor.classifier.kind.queued])  # type: ignore[name-defined]
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
             answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))
     for (name, version), batch in batches.items():
-        with models[name].at(version):
-            answers |= _judge_batch(models[name], batch)
+        with predictors[name].at(version):
+            answers |= _judge_batch(predictors[name], batch)
     return [answers[position] for position in range(len(claims))]
 
 
-def _judge_batch(model: Model, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
-    scores, errors = model.judge([record for _, _, records in batch for record in records])
-    model.instruments.count_records(model.classifier.name, len(scores), count_labels(scores, model.about.labels))
+def _judge_batch(predictor: Predictor, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
+    scores, errors = predictor.judge([record for _, _, records in batch for record in records])
+    name, labels = predictor.classifier.name, predictor.about.labels
+    predictor.instruments.count_records(name, len(scores), count_labels(scores, labels))
     # All at once: for a few records numpy's calls cost more than what they do.
-    judged = model.tell(scores, errors)
+    judged = predictor.describe(scores, errors)
     answers = {}
     start = 0
     for position, claim, records in batch:
         end = start + len(records)
-        own = {row - start: detail for row, detail in errors.items() if start <= row < end}
-        reasons = model.explain(records) if claim.job.operation == "explain" and not own else []
-        predictions, told, bands = judged.predictions[start:end], judged.scores[start:end], judged.bands[start:end]
-        data = _describe(claim, records, Judged(judged.version, predictions, told, own, bands, reasons))
-        answers[position] = Answer(status="completed", data=data)
+        own_errors = {row - start: detail for row, detail in errors.items() if start <= row < end}
+        reasons = predictor.explain(records) if claim.job.operation == "explain" and not own_errors else []
+        own = Judged(
+            judged.version,
+            judged.predictions[start:end],
+            judged.scores[start:end],
+            own_errors,
+            judged.bands[start:end],
+            reasons,
+        )
+        answers[position] = Answer(status="completed", data=_describe(claim, records, own))
         start = end
     return answers
 
@@ -78,7 +88,7 @@ def _judge_batch(model: Model, batch: Sequence[tuple[int, Claim, list[Any]]]) ->
 def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | dict[str, Any]:
     if not claim.job.keep:
         return judged
-    # What is kept for a client is kept as the client is told it: the records are gone by then.
+    # A kept answer is stored in the form that the client gets: its records are no longer there when it asks.
     document = describe_answers(records, judged)
     wrong = {
         str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
@@ -86,12 +96,12 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
     return document | ({"errors": wrong} if wrong else {})
 
 
-def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabularies]:
+def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocabularies]:
     """The published weights with their vocabularies; those of this host's files while none are published."""
-    published = jobs.registry.published(classifier.name)
+    published = broker.registry.published(classifier.name)
     if published is None:
-        store = WeightsStore.of(jobs.settings, classifier.name)
-        return store.load_current(), classifier.load_vocabularies(jobs.settings)
+        store = WeightsStore.of(broker.settings, classifier.name)
+        return store.load_current(), classifier.load_vocabularies(broker.settings)
     vocabularies = Vocabularies(
         {
             name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
@@ -101,28 +111,63 @@ def load_current(jobs: Jobs, classifier: Classifier) -> tuple[Weights, Vocabular
     return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
 
 
-def refresh_models(
-    jobs: Jobs, models: dict[str, Model], published: Mapping[str, str], instruments: Instruments | None = None
+def refresh_predictors(
+    broker: Broker,
+    predictors: dict[str, Predictor],
+    published: Mapping[str, str],
+    instruments: Instruments | None = None,
 ) -> dict[str, str]:
     """Load the classifiers, or swap in what has been published since. Returns the version of each."""
     for name, classifier in CLASSIFIERS.items():
-        model = models.get(name)
-        if model is None:
-            models[name] = Model(classifier, *load_current(jobs, classifier), jobs.settings.engine, instruments)
-            logger.info("%s is warm with the weights %s", name, models[name].version)
+        predictor = predictors.get(name)
+        if predictor is None:
+            weights, vocabularies = load_current(broker, classifier)
+            predictors[name] = Predictor(classifier, weights, vocabularies, broker.settings.engine, instruments)
+            logger.info("%s is warm with the weights %s", name, predictors[name].version)
             continue
-        if published.get(name, model.version) != model.version:
+        if published.get(name, predictor.version) != predictor.version:
             try:
-                model.swap(*load_current(jobs, classifier))
+                predictor.swap(*load_current(broker, classifier))
             except SbApiError as error:
-                logger.error("still working with the weights %s of %s: %s", model.version, name, error.detail)
+                logger.error("still working with the weights %s of %s: %s", predictor.version, name, error.detail)
             else:
-                logger.info("%s works with the weights %s from now on", name, model.version)
-    return {name: model.version for name, model in models.items()}
+                logger.info("%s works with the weights %s from now on", name, predictor.version)
+    return {name: predictor.version for name, predictor in predictors.items()}
+
+
+class ClassifyProcess:
+    """A classify process: its predictors, by classifier, and when (monotonic seconds) it last judged a record."""
+
+    def __init__(self, settings: Settings, helper: bool) -> None:
+        self.settings = settings
+        self.broker = Broker.of(connect(settings), settings)
+        self.predictors: dict[str, Predictor] = {}
+        self.used = monotonic()
+        self.worker = Worker(
+            Consumer(self.broker),
+            "classify",
+            LargeOnly() if helper else SmallFirst(),
+            do=self.do,
+            refresh=self.refresh,
+            idle=self.idle if helper else None,
+        )
+
+    def do(self, claims: Sequence[Claim]) -> list[Answer]:
+        self.used = monotonic()
+        return judge_claims(self.predictors, claims)
+
+    def refresh(self, published: Mapping[str, str]) -> dict[str, str]:
+        return refresh_predictors(self.broker, self.predictors, published, self.worker.instruments)
+
+    def idle(self) -> None:
+        """Let go of what is in memory when a helper has had nothing to do for long."""
+        if monotonic() - self.used > self.settings.helper_idle:
+            self.worker.leave()
+            stand_by()
 
 
 def classify_process(settings: Settings, helper: bool = False, standby: bool = False) -> None:
-    """Judge records until told to stop.
+    """Judge records until SIGTERM or SIGINT.
 
     A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
     several processes, these would make batches too small to be worth their cost. After `helper_idle` seconds without
@@ -130,29 +175,4 @@ def classify_process(settings: Settings, helper: bool = False, standby: bool = F
     """
     if helper and not standby:
         os.nice(NICENESS)  # after standby it has that already
-    jobs = Jobs(connect(settings), settings)
-    models: dict[str, Model] = {}
-    instruments = Instruments()
-    used = monotonic()
-
-    def do(claims: Sequence[Claim]) -> list[Answer]:
-        nonlocal used
-        used = monotonic()
-        return judge_claims(models, claims)
-
-    def idle() -> None:
-        if monotonic() - used > settings.helper_idle:
-            worker.leave()
-            stand_by()
-
-    worker = Worker(
-        jobs,
-        "classify",
-        PREDICT_STREAMS,
-        do=do,
-        refresh=lambda published: refresh_models(jobs, models, published, instruments),
-        instruments=instruments,
-        idle=idle if helper else None,
-        awaited=[BULK] if helper else (),
-    )
-    worker.run_process()
+    ClassifyProcess(settings, helper).worker.run_process()

@@ -132,11 +132,11 @@ def classify() -> Response:
     task = _content_id(kind.name, body)
     keep = service.settings.result_ttl
     key = request.headers.get("Idempotency-Key")
-    if key is not None and service.jobs.reserve(_content_id("key", key.encode()), task, keep) != task:
+    if key is not None and service.producer.reserve(_content_id("key", key.encode()), task, keep) != task:
         raise IdempotencyKeyReused("This Idempotency-Key was sent with other content; send a new key with new content.")
-    known = service.jobs.result(task)
+    known = service.producer.result(task)
     if known is None or known.status == "failed":
-        service.jobs.forget(task)
+        service.producer.forget(task)
         job = Job(
             task=task,
             operation="predict",
@@ -146,7 +146,7 @@ def classify() -> Response:
             request=current_request(),
             trace=current_trace(),
         )
-        service.jobs.submit(choose_stream(len(records)), [job])
+        service.producer.submit(choose_stream(len(records)), [job])
     return accept_task(task)
 
 
@@ -158,7 +158,7 @@ def get_result(task_id: str) -> Response:
         task = uuid.UUID(task_id).hex
     except ValueError:
         raise UnknownTask(f"{task_id[:40]!r} is not a task id.") from None
-    answer = get_service().jobs.result(task)
+    answer = get_service().producer.result(task)
     if answer is None:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
     if answer.status in ("queued", "processing"):

@@ -20,10 +20,11 @@ from flask.testing import FlaskClient
 
 from sb_api import create_app
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, SMALL, TRAIN, Jobs
+from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.processes.redis_server import find_redis_server
+from tests.support.queue import Jobs
 
 if TYPE_CHECKING:
     from tests.support.deployments import Deployment

@@ -15,19 +15,21 @@ import numpy as np
 import pytest
 
 from sb_api import classify
-from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.broker.jobs import BULK, SMALL, Answer, Claim, Job
 from sb_api.broker.shared_state import Published
-from sb_api.classify import count_labels, judge_claims, load_current, refresh_models
+from sb_api.classify import count_labels, judge_claims, load_current, refresh_predictors
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
 from sb_api.judgements import Judged
 from sb_api.models.calibration import calibrated
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, dump_weights, named
+from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
 FAILED_REASON = "it cannot be turned into numbers"
@@ -35,7 +37,7 @@ SPOILT = 13  # the id of a record that the next fixture makes unreadable
 
 
 @pytest.fixture
-def spoilt(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Model:
+def spoilt(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Predictor:
     """A model whose preprocessing chokes on one record."""
 
     def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
@@ -48,7 +50,7 @@ def spoilt(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Model:
 
 
 @pytest.fixture
-def models(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> dict[str, Model]:
+def models(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> dict[str, Predictor]:
     """The models of a classify process that knows one classifier."""
     monkeypatch.setattr(classify, "CLASSIFIERS", {"lodbrok": LODBROK})
     return {"lodbrok": bare.model}
@@ -95,7 +97,7 @@ def test_it_judges_as_the_network_does(count: int, bare: Bare) -> None:
     assert count == 1 or len(set(scores[:, 1])) > 1
 
 
-def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged(spoilt: Model, bare: Bare) -> None:
+def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged(spoilt: Predictor, bare: Bare) -> None:
     editors = as_editors(make_editors(20))
     scores, errors = spoilt.judge(editors)
     assert errors == {SPOILT: FAILED_REASON}
@@ -105,7 +107,7 @@ def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged
     np.testing.assert_allclose(scores[sound], bare.model.score(inputs), atol=1e-6)
 
 
-def test_when_every_record_is_spoilt_every_one_is_named(spoilt: Model) -> None:
+def test_when_every_record_is_spoilt_every_one_is_named(spoilt: Predictor) -> None:
     scores, errors = spoilt.judge(as_editors([{"id": SPOILT}]))
     assert scores.shape == (1, 2)
     assert list(errors) == [0]
@@ -185,7 +187,7 @@ def test_entries_of_two_streams_that_have_the_same_id_are_answered_each_with_its
         np.testing.assert_allclose(scores_of(answers[BULK]), bare.model.judge(many)[0][:, 1], atol=1e-6)
 
 
-def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Model) -> None:
+def test_a_spoilt_record_is_an_error_of_its_own_job_at_its_own_place(spoilt: Predictor) -> None:
     editors = as_editors(make_editors(20))
     batches = [editors[:10], editors[10:15], editors[15:]]
     answers = judge_claims({"lodbrok": spoilt}, [make_claim(batch, n) for n, batch in enumerate(batches)])
@@ -207,7 +209,7 @@ def test_a_job_whose_result_is_kept_is_answered_in_the_words_of_the_client(bare:
     assert answer.data["weights"] == bare.original.about.version
 
 
-def test_a_kept_answer_names_the_records_that_could_not_be_judged(spoilt: Model) -> None:
+def test_a_kept_answer_names_the_records_that_could_not_be_judged(spoilt: Predictor) -> None:
     (answer,) = judge_claims({"lodbrok": spoilt}, [make_claim(as_editors(make_editors(20)), 1, keep=60)])
     assert answer.data["errors"] == {str(SPOILT): {"field": "", "detail": FAILED_REASON}}
     assert len(answer.data["scores"]) == 19
@@ -239,7 +241,7 @@ def replace_entry(claim: Claim, number: int) -> Claim:
 
 
 def test_while_none_are_published_it_works_with_this_hosts_files(jobs: Jobs, bare: Bare) -> None:
-    weights, vocabularies = load_current(jobs, LODBROK)
+    weights, vocabularies = load_current(jobs.broker, LODBROK)
     assert weights.about == bare.original.about
     assert vocabularies == bare.model.vocabularies
 
@@ -250,17 +252,19 @@ def test_a_host_without_files_works_with_what_is_published(jobs: Jobs, bare: Bar
     others = make_others(bare)
     others = replace(others, about=msgspec.structs.replace(others.about, tokenizers=vocabularies.fingerprint))
     publish(jobs, others, vocabularies)
-    weights, found = load_current(jobs, LODBROK)
+    weights, found = load_current(jobs.broker, LODBROK)
     assert weights.about == others.about
     assert found == vocabularies
     np.testing.assert_array_equal(weights.arrays["output/kernel"], others.arrays["output/kernel"])
 
 
-def refresh(jobs: Jobs, models: dict[str, Model]) -> dict[str, str]:
-    return refresh_models(jobs, models, jobs.registry.published_versions(models))
+def refresh(jobs: Jobs, models: dict[str, Predictor]) -> dict[str, str]:
+    return refresh_predictors(jobs.broker, models, jobs.registry.published_versions(models))
 
 
-def test_published_weights_are_swapped_in_between_two_batches(jobs: Jobs, bare: Bare, models: dict[str, Model]) -> None:
+def test_published_weights_are_swapped_in_between_two_batches(
+    jobs: Jobs, bare: Bare, models: dict[str, Predictor]
+) -> None:
     claim = make_claim(as_editors(make_editors(5)), 1)
     assert refresh(jobs, models) == {"lodbrok": bare.original.about.version}
     (before,) = judge_claims(models, [claim])
@@ -277,7 +281,7 @@ def test_published_weights_are_swapped_in_between_two_batches(jobs: Jobs, bare: 
 
 @pytest.mark.parametrize("damage", ["file", "tokenizers"])
 def test_published_weights_that_cannot_be_used_change_nothing_and_are_logged(
-    damage: str, jobs: Jobs, bare: Bare, models: dict[str, Model], caplog: pytest.LogCaptureFixture
+    damage: str, jobs: Jobs, bare: Bare, models: dict[str, Predictor], caplog: pytest.LogCaptureFixture
 ) -> None:
     others = make_others(bare)
     if damage == "file":
@@ -294,17 +298,16 @@ def test_published_weights_that_cannot_be_used_change_nothing_and_are_logged(
 KILLED_WITH_A_CLAIM = """
 import os, signal
 from sb_api import classify
-from sb_api.calibration import calibrated
 from sb_api.config import load_settings
 
-classify.refresh_models = lambda *_: {"lodbrok": "1"}
+classify.refresh_predictors = lambda *_: {"lodbrok": "1"}
 classify.judge_claims = lambda models, claims: os.kill(os.getpid(), signal.SIGKILL)
 classify.classify_process(load_settings())
 """
 
 
 def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
-    jobs: Jobs, settings: Settings, models: dict[str, Model]
+    jobs: Jobs, settings: Settings, models: dict[str, Predictor]
 ) -> None:
     editors = as_editors(make_editors(3))
     jobs.submit(SMALL, [make_claim(editors, number, keep=60).job for number in range(3)])
@@ -316,9 +319,9 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
     worker = Worker(
         jobs,
         "classify",
-        PREDICT_STREAMS,
+        SmallFirst(),
         do=lambda claims: judge_claims(models, claims),
-        refresh=lambda published: refresh_models(jobs, models, published),
+        refresh=lambda published: refresh_predictors(jobs.broker, models, published),
     )
     thread = threading.Thread(target=worker.run)
     thread.start()

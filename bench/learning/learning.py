@@ -31,7 +31,7 @@ from bench.learning.learning_service import time_trainings
 from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, split_editors
 from sb_api.bootstrap.originals import to_examples, to_verdicts
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
 from sb_api.errors import TrainingRefused
 from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, join
@@ -291,8 +291,8 @@ def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> Results
     settings = load_settings({}, state_dir=str(folder))
     results: Results = {}
     with embedded_redis(settings, Stop()) as url:
-        jobs = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
-        learner = Learner(Trainer(jobs, CLASSIFIERS["lodbrok"]))
+        broker = Broker.of(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
+        learner = Learner(Trainer(broker, CLASSIFIERS["lodbrok"]))
         data = prepare(learner.trainer)
         before = f"{learner.accuracy(data.test):.2%} accuracy, {learner.flagged(data.innocent):.3%} false positives"
         print(f"the original: {before}, {learner.certain(data.innocent):.3%} certain spam among innocent", flush=True)

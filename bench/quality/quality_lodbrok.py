@@ -32,7 +32,7 @@ from bench.learning.prequential import bench_stream, signed_logarithms
 from bench.speed.comparison import Judged, best_threshold, compare, f1, roc_auc
 from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, Parts, split_editors
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
 from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
@@ -66,8 +66,8 @@ def open_trainer(folder: Path) -> Iterator[Trainer]:
     """The service's trainer of Lodbrok, with the shipped original, a state directory and a Redis of its own."""
     settings = load_settings({}, state_dir=str(folder))
     with embedded_redis(settings, Stop()) as url:
-        jobs = Jobs(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
-        yield Trainer(jobs, CLASSIFIERS["lodbrok"])
+        broker = Broker.of(connect(msgspec.structs.replace(settings, redis_url=url)), settings)
+        yield Trainer(broker, CLASSIFIERS["lodbrok"])
 
 
 def bench_batch(trainer: Trainer, parts: Parts, quick: bool) -> Figures:

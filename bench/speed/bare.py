@@ -10,25 +10,25 @@ import msgspec
 from sb_api.config import load_settings
 from sb_api.judgements import describe_answers
 from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
 
 ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch (and in predict.lua)
 
 
-def load_model() -> Model:
+def load_model() -> Predictor:
     """Lodbrok with the shipped weights, in this process."""
     settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS["lodbrok"]
     weights = WeightsStore.of(settings, "lodbrok").load("original")
-    return Model(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+    return Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
 
 
 def parse_editors(records: Sequence[dict[str, Any]]) -> list[Editor]:
     return msgspec.convert(records, list[Editor])
 
 
-def expect_answers(model: Model, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def expect_answers(model: Predictor, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the service must answer to these editors in one request."""
     editors = parse_editors(records)
-    return describe_answers(editors, model.tell(*model.judge(editors)))
+    return describe_answers(editors, model.describe(*model.judge(editors)))

@@ -32,12 +32,12 @@ def run_engine(engine: Any, name: str) -> dict[str, Any]:
 
     from sb_api.config import load_settings
     from sb_api.models.classifiers import CLASSIFIERS
-    from sb_api.models.predictor import Model
+    from sb_api.models.predictor import Predictor
     from sb_api.models.weights_store import WeightsStore
 
     settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS[name]
     weights = WeightsStore.of(settings, name).load("original")
-    model = Model(classifier, weights, classifier.load_vocabularies(settings), engine)
+    model = Predictor(classifier, weights, classifier.load_vocabularies(settings), engine)
     figures: dict[str, Any] = {"ready": time.perf_counter() - start}
     figures["memory"] = psutil.Process().memory_full_info().uss / 2**20
     with np.load(settings.static / "reference" / f"{name}.npz") as file:

@@ -16,7 +16,7 @@ from sb_api.errors import InvalidRecords
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import Classifier
 from sb_api.models.measures import describe_classes
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 
 
@@ -29,7 +29,7 @@ def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | No
     """
     weights = WeightsStore.of(settings, classifier.name).load_current()
     labels = weights.about.labels
-    model = Model(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+    model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
     records: Sequence[Any] = ()
     if file is not None:
         source, records = str(file), _read_records(file, classifier)

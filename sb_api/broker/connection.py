@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 import redis
@@ -19,7 +18,6 @@ from sb_api.errors import Unavailable
 
 PREFIX = "{sb_api}:"  # of every key; the braces keep them in one slot of a cluster
 CONNECTIONS = 64  # of one process to Redis
-UNUSED = 1.0  # seconds after which a kept connection is looked at before it is used
 REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 
@@ -53,40 +51,6 @@ def _connect_to_master(sentinels: Sentinels, options: dict[str, Any]) -> redis.R
     sentinel: Any = Sentinel(sentinels.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(sentinels.service, ssl=tls, **options, **given)
     return client
-
-
-class _KeptConnection:
-    """What stands for the pool of a client that one thread has to itself: one connection, not given back after each
-    command. A pool looks at a connection's socket whenever it hands it out; under gevent, that is a turn of the event
-    loop."""
-
-    def __init__(self, pool: redis.ConnectionPool) -> None:
-        self._pool = pool
-        self._connection: Any = None
-        self._used = 0.0
-
-    def get_connection(self, *_: Any, **__: Any) -> Any:
-        if self._connection is not None and monotonic() - self._used > UNUSED:
-            # The other end may have closed it; the pool looks.
-            connection, self._connection = self._connection, None
-            self._pool.release(connection)
-        if self._connection is None:
-            self._connection = self._pool.get_connection()
-        # One that was cut connects by itself, but to where it was connected, and the master may be another now.
-        self._connection.connect()
-        return self._connection
-
-    def release(self, _: Any) -> None:
-        self._used = monotonic()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-
-def keep_connection(client: redis.Redis) -> redis.Redis:
-    """A client for one thread, which keeps one connection of the other client's."""
-    kept: Any = _KeptConnection(client.connection_pool)
-    return redis.Redis.from_pool(kept)
 
 
 @contextmanager

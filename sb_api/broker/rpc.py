@@ -1,7 +1,7 @@
 """A web process's mailbox: jobs go out, and their answers come back to the threads that wait for them.
 
-Two threads speak with Redis for all the others. What is submitted while one exchange with Redis is under way goes out
-together in the next, and the answers that came together are read together: under load that saves most of the cost.
+Two threads exchange with Redis on behalf of all the others. What is submitted during one exchange goes out together
+in the next, and the answers that came together are read together: under load that saves most of the cost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 import redis
 
-from sb_api.broker.jobs import BULK, SMALL, TRAIN, Answer, Job, Jobs
+from sb_api.broker.jobs import BULK, SMALL, TRAIN, Answer, Job
 from sb_api.broker.limiter import Limiter
+from sb_api.broker.producer import Producer
 from sb_api.config import Settings
 from sb_api.errors import QueueFull, SbApiError, Unavailable
 
@@ -59,23 +60,23 @@ def too_much_waits() -> QueueFull:
     return QueueFull("More is waiting already than is done in time; try again in a moment.")
 
 
-def _submit_surely(jobs: Jobs, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
+def _submit_surely(producer: Producer, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
     try:
-        return jobs.submit_all(stream, groups)
+        return producer.submit_all(stream, groups)
     except Unavailable as error:
         # The kept connection was cut, maybe before. Records may be judged twice; verdicts must not be learned twice.
         if stream == TRAIN or not isinstance(error.__cause__, redis.ConnectionError):
             raise
-        return jobs.submit_all(stream, groups)
+        return producer.submit_all(stream, groups)
 
 
 class Mailbox:
     """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
 
-    def __init__(self, jobs: Jobs, name: str) -> None:
-        self.jobs = jobs
+    def __init__(self, producer: Producer, name: str) -> None:
+        self.producer = producer
         self.name = name
-        self.limiters = limiters(jobs.settings)
+        self.limiters = limiters(producer.settings)
         self._waiting: dict[str, _Exchange] = {}
         self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -126,7 +127,7 @@ class Mailbox:
             self._started = True
 
     def _send(self) -> None:
-        jobs = self.jobs.for_one_thread()
+        producer = self.producer.for_one_thread()
         while True:
             gathered = defaultdict(list)
             exchange = self._outgoing.get()
@@ -138,11 +139,11 @@ class Mailbox:
                     break
                 gathered[exchange.stream].append(exchange)
             for stream, exchanges in gathered.items():
-                self._submit(jobs, stream, exchanges)
+                self._submit(producer, stream, exchanges)
 
-    def _submit(self, jobs: Jobs, stream: str, exchanges: Sequence[_Exchange]) -> None:
+    def _submit(self, producer: Producer, stream: str, exchanges: Sequence[_Exchange]) -> None:
         try:
-            accepted = _submit_surely(jobs, stream, [exchange.jobs for exchange in exchanges])
+            accepted = _submit_surely(producer, stream, [exchange.jobs for exchange in exchanges])
         except SbApiError as error:
             for exchange in exchanges:
                 exchange.refuse(error)
@@ -154,19 +155,19 @@ class Mailbox:
         else:
             for exchange, is_queued in zip(exchanges, accepted, strict=True):
                 if not is_queued:
-                    exchange.refuse(self.jobs.queue_full())
+                    exchange.refuse(self.producer.queue_full())
 
     def _read(self) -> None:
-        jobs = self.jobs.for_one_thread()
+        producer = self.producer.for_one_thread()
         pause = threading.Event()
         lost = cut = False
         while True:
             try:
                 if cut:
-                    unread = jobs.unread_replies(self.name)
+                    unread = producer.unread_replies(self.name)
                     cut = False
                     self._hand_out(unread)
-                self._hand_out(jobs.read_replies(self.name, timeout=5))
+                self._hand_out(producer.read_replies(self.name, timeout=5))
                 lost = False
             except redis.RedisError as error:
                 # Once: five lines a second would drown what else the log says of an outage.

@@ -1,4 +1,4 @@
-"""What processes tell each other in Redis: who is alive, which weights are published, what went wrong lately."""
+"""What processes share in Redis: who is alive, which weights are published, what went wrong lately."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 import redis
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
+from sb_api.config import Settings
 from sb_api.records import decode_payload, encode_payload
 
 logger = logging.getLogger(__name__)
@@ -156,6 +158,19 @@ class Registry:
         with unavailable_when_lost():
             about: bytes | None = self.redis.hget(_published_key(classifier), what)
         return about
+
+
+@dataclass(frozen=True)
+class Broker:
+    """What a process has of Redis: a client, the settings, and what all processes share."""
+
+    redis: Any
+    settings: Settings
+    registry: Registry
+
+    @classmethod
+    def of(cls, client: redis.Redis, settings: Settings) -> Broker:
+        return cls(client, settings, Registry(client, f"{socket.gethostname()}:{os.getpid()}"))
 
 
 def ask_versions(pipeline: Any, classifiers: Iterable[str]) -> None:

@@ -11,10 +11,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import TRAIN, Answer, Claim, Jobs, Replay, Training
+from sb_api.broker.consumer import Consumer
+from sb_api.broker.jobs import TRAIN, Answer, Claim, Replay, Training
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.memory import freeze_objects, release_memory
+from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
 from sb_api.records import KINDS, decode_payload
 
@@ -45,10 +48,10 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer
             asked = decode_payload(job.body, bool | Replay)
             wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
 
-            def tell(done: dict[str, Any]) -> None:
-                worker.jobs.mark_processing([claim], done)
+            def report(done: dict[str, Any]) -> None:
+                worker.consumer.mark_processing([claim], done)
 
-            data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
+            data = trainer.replay(job.task, check, wanted.force, report, wanted.with_undone)
         else:
             data = trainer.roll_back(decode_payload(job.body, str), check)
         return Answer(status="completed", data=data)
@@ -64,12 +67,12 @@ class TrainProcess:
     def __init__(self, settings: Settings, cold: bool) -> None:
         self.settings = settings
         self.cold = cold or not settings.trainer_idle
-        self.jobs = Jobs(connect(settings), settings)
+        self.broker = Broker.of(connect(settings), settings)
         self.trainers: dict[str, Trainer] = {}
         self.found: dict[str, str] = {}
         self.used = monotonic()
         self.worker = Worker(
-            self.jobs, "train", [TRAIN], do=self.do, refresh=self.refresh, idle=self.idle, ordered=True
+            Consumer(self.broker), "train", OneAtATime(TRAIN), do=self.do, refresh=self.refresh, idle=self.idle
         )
 
     def load(self) -> None:
@@ -79,7 +82,7 @@ class TrainProcess:
 
         for name, classifier in CLASSIFIERS.items():
             if name not in self.trainers:
-                self.trainers[name] = Trainer(self.jobs, classifier)
+                self.trainers[name] = Trainer(self.broker, classifier)
                 self.used = monotonic()
 
     def do(self, claims: Sequence[Claim]) -> list[Answer]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sb_api.arrays import Scores
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
@@ -42,16 +42,15 @@ Progress = Callable[[dict[str, Any]], None]
 class Trainer:
     """What changes a classifier's weights: trainings, rollbacks and replays."""
 
-    def __init__(self, jobs: Jobs, classifier: Classifier) -> None:
-        settings = jobs.settings
-        self.jobs = jobs
+    def __init__(self, broker: Broker, classifier: Classifier) -> None:
+        settings = broker.settings
         self.settings = settings
         self.classifier = classifier
         self.store = WeightsStore.of(settings, classifier.name)
         self.store.clean()
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
-        self.publication = Publication(jobs.registry, self.store, self.vocabularies, self.intake.log)
+        self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
 
     @cached_property
     def original(self) -> Weights:

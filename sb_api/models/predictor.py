@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
 
 
-class Model:
+class Predictor:
     """A classifier with the weights it works with now. Only one thread may use it."""
 
     def __init__(
@@ -91,11 +91,11 @@ class Model:
         borders = self.about.borders
         return name_bands(scores[:, 1], (borders[0], borders[1], borders[2])) if borders else []
 
-    def tell(self, scores: Probabilities, errors: dict[int, str]) -> Judged:
-        """What is told of n records with these calibrated probabilities; `errors` as from `judge`."""
+    def describe(self, scores: Probabilities, errors: dict[int, str]) -> Judged:
+        """The answers for n records with these calibrated probabilities; `errors` as from `judge`."""
         about = self.about
-        predictions, told = self.classifier.answer(scores, about.labels, about.threshold)
-        return Judged(about.version, predictions, told, errors, self.bands(scores))
+        predictions, reported = self.classifier.answer(scores, about.labels, about.threshold)
+        return Judged(about.version, predictions, reported, errors, self.bands(scores))
 
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""

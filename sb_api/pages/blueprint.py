@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from sb_api.auth.access import csrf_token, current_identity
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.errors import SbApiError, Unauthenticated
 from sb_api.telemetry.traffic import Vitals
 from sb_api.web.problems import answer_error
@@ -31,12 +31,12 @@ PLACES = (
 NAMES = {"lodbrok": "Editors", "intent": "Messages"}
 
 
-def show_pages(app: Flask, jobs: Jobs) -> None:
+def show_pages(app: Flask, broker: Broker) -> None:
     """Add the page to an application."""
     # Each adds its views to the blueprint above, which it imports.
     from sb_api.pages import operations, sign_in  # noqa: F401
 
-    app.extensions["sb_api.vitals"] = Vitals(jobs)
+    app.extensions["sb_api.vitals"] = Vitals(broker)
     app.register_blueprint(pages)
 
 

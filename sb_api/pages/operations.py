@@ -61,7 +61,7 @@ def show_weights() -> str:
         chosen=chosen,
         compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] and len(known) > 1 else [],
         replay=read_quality(service, kind).get("replay"),
-        task=service.jobs.result(task) if task else None,
+        task=service.producer.result(task) if task else None,
         rolled_back="rolled_back" in request.args,
     )
 
@@ -91,7 +91,7 @@ def show_service() -> str:
     vitals: Vitals = current_app.extensions["sb_api.vitals"]
     service = get_service()
     try:
-        measured, errors = vitals.read(), service.jobs.registry.errors()
+        measured, errors = vitals.read(), service.broker.registry.errors()
     except Unavailable as error:  # nothing else is asked of a Redis that is not there, which takes its time each time
         ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
         return render_template("service.html", ready=ready, vitals=None, errors=None)

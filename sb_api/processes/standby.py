@@ -12,7 +12,9 @@ from typing import NoReturn
 import redis
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, Jobs
+from sb_api.broker.consumer import Consumer
+from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,14 +33,18 @@ def await_need(settings: Settings) -> None:
     SIGINT end the process, which holds nothing."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    jobs = Jobs(connect(settings), settings)
+    consumer = Consumer(Broker.of(connect(settings), settings))
     claimed: bytes | None = None
     waited = False
     while True:
         try:
-            before, (claimed, waits) = claimed, jobs.progress(SMALL)
-            waited_before, (_, waited) = waited, jobs.progress(BULK)
-            if (waits and claimed == before) or (waited and waited_before) or any(map(jobs.has_stale, PREDICT_STREAMS)):
+            before, (claimed, waits) = claimed, consumer.progress(SMALL)
+            waited_before, (_, waited) = waited, consumer.progress(BULK)
+            if (
+                (waits and claimed == before)
+                or (waited and waited_before)
+                or any(map(consumer.has_stale, PREDICT_STREAMS))
+            ):
                 return
         except redis.RedisError as error:
             logger.debug("the queue cannot be looked at: %s", error)

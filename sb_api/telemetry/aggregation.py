@@ -17,8 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from sb_api.broker.connection import PREFIX
-from sb_api.broker.jobs import Jobs
-from sb_api.broker.shared_state import BEAT_INTERVAL, WEB
+from sb_api.broker.shared_state import BEAT_INTERVAL, WEB, Broker
 from sb_api.memory import release_memory, resident_bytes
 from sb_api.telemetry.metrics import Instruments
 
@@ -45,14 +44,14 @@ Sample = tuple[str, dict[str, str]]
 class Publisher:
     """Adds what this process has counted to the totals, and in a web process says each second that it is alive."""
 
-    def __init__(self, jobs: Jobs, instruments: Instruments) -> None:
-        self.jobs = jobs
+    def __init__(self, broker: Broker, instruments: Instruments) -> None:
+        self.broker = broker
         self.instruments = instruments
         self._name = uuid.uuid4().hex
         self._number = 0
         self._published: dict[bytes, float] = {}
         self._sending: list[bytes | float] = []
-        self._add = jobs.redis.register_script(_ADD)
+        self._add = broker.redis.register_script(_ADD)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
@@ -76,7 +75,7 @@ class Publisher:
             self._thread.join(BEAT_INTERVAL)
         try:
             self.publish()
-            self.jobs.registry.leave(WEB)
+            self.broker.registry.leave(WEB)
         except (redis.RedisError, OSError) as error:
             logger.debug("the last figures are lost: %s", error)
 
@@ -84,7 +83,7 @@ class Publisher:
         busy = False
         while not self._over.is_set():
             try:
-                self.jobs.registry.beat("web", {}, resident_bytes(), WEB)
+                self.broker.registry.beat("web", {}, resident_bytes(), WEB)
                 was_busy, busy = busy, self.publish()
                 if was_busy and not busy:
                     release_memory()
@@ -126,12 +125,12 @@ def _samples(registry: CollectorRegistry) -> Iterator[tuple[bytes, float]]:
                 yield msgspec.json.encode((sample.name, sample.labels)), sample.value
 
 
-def collect_totals(jobs: Jobs) -> list[Metric]:
+def collect_totals(broker: Broker) -> list[Metric]:
     """The totals of all processes, one metric for every instrument. Raises RedisError."""
     metrics = {metric.name: metric for metric in Instruments().registry.collect()}
     owners = {f"{name}{suffix}": metric for name, metric in metrics.items() for suffix in _SUFFIXES[metric.type]}
     stored = [
-        (msgspec.json.decode(key, type=Sample), float(value)) for key, value in jobs.redis.hgetall(TOTALS).items()
+        (msgspec.json.decode(key, type=Sample), float(value)) for key, value in broker.redis.hgetall(TOTALS).items()
     ]
     for (name, labels), value in sorted(stored, key=_exposition_order):
         if name in owners:

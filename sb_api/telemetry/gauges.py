@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from sb_api.broker.connection import PREFIX
-from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN, Jobs
-from sb_api.broker.shared_state import WEB, WorkerBeat
+from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
+from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
 from sb_api.records import KINDS
 from sb_api.versions import Chain
-
-if TYPE_CHECKING:
-    pass
 
 LABELS_SHOWN = 20  # a confusion matrix of more labels is left to GET /quality
 SERIES_SHOWN = 20  # so are the figures of more versions and reporters
@@ -27,26 +24,26 @@ def redis_up(up: int) -> Metric:
     return GaugeMetricFamily("sb_api_redis_up", "Whether Redis can be reached.", up)
 
 
-def collect_state(jobs: Jobs) -> Iterator[Metric]:
+def collect_state(broker: Broker) -> Iterator[Metric]:
     """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
-    yield from _collect_queue(jobs)
-    yield from _collect_processes(jobs.registry.alive(), jobs.registry.alive(WEB))
-    yield from _collect_weights(jobs)
-    yield from _collect_quality(jobs)
+    yield from _collect_queue(broker)
+    yield from _collect_processes(broker.registry.alive(), broker.registry.alive(WEB))
+    yield from _collect_weights(broker)
+    yield from _collect_quality(broker)
 
 
-def _collect_queue(jobs: Jobs) -> Iterator[Metric]:
+def _collect_queue(broker: Broker) -> Iterator[Metric]:
     length = GaugeMetricFamily("sb_api_queue_jobs", "Jobs that wait or are under way.", labels=["stream"])
     pending = GaugeMetricFamily("sb_api_queue_claimed_jobs", "Jobs that a process has claimed.", labels=["stream"])
     oldest = GaugeMetricFamily("sb_api_queue_oldest_seconds", "Age of the oldest job.", labels=["stream"])
     for stream in (*PREDICT_STREAMS, TRAIN):
-        state = read_stream(jobs, stream)
+        state = read_stream(broker, stream)
         name = [stream.removeprefix(PREFIX)]
         length.add_metric(name, state.length)
         pending.add_metric(name, state.claimed)
         oldest.add_metric(name, state.oldest)
-    limit = GaugeMetricFamily("sb_api_queue_limit_jobs", "Jobs that a stream may hold.", jobs.settings.queue_limit)
-    used, most = read_memory(jobs)
+    limit = GaugeMetricFamily("sb_api_queue_limit_jobs", "Jobs that a stream may hold.", broker.settings.queue_limit)
+    used, most = read_memory(broker)
     memory = GaugeMetricFamily("sb_api_redis_memory_bytes", "Memory that Redis uses.", used)
     memory_limit = GaugeMetricFamily("sb_api_redis_memory_limit_bytes", "Memory limit of Redis; 0: none.", most)
     yield from (length, pending, oldest, limit, memory, memory_limit)
@@ -65,7 +62,7 @@ def _collect_processes(workers: Sequence[WorkerBeat], web: Sequence[WorkerBeat])
     yield from (count, resident)
 
 
-def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
+def _collect_weights(broker: Broker) -> Iterator[Metric]:
     slots = GaugeMetricFamily(
         "sb_api_weights_info", "The version of weights in each slot.", labels=["classifier", "slot", "version"]
     )
@@ -81,9 +78,9 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     outdated = GaugeMetricFamily(
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
-    alive = jobs.registry.alive()
+    alive = broker.registry.alive()
     for name in KINDS:
-        published = jobs.registry.published_about(name, "chain")
+        published = broker.registry.published_about(name, "chain")
         if published is None:
             continue
         chain = msgspec.json.decode(published, type=Chain)
@@ -101,7 +98,7 @@ def _collect_weights(jobs: Jobs) -> Iterator[Metric]:
     yield from (slots, created, kept, damaged, outdated)
 
 
-def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
+def _collect_quality(broker: Broker) -> Iterator[Metric]:
     """The running figures on moderators' verdicts, each scored before it was learned: of all verdicts and the latest,
     of the latest versions of the weights, and of the reporters with the most verdicts."""
     of_all = _quality_families("sb_api_quality", "window", "")
@@ -109,7 +106,7 @@ def _collect_quality(jobs: Jobs) -> Iterator[Metric]:
     of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
     for name in KINDS:
-        published = jobs.registry.published_about(name, "quality")
+        published = broker.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:
             continue
@@ -163,9 +160,9 @@ class StreamState(msgspec.Struct, frozen=True):
     oldest: float
 
 
-def read_stream(jobs: Jobs, stream: str) -> StreamState:
+def read_stream(broker: Broker, stream: str) -> StreamState:
     """The state of a stream. Raises RedisError."""
-    pipeline = jobs.redis.pipeline(transaction=False)
+    pipeline = broker.redis.pipeline(transaction=False)
     pipeline.time().xlen(stream).xrange(stream, count=1).xinfo_groups(stream)
     # The last fails when there is no such stream yet.
     (seconds, micros), length, first, groups = pipeline.execute(raise_on_error=False)
@@ -174,7 +171,7 @@ def read_stream(jobs: Jobs, stream: str) -> StreamState:
     return StreamState(length, claimed, max(0.0, seconds + micros / 1e6 - sent) if sent else 0.0)
 
 
-def read_memory(jobs: Jobs) -> tuple[int, int]:
+def read_memory(broker: Broker) -> tuple[int, int]:
     """Bytes that Redis uses, and how many it may use (0: no limit). Raises RedisError."""
-    memory = jobs.redis.info("memory")
+    memory = broker.redis.info("memory")
     return int(memory["used_memory"]), int(memory["maxmemory"])

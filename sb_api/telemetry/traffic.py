@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
-from sb_api.broker.jobs import PREDICT_STREAMS, TRAIN, Jobs
-from sb_api.broker.shared_state import WEB
+from sb_api.broker.jobs import PREDICT_STREAMS, TRAIN
+from sb_api.broker.shared_state import WEB, Broker
 from sb_api.telemetry.aggregation import collect_totals
 from sb_api.telemetry.gauges import read_memory, read_stream
 
@@ -24,8 +24,8 @@ Totals = dict[Key, float]
 class Vitals:
     """What one web process knows of the rates of the whole service: the totals as they were when it looked."""
 
-    def __init__(self, jobs: Jobs, clock: Callable[[], float] = time.monotonic) -> None:
-        self._jobs = jobs
+    def __init__(self, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
+        self._broker = broker
         self._clock = clock
         self._seen: deque[tuple[float, Totals]] = deque()
 
@@ -34,11 +34,11 @@ class Vitals:
 
         Raises Unavailable.
         """
-        jobs = self._jobs
+        broker = self._broker
         with unavailable_when_lost():
-            totals = _flatten(jobs)
-            streams = {s.removeprefix(PREFIX): read_stream(jobs, s) for s in (*PREDICT_STREAMS, TRAIN)}
-            used, limit = read_memory(jobs)
+            totals = _flatten(broker)
+            streams = {s.removeprefix(PREFIX): read_stream(broker, s) for s in (*PREDICT_STREAMS, TRAIN)}
+            used, limit = read_memory(broker)
         now = self._clock()
         self._seen.append((now, totals))
         while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
@@ -47,9 +47,9 @@ class Vitals:
         seconds = now - then
         return {
             "streams": streams,
-            "queue_limit": jobs.settings.queue_limit,
+            "queue_limit": broker.settings.queue_limit,
             "redis": {"used": used, "limit": limit},
-            "processes": [*jobs.registry.alive(WEB), *jobs.registry.alive()],
+            "processes": [*broker.registry.alive(WEB), *broker.registry.alive()],
             "seconds": seconds,
             "routes": describe_routes(totals, before if seconds else {}, seconds),
             "judged": _sum_by(_since(totals, before), "sb_api_judged_records_total", "classifier"),
@@ -111,10 +111,10 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
     return lower
 
 
-def _flatten(jobs: Jobs) -> Totals:
+def _flatten(broker: Broker) -> Totals:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): float(sample.value)
-        for metric in collect_totals(jobs)
+        for metric in collect_totals(broker)
         for sample in metric.samples
     }
 

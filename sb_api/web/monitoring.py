@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 
 from sb_api.auth.access import require_unless_local
 from sb_api.broker.connection import unavailable_when_lost
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.errors import Unavailable
 from sb_api.telemetry import tracing
 from sb_api.telemetry.aggregation import Publisher, collect_totals
@@ -47,7 +47,7 @@ def metrics() -> Response:
     try:
         with unavailable_when_lost():
             publisher.publish()
-            found = [redis_up(1), *collect_totals(publisher.jobs), *collect_state(publisher.jobs)]
+            found = [redis_up(1), *collect_totals(publisher.broker), *collect_state(publisher.broker)]
     except Unavailable as error:
         # A gap, and not zeros that Prometheus would take for a restart of everything.
         logger.warning("no figures but one: %s", error.detail)
@@ -66,19 +66,19 @@ class Collected:
         return self.metrics
 
 
-def monitor(application: WSGIApplication, app: Flask, jobs: Jobs) -> WSGIApplication:
+def monitor(application: WSGIApplication, app: Flask, broker: Broker) -> WSGIApplication:
     """The application with every request counted, timed and named; what was counted is published each second, from
     the first request until `app` ends.
 
     Raises InvalidSettings when traces are wanted and cannot be had.
     """
     instruments = Instruments()
-    publisher = app.extensions["sb_api_publisher"] = Publisher(jobs, instruments)
+    publisher = app.extensions["sb_api_publisher"] = Publisher(broker, instruments)
     _publish_while(app, publisher)
     tracer = tracing.open_tracer("web")
     if tracer is not None:
         atexit.register(tracer.close)
-    share = jobs.settings.access_log
+    share = broker.settings.access_log
     known: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     # Below Flask, whose hooks and proxies would cost eight times as much.

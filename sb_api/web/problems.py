@@ -35,7 +35,7 @@ def answer_exception(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _answer_http(error)
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    get_service().jobs.registry.note_error("web", f"{request.method} {request.path} failed; the log says why")
+    get_service().broker.registry.note_error("web", f"{request.method} {request.path} failed; the log says why")
     return _problem(SbApiError("The service failed for a reason of its own, which is in its log.").problem())
 
 
@@ -64,7 +64,7 @@ def _report(error: SbApiError) -> None:
     if error.status >= 500:
         logger.warning("%s %s: %s", request.method, request.path, error.detail)
         if error.status != 503:
-            get_service().jobs.registry.note_error("web", f"{request.method} {request.path}: {error.detail}")
+            get_service().broker.registry.note_error("web", f"{request.method} {request.path}: {error.detail}")
 
 
 def _problem(document: dict[str, Any]) -> Response:

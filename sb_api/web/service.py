@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 from flask import current_app
 
-from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Jobs, Replay, Training
+from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Replay, Training
+from sb_api.broker.producer import Producer
 from sb_api.broker.rpc import Mailbox
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import (
     InvalidRecords,
@@ -35,8 +37,12 @@ class Service:
     """What a web process works with."""
 
     settings: Settings
-    jobs: Jobs
+    producer: Producer
     mailbox: Mailbox
+
+    @property
+    def broker(self) -> Broker:
+        return self.producer.broker
 
 
 def get_service() -> Service:
@@ -119,7 +125,7 @@ def submit_replay(service: Service, kind: Kind, *, force: bool, with_undone: boo
 
 def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
     """The running figures that the train process has published. Raises Unavailable."""
-    measured = service.jobs.registry.published_about(kind.name, "quality")
+    measured = service.broker.registry.published_about(kind.name, "quality")
     if measured is None:
         raise Unavailable(NOTHING_PUBLISHED)
     quality: dict[str, Any] = msgspec.json.decode(measured)
@@ -128,7 +134,7 @@ def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
 
 def read_chain(service: Service, kind: Kind) -> Chain:
     """The slots and versions of the published weights. Raises Unavailable."""
-    published = service.jobs.registry.published_about(kind.name, "chain")
+    published = service.broker.registry.published_about(kind.name, "chain")
     if published is None:
         raise Unavailable(NOTHING_PUBLISHED)
     return msgspec.json.decode(published, type=Chain)
@@ -142,8 +148,8 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     drifting: list[str] = []
     damaged: dict[str, list[str]] = {}
     try:
-        alive = service.jobs.registry.alive()
-        published |= service.jobs.published_versions()
+        alive = service.broker.registry.alive()
+        published |= service.broker.registry.published_versions(KINDS)
         drifting = [name for name in KINDS if _drifts(service, name)]
         damaged = {name: _damaged(service, name) for name in KINDS}
     except Unavailable as error:
@@ -174,12 +180,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
 
 
 def _drifts(service: Service, classifier: str) -> bool:
-    measured = service.jobs.registry.published_about(classifier, "quality")
+    measured = service.broker.registry.published_about(classifier, "quality")
     return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
 
 
 def _damaged(service: Service, classifier: str) -> list[str]:
-    chain = service.jobs.registry.published_about(classifier, "chain")
+    chain = service.broker.registry.published_about(classifier, "chain")
     slots: list[str] = msgspec.json.decode(chain or b"{}").get("damaged", [])
     return slots
 
@@ -209,13 +215,13 @@ def _training(service: Service, kind: Kind, verdicts: Sequence[Any], force: bool
 
 
 def _submitted(service: Service, job: Job) -> str:
-    service.jobs.submit(TRAIN, [job])
+    service.producer.submit(TRAIN, [job])
     return job.task
 
 
 def _trained(service: Service, job: Job) -> dict[str, Any]:
     """The figures of a job for the train process, once it is done."""
-    service.jobs.mark_queued(job)  # whoever is told that there is no answer yet may ask for it at once
+    service.producer.mark_queued(job)  # whoever is told that there is no answer yet may ask for it at once
     answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
     figures: dict[str, Any] = _completed(answers[0], service.settings.train_timeout, task_id=job.task)
     return figures

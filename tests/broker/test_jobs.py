@@ -14,14 +14,15 @@ import msgspec
 import pytest
 import redis
 
-from sb_api.broker import connection, shared_state
+from sb_api.broker import connection, kept_connection, shared_state
 from sb_api.broker.connection import PREFIX, connect
-from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs, failure
+from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, failure
 from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import BEATS_TTL, WORKERS, Published
 from sb_api.config import Settings
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import assert_stays
 
 LEASE = 0.8
@@ -53,7 +54,7 @@ def queue(jobs: Jobs) -> Jobs:
 def other(queue: Jobs) -> Jobs:
     """The same queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = other.registry.name = "elsewhere:1"
+    other.registry.name = "elsewhere:1"
     return other
 
 
@@ -237,7 +238,7 @@ def test_renewing_does_not_take_back_what_has_passed_to_another(queue: Jobs, oth
     assert not queue.renew(claims)
     assert other.renew(taken)
     holders = {entry["consumer"].decode() for entry in queue.redis.xpending_range(SMALL, GROUP, "-", "+", 9)}
-    assert holders == {other.consumer}
+    assert holders == {other.name}
 
 
 def test_renewing_what_is_finished_says_that_it_is_no_longer_held(queue: Jobs) -> None:
@@ -301,7 +302,7 @@ def test_what_a_dead_process_said_is_removed_after_its_time_though_others_live_o
     for name, age in (("old", BEATS_TTL + 2), ("young", BEATS_TTL - 20)):
         queue.redis.hset(WORKERS, name, f"{seconds - age} {{}}")
     queue.registry.beat("train", {})
-    assert {name.decode() for name in queue.redis.hkeys(WORKERS)} == {queue.consumer, other.consumer, "young"}
+    assert {name.decode() for name in queue.redis.hkeys(WORKERS)} == {queue.name, other.name, "young"}
 
 
 def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,8 +310,8 @@ def test_a_process_is_alive_as_long_as_it_beats(queue: Jobs, other: Jobs, monkey
     queue.registry.beat("train", {"lodbrok": "000001-00000000"})
     other.registry.beat("classify", {"lodbrok": "000002-00000000"})
     assert [(beat.role, beat.name, beat.versions["lodbrok"]) for beat in queue.registry.alive()] == [
-        ("classify", other.consumer, "000002-00000000"),
-        ("train", queue.consumer, "000001-00000000"),
+        ("classify", other.name, "000002-00000000"),
+        ("train", queue.name, "000001-00000000"),
     ]
     monkeypatch.setattr(shared_state, "BEAT_LIFE", 1.0)
 
@@ -461,8 +462,8 @@ def test_a_mailbox_goes_on_after_a_job_that_cannot_be_sent(
 ) -> None:
     """Its sender is told, the next is served."""
     with monkeypatch.context() as patch:
-        patch.setattr(mailbox.jobs, "_submit", lambda *_: 1 / 0)
-        patch.setattr(mailbox.jobs, "for_one_thread", lambda: mailbox.jobs)
+        patch.setattr(mailbox.producer, "_submit", lambda *_: 1 / 0)
+        patch.setattr(mailbox.producer, "for_one_thread", lambda: mailbox.producer)
         with pytest.raises(SbApiError, match="could not be queued"):
             mailbox.exchange(SMALL, [make_job("1", reply=mailbox.name)], timeout=20)
     assert mailbox.exchange(SMALL, [make_job("2", reply=mailbox.name)], timeout=0.2) == [None]
@@ -496,7 +497,7 @@ def test_a_thread_of_its_own_keeps_its_connection(queue: Jobs) -> None:
 def test_a_kept_connection_that_was_cut_while_nobody_used_it_is_made_anew(
     queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "UNUSED", -1.0)
+    monkeypatch.setattr(kept_connection, "UNUSED", -1.0)
     kept = queue.for_one_thread()
     for _ in range(2 * connection.CONNECTIONS):
         queue.redis.client_kill_filter(_id=kept.redis.client_id())

@@ -14,13 +14,15 @@ import pytest
 import redis
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import SMALL, Answer, Job, Jobs
+from sb_api.broker.jobs import SMALL, Answer, Job
 from sb_api.broker.rpc import Mailbox
 from sb_api.config import Settings
 from sb_api.errors import Unavailable
+from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
 from tests.support.certificates import make_certificates, tls_arguments, tls_options
+from tests.support.queue import Jobs
 from tests.support.redis_servers import (
     find_tls_server,
     free_port,
@@ -53,7 +55,7 @@ def echo(jobs: Jobs) -> Worker:
     return Worker(
         jobs,
         "classify",
-        [SMALL],
+        SmallFirst(),
         do=lambda claims: [Answer(status="completed", data=claim.job.body) for claim in claims],
         refresh=lambda _: {"lodbrok": "000000-00000000"},
     )

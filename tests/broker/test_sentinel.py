@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sb_api.broker.connection import connect
 from sb_api.broker.sentinel import parse_sentinels
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
@@ -44,5 +45,5 @@ def test_user_password_database_and_options_are_those_of_the_master() -> None:
 )
 def test_another_form_is_a_wrong_setting_and_its_password_is_not_told(url: str) -> None:
     with pytest.raises(InvalidSettings, match="SB_API_REDIS_URL") as caught:
-        load_settings({"SB_API_REDIS_URL": url})
+        connect(load_settings({"SB_API_REDIS_URL": url}))
     assert "secret" not in caught.value.detail

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from sb_api import __version__
 from sb_api.cli import main
 from sb_api.config import load_settings
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.serve import hold_state
 from sb_api.synthetic.editors import generate_editors
@@ -55,10 +55,10 @@ def run(*arguments: str | Path) -> Result:
     return result
 
 
-def load_model(state: Path) -> Model:
+def load_model(state: Path) -> Predictor:
     """The model as a classify process would make it of a state directory."""
     settings = load_settings({}, state_dir=str(state))
-    return Model(LODBROK, WeightsStore.of(settings, "lodbrok").load_current(), LODBROK.load_vocabularies(settings))
+    return Predictor(LODBROK, WeightsStore.of(settings, "lodbrok").load_current(), LODBROK.load_vocabularies(settings))
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

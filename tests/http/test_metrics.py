@@ -22,10 +22,10 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from sb_api import create_app
-from sb_api.broker.jobs import Jobs
 from sb_api.broker.shared_state import WEB, Published
 from sb_api.config import Settings, load_settings
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import ROOT, RedisServer, Service, clean_environment, make_editors, make_verdicts
 
 DEPLOY = ROOT / "deploy"

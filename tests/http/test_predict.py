@@ -15,13 +15,14 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
-from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, Jobs, failure
+from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, failure
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from sb_api.web.service import ROUNDS
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import (
     EDITOR,
     MALFORMED_BODIES,

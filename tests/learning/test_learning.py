@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
@@ -20,6 +20,7 @@ from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import generate_campaign, generate_editors
+from tests.support.queue import Jobs
 from tests.support.service import LODBROK, Bare
 
 
@@ -39,7 +40,7 @@ def make_trainer(jobs: Jobs, bare: Bare, shipped: Reference, monkeypatch: pytest
     monkeypatch.setattr(Trainer, "reference", shipped)
 
     def make(**settings: Any) -> Trainer:
-        return Trainer(Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), LODBROK)
+        return Trainer(Broker.of(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), LODBROK)
 
     return make
 

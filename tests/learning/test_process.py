@@ -10,9 +10,9 @@ import psutil
 import pytest
 import redis
 
-from sb_api.broker.jobs import Jobs
 from sb_api.config import Settings
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import (
     ROOT,
     Service,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from sb_api import train
-from sb_api.broker.jobs import TRAIN, Claim, Job, Jobs
-from sb_api.broker.shared_state import Published
+from sb_api.broker.jobs import TRAIN, Claim, Job
+from sb_api.broker.shared_state import Broker, Published
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.guard import measure
@@ -22,10 +22,12 @@ from sb_api.learning.trainer import Trainer
 from sb_api.learning.training_loop import Fitting, make_adam
 from sb_api.models import networks
 from sb_api.models.weights_file import Weights, dump_weights, named, parse_weights
+from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.train import retrain_model
 from sb_api.versions import Chain
+from tests.support.queue import Jobs
 from tests.support.service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
 
@@ -255,7 +257,7 @@ def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Cal
                 **changes,
             },
         )
-        return Trainer(Jobs(jobs.redis, settings), LODBROK)
+        return Trainer(Broker.of(jobs.redis, settings), LODBROK)
 
     return make
 
@@ -492,7 +494,7 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     trainer = make_trainer()
     # No beat renews this worker's lock, and a training takes a while.
     patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=60.0))
-    worker = Worker(patient, "train", [TRAIN], lambda _: [], dict)
+    worker = Worker(patient, "train", OneAtATime(TRAIN), lambda _: [], dict)
     locked: list[bool] = []
     synchronize = trainer.publication.synchronize
     monkeypatch.setattr(
@@ -510,7 +512,7 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
 
 
 def test_a_job_of_an_unknown_classifier_fails(jobs: Jobs) -> None:
-    worker = Worker(jobs, "train", [TRAIN], lambda _: [], dict)
+    worker = Worker(jobs, "train", OneAtATime(TRAIN), lambda _: [], dict)
     with pytest.raises(JobFailed, match="no classifier 'nobody'"):
         do_job({}, worker, make_claim("train", b"", classifier="nobody"))
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from sb_api.arrays import Arrays, Predict
-from sb_api.broker.jobs import Jobs
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings, load_settings
 from sb_api.errors import EngineDisagrees, InvalidWeights
 from sb_api.learning.reference_set import load_reference
@@ -26,6 +26,7 @@ from sb_api.models.onnx_graphs import parse_graph
 from sb_api.models.weights_store import WeightsStore
 from tests.conftest import wait_until
 from tests.models.test_classifiers import SAMPLES
+from tests.support.queue import Jobs
 from tests.support.service import LODBROK, Service, as_verdicts, make_editors, make_verdicts
 
 Numbers = Mapping[str, npt.NDArray[Any]]
@@ -208,7 +209,7 @@ FAULTY = replace(LODBROK, graph=lambda *_: LODBROK.graph((), None).replace("Tanh
 def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(jobs: Jobs) -> None:
     """A graph with one operation mistaken; with Keras as the engine, the same training passes."""
     settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0)
-    trainer = Trainer(Jobs(jobs.redis, settings), FAULTY)
+    trainer = Trainer(Broker.of(jobs.redis, settings), FAULTY)
     original = trainer.publication.version
     with pytest.raises(EngineDisagrees):
         trainer.train("one", as_verdicts(make_verdicts(3)), lambda: None)
@@ -243,14 +244,14 @@ def test_a_classify_process_carries_no_tensorflow_and_little_memory(service: Ser
 
 
 def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Settings) -> None:
-    from sb_api.classify import refresh_models
-    from sb_api.models.predictor import Model
+    from sb_api.classify import refresh_predictors
+    from sb_api.models.predictor import Predictor
 
-    models: dict[str, Model] = {}
-    refresh_models(Jobs(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})
+    models: dict[str, Predictor] = {}
+    refresh_predictors(Broker.of(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})
     assert {model.engine for model in models.values()} == {"keras"}
     editors = LODBROK.preprocess(as_verdicts(make_verdicts(5)), models["lodbrok"].vocabularies)
-    onnx: dict[str, Model] = {}
-    refresh_models(jobs, onnx, {})
+    onnx: dict[str, Predictor] = {}
+    refresh_predictors(jobs.broker, onnx, {})
     assert {model.engine for model in onnx.values()} == {"onnx"}
     np.testing.assert_allclose(onnx["lodbrok"].score(editors), models["lodbrok"].score(editors), rtol=0, atol=TOLERANCE)

@@ -12,7 +12,7 @@ from scipy.special import logit
 from sb_api.arrays import Arrays
 from sb_api.config import load_settings
 from sb_api.models.explain import LEAST_EFFECT, explain_editors, usual_editor
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor
 from tests.support.service import LODBROK, Bare, make_editors
@@ -105,7 +105,7 @@ def test_the_usual_editor_has_the_commonest_flags_and_the_median_numbers() -> No
 
 def test_reasons_cost_at_most_ten_times_a_plain_prediction(bare: Bare) -> None:
     """With the engine that serves."""
-    model = Model(LODBROK, bare.original, bare.model.vocabularies)
+    model = Predictor(LODBROK, bare.original, bare.model.vocabularies)
     editors = [Editor(**editor) for editor in make_editors(512)]
 
     def seconds(work: Any) -> float:

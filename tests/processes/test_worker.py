@@ -17,13 +17,16 @@ import msgspec
 import pytest
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job, Jobs
+from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job
 from sb_api.broker.shared_state import BEAT_INTERVAL
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, LeaseLost
+from sb_api.processes import claiming
 from sb_api.processes import worker as worker_module
+from sb_api.processes.claiming import Claiming, LargeOnly, OneAtATime, SmallFirst
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import RedisServer, assert_stays, clean_environment
 
 LEASE = 0.5
@@ -31,9 +34,12 @@ PATIENT_LEASE = 2.0
 RUN_WORKER = """
 import os, signal, time
 from sb_api.config import load_settings
-from sb_api.connection import connect
-from sb_api.jobs import PREDICT_STREAMS, Answer, Jobs
-from sb_api.worker import Worker
+from sb_api.broker.connection import connect
+from sb_api.broker.consumer import Consumer
+from sb_api.broker.jobs import Answer
+from sb_api.broker.shared_state import Broker
+from sb_api.processes.claiming import SmallFirst
+from sb_api.processes.worker import Worker
 
 settings = load_settings()
 
@@ -45,7 +51,8 @@ def do(claims):
         worker.stopping.wait(30)
     return [Answer(status="completed", data=body) for body in bodies]
 
-worker = Worker(Jobs(connect(settings), settings), "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"})
+consumer = Consumer(Broker.of(connect(settings), settings))
+worker = Worker(consumer, "classify", SmallFirst(), do, lambda _: {"lodbrok": "1"})
 worker.run_process()
 """
 
@@ -63,7 +70,7 @@ def echo(claims: Sequence[Claim]) -> list[Answer]:
 @pytest.fixture(autouse=True)
 def _short_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers notice sooner that they are to stop."""
-    monkeypatch.setattr(worker_module, "BLOCK", 0.1)
+    monkeypatch.setattr(claiming, "BLOCK", 0.1)
 
 
 @pytest.fixture
@@ -80,8 +87,8 @@ def patient(queue: Jobs) -> Jobs:
     return Jobs(queue.redis, msgspec.structs.replace(queue.settings, lease=PATIENT_LEASE))
 
 
-def make_worker(queue: Jobs, do: Do, **options: Any) -> Worker:
-    return Worker(queue, "classify", PREDICT_STREAMS, do, lambda _: {"lodbrok": "1"}, **options)
+def make_worker(queue: Jobs, do: Do, claiming: Claiming | None = None, **options: Any) -> Worker:
+    return Worker(queue, "classify", claiming or SmallFirst(), do, lambda _: {"lodbrok": "1"}, **options)
 
 
 @contextmanager
@@ -119,7 +126,7 @@ def start_process(settings: Settings) -> subprocess.Popen[bytes]:
 def elsewhere(queue: Jobs) -> Jobs:
     """The queue as another process sees it."""
     other = Jobs(queue.redis, queue.settings)
-    other.consumer = other.registry.name = "elsewhere:1"
+    other.registry.name = "elsewhere:1"
     return other
 
 
@@ -160,8 +167,8 @@ def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
     queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the next small one would wait for a slice; without small ones both take them again."""
-    monkeypatch.setattr(worker_module, "URGENT", 0.5)
-    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    monkeypatch.setattr(claiming, "URGENT", 0.5)
+    monkeypatch.setattr(claiming, "BLOCK", 0.6)
     taken: dict[str, list[str]] = {"first": [], "helper": []}
     over = threading.Event()
 
@@ -186,10 +193,10 @@ def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
 
     with (
         working(make_worker(queue, take("first"))),
-        working(make_worker(elsewhere(queue), take("helper"), awaited=[BULK])),
+        working(make_worker(elsewhere(queue), take("helper"), LargeOnly())),
     ):
         wait_until(lambda: any(beat.helper for beat in queue.registry.alive()))
-        send_for(2 * worker_module.BLOCK)  # by then each has looked who else is there
+        send_for(2 * claiming.BLOCK)  # by then each has looked who else is there
         before = len(taken["first"])
         last = send_for(1.0)
         assert [task for task in taken["first"][before:] if not task.startswith("small")] == []
@@ -206,8 +213,8 @@ def test_after_a_small_request_large_ones_are_left_to_a_process_that_takes_them(
 
 def test_without_a_helper_large_requests_are_left_to_nobody(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes that left them to each other would both stop."""
-    monkeypatch.setattr(worker_module, "URGENT", 60.0)
-    monkeypatch.setattr(worker_module, "BLOCK", 0.02)
+    monkeypatch.setattr(claiming, "URGENT", 60.0)
+    monkeypatch.setattr(claiming, "BLOCK", 0.02)
     taken: list[str] = []
 
     def take(claims: Sequence[Claim]) -> list[Answer]:
@@ -231,7 +238,7 @@ def test_without_a_helper_large_requests_are_left_to_nobody(queue: Jobs, monkeyp
 def test_a_job_that_comes_while_nothing_waits_is_answered_without_delay(
     queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    monkeypatch.setattr(claiming, "BLOCK", 1.0)
     with working(make_worker(queue, echo)):
         for number in range(3):
             queue.submit(SMALL, [make_job(str(number))])
@@ -242,9 +249,9 @@ def test_a_helper_wakes_for_large_requests_and_takes_small_ones_when_it_looks(
     queue: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looks each second, so that small requests are answered though nobody else is there."""
-    monkeypatch.setattr(worker_module, "BLOCK", 1.0)
+    monkeypatch.setattr(claiming, "BLOCK", 1.0)
     queue.submit(SMALL, [make_job("first")])
-    with working(make_worker(queue, echo, awaited=[BULK])):
+    with working(make_worker(queue, echo, LargeOnly())):
         wait_until(lambda: completed(queue, "first"))
         queue.submit(BULK, [make_job("large")])
         wait_until(lambda: completed(queue, "large"), timeout=0.9)
@@ -253,7 +260,7 @@ def test_a_helper_wakes_for_large_requests_and_takes_small_ones_when_it_looks(
 
 
 def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "BLOCK", 30.0)
+    monkeypatch.setattr(claiming, "BLOCK", 30.0)
     asked: list[str] = []
 
     def help_out(claims: Sequence[Claim]) -> list[Answer]:
@@ -261,7 +268,7 @@ def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monke
         return echo(claims)
 
     other = elsewhere(queue)
-    with working(make_worker(queue, help_out, awaited=[BULK])) as helper:
+    with working(make_worker(queue, help_out, LargeOnly())) as helper:
         queue.submit(BULK, [make_job("large")])
         wait_until(lambda: completed(queue, "large"))
         wait_until(lambda: any("b" in client["flags"] for client in queue.redis.client_list()))  # it is waiting
@@ -282,15 +289,15 @@ def test_a_helper_takes_no_more_of_large_requests_at_once_than_others_do(queue: 
         sizes.append(len(claims))
         return echo(claims)
 
-    queue.submit(BULK, [make_job(str(number)) for number in range(3 * worker_module.BULK_AT_ONCE)])
-    with working(make_worker(queue, help_out, awaited=[BULK])):
-        wait_until(lambda: completed(queue, str(3 * worker_module.BULK_AT_ONCE - 1)))
-    assert max(sizes) == worker_module.BULK_AT_ONCE
+    queue.submit(BULK, [make_job(str(number)) for number in range(3 * claiming.BULK_AT_ONCE)])
+    with working(make_worker(queue, help_out, LargeOnly())):
+        wait_until(lambda: completed(queue, str(3 * claiming.BULK_AT_ONCE - 1)))
+    assert max(sizes) == claiming.BULK_AT_ONCE
 
 
 def test_a_helper_takes_no_small_requests_while_another_does(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even while many wait: it works with less of the processor, and they would wait longer for it."""
-    monkeypatch.setattr(worker_module, "BLOCK", 0.6)
+    monkeypatch.setattr(claiming, "BLOCK", 0.6)
     asked: list[str] = []
 
     def help_out(claims: Sequence[Claim]) -> list[Answer]:
@@ -303,7 +310,7 @@ def test_a_helper_takes_no_small_requests_while_another_does(queue: Jobs, monkey
 
     over = threading.Event()
     other = elsewhere(queue)
-    with working(make_worker(queue, help_out, awaited=[BULK])):
+    with working(make_worker(queue, help_out, LargeOnly())):
         with working(make_worker(other, take_time)):
             queue.submit(BULK, [make_job("large")])
             wait_until(lambda: completed(queue, "large"))
@@ -377,7 +384,10 @@ def test_an_ordered_worker_does_one_job_at_a_time_oldest_first(patient: Jobs) ->
 
     tasks = [str(number) for number in range(12)]
     patient.submit(SMALL, [make_job(task) for task in tasks])
-    with working(make_worker(patient, do, ordered=True)), working(make_worker(elsewhere(patient), do, ordered=True)):
+    with (
+        working(make_worker(patient, do, OneAtATime(SMALL))),
+        working(make_worker(elsewhere(patient), do, OneAtATime(SMALL))),
+    ):
         wait_until(lambda: completed(patient, *tasks))
     assert batches == [[task] for task in tasks]
     assert set(under_way) == {1}
@@ -387,7 +397,7 @@ def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_
     done = []
     queue.submit(SMALL, [make_job("earlier"), make_job("later")])
     elsewhere(queue).claim([SMALL], 1, 0)
-    worker = make_worker(queue, lambda claims: done.append(claims[0].job.task) or echo(claims), ordered=True)
+    worker = make_worker(queue, lambda claims: done.append(claims[0].job.task) or echo(claims), OneAtATime(SMALL))
     with working(worker):
         wait_until(lambda: completed(queue, "earlier", "later"))
     assert done == ["earlier", "later"]
@@ -609,7 +619,7 @@ def test_a_process_whose_job_has_passed_to_another_drops_its_answer_and_goes_on(
     with working(worker):
         wait_until(lambda: queue.pending(SMALL))
         entry = queue.redis.xpending_range(SMALL, GROUP, "-", "+", 1)[0]["message_id"]
-        queue.redis.xclaim(SMALL, GROUP, other.consumer, 0, [entry])
+        queue.redis.xclaim(SMALL, GROUP, other.name, 0, [entry])
         go_on.set()
         wait_until(lambda: lost)
         queue.submit(SMALL, [make_job("2")])

@@ -21,18 +21,19 @@ import redis
 import requests
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, SMALL, TRAIN, Jobs
+from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server
 from sb_api.records import Editor, Verdict
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 
 ROOT = Path(__file__).parents[2]
 LODBROK = CLASSIFIERS["lodbrok"]
@@ -338,7 +339,7 @@ class Bare:
 
     original: Weights
     reference: Reference
-    model: Model
+    model: Predictor
     fitting: Fitting
 
     def reset(self) -> None:
@@ -351,7 +352,7 @@ def make_bare(state: Path) -> Bare:
     settings = load_settings({}, state_dir=str(state))
     original = WeightsStore.of(settings, LODBROK.name).load("original")
     # Keras is the truth, also of what the service's engine says.
-    model = Model(LODBROK, original, LODBROK.load_vocabularies(settings), "keras")
+    model = Predictor(LODBROK, original, LODBROK.load_vocabularies(settings), "keras")
     fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
     reference = load_reference(settings.find("reference/lodbrok.npz"), LODBROK)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)

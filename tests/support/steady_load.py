@@ -21,7 +21,7 @@ import requests
 
 from sb_api.config import load_settings
 from sb_api.learning.verdict_log import VerdictLog
-from sb_api.models.predictor import Model
+from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from tests.support.service import LODBROK, NOT_SPAM, SPAM, as_editors, make_editors, make_verdicts
@@ -62,7 +62,7 @@ class Versions:
         self.folder = folder
         self.settings = load_settings({}, state_dir="/nonexistent")
         original = WeightsStore.of(self.settings, LODBROK.name).load("original")
-        self.model = Model(LODBROK, original, LODBROK.load_vocabularies(self.settings))
+        self.model = Predictor(LODBROK, original, LODBROK.load_vocabularies(self.settings))
         self.found = {original.about.version: original}
         self._seen: set[Path] = set()
 

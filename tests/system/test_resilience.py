@@ -13,10 +13,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
-from sb_api.broker.jobs import SMALL, Jobs
+from sb_api.broker.jobs import SMALL
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import LODBROK, Service, assert_problem, make_editors, make_verdicts, waiting
 from tests.support.steady_load import SteadyLoad, Versions
 from tools.faults import Target, cut_connections, damage, is_normal, kill, out_of_memory, stop, wait_warm

@@ -16,9 +16,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
-from sb_api.broker.jobs import SMALL, Answer, Job, Jobs
+from sb_api.broker.jobs import SMALL, Answer, Job
 from sb_api.classify import judge_claims
 from sb_api.config import Settings, load_settings
+from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.telemetry.logs import (
     JsonFormatter,
@@ -31,6 +32,7 @@ from sb_api.telemetry.logs import (
     logging_about,
 )
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
 
 
@@ -126,7 +128,7 @@ def test_a_request_is_that_of_its_own_thread() -> None:
 CONFIGURED = """
 import logging, sys
 from sb_api.config import load_settings
-from sb_api.logs import configure_logging
+from sb_api.telemetry.logs import configure_logging
 configure_logging(load_settings())
 configure_logging(load_settings())
 logging.getLogger("a").info("hello")
@@ -204,7 +206,7 @@ def test_lines_of_a_batch_are_about_its_requests(jobs: Jobs) -> None:
         worker.stopping.set()
         return [Answer(status="completed") for _ in claims]
 
-    worker = Worker(jobs, "classify", [SMALL], do=do, refresh=lambda _: {"lodbrok": "1"})
+    worker = Worker(jobs, "classify", SmallFirst(), do=do, refresh=lambda _: {"lodbrok": "1"})
     jobs.submit(
         SMALL, [Job(task=t, operation="predict", classifier="lodbrok", body=b"", request=f"r{t}") for t in "12"]
     )
@@ -240,7 +242,7 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
     worker = Worker(
         Jobs(jobs.redis, settings),
         "classify",
-        [SMALL],
+        SmallFirst(),
         do=lambda claims: judge_claims({"lodbrok": bare.model}, claims),
         refresh=lambda _: {"lodbrok": "1"},
     )

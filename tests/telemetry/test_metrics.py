@@ -11,26 +11,27 @@ import pytest
 import redis
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job, Jobs
+from sb_api.broker.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job
 from sb_api.config import Settings, load_settings
 from sb_api.errors import LeaseLost, TrainingRefused
 from sb_api.telemetry.aggregation import Publisher, collect_totals
 from sb_api.telemetry.gauges import StreamState, read_memory, read_stream
 from sb_api.telemetry.metrics import Instruments
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import RedisServer
 
 
 def process(jobs: Jobs) -> tuple[Instruments, Publisher]:
     instruments = Instruments()
-    return instruments, Publisher(jobs, instruments)
+    return instruments, Publisher(jobs.broker, instruments)
 
 
 def totals(jobs: Jobs, name: str) -> dict[tuple[str, ...], float]:
     """The samples of one name, by the values of their labels."""
     return {
         tuple(sample.labels.values()): sample.value
-        for metric in collect_totals(jobs)
+        for metric in collect_totals(jobs.broker)
         for sample in metric.samples
         if sample.name == name
     }
@@ -139,7 +140,7 @@ def test_a_process_publishes_each_second_and_says_that_it_is_alive(jobs: Jobs, s
     count_requests(instruments)
     wait_until(lambda: requests(jobs) == 1)
     (beat,) = jobs.registry.alive("{sb_api}:web")
-    assert (beat.role, beat.name) == ("web", jobs.consumer)
+    assert (beat.role, beat.name) == ("web", jobs.name)
     assert beat.resident > 10**6
     assert jobs.registry.alive() == []
     count_requests(instruments)
@@ -156,7 +157,7 @@ def test_a_histogram_has_all_its_buckets_in_order(jobs: Jobs) -> None:
         instruments.request_seconds.labels("GET", "/healthz").observe(seconds)
     first.publish()
     second.publish()
-    (metric,) = [metric for metric in collect_totals(jobs) if metric.name == "sb_api_http_request_seconds"]
+    (metric,) = [metric for metric in collect_totals(jobs.broker) if metric.name == "sb_api_http_request_seconds"]
     buckets = {s.labels["le"]: s.value for s in metric.samples if s.name.endswith("_bucket")}
     bounds = [float(le) for le in buckets]
     assert bounds == sorted(bounds)
@@ -172,7 +173,9 @@ def test_what_another_release_has_counted_is_left_out(jobs: Jobs) -> None:
     publisher.publish()
     jobs.redis.hset("{sb_api}:totals:1", '["sb_api_of_yore_total",{"a":"b"}]', 5)
     assert requests(jobs) == 1
-    assert "sb_api_of_yore_total" not in {sample.name for metric in collect_totals(jobs) for sample in metric.samples}
+    assert "sb_api_of_yore_total" not in {
+        sample.name for metric in collect_totals(jobs.broker) for sample in metric.samples
+    }
 
 
 def claim(operation: Any = "predict", stream: str = SMALL, sent: float = 0.0) -> Claim:
@@ -236,22 +239,22 @@ def test_what_becomes_of_a_training_is_counted_and_timed(error: Exception | None
 
 
 def test_the_state_of_a_stream(jobs: Jobs) -> None:
-    assert [read_stream(jobs, stream) for stream in PREDICT_STREAMS] == [StreamState(0, 0, 0.0)] * 2
+    assert [read_stream(jobs.broker, stream) for stream in PREDICT_STREAMS] == [StreamState(0, 0, 0.0)] * 2
     jobs.ensure_groups(PREDICT_STREAMS)
     jobs.submit(SMALL, [claim().job, claim().job, claim().job])
     jobs.claim([SMALL], 2, 0)
-    wait_until(lambda: read_stream(jobs, SMALL).oldest > 0.05)
-    state = read_stream(jobs, SMALL)
+    wait_until(lambda: read_stream(jobs.broker, SMALL).oldest > 0.05)
+    state = read_stream(jobs.broker, SMALL)
     assert (state.length, state.claimed) == (3, 2)
     assert state.oldest < 10
 
 
 def test_the_memory_of_redis(jobs: Jobs) -> None:
-    used, most = read_memory(jobs)
+    used, most = read_memory(jobs.broker)
     assert used > 100_000
     assert most == 0
     jobs.redis.config_set("maxmemory", "200mb")
     try:
-        assert read_memory(jobs)[1] == 200 * 2**20
+        assert read_memory(jobs.broker)[1] == 200 * 2**20
     finally:
         jobs.redis.config_set("maxmemory", "0")

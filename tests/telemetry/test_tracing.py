@@ -14,13 +14,15 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from sb_api import create_app
-from sb_api.broker.jobs import PREDICT_STREAMS, Answer, Claim, Jobs
+from sb_api.broker.jobs import Answer, Claim
 from sb_api.classify import judge_claims
 from sb_api.config import Settings
 from sb_api.errors import InvalidSettings, JobFailed
+from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.telemetry.tracing import open_tracer
 from tests.conftest import wait_until
+from tests.support.queue import Jobs
 from tests.support.service import Bare, clean_environment, make_editors
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -84,7 +86,7 @@ def work(jobs: Jobs) -> Iterator[Callable[[Callable[[list[Claim]], list[Answer]]
     started: list[tuple[Worker, threading.Thread]] = []
 
     def start(do: Any) -> None:
-        worker = Worker(jobs, "classify", PREDICT_STREAMS, do=do, refresh=lambda _: {"lodbrok": "1"})
+        worker = Worker(jobs, "classify", SmallFirst(), do=do, refresh=lambda _: {"lodbrok": "1"})
         thread = threading.Thread(target=worker.run)
         thread.start()
         started.append((worker, thread))

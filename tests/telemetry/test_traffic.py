@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from sb_api.broker.jobs import Jobs
 from sb_api.telemetry.aggregation import Publisher
 from sb_api.telemetry.metrics import Instruments
 from sb_api.telemetry.traffic import WINDOW, Vitals, quantile
+from tests.support.queue import Jobs
 
 
 def buckets(values: list[float]) -> dict[float, float]:
@@ -34,8 +34,8 @@ def test_a_quantile_lies_evenly_in_its_bucket(values: list[float], share: float,
 def test_rates_are_those_since_the_first_look_within_the_window(jobs: Jobs) -> None:
     now = [100.0]
     instruments = Instruments()
-    publisher = Publisher(jobs, instruments)
-    vitals = Vitals(jobs, clock=lambda: now[0])
+    publisher = Publisher(jobs.broker, instruments)
+    vitals = Vitals(jobs.broker, clock=lambda: now[0])
 
     def serve(count: int, seconds: float, status: int = 200) -> None:
         for _ in range(count):
@@ -66,7 +66,7 @@ def test_rates_are_those_since_the_first_look_within_the_window(jobs: Jobs) -> N
 
 def test_streams_and_processes_are_told_of(jobs: Jobs) -> None:
     jobs.registry.beat("classify", {"lodbrok": "000001-aaaaaaaa"}, 5)
-    seen = Vitals(jobs).read()
+    seen = Vitals(jobs.broker).read()
     assert {name: state.length for name, state in seen["streams"].items()} == {
         "predict:small": 0,
         "predict:bulk": 0,

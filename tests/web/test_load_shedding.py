@@ -11,11 +11,12 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder
 
 from sb_api import create_app
-from sb_api.broker.jobs import SMALL, SMALL_RECORDS, Jobs
+from sb_api.broker.jobs import SMALL, SMALL_RECORDS
 from sb_api.broker.limiter import Limiter
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
 from sb_api.web.shedding import LONGEST_TURN, SMALL_BYTES
+from tests.support.queue import Jobs
 from tests.support.service import EDITOR, assert_problem, waiting
 
 

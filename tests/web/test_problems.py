@@ -56,7 +56,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_of_the_inside(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("the secret of the inside")
 
-    monkeypatch.setattr(app.extensions["sb_api"].jobs, "result", broken)
+    monkeypatch.setattr(app.extensions["sb_api"].producer, "result", broken)
     response = app.test_client().get("/get-result/00000000-0000-0000-0000-000000000000")
     assert_problem(response, 500, "internal")
     assert "secret" not in response.get_data(as_text=True)

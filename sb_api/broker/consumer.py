@@ -1,0 +1,210 @@
+"""What classify and train processes do with the queue: claim jobs, keep their leases, finish them."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import redis
+
+from sb_api.broker.connection import PREFIX, has_code
+from sb_api.broker.jobs import GROUP, REPLY_TTL, Answer, Claim, Claimed, Job, reply_key, task_key
+from sb_api.broker.shared_state import Broker, ask_versions, name_versions
+from sb_api.records import KINDS, decode_payload, encode_payload
+
+logger = logging.getLogger(__name__)
+
+# Renews only what is still this consumer's: a lease that ran out belongs to whoever claimed it since.
+_RENEW = """
+local kept = 0
+for i = 3, #ARGV do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  if pending[1] and pending[1][2] == ARGV[2] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
+    kept = kept + 1
+  end
+end
+return kept
+"""
+
+
+class Consumer:
+    """The queue for those who do the jobs, as one member of the consumer group."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.redis = broker.redis
+        self.settings = broker.settings
+        self._renew = broker.redis.register_script(_RENEW)
+
+    @property
+    def name(self) -> str:
+        """What this process is called in the group."""
+        return self.broker.registry.name
+
+    def ensure_groups(self, streams: Iterable[str]) -> None:
+        """Make the streams and their consumer group where they are missing; what waits in a stream stays."""
+        for stream in streams:
+            try:
+                self.redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def claim(
+        self,
+        streams: Sequence[str],
+        count: int,
+        block: float,
+        *,
+        others: int = 1,
+        awaited: Sequence[str] = (),
+    ) -> Claimed:
+        """Up to `count` jobs of the first stream and `others` of each other, or the first to come in `block` seconds to
+        the streams that are `awaited` (all of them by default).
+
+        The streams are in order of urgency: a batch holds the first stream's jobs, then the others'.
+        """
+        try:
+            if len(streams) > 1 or not block:
+                # Each by itself: one look at them all would keep no order.
+                claimed = self._claim(
+                    [([stream], others if position else count) for position, stream in enumerate(streams)]
+                )
+                if claimed.claims or not block:
+                    return claimed
+                count = 1
+            return self._claim([(awaited or streams, count)], round(block * 1000))
+        except redis.ResponseError as error:
+            self._mend_group(error, streams)
+            return Claimed([], self.broker.registry.published_versions(KINDS))
+
+    def _claim(self, wanted: Sequence[tuple[Sequence[str], int]], block: int | None = None) -> Claimed:
+        """Up to so many jobs of each of some streams, of each group of them, in one exchange with Redis; `block` are
+        the milliseconds to wait for the first."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for streams, count in wanted:
+            pipeline.xreadgroup(GROUP, self.name, dict.fromkeys(streams, ">"), count=count, block=block)
+        ask_versions(pipeline, KINDS)
+        found = pipeline.execute()
+        claims = [claim for read in found[: len(wanted)] for claim in self._claims(read)]
+        return Claimed(claims, name_versions(KINDS, found[len(wanted) :]))
+
+    def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
+        """A job whose lease ran out, now this process's: whoever had it is dead or stands still.
+
+        One at a time: if it kills this process too, that counts against no other job.
+        """
+        try:
+            for stream in streams:
+                for pending in self._stale(stream):
+                    entry = pending["message_id"]
+                    claimed = self.redis.xclaim(stream, GROUP, self.name, self._lease, [entry])
+                    if any(found is not None for found, _ in claimed):
+                        return list(self._claims([(stream.encode(), claimed)], 1 + pending["times_delivered"]))
+                    # Another process was quicker, or someone has deleted the entry, which would come back for ever.
+                    if not self.redis.xrange(stream, entry, entry):
+                        self.redis.xack(stream, GROUP, entry)
+        except redis.ResponseError as error:
+            self._mend_group(error, streams)
+        return []
+
+    def has_stale(self, stream: str) -> bool:
+        """Whether a stream holds a job whose lease ran out."""
+        return bool(self._stale(stream))
+
+    def _stale(self, stream: str) -> list[dict[str, Any]]:
+        oldest: list[dict[str, Any]] = self.redis.xpending_range(stream, GROUP, "-", "+", 1, idle=self._lease)
+        return oldest
+
+    @property
+    def _lease(self) -> int:
+        return round(self.settings.lease * 1000)
+
+    def progress(self, stream: str) -> tuple[bytes, bool]:
+        """The last entry that any process has claimed, and whether more of them wait."""
+        try:
+            groups = self.redis.xinfo_groups(stream)
+            delivered = next(group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode())
+        except (redis.ResponseError, StopIteration):
+            return b"", True  # the data is lost; a claim makes the group anew
+        return delivered, bool(self.redis.xrange(stream, b"(" + delivered, "+", count=1))
+
+    def renew(self, claims: Iterable[Claim]) -> bool:
+        """Renew the lease of every claim; False when one of them has passed to another process."""
+        entries = defaultdict(list)
+        for claim in claims:
+            entries[claim.stream].append(claim.entry)
+        kept = [self._renew([stream], [GROUP, self.name, *ids]) == len(ids) for stream, ids in entries.items()]
+        return all(kept)
+
+    def mark_processing(self, claims: Iterable[Claim], progress: Any = None) -> None:
+        """Say of the jobs whose answer is kept that they are being worked on, and how far they are."""
+        processing = encode_payload(Answer(status="processing", data=progress))
+        for claim in claims:
+            if claim.job.keep:
+                self.redis.set(task_key(claim.job.task), processing, ex=claim.job.keep)
+
+    def finish(self, answers: Sequence[tuple[Claim, Answer]]) -> None:
+        """Store every answer and acknowledge its job, in one transaction. May be repeated after a lost connection."""
+        replies = defaultdict(list)
+        pipeline = self.redis.pipeline(transaction=True)
+        for claim, answer in answers:
+            if claim.job.keep:
+                pipeline.set(task_key(claim.job.task), encode_payload(answer), ex=claim.job.keep)
+            if claim.job.reply:
+                replies[claim.job.reply].append((claim.job.task, answer))
+        for name, batch in replies.items():
+            pipeline.rpush(reply_key(name), encode_payload(batch))
+            pipeline.expire(reply_key(name), REPLY_TTL)
+        for stream in {claim.stream for claim, _ in answers}:
+            entries = [claim.entry for claim, _ in answers if claim.stream == stream]
+            pipeline.xack(stream, GROUP, *entries)
+            pipeline.xdel(stream, *entries)
+        # The group may be lost with its data; the answers are given all the same.
+        for response in pipeline.execute(raise_on_error=False):
+            if isinstance(response, redis.ResponseError) and not str(response).startswith("NOGROUP"):
+                raise response
+
+    def leave(self, streams: Iterable[str]) -> None:
+        """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
+        self.broker.registry.leave()
+        for stream in streams:
+            try:
+                if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.name):
+                    self.redis.xgroup_delconsumer(stream, GROUP, self.name)
+            except redis.ResponseError as error:
+                logger.debug("nothing to leave: %s", error)
+
+    def lock(self, name: str) -> Any:
+        """A lock across all hosts, held for one lease at a time (redis.lock.Lock)."""
+        return self.redis.lock(f"{PREFIX}lock:{name}", timeout=self.settings.lease, thread_local=False)
+
+    def pending(self, stream: str) -> int:
+        """How many jobs of a stream are claimed and not finished, by whomever."""
+        try:
+            return int(self.redis.xpending(stream, GROUP)["pending"])
+        except redis.ResponseError as error:
+            self._mend_group(error, [stream])
+            return 0
+
+    def _claims(self, read: Any, deliveries: int = 1) -> Iterator[Claim]:
+        for stream, entries in read or ():
+            for entry, fields in entries:
+                try:
+                    job = decode_payload(fields[b"job"], Job)
+                except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError):
+                    # Not ours, or of another release: nobody can be told, and left here it would come back for ever.
+                    logger.error("the entry %s of %s is no job; it is removed", entry.decode(), stream.decode())
+                    self.redis.pipeline().xack(stream, GROUP, entry).xdel(stream, entry).execute()
+                else:
+                    yield Claim(stream.decode(), entry, job, deliveries)
+
+    def _mend_group(self, error: redis.ResponseError, streams: Sequence[str]) -> None:
+        if not has_code(error, "NOGROUP"):
+            raise error
+        logger.warning("the queue has lost its consumer group; making it anew")
+        self.ensure_groups(streams)

@@ -1,0 +1,145 @@
+"""Three ways to choose what a process claims next: small requests first, large ones alone, or one job at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import ClassVar, Protocol
+
+from redis.exceptions import LockError
+
+from sb_api.broker.connection import PREFIX
+from sb_api.broker.consumer import Consumer
+from sb_api.broker.jobs import BULK, SMALL, Claimed
+from sb_api.records import KINDS
+
+BLOCK = 1.0  # seconds to wait for a job before looking after other things
+BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
+URGENT = 1.0  # seconds for which a small request makes the worker take large ones one by one
+PAUSE = 0.5  # seconds between attempts to reach a lost Redis
+
+
+class Claiming(Protocol):
+    """How a worker claims jobs of its `streams`; `is_helper`: it is there for large requests."""
+
+    streams: Sequence[str]
+    is_helper: ClassVar[bool]
+
+    def claim(self, consumer: Consumer, stopping: threading.Event, /) -> Claimed:
+        """Jobs to do now, none when none came for a while. Raises RedisError."""
+        ...
+
+
+class _Urgency:
+    """Whether a small request came lately: its sender may soon send another, which should not wait behind several
+    large ones."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return monotonic() < self._until
+
+    @property
+    def bulk_at_once(self) -> int:
+        """How many entries of the bulk stream to claim at once."""
+        return 1 if self.is_on else BULK_AT_ONCE
+
+    def note(self, claimed: Claimed) -> None:
+        if any(claim.stream == SMALL for claim in claimed.claims):
+            self._until = monotonic() + URGENT
+
+
+class SmallFirst:
+    """Small requests first, then large ones; after a small one, large ones are left to helpers as long as these take
+    them, so that the next small one waits for none."""
+
+    is_helper: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.streams: Sequence[str] = (SMALL, BULK)
+        self._urgency = _Urgency()
+        self._next_look = 0.0
+        self._last_delivered: bytes | None = None
+        self._takes_bulk = False
+
+    def claim(self, consumer: Consumer, _: threading.Event, /) -> Claimed:
+        is_urgent = self._urgency.is_on
+        if is_urgent and monotonic() >= self._next_look:
+            self._takes_bulk = self._is_bulk_left_alone(consumer)
+            self._next_look = monotonic() + BLOCK / 2
+        streams = self.streams if self._takes_bulk or not is_urgent else (SMALL,)
+        count, others = consumer.settings.batch_requests, self._urgency.bulk_at_once
+        claimed = consumer.claim(streams, count, BLOCK, others=others)
+        self._urgency.note(claimed)
+        return claimed
+
+    def _is_bulk_left_alone(self, consumer: Consumer) -> bool:
+        before = self._last_delivered
+        self._last_delivered, _ = consumer.progress(BULK)
+        # To helpers alone: several that left large requests to each other would all stop, and all begin again.
+        return before in (None, self._last_delivered) or not any(
+            beat.helper for beat in consumer.broker.registry.alive()
+        )
+
+
+class LargeOnly:
+    """Large requests alone: of a helper, which takes small ones as long as nobody else does."""
+
+    is_helper: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.streams: Sequence[str] = (SMALL, BULK)
+        self._urgency = _Urgency()
+        self._next_look = 0.0
+        self._last_delivered: bytes | None = None
+        self._takes_small = False
+
+    def claim(self, consumer: Consumer, _: threading.Event, /) -> Claimed:
+        if monotonic() >= self._next_look:
+            self._takes_small = self._are_small_left_alone(consumer)
+            self._next_look = monotonic() + BLOCK / 2
+        others = self._urgency.bulk_at_once
+        if self._takes_small:
+            count = consumer.settings.batch_requests
+            claimed = consumer.claim(self.streams, count, BLOCK, others=others, awaited=(BULK,))
+        else:
+            claimed = consumer.claim((BULK,), others, BLOCK)
+        for claim in claimed.claims:
+            if claim.stream == SMALL:
+                # What this process claims itself does not count, so it goes on as long as it is alone.
+                self._last_delivered = claim.entry
+        self._urgency.note(claimed)
+        return claimed
+
+    def _are_small_left_alone(self, consumer: Consumer) -> bool:
+        before = self._last_delivered
+        self._last_delivered, is_more = consumer.progress(SMALL)
+        return is_more and before == self._last_delivered
+
+
+class OneAtATime:
+    """One job of a stream under way at a time, across all processes, oldest first."""
+
+    is_helper: ClassVar[bool] = False
+
+    def __init__(self, stream: str) -> None:
+        self.streams: Sequence[str] = (stream,)
+        self._stream = stream
+
+    def claim(self, consumer: Consumer, stopping: threading.Event, /) -> Claimed:
+        # Under a lock, or two processes could both see that nothing is under way, and take a job each.
+        lock = consumer.lock(f"order:{self._stream.removeprefix(PREFIX)}")
+        if lock.acquire(blocking=False):
+            try:
+                # What is under way, or waits for a dead process's lease to run out, comes before what was sent later.
+                if not consumer.pending(self._stream):
+                    return consumer.claim(self.streams, 1, min(BLOCK, consumer.settings.lease / 2))
+            finally:
+                with suppress(LockError):
+                    lock.release()
+        stopping.wait(PAUSE)
+        return Claimed([], consumer.broker.registry.published_versions(KINDS))
