@@ -26,6 +26,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from flask import Flask
 
     from sb_api import routes
+    from sb_api.auth.access import limit_open_bodies
     from sb_api.auth.gate import Gate, require_credentials
     from sb_api.auth.headers import secure, trust_proxies
     from sb_api.broker.connection import connect
@@ -55,6 +56,7 @@ def create_app(config: Settings | None = None) -> Flask:
     mailbox = Mailbox(producer, uuid.uuid4().hex)
     service = app.extensions["sb_api"] = Service(settings, producer, mailbox)
     gate = app.extensions["sb_api.auth"] = Gate(settings)
+    app.before_request(limit_open_bodies)
     app.register_blueprint(monitoring)
     app.register_blueprint(routes.api)
     show_pages(app, broker)

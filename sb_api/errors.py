@@ -60,6 +60,12 @@ class TooLarge(SbApiError):
     title = "The request is too large"
 
 
+class UnsupportedEncoding(SbApiError):
+    status = 415
+    type = "unsupported-encoding"
+    title = "The body's encoding is not taken"
+
+
 class Unauthenticated(SbApiError):
     status = 401
     type = "unauthenticated"

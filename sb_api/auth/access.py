@@ -9,13 +9,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import Response, current_app, request
 
+from sb_api.auth.addresses import is_loopback
 from sb_api.auth.credentials import Role
 from sb_api.auth.gate import COOKIE, IDENTITY, Gate, Identity
-from sb_api.auth.headers import host_name, is_local, is_loopback, refuse_cross_site
+from sb_api.auth.headers import host_name, is_local, refuse_cross_site
 from sb_api.errors import Forbidden
 
 logger = logging.getLogger(__name__)
 
+OPEN_BODY_BYTES = 16 * 1024  # of a request that anybody may send; the largest is the form of the sign-in
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +71,13 @@ def require_unless_local(role: Role) -> Callable[[Callable[P, T]], Callable[P, T
         return checked
 
     return decorate
+
+
+def limit_open_bodies() -> None:
+    """Before each request: nobody need prove who they are to a route without a role, so it reads a small body alone."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if not hasattr(view, "role"):
+        request.max_content_length = OPEN_BODY_BYTES
 
 
 def challenge(environ: Mapping[str, Any]) -> str:

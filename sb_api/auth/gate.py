@@ -11,16 +11,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import gevent
 from flask import Request, request
 from gevent import monkey
 from werkzeug.datastructures import Authorization
 
-from sb_api.auth.credentials import ROLES, Credential, Role, fits, has_credentials, hash_secret, read_credentials
+from sb_api.auth.addresses import client_network
+from sb_api.auth.credentials import NAME, ROLES, Credential, Role, fits, has_credentials, hash_secret, read_credentials
 from sb_api.auth.headers import SAFE_METHODS, is_local, refuse_cross_site
 from sb_api.auth.sessions import Session, Sessions
 from sb_api.auth.throttle import Throttle
@@ -34,6 +35,7 @@ IDENTITY = "sb_api.identity"  # where a WSGI environment has who asks
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf_token"
 MOST_VERIFIED = 1024  # secrets remembered as right
 HASHING = 2  # secrets checked at once by one process; each takes a core and 19 MiB
+LONGEST_SECRET = 4096  # characters
 PATIENCE = 10.0  # seconds to wait for one of these places
 
 T = TypeVar("T")
@@ -183,8 +185,10 @@ class Gate:
 
         Raises Unauthenticated, TooManyFailures, or Unavailable when too many secrets wait to be checked.
         """
-        address = _client(request.remote_addr or "")
+        address = client_network(request.remote_addr or "")
         self._refuse_throttled(name, address)
+        if not NAME.fullmatch(name) or len(secret) > LONGEST_SECRET:  # nobody's: neither kept as a key, nor hashed
+            self._refuse_wrong(None, address)
         if not self._places.acquire(timeout=PATIENCE):
             raise Unavailable("Too many sign in at once; try again in a moment.")
         try:
@@ -201,15 +205,18 @@ class Gate:
         finally:
             self._places.release()
         if credential is None or not right:
-            failures = self.by_address.fail(address)
             self.by_name.fail(name)
-            # A name that is not known may be a secret in the wrong place.
-            who = credential.name if credential else "an unknown name"
-            logger.warning("a wrong secret for %s from %s, failure %d in a row", who, request.remote_addr, failures)
-            raise Unauthenticated("The name or the secret is wrong, or the credential was revoked.")
+            self._refuse_wrong(credential, address)
         self.by_address.forgive(address)
         self.by_name.forgive(name)
         return _identity(credential)
+
+    def _refuse_wrong(self, credential: Credential | None, address: str) -> NoReturn:
+        failures = self.by_address.fail(address)
+        # A name that is not known may be a secret in the wrong place.
+        who = credential.name if credential else "an unknown name"
+        logger.warning("a wrong secret for %s from %s, failure %d in a row", who, address, failures)
+        raise Unauthenticated("The name or the secret is wrong, or the credential was revoked.")
 
     def _refuse_throttled(self, name: str, address: str) -> None:
         wait = max(self.by_address.wait(address), self.by_name.wait(name))
@@ -231,15 +238,6 @@ def _check_csrf(request: Request, session: Session) -> None:
             f"Requests by cookie need the page's token, as header {CSRF_HEADER} or field {CSRF_FIELD}; a page that was "
             "opened before the last sign-in must be loaded anew."
         )
-
-
-def _client(address: str) -> str:
-    """Whose failures are counted together: an IPv4 address, or the /64 network that one IPv6 client has to itself."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 def _aside(function: Callable[..., T], *arguments: Any) -> T:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from sb_api.auth.addresses import is_loopback
 from sb_api.errors import Forbidden
 
 if TYPE_CHECKING:
@@ -75,15 +75,6 @@ def host_name(environ: dict[str, Any]) -> str:
     return name if name.endswith("]") else name.rpartition(":")[0] or name
 
 
-def is_loopback(address: str) -> bool:
-    if address == "127.0.0.1":
-        return True
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
 def refuse_cross_site(environ: dict[str, Any]) -> None:
     """Raises Forbidden for a request that changes something and comes from a page of another site.
 
@@ -96,6 +87,14 @@ def refuse_cross_site(environ: dict[str, Any]) -> None:
     if site is not None:
         foreign = site not in ("same-origin", "none")
     else:
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != environ.get("HTTP_HOST", "").lower()
+        foreign = origin is not None and _host(origin) != environ.get("HTTP_HOST", "").lower()
     if foreign:
         raise Forbidden("A page of another site sent this request; only this service's own pages may.")
+
+
+def _host(origin: str) -> str | None:
+    """The host and port of an Origin header; None when it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

@@ -41,9 +41,12 @@ def show_pages(app: Flask, broker: Broker) -> None:
 
 
 @pages.before_request
-def allow_large_forms() -> None:
-    """A paste may be as large as any other request."""
+def read_forms_whole() -> None:
+    """A paste may be as large as any other request; a form that is cut off is a 400."""
     request.max_form_memory_size = get_service().settings.max_body_bytes
+    if request.content_length is not None:
+        # Else Werkzeug takes whatever ends for complete: gunicorn lets a body end with its connection, too.
+        request.environ.pop("wsgi.input_terminated", None)
 
 
 @pages.app_template_filter("moment")

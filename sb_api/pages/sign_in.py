@@ -40,6 +40,10 @@ def do_sign_out() -> BaseResponse:
 
 def _own(address: str) -> str:
     """An address of this page; another site's is not followed."""
-    parts = urlsplit(address)
-    sound = address.startswith("/") and not address.startswith(("//", "/\\")) and not (parts.scheme or parts.netloc)
-    return address if sound else url_for("pages.checks.check_editors")
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return url_for("pages.checks.check_editors")
+    # A backslash is a slash to browsers; a control character would end the header that the address goes into.
+    sound = address.startswith("/") and not address.startswith("//") and address.isprintable() and "\\" not in address
+    return address if sound and not (parts.scheme or parts.netloc) else url_for("pages.checks.check_editors")

@@ -2,7 +2,7 @@
 
 What Flask does around a view takes longer than the view. So a request is answered here when all of this holds:
 
-- it is a POST to /predict or /intents/predict, without a query, whose body is known to be small;
+- it is a POST to /predict or /intents/predict, without a query, whose body is plain and known to be small;
 - its client needs no proof of who it is, or has proved it before with the very same header.
 
 Every other request goes on to Flask. An error is answered by the function that answers all errors (`problems`).
@@ -34,7 +34,8 @@ def answer_small_requests(application: WSGIApplication, app: Flask, service: Ser
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         route = environ.get("PATH_INFO", "")
         kind = PREDICT_ROUTES.get(route)
-        if kind is None or environ.get("QUERY_STRING") or not is_small(environ, largest):
+        is_plain = not environ.get("QUERY_STRING") and "HTTP_CONTENT_ENCODING" not in environ
+        if kind is None or not is_plain or not is_small(environ, largest):
             return application(environ, start_response)
         try:
             identity = gate.recognize(environ)

@@ -77,7 +77,8 @@ EDITOR = {
 MESSAGE = {"id": 1, "text": "the search page crashes when I press enter"}
 
 QUEUED = (errors.QueueFull, errors.Unavailable, errors.NoAnswerInTime)
-RECORDS = (errors.MalformedBody, errors.InvalidRecords, errors.TooLarge)
+BODY = (errors.MalformedBody, errors.TooLarge, errors.UnsupportedEncoding)
+RECORDS = (*BODY, errors.InvalidRecords)
 LEARNING = (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, *QUEUED)
 JUDGING = (*RECORDS, errors.InvalidParameter, *QUEUED)
 STORED = (errors.InvalidParameter, errors.Unavailable)
@@ -122,7 +123,7 @@ OPERATIONS: Mapping[str, Operation] = {
         schemas.Rollback,
         {"to": "previous"},
         (MODEL,),
-        (errors.MalformedBody, errors.InvalidParameter, errors.TooLarge, errors.UnknownVersion, *QUEUED),
+        (*BODY, errors.InvalidParameter, errors.UnknownVersion, *QUEUED),
     ),
     "POST /replay": Operation(
         {202: schemas.Accepted},

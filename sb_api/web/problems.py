@@ -30,7 +30,7 @@ def answer_exception(error: Exception) -> Response:
     if isinstance(error, SbApiError):
         return answer_error(error)
     if isinstance(error, RequestEntityTooLarge):
-        limit = get_service().settings.max_body_bytes
+        limit = request.max_content_length
         return _problem(TooLarge(f"The body is larger than {limit} bytes; send it in several requests.").problem())
     if isinstance(error, HTTPException):
         return _answer_http(error)
