@@ -314,17 +314,18 @@ def test_without_credentials_no_web_page_may_use_a_browser_of_this_machine(
 
 
 def test_an_open_address_wants_a_credential(tmp_path: Path, made: tuple[Path, dict[str, str]]) -> None:
+    settings = load_settings({}, host="0.0.0.0", state_dir=str(tmp_path))
     with pytest.raises(SbApiError, match="without credentials"):
-        load_settings({}, host="0.0.0.0", state_dir=str(tmp_path))
+        create_app(settings)
     shutil.copy(made[0], tmp_path / "credentials.json")
-    assert load_settings({}, host="0.0.0.0", state_dir=str(tmp_path)).host == "0.0.0.0"
+    gate.require_credentials(settings)
     for name in list(read_credentials(tmp_path / "credentials.json")):
         revoke_credential(tmp_path / "credentials.json", name)
     with pytest.raises(SbApiError, match="without credentials"):
-        load_settings({}, host="0.0.0.0", state_dir=str(tmp_path))
+        gate.require_credentials(settings)
     (tmp_path / "credentials.json").write_bytes(b"{")
     with pytest.raises(InvalidCredentials):
-        load_settings({}, host="0.0.0.0", state_dir=str(tmp_path))
+        gate.require_credentials(settings)
 
 
 # Wrong secrets
@@ -619,6 +620,6 @@ def test_unix_permissions_that_hide_the_file_let_nobody_in(
         raise PermissionError(13, "Permission denied")
 
     client = create_app(own).test_client()
-    monkeypatch.setattr(access.os, "stat", denied)
+    monkeypatch.setattr(gate.os, "stat", denied)
     own.credentials_file.write_bytes(b"")
     assert ask(client) == 503
