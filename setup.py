@@ -28,7 +28,7 @@ setup(
     package_data={
         "sb_api": ["py.typed"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
-        "sb_api.synthetic": ["domains.json", "languages/*.json"],
+        "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
     },
     install_requires=[

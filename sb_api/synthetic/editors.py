@@ -71,11 +71,11 @@ _QUIET_LIVES = ((66, _LEFT), (23, _RETURNED), (11, _REGULAR))
 _OPEN_LIVES = ((45, _NEWCOMER), (8, _LEFT), (22, _RETURNED), (25, _REGULAR))
 _EDITOR_LIVES = ((30, _NEWCOMER), (6, _LEFT), (24, _RETURNED), (40, _REGULAR))
 _EDITOR_KINDS = {
-    "silent": _EditorKind(620, 0.0, 0.03, _QUIET_LIVES),
-    "listener": _EditorKind(110, 0.75, 0.3, _EDITOR_LIVES),
-    "person": _EditorKind(80, 0.95, 0.45, _OPEN_LIVES),
-    "chatter": _EditorKind(45, 1.0, 0.15, _OPEN_LIVES),
-    "collector": _EditorKind(65, 0.92, 0.45, _EDITOR_LIVES),
+    "silent": _EditorKind(670, 0.0, 0.03, _QUIET_LIVES),
+    "listener": _EditorKind(110, 0.75, 0.4, _EDITOR_LIVES),
+    "person": _EditorKind(85, 0.95, 0.55, _OPEN_LIVES),
+    "chatter": _EditorKind(45, 1.0, 0.3, _OPEN_LIVES),
+    "collector": _EditorKind(65, 0.92, 0.5, _EDITOR_LIVES),
     "musician": _EditorKind(75, 0.8, 0.65, _OPEN_LIVES),
     "label": _EditorKind(28, 0.85, 0.8, _OPEN_LIVES),
     "archivist": _EditorKind(18, 0.9, 0.5, _EDITOR_LIVES),

