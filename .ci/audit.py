@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-LOCK_FILES = ("requirements.lock", "requirements-dev.lock")
+LOCK_FILES = ("requirements-dev.lock",)  # it holds all of the others
 
 
 def main(lock_files: list[str]) -> int:

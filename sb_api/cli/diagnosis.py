@@ -34,8 +34,6 @@ LEAST_PYTHON = (3, 11)
 LEAST_REDIS = Version("6.2")
 LEAST_SPACE = 2**30  # bytes
 MOST_SKEW = 5.0  # seconds
-# What only learning, measuring and drawing need: the `serving` image (deploy/Dockerfile) leaves them out.
-LEARNING = frozenset({"faker", "keras", "matplotlib", "river", "scikit-learn", "scipy", "tensorflow-cpu", "wordfreq"})
 PRIVATE = ("redis", "verdicts*.sqlite", "messages.sqlite", "*.log")  # of the state directory
 
 State = Literal["ok", "note", "wrong"]
@@ -79,11 +77,14 @@ def _python(_: Patient) -> Iterator[Finding]:
 
 
 def _packages(_: Patient) -> Iterator[Finding]:
-    wrong, left_out = [], set()
+    wrong, learning, left_out = [], set(), set()
     for line in metadata.requires("sb_api") or ():
         wanted = Requirement(line)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        of_learning = wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})
+        if of_learning and wanted.marker is not None and not wanted.marker.evaluate({"extra": "learning"}):
             continue
+        if of_learning:
+            learning.add(wanted.name)
         try:
             found = metadata.version(wanted.name)
         except metadata.PackageNotFoundError:
@@ -91,13 +92,13 @@ def _packages(_: Patient) -> Iterator[Finding]:
             continue
         if not wanted.specifier.contains(found, prereleases=True):
             wrong.append(f"{wanted.name} {found} is not {wanted.specifier}")
-    if left_out != LEARNING:
+    if left_out != learning:
         wrong += [f"{name} is not there" for name in sorted(left_out)]
     if wrong:
-        yield Finding("packages", "wrong", "; ".join(wrong), "`make clean run`, or pip install -r requirements.lock")
+        yield Finding("packages", "wrong", "; ".join(wrong), "`make clean run`, or pip install 'sb_api[learning]'")
     elif left_out:
         detail = "what learns is left out, so this installation serves alone: `web` and `worker`"
-        yield Finding("packages", "note", detail, "for `run` and `trainer`, pip install -r requirements.lock")
+        yield Finding("packages", "note", detail, "for `run` and `trainer`, pip install 'sb_api[learning]'")
     else:
         yield Finding("packages", "ok", f"sb_api {metadata.version('sb_api')} has all that it needs")
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from click.testing import CliRunner
 
 from sb_api.auth.credentials import add_credential, revoke_credential
 from sb_api.cli import main
-from sb_api.cli.diagnosis import LEARNING, Patient, _judge_redis, examine
+from sb_api.cli.diagnosis import Patient, _judge_redis, examine
 from sb_api.client import Client
 from sb_api.config import load_settings
 from tests.client.test_http import scripted
@@ -59,6 +60,13 @@ def test_a_service_that_is_well_has_nothing_wrong(service: Service) -> None:
 def test_an_installation_that_does_not_run_yet_is_not_wrong(state: Path) -> None:
     found = diagnose(state)
     assert {finding["check"] for finding in found["note"]} == {"redis", "service"}
+
+
+LEARNING = frozenset(
+    wanted.name
+    for wanted in map(Requirement, metadata.requires("sb_api") or ())
+    if wanted.marker and not wanted.marker.evaluate({"extra": ""}) and wanted.marker.evaluate({"extra": "learning"})
+)
 
 
 def leave_out(names: Collection[str], monkeypatch: pytest.MonkeyPatch) -> None:

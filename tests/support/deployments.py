@@ -74,14 +74,19 @@ class Start:
             for name, value in self.environment.items()
         }
         if self.serving:
-            environment["PYTHONPATH"] = str(_lacking(uninstalled(), state.parent / "serving"))
+            environment["PYTHONPATH"] = str(_lacking(left_out(), state.parent / "serving"))
         return Start(command, environment)
 
 
-def uninstalled() -> set[str]:
-    """The packages that the image for serving lacks, as the lock file names them."""
-    (words,) = [value for kind, value in instructions() if kind == "RUN" and "pip uninstall" in value]
-    return {word for word in words.split("uninstall")[1].split() if not word.startswith("-")}
+def left_out() -> set[str]:
+    """The packages that the image for serving lacks."""
+    return locked("requirements.lock") - locked("requirements-serving.lock")
+
+
+def locked(file: str) -> set[str]:
+    """The packages that a lock file names."""
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    return {line.partition("==")[0] for line in lines if line[:1].isalnum()}
 
 
 def _lacking(packages: set[str], folder: Path) -> Path:

@@ -34,7 +34,8 @@ from tests.support.deployments import (
     read_manifests,
     run,
     systemd_start,
-    uninstalled,
+    left_out,
+    locked,
 )
 from tests.support.service import EDITOR, ROOT
 
@@ -58,8 +59,11 @@ def test_the_image_holds_what_is_installed_and_runs_as_nobody_special() -> None:
     last = dict(instructions())
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", last["USER"])
     assert not re.search(r"(?i)token|secret|password", last["ENV"])
-    install = next(value for kind, value in instructions() if kind == "RUN" and "-r requirements.lock" in value)
-    assert "--no-deps" in install  # else the lock file is a wish
+    installs = [value for kind, value in instructions() if kind == "RUN" and "-r requirements" in value]
+    assert len(installs) == 2
+    for install in installs:
+        assert "--no-deps" in install  # else the lock file is a wish
+        assert "--require-hashes" in install
     patterns = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"]
     copied = {
         word
@@ -80,10 +84,11 @@ def test_web_processes_and_workers_run_in_the_small_image_and_the_trainer_in_the
     compose: dict[str, Any], manifests: Manifests
 ) -> None:
     """The deployments of these tests cannot import what the small image lacks."""
-    locked = {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text("utf-8").splitlines()}
-    assert uninstalled() <= locked
-    asked_for = {Requirement(line).name for line in metadata.requires("sb_api") or () if "extra ==" not in line}
-    assert {canonicalize_name(name) for name in uninstalled()} & asked_for == LEARNING  # as `doctor` knows it
+    wanted = [Requirement(line) for line in metadata.requires("sb_api") or ()]
+    serves = {each.name for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})}
+    learns = {each.name for each in wanted if each.marker and each.marker.evaluate({"extra": "learning"})} - serves
+    assert serves <= locked("requirements-serving.lock")
+    assert learns <= left_out()
     for role in ROLES:
         for start in (compose_start(compose, role), kubernetes_start(manifests, role)):
             assert start.serving == (role != "trainer"), role
