@@ -63,7 +63,7 @@ setup(
         "zstandard>=0.23",
     ],
     extras_require={
-        # What learns, measures and makes data: `run`, `trainer`, `bootstrap`, `data`. Without it, `web` and `worker` serve.
+        # For `run`, `trainer`, `bootstrap` and `data`. Without it, `web` and `worker` serve.
         "learning": [
             "disposable-email-domains",
             "faker>=30",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from sb_api.cli import exit_codes
 from sb_api.cli.output import JSON, note_json, read_settings, show, tell, wants_json
-from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.errors import CannotStart, InvalidParameter, SbApiError
 
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
 # commands here, and what they import stays in their memory.
@@ -25,6 +26,9 @@ COMMANDS = {
     "verdicts": ("verdicts",),
     "weights": ("replay", "rollback", "weights"),
 }
+WITHOUT_LEARNING = (
+    "What learns needs `pip install 'sb_api[learning]'`; without it, `sb-api web` and `sb-api worker` serve."
+)
 MODULES = {command: module for module, commands in COMMANDS.items() for command in commands}
 
 
@@ -50,6 +54,12 @@ class _Commands(click.Group):
         except SbApiError as error:
             tell(error.problem(), f"Error: {error.detail}", err=True)
             context.exit(exit_codes.exit_code(error))
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("sb_api"):
+                raise
+            detail = f"{error.name} is not installed. {WITHOUT_LEARNING}"
+            tell(CannotStart(detail).problem(), f"Error: {detail}", err=True)
+            context.exit(exit_codes.exit_code(CannotStart(detail)))
         except click.ClickException as error:
             if not wants_json():
                 raise  # click shows the usage with it
@@ -93,6 +103,7 @@ def run(host: str | None = None, port: int | None = None) -> None:
     from sb_api.processes.serve import serve
 
     settings = read_settings(host=host, port=port)
+    _require_learning()
     require_credentials(settings)
 
     def announce(address: str) -> None:
@@ -144,6 +155,7 @@ def worker(helper: bool, standby: bool) -> None:
 @JSON
 def trainer(cold: bool) -> None:
     """Start the train process alone."""
+    _require_learning()
     from sb_api.learning.process import train_process
 
     train_process(read_settings(), cold)
@@ -162,3 +174,9 @@ def completion(context: click.Context, shell: str) -> None:
         raise click.UsageError(f"There is no completion for {shell}.")
     script = found(context.find_root().command, {}, "sb-api", "_SB_API_COMPLETE").source()
     tell({"success": True, "shell": shell, "script": script}, script)
+
+
+def _require_learning() -> None:
+    """Raises CannotStart where only what serves is installed. TensorFlow is looked for, and not imported."""
+    if find_spec("tensorflow") is None:
+        raise CannotStart(f"TensorFlow is not installed. {WITHOUT_LEARNING}")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 from sb_api.auth.credentials import add_credential, revoke_credential
 from sb_api.cli import main

@@ -74,7 +74,7 @@ class Start:
             for name, value in self.environment.items()
         }
         if self.serving:
-            environment["PYTHONPATH"] = str(_lacking(left_out(), state.parent / "serving"))
+            environment["PYTHONPATH"] = str(lacking(left_out(), state.parent / "serving"))
         return Start(command, environment)
 
 
@@ -89,7 +89,7 @@ def locked(file: str) -> set[str]:
     return {line.partition("==")[0] for line in lines if line[:1].isalnum()}
 
 
-def _lacking(packages: set[str], folder: Path) -> Path:
+def lacking(packages: set[str], folder: Path) -> Path:
     """A folder for PYTHONPATH, with which the modules of these packages cannot be imported."""
     named = {re.sub(r"[-_.]+", "-", package).lower() for package in packages}
     modules = {

@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 import requests
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
-from sb_api.cli.diagnosis import LEARNING
 from sb_api.config import load_settings
 from tests.support.deployments import (
     BIN,
@@ -29,13 +27,14 @@ from tests.support.deployments import (
     free_port,
     instructions,
     kubernetes_start,
+    lacking,
+    left_out,
+    locked,
     pod,
     read_compose,
     read_manifests,
     run,
     systemd_start,
-    left_out,
-    locked,
 )
 from tests.support.service import EDITOR, ROOT
 
@@ -257,3 +256,12 @@ def test_no_password_can_be_read_in_the_list_of_processes(deployment: Deployment
         line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         assert line
         assert PASSWORD.encode() not in line, f"{line!r} at {port}"
+
+
+@pytest.mark.parametrize("command", ["run", "trainer", "bootstrap"])
+def test_what_learns_says_what_it_needs_where_only_what_serves_is_installed(command: str, tmp_path: Path) -> None:
+    folder = lacking(left_out(), tmp_path / "serving")
+    done = run(str(BIN / "sb-api"), command, cwd=tmp_path, PYTHONPATH=str(folder), SB_API_STATE_DIR=str(tmp_path / "s"))
+    assert done.returncode != 0
+    assert "pip install 'sb_api[learning]'" in done.stderr
+    assert "Traceback" not in done.stderr
