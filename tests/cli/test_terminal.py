@@ -79,7 +79,7 @@ def terminal(service: Service, *arguments: object) -> Iterator[Terminal]:
 def test_a_scan_shows_a_bar_with_the_rate_and_the_time_left(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_bytes(b"".join(json.dumps(editor).encode() + b"\n" for editor in make_editors(3000)))
-    with terminal(service, "predict", file, "-o", tmp_path / "out", "--rows", 100, "--in-flight", 1) as shown:
+    with terminal(service, "predict", file, "-o", tmp_path / "out", "--rows", 10, "--in-flight", 1) as shown:
         assert shown.wait() == 0
         moving = re.findall(r"(\d+)% ([\d,]+) judged, 0 wrong, ([\d,]+)/s\s+(\d+:\d\d:\d\d) left", shown.text)
     shares = [int(share) for share, *_ in moving]
