@@ -21,8 +21,6 @@ def create_app(config: Settings | None = None) -> Flask:
 
     It connects to Redis on the first request and needs no model. Raises InvalidSettings.
     """
-    import uuid
-
     from flask import Flask
 
     from sb_api import routes
@@ -52,8 +50,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     broker = Broker.of(connect(settings), settings)
     producer = Producer(broker)
-    # Two processes may share a process number on different hosts, and a restarted one must not read old replies.
-    mailbox = Mailbox(producer, uuid.uuid4().hex)
+    mailbox = Mailbox(producer)
     service = app.extensions["sb_api"] = Service(settings, producer, mailbox)
     gate = app.extensions["sb_api.auth"] = Gate(settings)
     app.before_request(limit_open_bodies)

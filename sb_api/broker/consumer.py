@@ -170,8 +170,12 @@ class Consumer:
                 raise response
 
     def leave(self, streams: Iterable[str]) -> None:
-        """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
+        """Say that this process ends, and take it out of the groups."""
         self.broker.registry.leave()
+        self.leave_groups(streams)
+
+    def leave_groups(self, streams: Iterable[str]) -> None:
+        """Take this consumer out of the groups; what it holds passes to others once its lease runs out."""
         for stream in streams:
             try:
                 if not self.redis.xpending_range(stream, GROUP, "-", "+", 1, consumername=self.name):

@@ -7,6 +7,7 @@ in the next, and the answers that came together are read together: under load th
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 from collections import defaultdict
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from sb_api.broker.identity import Identity
 from sb_api.broker.jobs import BULK, SMALL, TRAIN, Answer, Job
 from sb_api.broker.limiter import Limiter
 from sb_api.broker.producer import Producer
@@ -73,14 +75,19 @@ def _submit_surely(producer: Producer, stream: str, groups: Sequence[Sequence[Jo
 class Mailbox:
     """Hands the answers on one reply list to the threads that wait for them; one for each web process."""
 
-    def __init__(self, producer: Producer, name: str) -> None:
+    def __init__(self, producer: Producer) -> None:
         self.producer = producer
-        self.name = name
+        self.identity = Identity()
         self.limiters = limiters(producer.settings)
         self._waiting: dict[str, _Exchange] = {}
         self._outgoing: queue.SimpleQueue[_Exchange] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._started = False
+        self._started_in = 0  # the process that has the threads, which do not survive a fork
+
+    @property
+    def name(self) -> str:
+        """The reply list of this process. One that is started anew has another, and reads no answers of old."""
+        return self.identity.name
 
     def exchange(self, stream: str, jobs: Sequence[Job], timeout: float, size: int = 1) -> list[Answer | None]:
         """Submit jobs of `size` records and wait for their answers, in order; None for one that did not come within
@@ -104,7 +111,7 @@ class Mailbox:
 
     def _exchange(self, stream: str, jobs: Sequence[Job], timeout: float) -> list[Answer | None]:
         exchange = _Exchange(stream, jobs)
-        if not self._started:
+        if self._started_in != os.getpid():
             self._start_threads()
         for job in jobs:
             self._waiting[job.task] = exchange
@@ -119,12 +126,12 @@ class Mailbox:
         return [exchange.answers.get(job.task) for job in jobs]
 
     def _start_threads(self) -> None:
-        # Not in the constructor: a thread does not survive the fork of a pre-loading server.
+        # Not in the constructor: a pre-loading server forks after it.
         with self._lock:
-            if not self._started:
+            if self._started_in != os.getpid():
                 threading.Thread(target=self._send, name="submissions", daemon=True).start()
                 threading.Thread(target=self._read, name="replies", daemon=True).start()
-            self._started = True
+            self._started_in = os.getpid()
 
     def _send(self) -> None:
         producer = self.producer.for_one_thread()

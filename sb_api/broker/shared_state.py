@@ -14,6 +14,7 @@ import msgspec
 import redis
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
+from sb_api.broker.identity import Identity
 from sb_api.config import Settings
 from sb_api.records import decode_payload, encode_payload
 
@@ -73,12 +74,17 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The beats, weights and errors of all processes, through one client; `name` is that of this process."""
+    """The beats, weights and errors of all processes, through one client; `identity` is that of this process."""
 
-    def __init__(self, client: redis.Redis, name: str) -> None:
+    def __init__(self, client: redis.Redis, identity: Identity) -> None:
         self.redis: Any = client
-        self.name = name
+        self.identity = identity
         self._keep_beat = self.redis.register_script(_BEAT)
+
+    @property
+    def name(self) -> str:
+        """What this process is called among all."""
+        return self.identity.name
 
     def beat(
         self, role: str, versions: dict[str, str], resident: int = 0, among: str = WORKERS, *, helper: bool = False
@@ -170,7 +176,7 @@ class Broker:
 
     @classmethod
     def of(cls, client: redis.Redis, settings: Settings) -> Broker:
-        return cls(client, settings, Registry(client, f"{socket.gethostname()}:{os.getpid()}"))
+        return cls(client, settings, Registry(client, Identity(f"{socket.gethostname()}:")))
 
 
 def ask_versions(pipeline: Any, classifiers: Iterable[str]) -> None:

@@ -115,7 +115,8 @@ class TrainProcess:
             self.cold, self.used = True, monotonic()
         elif self.trainers and monotonic() - self.used > self.settings.trainer_idle:
             logger.info("no training for %g s: what it takes is let go until the next", self.settings.trainer_idle)
-            # The same process to its parent and to Redis; what it had in memory and open is gone.
+            # The same process to its parent, another to Redis; what it said of itself stays until that one is there.
+            self.worker.consumer.leave_groups([TRAIN])
             os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections.abc import Iterator
 
 import msgspec
@@ -17,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from sb_api.broker.connection import PREFIX
+from sb_api.broker.identity import Identity
 from sb_api.broker.shared_state import BEAT_INTERVAL, WEB, Broker
 from sb_api.memory import release_memory, resident_bytes
 from sb_api.telemetry.metrics import Instruments
@@ -47,7 +47,7 @@ class Publisher:
     def __init__(self, broker: Broker, instruments: Instruments) -> None:
         self.broker = broker
         self.instruments = instruments
-        self._name = uuid.uuid4().hex
+        self._identity = Identity()
         self._number = 0
         self._published: dict[bytes, float] = {}
         self._sending: list[bytes | float] = []
@@ -100,7 +100,7 @@ class Publisher:
                 self._sending = self._take()
             is_new = bool(self._sending)
             if is_new:
-                keys = [TOTALS, f"{PREFIX}totals:sent:{self._name}"]
+                keys = [TOTALS, f"{PREFIX}totals:sent:{self._identity.name}"]
                 self._add(keys, [self._number, TOTALS_TTL, SENT_TTL, *self._sending])
             self._sending = []
             return is_new

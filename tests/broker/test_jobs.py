@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,9 +52,7 @@ def queue(jobs: Jobs) -> Jobs:
 @pytest.fixture
 def other(queue: Jobs) -> Jobs:
     """The same queue as another process sees it."""
-    other = Jobs(queue.redis, queue.settings)
-    other.registry.name = "elsewhere:1"
-    return other
+    return Jobs(queue.redis, queue.settings)
 
 
 def claim_stale(jobs: Jobs, count: int = 1) -> list[Claim]:
@@ -165,7 +162,7 @@ def test_when_redis_takes_nothing_the_sender_is_told_and_nothing_is_queued(keep:
         lambda jobs: jobs.result("t"),
         lambda jobs: jobs.registry.alive(),
         lambda jobs: jobs.registry.published_about("lodbrok", "chain"),
-        lambda jobs: Mailbox(jobs, "web").exchange(SMALL, [make_job("t")], 5),
+        lambda jobs: Mailbox(jobs).exchange(SMALL, [make_job("t")], 5),
     ],
     ids=["submit", "result", "alive", "published_about", "exchange"],
 )
@@ -379,7 +376,7 @@ def test_keys_share_one_slot_of_a_cluster(queue: Jobs) -> None:
 @pytest.fixture
 def mailbox(queue: Jobs) -> Mailbox:
     """A mailbox with connections and a name of its own: its thread goes on reading when the test is over."""
-    return Mailbox(Jobs(connect(queue.settings), queue.settings), uuid.uuid4().hex)
+    return Mailbox(Jobs(connect(queue.settings), queue.settings))
 
 
 other_mailbox = mailbox
@@ -479,7 +476,7 @@ def test_of_the_requests_that_go_out_together_those_without_room_are_refused(que
 
 def test_a_mailbox_tells_those_for_whom_there_is_no_room(queue: Jobs) -> None:
     limited = Jobs(connect(queue.settings), msgspec.structs.replace(queue.settings, queue_limit=1))
-    full = Mailbox(limited, uuid.uuid4().hex)
+    full = Mailbox(limited)
     with pytest.raises(QueueFull, match="1 requests are waiting already"):
         full.exchange(SMALL, [make_job("1"), make_job("2")], timeout=20)
     assert queue.redis.xlen(SMALL) == 0

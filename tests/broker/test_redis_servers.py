@@ -111,7 +111,7 @@ def test_when_the_master_is_killed_the_queue_goes_on_with_the_replica(
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
-            mailbox = Mailbox(Jobs(others, watched), "box")
+            mailbox = Mailbox(Jobs(others, watched))
             assert exchange(mailbox, 20)
             master.kill()
 
