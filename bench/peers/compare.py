@@ -39,7 +39,7 @@ WARMING = 10  # seconds of load at most until a server answers that slept
 SETTLING = 0.5  # seconds for what falls due when a server wakes
 SILENT = Speed(rate=0.0, p50=math.inf, p99=math.inf, failed=0, checked=0, wrong=0)  # of who answers nothing
 # What the code of sb_api that they share needs.
-SHARED = ("numpy", "onnx", "onnxruntime", "msgspec", "h5py", "urlextract")
+SHARED = ("numpy", "onnx", "onnxruntime", "msgspec", "h5py", "publicsuffixlist", "confusable-homoglyphs", "idna")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.preprocessing import editor_vectors, has_url
 from sb_api.records import Editor, decode_payload, decode_records, encode_payload
-from tests.support.plain_preprocessing import plain_has_url, plain_vectors
+from tests.support.plain_preprocessing import plain_vectors, urlextract_finds
 
 MEAN_BIOS = (300, 440)  # characters
 
@@ -62,7 +62,7 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
     if plain:
         cases |= {
             "preprocess, plain loop": lambda: plain_vectors(editors, vocabularies),
-            "has_url, urlextract by token": lambda: [plain_has_url(bio) for bio in bios],
+            "has_url, urlextract by token": lambda: [urlextract_finds(bio) for bio in bios],
         }
     return cases
 

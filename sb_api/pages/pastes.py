@@ -11,7 +11,7 @@ from sb_api.errors import MalformedBody
 from sb_api.records import Editor, Message, Records, decode_records
 from sb_api.text.pg_copy import EDITOR_COLUMNS, END, read_number, read_text
 
-_HEADER = re.compile(r"COPY\s+\S+\s*\(([^)]*)\)\s+FROM\s+stdin;?", re.IGNORECASE)
+_HEADER = re.compile(r"COPY\s++[^\s(]++\s*+\(([^()]*+)\)\s++FROM\s++stdin;?", re.IGNORECASE)
 
 
 def read_editors(text: str, limit: int) -> Records:

@@ -68,8 +68,6 @@ def configure_logging(settings: Settings) -> None:
         server = logging.getLogger("gunicorn.error")
         server.handlers.clear()
         server.propagate = True
-    # Its own lines tell of processes that the service's lines tell of already.
-    logging.getLogger("urlextract").setLevel(logging.WARNING)
 
 
 class TextFormatter(logging.Formatter):

@@ -18,7 +18,7 @@ _LONGEST_URL = 4096  # characters that are looked through for a host: whatever c
 
 _PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]+)(?:[/?#]|\Z)")
 # "http:/x.com", "http//x.com" and "hxxp://x.com" as people write them, and a scheme that some other software takes.
-_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?(?::/*|/+)|(?:[a-z][a-z0-9+.-]{0,31}:)?//)+/*")
+_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?(?::/*+|/++)|(?:[a-z][a-z0-9+.-]{0,31}:)?//)++/*+")
 _END_OF_HOST = re.compile("[/?#]")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _END = ".\x1c\x1d\x1e\x1f" + string.whitespace

@@ -11,13 +11,13 @@ _SHAPES = bytes(ord("a") if code < 128 and chr(code).isalnum() else ord(" ") for
 _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})(?:[^\W_]\1){2,}[^\W_](?![^\W_])")
 
 # Scripts without blanks between words: Thai, Lao, Myanmar, Khmer, bopomofo, kana, Han.
-_UNSPACED = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eae\u0eb0-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3\u3005-\u3007"
-_UNSPACED += "\u3041-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+UNSPACED = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0eae\u0eb0-\u0ece\u1000-\u103f\u1050-\u108f\u1780-\u17d3\u3005-\u3007"
+UNSPACED += "\u3041-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 # Vowel signs, tones and length marks, which belong to the character before them.
 _ATTACHED = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060"
 _ATTACHED += "\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d\u108f\u17b6-\u17d3\u30fc"
-_RUN = re.compile(f"[{_UNSPACED}]+")
-_CHARACTER = re.compile(f"[{_UNSPACED}][{_ATTACHED}]*")
+_RUN = re.compile(f"[{UNSPACED}]+")
+_CHARACTER = re.compile(f"[{UNSPACED}][{_ATTACHED}]*")
 
 
 def join_spelt_out(text: str) -> list[str]:

@@ -1,94 +1,101 @@
-"""Whether a text has a URL: the verdicts of urlextract, mostly without its price."""
+"""Whether a text has a URL, in time that grows with its length and no faster."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 from importlib.util import find_spec
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from urlextract import URLExtract
+from sb_api.text.spelling import UNSPACED
 
-URL_TOKENS, URL_TOKEN_CHARACTERS = 64, 256
-
-_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*\.)?[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.([A-Za-z]{2,63})"
-_STOP = r'\s"<>;|=\])}'  # urlextract ends a URL there, on the left; brackets may follow
-_AFTER_HOST = r'(?=[/?"<>|\])]|[.,]?(?:\s|\Z))'
-# The scheme comes first, and what must stand before it is looked up from behind: so it is found at a glance.
-_HTTP, _HTTPS = (rf"(?:(?<![^{_STOP}]{scheme})|(?<=[{_STOP}][(\[]{scheme}))" for scheme in ("http://", "https://"))
-_WITH_SCHEME = re.compile(rf"http(?:://{_HTTP}|s://{_HTTPS}){_HOST}{_AFTER_HOST}")
-_IN_BRACKETS = re.compile(rf"[(\[]https?://{_HOST}{_AFTER_HOST}")
-# Whole tokens: a host with a path, and an e-mail address.
-_WITHOUT_SCHEME = re.compile(rf"{_HOST}(?:[/?][\w/.~%?=&#+-]*|[.,]?)\Z", re.ASCII)
-_ADDRESS = re.compile(r"[\w.+-]+@[\w.,:!?-]*\Z", re.ASCII)
 _LABEL = re.compile(r"\.([^\W_][\w-]*)")
 _FOUR_NUMBERS = re.compile(r"\d\.\d+\.\d+\.\d")
+# Possessive, and only where such a run begins: each character is looked at once.
+_DOTTED = re.compile(r"(?<![\w-])(?<![\w-]\.)[\w-]++(?:\.[\w-]++)++")
+_AUTHORITY = re.compile(r"(?:[\w.~!$&'()*+,;=:%-]{1,255}@)?([\w.-]++)")
+_BEFORE_UNSPACED = re.compile(f"([A-Za-z0-9-]*)[{UNSPACED}]")
+# After a full stop without a blank, these are words less often than "My" or "It".
+_NO_WORDS = frozenset({"com", "net", "org", "info", "biz", "edu", "gov"})
 
 
 @cache
 def top_level_domains() -> frozenset[str]:
-    """In small letters, as in the list that comes with urlextract, whose code is left alone."""
-    package = find_spec("urlextract")
+    """In small letters, in ASCII and in their own script, by the public suffix list inside publicsuffixlist."""
+    package = find_spec("publicsuffixlist")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError("urlextract is not installed")
-    listed = (Path(package.origin).parent / "data" / "tlds-alpha-by-domain.txt").read_text("utf-8")
-    return frozenset(line.lower() for line in listed.splitlines() if not line.startswith("#"))
+        raise ModuleNotFoundError("publicsuffixlist is not installed")
+    listed = (Path(package.origin).parent / "public_suffix_list.dat").read_text("utf-8")
+    rules = (line.split()[0] for line in listed.splitlines() if line.strip() and not line.startswith("//"))
+    own = {rule.rpartition(".")[2].lower() for rule in rules}
+    return frozenset(own | {name.encode("idna").decode() for name in own})
 
 
 def has_url(text: str) -> bool:
-    """Whether urlextract finds a URL in one of the tokens of `text`, which white space separates.
+    """Whether `text` has a URL: a host (a name under a known top-level domain, or an IPv4 address) after `://`, or by
+    itself where it is no part of an e-mail address and no sentence that begins without a blank ("Hi.My name").
 
-    What is clear is decided here. urlextract is asked about the rest, by the first characters of so many tokens at
-    most: it costs up to a millisecond a token, and seconds where one is long.
+    A final dot is no matter, nor a name in another script, nor letters without blanks around it (Chinese, Japanese,
+    Thai). Time: linear in `text`.
     """
-    domains = top_level_domains()
-    if any(match[1].lower() in domains for match in _WITH_SCHEME.finditer(text)):
-        return True
-    if not _may_have_url(text):
-        return False
-    doubtful: dict[str, None] = {}
-    for token in filter(_may_have_url, text.split()):
-        found = _WITHOUT_SCHEME.match(token) or _IN_BRACKETS.match(token)
-        if found and found[1].lower() in domains:
+    place = text.find("://")
+    while place >= 0:
+        authority = _AUTHORITY.match(text, place + 3)
+        if authority and _is_host(authority[1], is_sure=True):
             return True
-        if not _ADDRESS.match(token):
-            doubtful[token[:URL_TOKEN_CHARACTERS]] = None
-    return any(map(_ask_urlextract, islice(doubtful, URL_TOKENS)))
+        place = text.find("://", place + 3)
+    if not _may_have_host(text):
+        return False
+    return any(_is_host_by_itself(text, match) for match in _DOTTED.finditer(text))
 
 
-def _may_have_url(text: str) -> bool:
-    """Whether there is a dot before a top-level domain, four numbers with dots between them, or localhost."""
-    if "ocalhost" in text or "OCALHOST" in text:
-        return True
+def _may_have_host(text: str) -> bool:
+    """At a glance: whether a top-level domain follows a dot, or there are four numbers with dots between them."""
     if "." not in text:
         return False
-    labels, known = _LABEL.findall(text), _first_labels()
-    return any(label.casefold() in known or "ı" in label or "İ" in label for label in labels) or (
+    labels = _LABEL.findall(text)
+    return any(map(top_level_domain, labels)) or (
         any(map(str.isdigit, labels)) and _FOUR_NUMBERS.search(text) is not None
     )
 
 
-@cache
-def _first_labels() -> frozenset[str]:
-    """The top-level domains, case-folded, in letters of their own script up to the first that is none to `_LABEL`."""
-    names = [name[4:].encode().decode("punycode") if name.startswith("xn--") else name for name in top_level_domains()]
-    runs = [re.match(r"[\w-]*", name) for name in names]
-    return frozenset(run[0].casefold() for run in runs if run) | top_level_domains()
+def top_level_domain(label: str) -> str:
+    """The label in small letters, up to letters of a script without blanks; "" when it is no top-level domain."""
+    domains = top_level_domains()
+    name = label.lower()
+    if name in domains or label.isascii():
+        return name if name in domains else ""
+    latin = _BEFORE_UNSPACED.match(name)
+    return latin[1] if latin and latin[1] in domains else ""
 
 
-@cache
-def _url_extractor() -> URLExtract:
-    # Imported when there is something to ask: it takes 0.3 seconds and 12 megabytes.
-    from urlextract import URLExtract
+def _is_host_by_itself(text: str, match: re.Match[str]) -> bool:
+    start, end = match.span()
+    before, after = text[max(start - 2, 0) : start], text[end : end + 1]
+    if before[-1:] == "@" or after == "@" or (before[-1:] == "/" and before != "//"):
+        return False
+    is_sure = after in ("/", ":", "?", "#") or match[0].startswith("www.")
+    return _is_host(match[0], is_sure=is_sure)
 
-    return URLExtract()
+
+def _is_host(name: str, is_sure: bool) -> bool:
+    """Whether the name is a host; where that is not sure, none whose last part may be a sentence's first word."""
+    labels = name.rstrip(".").split(".")
+    while len(labels) > 2 and _begins_sentence(labels[-1]) and not top_level_domain(labels[-1]):
+        labels.pop()
+    last = labels[-1]
+    if len(labels) == 1:
+        return is_sure and last.lower() == "localhost"
+    if last.isdigit():
+        return len(labels) == 4 and all(map(_is_byte, labels))
+    domain = top_level_domain(last)
+    joined = last.istitle() and domain not in _NO_WORDS and not is_sure
+    return bool(labels[-2] and domain and not joined)
 
 
-def _ask_urlextract(token: str) -> bool:
-    try:
-        return bool(_url_extractor().has_urls(token))
-    except ValueError:
-        return False  # it does not decode every user name of a URL
+def _begins_sentence(label: str) -> bool:
+    return label.istitle() or (not label.isascii() and _BEFORE_UNSPACED.match(label) is not None)
+
+
+def _is_byte(label: str) -> bool:
+    return label.isdecimal() and len(label) <= 3 and int(label) <= 255

@@ -150,7 +150,7 @@ def list_routes(app: Flask) -> dict[str, Callable[..., Any]]:
     for rule in app.url_map.iter_rules():
         if rule.rule == "/" or rule.rule.startswith(PAGES):
             continue
-        path = re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub(r"<(?:[^:<>]*+:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             routes[f"{method} {path}"] = app.view_functions[rule.endpoint]
     return routes

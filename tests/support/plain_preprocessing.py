@@ -16,6 +16,7 @@ from urlextract import URLExtract
 from sb_api.preprocessing import email_domain
 from sb_api.records import Editor
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
+from sb_api.text.urls import has_url
 from sb_api.text.words import split_words
 
 
@@ -24,7 +25,7 @@ def url_extractor() -> URLExtract:
     return URLExtract()
 
 
-def plain_has_url(text: str) -> bool:
+def urlextract_finds(text: str) -> bool:
     """What urlextract says of each token by itself, as far as it can read it."""
     return any(map(ask_urlextract, text.split()))
 
@@ -48,7 +49,7 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
             editor.birth_date not in (None, ""),
             editor.privs not in (None, "", 0),
             len(bio),
-            plain_has_url(bio),
+            has_url(bio),
             *hours_since_member(editor),
             vocabularies["email"].ranks.get(email_domain(editor.email), 1024) if editor.email else 1023,
             vocabularies["website"].ranks.get(website_host(editor.website), 1023) if editor.website else 1024,

@@ -133,7 +133,6 @@ configure_logging(load_settings())
 configure_logging(load_settings())
 logging.getLogger("a").info("hello")
 logging.getLogger("gunicorn.error").warning("worker")
-logging.getLogger("urlextract").info("never")
 logging.getLogger("a").debug("never")
 """
 
