@@ -5,7 +5,8 @@ the first one, and judges what it may say. One that is the same to the byte says
 environment is copied, and its answer is sent in one piece.
 
 All that relies on the inside of gunicorn stands here: `Unreader.take_buffered` (26.2), `Config.__dict__` before
-`__getattr__`, the environment's "wsgi.early_hints" and StopIteration as the end of a connection. setup.py keeps to the
+`__getattr__`, `Unreader.sock`, `timeout_ctx`, the environment's "wsgi.early_hints" and StopIteration as the end of a
+connection. setup.py keeps to the
 versions that it was tried with, and tests/web/test_gunicorn_worker.py checks each of them by name.
 """
 
@@ -15,19 +16,25 @@ import re
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import gevent
+import msgspec
 from gunicorn import SERVER
 from gunicorn.http import wsgi
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.ggevent import GeventWorker
 
+from sb_api.auth.addresses import client_network
 from sb_api.memory import freeze_objects
+from sb_api.web.connections import GRACE, HEAD_SECONDS, PER_ADDRESS, SEND_SECONDS, PacedReader, Places
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,6 +46,13 @@ WATCHING = (
     *("max_requests", "pre_request", "post_request", "protocol"),
 )
 BODILESS = ("1", "204", "304")  # status codes of answers that have no body
+
+# What is answered to a head that is too long: status line, title, and what to do.
+TOO_LONG = {
+    LimitRequestLine: ("414 URI Too Long", "The address is too long; records belong into the body of a POST."),
+    LimitRequestHeaders: ("431 Request Header Fields Too Large", "The headers are too long."),
+}
+FULL = ("503 Service Unavailable", "This address has as many connections as one may have; use those again.")
 
 _START = re.compile(rb"POST [^ ]+ HTTP/1\.1\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
@@ -68,7 +82,11 @@ def split_request(data: bytes) -> Received | None:
 
 
 class WebWorker(GeventWorker):  # type: ignore[misc]
-    """gevent's worker, with a shorter way for requests like the one before."""
+    """gevent's worker, with a shorter way for requests like the one before, and an end to what a client may take."""
+
+    grace = GRACE
+    head_seconds = HEAD_SECONDS
+    per_address = PER_ADDRESS
 
     def run(self) -> None:
         settings = self.cfg.settings
@@ -77,15 +95,58 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         self.is_watched = self.cfg.is_ssl or any(settings[name].get() != settings[name].default for name in WATCHING)
         # By connection: the head of the request that gunicorn reads next, if its like may come again.
         self.heads: WeakKeyDictionary[Unreader, bytes] = WeakKeyDictionary()
+        self.places = Places(self.per_address)
+        # Headers of proxies are believed by the application alone, which knows its proxies (`auth.headers`).
+        self.cfg.__dict__.update(secure_scheme_headers={}, forwarder_headers=[])
         freeze_objects()
         super().run()
+
+    def timeout_ctx(self) -> gevent.Timeout:
+        """Around each head that gunicorn reads, along with what is left of the body before it."""
+        # Between requests a connection waits in `handle_request`, but for a server whose requests are watched.
+        return gevent.Timeout(self.cfg.keepalive if self.is_watched else self.head_seconds, False)
+
+    def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
+        """Answer what comes over a connection. Over a unix socket nobody has an address."""
+        if not isinstance(addr, tuple):
+            super().handle(listener, client, addr)
+            return
+        with self.places.take(client_network(addr[0])) as has_place:
+            if has_place:
+                super().handle(listener, client, addr)
+            else:
+                self._refuse(client, *FULL)
+                client.close()
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer a request that cannot be read; too long a head by a problem document."""
+        answer = next((answer for error, answer in TOO_LONG.items() if isinstance(exc, error)), None)
+        if answer is None:
+            super().handle_error(req, client, addr, exc)
+        else:
+            self._refuse(client, *answer)
+
+    def _refuse(self, client: socket.socket, status: str, detail: str) -> None:
+        code, _, title = status.partition(" ")
+        problem = {"type": "about:blank", "title": title, "status": int(code), "detail": detail, "success": False}
+        body = msgspec.json.encode(problem)
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        client.setblocking(False)
+        with suppress(OSError):  # the client has gone, or takes nothing
+            client.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     def handle_request(self, listener_name: Any, req: Request, sock: socket.socket, addr: Any) -> bool:
         """Answer a request that gunicorn has parsed, and those like it that follow."""
         head = None if self.is_watched else self.heads.pop(req.unreader, None)
-        super().handle_request(listener_name, req, sock, addr)
-        if self.is_watched or req.body.read(1):
-            return True  # What is left of the body is gunicorn's to discard.
+        req.unreader.sock = PacedReader(sock, self.grace)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+            if self.is_watched or req.body.read(1):
+                return True  # What is left of the body is gunicorn's to discard.
+        except TimeoutError:
+            raise StopIteration from None  # as gunicorn ends a connection
+        finally:
+            req.unreader.sock = sock
         environ: WSGIEnvironment = {}
         while data := req.unreader.take_buffered() or _receive(sock, self.cfg.keepalive):
             received = split_request(data)
@@ -99,7 +160,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
                 _, environ = wsgi.create(req, sock, addr, listener_name, self.cfg)
                 environ["wsgi.multithread"] = True
                 del environ["wsgi.early_hints"]  # of that one answer
-            self._answer_alike(environ, _complete(received, sock), sock)
+            self._answer_alike(environ, _complete(received, PacedReader(sock, self.grace)), sock)
         raise StopIteration  # as gunicorn ends a connection
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
@@ -131,14 +192,17 @@ def _receive(sock: socket.socket, seconds: float) -> bytes:
     except TimeoutError:
         return b""
     finally:
-        sock.settimeout(None)  # how long a body or an answer may take is not for this to say
+        sock.settimeout(SEND_SECONDS)
 
 
-def _complete(received: Received, sock: socket.socket) -> bytes:
-    """The whole body. Raises StopIteration, as gunicorn ends a connection, when the client goes."""
+def _complete(received: Received, reader: PacedReader) -> bytes:
+    """The whole body. Raises StopIteration, as gunicorn ends a connection, when the client goes or is too slow."""
     pieces, missing = [received.body], received.missing
     while missing:
-        piece = sock.recv(missing)
+        try:
+            piece = reader.recv(missing)
+        except TimeoutError:
+            piece = b""
         if not piece:
             raise StopIteration
         pieces.append(piece)

@@ -25,7 +25,7 @@ from tests.conftest import wait_until
 from tests.support.echo import LARGE
 from tests.support.redis_servers import free_port
 
-SUPPORT = Path(__file__).parents[1] / "support"
+ROOT = Path(__file__).parents[2]
 HEAD = b"POST /path?query=1 HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer a\r\nContent-Length: %d\r\nX-Own: 1\r\n\r\n"
 
 
@@ -92,11 +92,11 @@ def serve(
     """gunicorn with the application of `echo` and a worker, ours unless told otherwise; its port."""
     port = free_port()
     command = [
-        *(sys.executable, "-m", "gunicorn", "echo:application", "--worker-class", worker),
+        *(sys.executable, "-m", "gunicorn", "tests.support.echo:application", "--worker-class", worker),
         *("--bind", f"127.0.0.1:{port}", "--log-level", "error", "--no-control-socket", "--graceful-timeout", "5"),
         *options,
     ]
-    with subprocess.Popen(command, cwd=SUPPORT) as process:
+    with subprocess.Popen(command, cwd=ROOT) as process:
 
         def listens() -> bool:
             with socket.socket() as probe:
