@@ -1,0 +1,198 @@
+"""Lodbrok as it ships on words of real people, who are nobody's training data: a part of `make bench-quality`.
+
+Bios are text messages, questions and requests that people wrote (`SB_API_BENCH_DATA`), on accounts with nothing else
+suspicious; innocents of nine languages and pairs that must score alike come from the folder `cases` beside the data.
+All of it measures, and none of it is learned from. Spam is the generator's, of a seed that nobody trained on, disguised
+in the ways of `synthetic.evasions`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.figures import Figures, figure, tell
+from sb_api.config import load_settings
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.predictor import Predictor
+from sb_api.models.weights_store import WeightsStore
+from sb_api.records import Editor
+from sb_api.synthetic.editors import generate_editors
+from sb_api.synthetic.evasions import WAYS, disguise
+from sb_api.versions import BANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("SB_API_BENCH_DATA") or ROOT.parent / "shared" / "data")
+SAMPLE = 4000  # texts of each of the larger sets
+SPAM = 2000  # accounts that each way of writing is measured on
+SEED = 20_261_128  # of spam that nobody trained on
+
+Record = dict[str, Any]
+Scores = npt.NDArray[np.float32]
+# A new account that did all at once, and one that has been used for years.
+ACCOUNTS: dict[str, Record] = {
+    "new": {
+        "privs": 8192,
+        "email": "pat@gmail.com",
+        "member_since": "2024-05-01T10:00:00",
+        "email_confirm_date": "2024-05-01T10:12:00",
+        "last_updated": "2024-05-01T10:20:00",
+        "last_login_date": "2024-05-02T10:00:00",
+    },
+    "old": {
+        "email": "pat@gmail.com",
+        "member_since": "2009-05-01T10:00:00",
+        "email_confirm_date": "2009-05-01T10:12:00",
+        "last_updated": "2015-05-01T10:20:00",
+        "last_login_date": "2023-05-02T10:00:00",
+    },
+}
+
+
+def bench_real(quick: bool) -> Figures:
+    """The shipped weights on other people's words. With `quick`, on a tenth of them."""
+    if not (DATA / "sms_spam.tsv").is_file():
+        sys.exit(f"There are no bench data in {DATA}; set SB_API_BENCH_DATA.")
+    predictor = load_shipped()
+    share = 10 if quick else 1
+    return [
+        *bench_innocent_words(predictor, share),
+        *bench_languages(predictor),
+        *bench_evasions(predictor, SPAM // share),
+        *bench_variants(predictor),
+    ]
+
+
+def load_shipped() -> Predictor:
+    """The original as it ships, whatever has been learned on this machine."""
+    settings = load_settings({}, state_dir=str(ROOT / "build" / "nothing-is-kept-here"))
+    classifier = CLASSIFIERS["lodbrok"]
+    weights = WeightsStore.of(settings, classifier.name).load("original")
+    return Predictor(classifier, weights, classifier.load_vocabularies(settings))
+
+
+def judge(predictor: Predictor, records: Sequence[Record]) -> tuple[Scores, list[str]]:
+    """P(spam) (n,) and the band of n records."""
+    scores, errors = predictor.judge([Editor(**record) for record in records])
+    if errors:
+        raise SystemExit(f"Records that cannot be judged: {errors}")
+    return scores[:, 1], predictor.bands(scores)
+
+
+def bench_innocent_words(predictor: Predictor, share: int) -> Figures:
+    figures = []
+    for name, texts in (("SMS", read_sms()), ("CLINC150", read_clinc()), ("customers", read_customers())):
+        for kind, account in ACCOUNTS.items():
+            tell(f"{name}, {kind} account")
+            records = [{**account, "id": number, "bio": text} for number, text in enumerate(texts[::share])]
+            scores, bands = judge(predictor, records)
+            what = f"Shipped weights, bios of {name}, {kind} account"
+            certain = float(np.mean([band == BANDS[0] for band in bands])) if bands else 0.0
+            figures += [
+                figure(f"{what}: certain spam", certain, "share", f"of {len(records)}", 0.005, most=True),
+                figure(f"{what}: 0.5 or more", (scores >= 0.5).mean(), "share", "", 0.03, most=True),
+            ]
+    return figures
+
+
+def bench_languages(predictor: Predictor) -> Figures:
+    records = read_case("innocents.jsonl")
+    scores, bands = judge(predictor, records)
+    return [
+        figure(
+            "Shipped weights, innocents of nine languages: 0.5 or more",
+            (scores >= 0.5).mean(),
+            "share",
+            "",
+            1 / 30,
+            most=True,
+        ),
+        figure(
+            "Shipped weights, innocents of nine languages: certain spam",
+            bands.count(BANDS[0]),
+            "accounts",
+            "",
+            0,
+            most=True,
+        ),
+    ]
+
+
+def bench_evasions(predictor: Predictor, count: int) -> Figures:
+    """Recall at 0.5 of disguised spam over that of the same spam in plain words."""
+    made = (editor.record for editor in generate_editors(count * 8, SEED) if editor.verdict)
+    spam = [record for record in made if len(record["bio"] or "") > 20][:count]
+    plain = float((judge(predictor, spam)[0] >= 0.5).mean())
+    recalls = {}
+    for way in range(WAYS):
+        random = Random(way)
+        disguised = [{**record, "bio": disguise(random, record["bio"], way, 1.0)} for record in spam]
+        recalls[way] = float((judge(predictor, disguised)[0] >= 0.5).mean()) / plain
+    sms = read_sms()
+    figures = [
+        figure("Shipped weights, disguised spam: recall over plain, worst way", min(recalls.values()), "", "", 0.95),
+        figure(
+            "Shipped weights, disguised spam: recall over plain, median way",
+            float(np.median([*recalls.values()])),
+            "",
+            "",
+        ),
+        figure(
+            "Shipped weights, spam in plain words: recall at 0.5", plain, "share", f"{len(spam)} accounts, seed {SEED}"
+        ),
+    ]
+    for sentences in (2, 6):
+        random = Random(sentences)
+        longer = [{**r, "bio": f"{r['bio']} {' '.join(random.sample(sms, sentences))}"} for r in spam]
+        recall = float((judge(predictor, longer)[0] >= 0.5).mean()) / plain
+        figures.append(
+            figure(f"Shipped weights, spam and {sentences} innocent sentences: recall over plain", recall, "", "", 0.8)
+        )
+    return figures
+
+
+def bench_variants(predictor: Predictor) -> Figures:
+    """Pairs of one host or domain written in two ways, and one account with the bits of `privs` that say nothing."""
+    hosts, _ = judge(predictor, read_case("hosts.jsonl"))
+    lost = int((np.abs(hosts[::2] - hosts[1::2]) > 1e-4).sum())
+    privs, _ = judge(predictor, read_case("privs.jsonl"))
+    return [
+        figure(
+            "Shipped weights, hosts written in another way: another score",
+            lost,
+            "pairs",
+            f"of {len(hosts) // 2}",
+            0,
+            most=True,
+        ),
+        figure("Shipped weights, privs that say nothing: difference", float(np.ptp(privs)), "", "", 1e-4, most=True),
+    ]
+
+
+def read_case(name: str) -> list[Record]:
+    lines = (DATA.parent / "cases" / name).read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def read_sms() -> list[str]:
+    with (DATA / "sms_spam.tsv").open(encoding="utf-8", newline="") as file:
+        return [row[1] for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row[0] == "ham"]
+
+
+def read_clinc() -> list[str]:
+    texts = [text for text, _ in json.loads((DATA / "clinc150.json").read_text("utf-8"))["train"]]
+    return Random(1).sample(texts, SAMPLE)
+
+
+def read_customers() -> list[str]:
+    with (DATA / "customer_intents.csv").open(encoding="utf-8", newline="") as file:
+        return Random(1).sample([row["query"] for row in csv.DictReader(file)], SAMPLE)
