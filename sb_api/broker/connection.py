@@ -18,6 +18,7 @@ from sb_api.errors import Unavailable
 
 PREFIX = "{sb_api}:"  # of every key; the braces keep them in one slot of a cluster
 CONNECTIONS = 64  # of one process to Redis
+LONGEST_REASON = 200  # characters of what Redis says
 REFUSALS = ("OOM", "READONLY", "MISCONF", "NOREPLICAS")
 
 
@@ -61,9 +62,10 @@ def unavailable_when_lost() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable(f"The queue cannot be reached ({type(error).__name__}); try again in a moment.") from error
     except redis.ResponseError as error:
-        if not isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) and not has_code(error, *REFUSALS):
-            raise
-        raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
+        if isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) or has_code(error, *REFUSALS):
+            raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
+        # No right, another database, a cluster that is down: whoever runs Redis must mend it, and is told what.
+        raise Unavailable(f"Redis refuses what the queue needs: {str(error)[:LONGEST_REASON]}") from error
 
 
 def has_code(error: redis.ResponseError, *codes: str) -> bool:

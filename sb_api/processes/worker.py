@@ -17,6 +17,7 @@ import redis
 from redis.exceptions import LockError
 
 from sb_api.broker.consumer import Consumer
+from sb_api.broker.examination import examine
 from sb_api.broker.jobs import Answer, Claim, Claimed, failure
 from sb_api.broker.shared_state import BEAT_INTERVAL
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
@@ -108,6 +109,9 @@ class Worker:
             logger.debug("left without a word to Redis: %s", error)
 
     def _run_connected(self) -> None:
+        redis_server = examine(self.consumer.redis)
+        for fault in (*redis_server.problems(), *redis_server.warnings()):
+            logger.error("%s", fault)
         self.consumer.ensure_groups(self.claiming.streams)
         self._refresh(self.consumer.broker.registry.published_versions(KINDS))
         freeze_objects()

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from sb_api.broker.connection import PREFIX
+from sb_api.broker.examination import examine
 from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
 from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
 from sb_api.records import KINDS
@@ -43,10 +45,11 @@ def _collect_queue(broker: Broker) -> Iterator[Metric]:
         pending.add_metric(name, state.claimed)
         oldest.add_metric(name, state.oldest)
     limit = GaugeMetricFamily("sb_api_queue_limit_jobs", "Jobs that a stream may hold.", broker.settings.queue_limit)
-    used, most = read_memory(broker)
-    memory = GaugeMetricFamily("sb_api_redis_memory_bytes", "Memory that Redis uses.", used)
-    memory_limit = GaugeMetricFamily("sb_api_redis_memory_limit_bytes", "Memory limit of Redis; 0: none.", most)
-    yield from (length, pending, oldest, limit, memory, memory_limit)
+    yield from (length, pending, oldest, limit)
+    server = examine(broker.redis)
+    if server.used is not None:  # a user of Redis without the right to INFO has no such figures
+        yield GaugeMetricFamily("sb_api_redis_memory_bytes", "Memory that Redis uses.", server.used)
+        yield GaugeMetricFamily("sb_api_redis_memory_limit_bytes", "Memory limit of Redis; 0: none.", server.limit)
 
 
 def _collect_processes(workers: Sequence[WorkerBeat], web: Sequence[WorkerBeat]) -> Iterator[Metric]:
@@ -164,14 +167,12 @@ def read_stream(broker: Broker, stream: str) -> StreamState:
     """The state of a stream. Raises RedisError."""
     pipeline = broker.redis.pipeline(transaction=False)
     pipeline.time().xlen(stream).xrange(stream, count=1).xinfo_groups(stream)
-    # The last fails when there is no such stream yet.
-    (seconds, micros), length, first, groups = pipeline.execute(raise_on_error=False)
+    found = pipeline.execute(raise_on_error=False)
+    for response in found:
+        # The last fails when there is no such stream yet.
+        if isinstance(response, redis.RedisError) and "no such key" not in str(response):
+            raise response
+    (seconds, micros), length, first, groups = found
     claimed = 0 if isinstance(groups, Exception) else sum(g["pending"] for g in groups if g["name"] == GROUP.encode())
     sent = int(first[0][0].partition(b"-")[0]) / 1000 if first else None
     return StreamState(length, claimed, max(0.0, seconds + micros / 1e6 - sent) if sent else 0.0)
-
-
-def read_memory(broker: Broker) -> tuple[int, int]:
-    """Bytes that Redis uses, and how many it may use (0: no limit). Raises RedisError."""
-    memory = broker.redis.info("memory")
-    return int(memory["used_memory"]), int(memory["maxmemory"])

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
+from sb_api.broker.examination import examine
 from sb_api.broker.jobs import PREDICT_STREAMS, TRAIN
 from sb_api.broker.shared_state import WEB, Broker
 from sb_api.telemetry.aggregation import collect_totals
-from sb_api.telemetry.gauges import read_memory, read_stream
+from sb_api.telemetry.gauges import read_stream
 
 WINDOW = 60.0  # seconds that rates and latencies are of, once they have been looked at for so long
 ROUTES_SHOWN = 12
@@ -38,7 +39,7 @@ class Vitals:
         with unavailable_when_lost():
             totals = _flatten(broker)
             streams = {s.removeprefix(PREFIX): read_stream(broker, s) for s in (*PREDICT_STREAMS, TRAIN)}
-            used, limit = read_memory(broker)
+            redis = examine(broker.redis)
         now = self._clock()
         self._seen.append((now, totals))
         while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
@@ -48,7 +49,7 @@ class Vitals:
         return {
             "streams": streams,
             "queue_limit": broker.settings.queue_limit,
-            "redis": {"used": used, "limit": limit},
+            "redis": redis,
             "processes": [*broker.registry.alive(WEB), *broker.registry.alive()],
             "seconds": seconds,
             "routes": describe_routes(totals, before if seconds else {}, seconds),

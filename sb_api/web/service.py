@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from flask import current_app
 
+from sb_api.broker.connection import unavailable_when_lost
+from sb_api.broker.examination import Examined, examine
 from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Replay, Training
 from sb_api.broker.producer import Producer
 from sb_api.broker.rpc import Mailbox
@@ -147,18 +149,23 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     published: dict[str, str | None] = dict.fromkeys(KINDS)
     drifting: list[str] = []
     damaged: dict[str, list[str]] = {}
+    redis = Examined()
     try:
         alive = service.broker.registry.alive()
         published |= service.broker.registry.published_versions(KINDS)
         drifting = [name for name in KINDS if _drifts(service, name)]
         damaged = {name: _damaged(service, name) for name in KINDS}
+        with unavailable_when_lost():
+            redis = examine(service.broker.redis)
     except Unavailable as error:
         problems.append(f"Redis: {error.detail}")
+    problems += redis.problems()
     classify = [beat for beat in alive if beat.role == "classify"]
     trainers = [beat for beat in alive if beat.role == "train"]
     if not classify:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
+    notes += redis.warnings()
     notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
     notes += [
         f"the file of the {slot} weights of {name} is damaged, and earlier ones stand in for it: see the log"

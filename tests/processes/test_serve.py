@@ -23,7 +23,11 @@ from flask import Flask
 
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import SMALL
+from sb_api.broker.redis_version import is_too_old
 from sb_api.config import load_settings
+from sb_api.errors import CannotStart
+from sb_api.processes import redis_server
+from sb_api.processes.redis_server import find_redis_server, read_version
 from tests.conftest import wait_until
 from tests.support.service import (
     EDITOR,
@@ -201,6 +205,21 @@ def test_a_process_that_keeps_dying_ends_the_service_with_an_error(tmp_path: Pat
     assert last.startswith(f"Error: train (process {trainer.pid}) ended with -9, for the 2. time in a row.")
     assert "SB_API_RESTART_LIMIT" in last
     assert re.search(r"CRITICAL .*: train .* for the 2\. time in a row; the service stops", service.log)
+
+
+def test_a_redis_server_that_is_too_old_is_passed_over_for_the_embedded_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho 'Redis server v=5.0.7 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64'\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = find_redis_server()
+    assert found != str(old)
+    assert not is_too_old(read_version(found))
+    monkeypatch.setattr(redis_server.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(CannotStart, match=r"redis-server is Redis 5\.0\.7, which is older than 6\.2; install a newer"):
+        find_redis_server()
 
 
 def test_a_redis_that_does_not_come_up_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sb_api.broker.jobs import PREDICT_STREAMS, SMALL, TRAIN, Answer, Claim, Job
 from sb_api.config import Settings, load_settings
 from sb_api.errors import LeaseLost, TrainingRefused
 from sb_api.telemetry.aggregation import Publisher, collect_totals
-from sb_api.telemetry.gauges import StreamState, read_memory, read_stream
+from sb_api.telemetry.gauges import StreamState, read_stream
 from sb_api.telemetry.metrics import Instruments
 from tests.conftest import wait_until
 from tests.support.queue import Jobs
@@ -247,14 +247,3 @@ def test_the_state_of_a_stream(jobs: Jobs) -> None:
     state = read_stream(jobs.broker, SMALL)
     assert (state.length, state.claimed) == (3, 2)
     assert state.oldest < 10
-
-
-def test_the_memory_of_redis(jobs: Jobs) -> None:
-    used, most = read_memory(jobs.broker)
-    assert used > 100_000
-    assert most == 0
-    jobs.redis.config_set("maxmemory", "200mb")
-    try:
-        assert read_memory(jobs.broker)[1] == 200 * 2**20
-    finally:
-        jobs.redis.config_set("maxmemory", "0")

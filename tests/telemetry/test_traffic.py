@@ -73,7 +73,7 @@ def test_streams_and_processes_are_told_of(jobs: Jobs) -> None:
         "train": 0,
     }
     assert [(beat.role, beat.resident) for beat in seen["processes"]] == [("classify", 5)]
-    assert seen["redis"]["used"] > 0
+    assert seen["redis"].used > 0
 
 
 def test_errors_are_kept_newest_first_and_not_for_ever(jobs: Jobs) -> None:
