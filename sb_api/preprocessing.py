@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     pass
 
 FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
+MESSAGE_LENGTH = 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE
 
 
 VECTOR_LENGTH = 524
@@ -104,12 +105,12 @@ def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Mat
 
 
 def name_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
-    """The network's inputs by name, views and copies of (n, 524) vectors."""
+    """The network's inputs by name, views and copies of (n, 524) vectors, or longer ones that begin with these."""
     return {
         "main_input": vectors[:, 1:10],
         "email_input": vectors[:, 10:11].astype(np.int32),
         "website_input": vectors[:, 11:12].astype(np.int32),
-        "bio_input": vectors[:, 12:],
+        "bio_input": vectors[:, 12:VECTOR_LENGTH],
     }
 
 
@@ -189,7 +190,7 @@ def _character_ngrams(word: str) -> tuple[str, ...]:
 def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> Matrix:
     """The vectors of n messages, (n, 409). Column 0, the number of the label, is left 0."""
     vocabulary, ranks_of_words = vocabularies["features"], vocabularies["words"].ranks
-    matrix: Matrix = np.zeros((len(messages), 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE), np.float32)
+    matrix: Matrix = np.zeros((len(messages), MESSAGE_LENGTH), np.float32)
     for row, message in zip(matrix, messages, strict=True):
         words = message_words(message.text)
         numbers = [ranks_of_words.get(word, 0) + UNKNOWN_WORD for word in words[:WORDS_PER_MESSAGE]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import msgspec
 
 from sb_api.arrays import Arrays, Scores
 from sb_api.learning.guard import appraise, find_losses
-from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.reference_set import Reference, calibrate
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import Classifier
@@ -70,7 +70,8 @@ def retrain_model(
         "weights before": appraise(guard.targets, fitting.predict(guard.arrays), budget),
     }
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
-    fitting.fit(new, number, reference.replay, log, recipe)
+    caution = classifier.caution if current.about.caution is None else current.about.caution
+    fitting.fit(new, number, reference.replay, log, replace(recipe, label_weights=weigh_labels(caution)))
     for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
         set_arrays(fitting.network, arrays)
         on_guard = fitting.predict(guard.arrays)
@@ -85,7 +86,7 @@ def retrain_model(
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget)
+    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution)
     about = msgspec.structs.replace(
         current.about,
         version="",

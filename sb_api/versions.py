@@ -21,7 +21,11 @@ VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC, `temperature` and
-    `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records."""
+    `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records.
+
+    `architecture` says of which network its numbers are; files without it are of the one that has the classifier's
+    name. `caution` is how many times as much a false positive weighs as a miss while it learns, if its architecture's
+    own is not taken."""
 
     classifier: str
     version: str
@@ -35,10 +39,19 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     borders: list[float] = []
     usual: list[float] = []
+    architecture: str | None = None
+    caution: float | None = None
 
     @property
     def number(self) -> int:
         return int(self.version.partition("-")[0])
+
+    @property
+    def features(self) -> str:
+        """Which numbers records are to it: stored ones are of use to the versions that have the same. At most 32
+        characters."""
+        other = self.architecture not in (None, self.classifier)
+        return f"{self.tokenizers}+{self.architecture}"[:32] if other else self.tokenizers
 
     @property
     def threshold(self) -> float:
@@ -53,6 +66,10 @@ class Chain(msgspec.Struct, frozen=True):
     slots: dict[str, str | None]
     versions: list[Version]
     damaged: list[str] = []
+
+    def find(self, slot: Slot) -> Version:
+        """The version in a slot that is not empty."""
+        return next(about for about in self.versions if about.version == self.slots[slot])
 
     def resolve(self, wanted: str) -> str:
         """The version that a slot's name or a version's name stands for. Raises UnknownVersion."""

@@ -37,10 +37,9 @@ from sb_api.errors import TrainingRefused
 from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, join
 from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.networks import set_arrays
 from sb_api.models.weights_file import Weights
-from sb_api.preprocessing import editor_vectors
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.records import Verdict
@@ -133,6 +132,7 @@ def select(examples: Examples, places: Any) -> Examples:
 class Data:
     """What streams are made of, and what they are measured on."""
 
+    classifier: Classifier
     vocabularies: Any
     test: Examples
     innocent: Examples
@@ -142,7 +142,11 @@ class Data:
     def campaign(self, index: int, seed: int) -> tuple[list[Verdict], Examples]:
         """A hundred accounts to learn from, and three hundred others to be found."""
         verdicts = to_verdicts(list(generate_campaign(index % len(CAMPAIGNS), 400, seed)))
-        return verdicts[:100], to_examples(editor_vectors(verdicts[100:], self.vocabularies))
+        return verdicts[:100], self.examples(verdicts[100:])
+
+    def examples(self, verdicts: Sequence[Verdict]) -> Examples:
+        """Labelled editors as rows."""
+        return to_examples(self.classifier, self.classifier.vectors(verdicts, self.vocabularies))
 
     def days(self, spam: Sequence[Verdict], seed: int, wrong: float = 0.0) -> Iterator[list[Verdict]]:
         """Batches of twenty, half from `spam` and half ordinary editors; a share of the verdicts is wrong."""
@@ -159,14 +163,15 @@ class Data:
 
 
 def prepare(trainer: Trainer) -> Data:
-    vocabularies, parts = split_editors(list(generate_editors(SYNTHETIC_EDITORS, 1)), 1)
+    classifier = trainer.classifier
+    vocabularies, parts = split_editors(list(generate_editors(SYNTHETIC_EDITORS, 1)), 1, classifier)
     if vocabularies.fingerprint != trainer.original.about.tokenizers:
         sys.exit("The original weights are not those of `sb-api bootstrap` with its defaults; make them first.")
     fresh = to_verdicts(list(generate_editors(INNOCENT + 4000, ORDINARY_SEED, 0.0)))
     spam = to_verdicts(list(generate_editors(3000, ORDINARY_SEED + 1, 1.0)))
-    test = to_examples(parts.test)
-    innocent = join(select(test, test.targets == 0), to_examples(editor_vectors(fresh[:INNOCENT], vocabularies)))
-    return Data(vocabularies, test, innocent, fresh[INNOCENT:], spam)
+    test = to_examples(classifier, parts.test)
+    data = Data(classifier, vocabularies, test, test, fresh[INNOCENT:], spam)
+    return replace(data, innocent=join(select(test, test.targets == 0), data.examples(fresh[:INNOCENT])))
 
 
 def new_campaigns(learner: Learner, data: Data, recipe: str, seed: int, figures: Figures) -> None:

@@ -27,7 +27,7 @@ from sb_api.bootstrap.originals import to_verdicts
 from sb_api.errors import TrainingRefused
 from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
-from sb_api.preprocessing import editor_vectors, name_inputs
+from sb_api.preprocessing import VECTOR_LENGTH
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors
 
@@ -70,7 +70,7 @@ def bench_stream(trainer: Trainer, parts: Parts, quick: bool) -> Figures:
         learners: dict[str, Learner] = {"Lodbrok": lodbrok}
         learners |= {name: river_learner(deepcopy(model), features) for name, (model, features) in fitted.items()}
         for number, verdicts in enumerate(make_stream(seed, batches), start=1):
-            vectors = editor_vectors(verdicts, trainer.vocabularies)
+            vectors = trainer.classifier.vectors(verdicts, trainer.vocabularies)
             unlearned.append(score_original(trainer, vectors))
             targets.append(vectors[:, 0].astype(int))
             for name, learn in learners.items():
@@ -153,7 +153,8 @@ def proceed() -> None:
 
 def score_original(trainer: Trainer, vectors: Matrix) -> Scores:
     trainer.fitting.load(trainer.original)
-    return calibrated(trainer.fitting.predict(name_inputs(vectors)), trainer.original.about.temperature)[:, 1]
+    scores = trainer.fitting.predict(trainer.classifier.name_inputs(vectors))
+    return calibrated(scores, trainer.original.about.temperature)[:, 1]
 
 
 def river_learner(model: Any, features: Callable[[Matrix], Iterator[Features]]) -> Learner:
@@ -194,7 +195,7 @@ def fit_model(
 
 def sparse_features(vectors: Matrix) -> Iterator[Features]:
     for numbers, vector in zip(signed_logarithms(vectors[:, 1:10]).tolist(), vectors, strict=True):
-        words = {f"word {place}": float(vector[12 + place]) for place in np.flatnonzero(vector[12:])}
+        words = {f"word {place}": float(vector[12 + place]) for place in np.flatnonzero(vector[12:VECTOR_LENGTH])}
         tokens = {f"email {int(vector[10])}": 1.0, f"website {int(vector[11])}": 1.0}
         yield dict(zip(MAIN_NAMES, numbers, strict=True)) | tokens | words
 

@@ -37,13 +37,12 @@ from sb_api.config import load_settings
 from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.measures import recall_at_budget
-from sb_api.preprocessing import name_inputs
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.synthetic.editors import generate_editors
 
 Matrix = npt.NDArray[np.float32]
-Judge = Callable[[Matrix], npt.NDArray[np.floating[Any]]]  # vectors (n, 524) -> P(spam) (n,)
+Judge = Callable[[Matrix], npt.NDArray[np.floating[Any]]]  # vectors (n, length) -> P(spam) (n,)
 
 # Without column 0: that is the verdict.
 FEATURES = slice(1, 524)
@@ -55,7 +54,7 @@ def bench_lodbrok(quick: bool) -> Figures:
     """All figures of Lodbrok. With `quick`, beside models that learned from fewer rows, on a shorter stream."""
     with tempfile.TemporaryDirectory() as folder, open_trainer(Path(folder)) as trainer:
         tell(f"making {SYNTHETIC_EDITORS} editors")
-        vocabularies, parts = split_editors(list(generate_editors(SYNTHETIC_EDITORS, 1)), 1)
+        vocabularies, parts = split_editors(list(generate_editors(SYNTHETIC_EDITORS, 1)), 1, trainer.classifier)
         if vocabularies.fingerprint != trainer.original.about.tokenizers:
             sys.exit("The original weights are not those of `sb-api bootstrap` with its defaults; make them first.")
         return [*bench_batch(trainer, parts, quick), *bench_stream(trainer, parts, quick)]
@@ -73,6 +72,7 @@ def open_trainer(folder: Path) -> Iterator[Trainer]:
 def bench_batch(trainer: Trainer, parts: Parts, quick: bool) -> Figures:
     training = parts.training[:QUICK_ROWS] if quick else parts.training
     trainer.fitting.load(trainer.original)
+    name_inputs = trainer.classifier.name_inputs
     judges: dict[str, Judge] = {"Lodbrok": lambda vectors: trainer.fitting.predict(name_inputs(vectors))[:, 1]}
     seconds = {}
     for name, fit in (("logistic regression", fit_logistic_regression), ("gradient boosting", fit_gradient_boosting)):

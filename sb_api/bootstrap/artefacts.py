@@ -12,7 +12,7 @@ import msgspec
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
 from sb_api.files import write_private
-from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.weights_file import Weights, dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
@@ -91,6 +91,7 @@ def import_artefact(settings: Settings, folder: Path) -> Manifest:
     weights, vocabularies = _parse(classifier, contents, folder)
     if weights.about.tokenizers != vocabularies.fingerprint or weights.about.classifier != classifier.name:
         raise InvalidWeights(f"The weights in {folder} do not go with the vocabularies beside them.")
+    find_classifier(weights.about)
     for name in classifier.vocabulary_sizes:
         write_private(settings.state / "tokenizers" / f"{name}.json", contents[f"{name}.json"])
     write_private(settings.state / "reference" / f"{classifier.name}.npz", contents["reference.npz"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,29 @@ from sb_api.bootstrap.originals import (
 )
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.learning.recipe import CAUTION, Recipe
+from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import WIDE_DEEP, Classifier
 from sb_api.models.networks import get_arrays, set_arrays
-from sb_api.preprocessing import editor_vectors, email_domain, website_host
+from sb_api.models.wide_features import FEATURES
+from sb_api.preprocessing import VECTOR_LENGTH, email_domain, website_host
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.text.words import split_words
 from sb_api.versions import Version
 
-# One epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each step, it never
-# learns to trust one of them, and that costs half a point of accuracy.
-BOOTSTRAPPING = Recipe(
-    learning_rate=0.002, batch_size=64, epochs=4, final=0.1, dropout_epochs=1, averaged=True, label_weights=CAUTION
-)
+# Of Lodbrok, one epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each
+# step, it never learns to trust one of them, and that costs half a point of accuracy. The wide member gains by dropout
+# to the end, and by more epochs: most of its features are rare.
+BOOTSTRAPPING = {
+    "lodbrok": Recipe(learning_rate=0.002, batch_size=64, epochs=4, final=0.1, dropout_epochs=1, averaged=True),
+    "wide-deep": Recipe(learning_rate=0.002, batch_size=64, epochs=8, final=0.1, averaged=True),
+}
+LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 # Words tell most, so a network that always sees them learns little else. Held-out bios have fewer words that it knows.
-MASKED_COPIES, MASKED_SHARE = 2, 0.7
+# The wide member needs no such copies: dropout of its features is the same to it.
+MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep": 0}, 0.7
 TEST_SHARE = 0.35
 SYNTHETIC_EDITORS = 60_000
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
@@ -87,17 +92,21 @@ def bootstrap_lodbrok(
     count: int,
     seed: int,
     echo: Callable[[str], None],
+    classifier: Classifier = WIDE_DEEP,
+    caution: float | None = None,
 ) -> dict[str, Any]:
-    """Make the original of Lodbrok from labelled editors, or from `count` synthetic ones, and start its chain anew.
+    """Make the original of the editor classifier from labelled editors, or from `count` synthetic ones, and start its
+    chain anew. With `caution` a false positive weighs so many times as much as a miss while it learns, if not as its
+    architecture has it.
 
     Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
     """
-    classifier = CLASSIFIERS["lodbrok"]
     synthetic = editors is None
     if editors is None:
         echo(f"making {count} synthetic editors")
         editors = list(generate_editors(count, seed))
-    vocabularies, parts = split_editors(editors, seed)
+    vocabularies, parts = split_editors(editors, seed, classifier)
+    recipe = choose_recipe(classifier, len(parts.training), caution)
     held_out = sum(map(len, (parts.guard, parts.calibration, parts.test)))
     echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
     fitting = Fitting(classifier, classifier.labels, vocabularies)
@@ -107,21 +116,33 @@ def bootstrap_lodbrok(
     def progress(_: int) -> None:
         nonlocal done
         done += 1
-        echo(f"epoch {done} of {BOOTSTRAPPING.epochs}: {len(parts.training)} editors")
+        echo(f"epoch {done} of {recipe.epochs}: {len(parts.training)} editors")
 
-    fitting.fit(to_examples(add_masked(parts.training, seed)), seed, recipe=BOOTSTRAPPING, progress=progress)
+    rows = add_masked(parts.training, MASKED_COPIES[classifier.architecture], seed)
+    fitting.fit(to_examples(classifier, rows), seed, recipe=recipe, progress=progress)
 
-    test = to_examples(parts.test)
+    test = to_examples(classifier, parts.test)
     figures = classifier.score(test.targets, fitting.predict(test.arrays), classifier.labels)
     write_vocabularies(settings, vocabularies)
     write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
-    about = install_original(settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures})
+    about = install_original(
+        settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution
+    )
     card = card_folder(settings) / f"model-card-{classifier.name}.md"
     card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_text(_model_card(about, synthetic, seed, parts), "utf-8")
+    card.write_text(_model_card(about, recipe, synthetic, seed, parts), "utf-8")
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
     return figures
+
+
+def choose_recipe(classifier: Classifier, rows: int, caution: float | None) -> Recipe:
+    """How an architecture is fitted to so many rows."""
+    recipe = BOOTSTRAPPING[classifier.architecture]
+    steps = -(-rows // recipe.batch_size)
+    epochs = recipe.epochs if classifier.architecture == "lodbrok" else max(recipe.epochs, -(-LEAST_STEPS // steps))
+    weights = weigh_labels(classifier.caution if caution is None else caution)
+    return replace(recipe, epochs=epochs, label_weights=weights)
 
 
 def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
@@ -138,18 +159,19 @@ def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
     )
 
 
-def add_masked(vectors: Matrix, seed: int) -> Matrix:
-    """n vectors, followed by `MASKED_COPIES` copies of each (DeVries and Taylor's cutout, 2017, of words). In a share
+def add_masked(vectors: Matrix, copies: int, seed: int) -> Matrix:
+    """n vectors, followed by so many copies of each (DeVries and Taylor's cutout, 2017, of words). In a share
     `MASKED_SHARE` of the copies the words of the bio are left out, each with the same probability, which is drawn
     evenly for every copy."""
     random = np.random.default_rng(seed)
     parts = [vectors]
-    for _ in range(MASKED_COPIES):
+    for _ in range(copies):
         copy = vectors.copy()
         lost = random.random((len(copy), 1), np.float32) * (random.random((len(copy), 1)) < MASKED_SHARE)
-        copy[:, 12:][random.random((len(copy), copy.shape[1] - 12), np.float32) < lost] = 0.0
+        words = copy[:, 12:VECTOR_LENGTH]
+        words[random.random(words.shape, np.float32) < lost] = 0.0
         parts.append(copy)
-    return np.concatenate(parts)
+    return np.concatenate(parts) if copies else vectors
 
 
 def _fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
@@ -174,21 +196,24 @@ class Parts:
 
     @property
     def replay(self) -> Matrix:
-        """The rows of the training part that ship, so that later trainings do not forget."""
-        return self.training[:REPLAY_RECORDS]
+        """The rows of the training part that ship, so that later trainings do not forget. Longer vectors are fewer,
+        because the train process has them all in memory."""
+        return self.training[: REPLAY_RECORDS if self.training.shape[1] == VECTOR_LENGTH else REPLAY_RECORDS // 2]
 
 
-def split_editors(editors: Sequence[SyntheticEditor], seed: int) -> tuple[Vocabularies, Parts]:
+def split_editors(editors: Sequence[SyntheticEditor], seed: int, classifier: Classifier) -> tuple[Vocabularies, Parts]:
     """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
+    if classifier.vectors is None:
+        raise ValueError(f"{classifier.name} has no vectors of labelled records.")
     training, held_out = (to_verdicts(side) for side in split_by_host(editors, TEST_SHARE, seed))
     vocabularies = fit_vocabularies(training)
-    vectors = editor_vectors(held_out, vocabularies)
+    vectors = classifier.vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
     # Few editors make small parts: at most a sixth of what is held out each, so that some are left to test on.
     most = len(vectors) // 6
     guard, vectors = _draw(vectors, (min(GUARD_INNOCENT, most), min(GUARD_SPAM, most)), random)
     calibration, test = _draw(vectors, (min(CALIBRATION_INNOCENT, most), min(CALIBRATION_SPAM, most)), random)
-    return vocabularies, Parts(editor_vectors(training, vocabularies), guard, calibration, test)
+    return vocabularies, Parts(classifier.vectors(training, vocabularies), guard, calibration, test)
 
 
 def _draw(vectors: Matrix, sizes: tuple[int, int], random: np.random.Generator) -> tuple[Matrix, Matrix]:
@@ -203,7 +228,7 @@ def _line(figures: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {figures[name]}" for name in names)
 
 
-def _model_card(about: Version, synthetic: bool, seed: int, parts: Parts) -> str:
+def _model_card(about: Version, recipe: Recipe, synthetic: bool, seed: int, parts: Parts) -> str:
     figures = about.figures["held_out"]
     (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
     total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
@@ -216,6 +241,12 @@ def _model_card(about: Version, synthetic: bool, seed: int, parts: Parts) -> str
         if synthetic
         else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
     )
+    copies = MASKED_COPIES[about.architecture or "lodbrok"]
+    masked = f" and {copies} copies of it, {MASKED_SHARE:.0%} of which lack words" if copies else ""
+    weights = recipe.label_weights
+    costs = f"{weights[0] / weights[1]:.0f} misses" if weights else "a miss"
+    parameters = "759,618" if about.architecture == "lodbrok" else f"{759_618 + FEATURES:,}"
+    dropout = min(recipe.dropout_epochs, recipe.epochs)
     return f"""# Model card: Lodbrok, the editor classifier
 
 Written by `sb-api bootstrap`; do not edit.
@@ -225,11 +256,11 @@ Written by `sb-api bootstrap`; do not edit.
 | weights | `{about.version}` |
 | tokenizers | `{about.tokenizers}` |
 | labels | {", ".join(about.labels)} |
-| network | 759,618 trainable parameters, see `sb_api/models/networks.py` |
-| recipe | Adam at {BOOTSTRAPPING.learning_rate}, falling along half a cosine to {BOOTSTRAPPING.final:.0%} of that, \
-batch size {BOOTSTRAPPING.batch_size}, {BOOTSTRAPPING.epochs} epochs, the first {BOOTSTRAPPING.dropout_epochs} with \
-dropout, over each account and {MASKED_COPIES} copies of it, {MASKED_SHARE:.0%} of which lack words; the mean of the \
-second half of the iterates; a false positive costs as much as {CAUTION[0] / CAUTION[1]:.0f} misses |
+| network | {about.architecture}: {parameters} trainable parameters, see `sb_api/models/networks.py` |
+| recipe | Adam at {recipe.learning_rate}, falling along half a cosine to {recipe.final:.0%} of that, \
+batch size {recipe.batch_size}, {recipe.epochs} epochs, the first {dropout} with \
+dropout, over each account{masked}; the mean of the \
+second half of the iterates; a false positive costs as much as {costs} |
 
 ## Data
 

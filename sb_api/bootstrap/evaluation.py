@@ -30,6 +30,7 @@ def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | No
     weights = WeightsStore.of(settings, classifier.name).load_current()
     labels = weights.about.labels
     model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+    classifier = model.classifier
     records: Sequence[Any] = ()
     if file is not None:
         source, records = str(file), _read_records(file, classifier)

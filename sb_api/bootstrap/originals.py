@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +17,14 @@ from sb_api.config import Settings
 from sb_api.files import write_private
 from sb_api.learning.guard import measure
 from sb_api.learning.recipe import Examples
-from sb_api.learning.reference_set import calibrate, load_reference
+from sb_api.learning.reference_set import calibrate, load_reference, pack_parts
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.networks import set_arrays
 from sb_api.models.weights_file import named
 from sb_api.models.weights_store import WeightsStore
-from sb_api.preprocessing import editor_vectors, name_inputs
+from sb_api.preprocessing import editor_vectors
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from sb_api.text.tokenizers import Vocabularies
@@ -64,18 +65,21 @@ def install_original(
     learned: int,
     figures: dict[str, Any],
     temperature: float | None = None,
+    caution: float | None = None,
 ) -> Version:
     """Make what was fitted the original, learned from so many records, and start its chain anew.
 
     It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
-    keeps its scores as they are at 1. Raises EngineDisagrees when it would not be served as it was fitted.
+    keeps its scores as they are at 1; `caution` is that of its loss, if not the classifier's own. Raises
+    EngineDisagrees when it would not be served as it was fitted.
     """
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     guard = reference.guard
     scores = fitting.predict(guard.arrays)
     measured = classifier.score(guard.targets, scores, fitting.labels)
     measured |= measure(guard.targets, scores, settings.fp_budget)
-    temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, temperature)
+    weighed = classifier.caution if caution is None else caution
+    temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, weighed, temperature)
     about = Version(
         classifier=classifier.name,
         version="",
@@ -88,6 +92,8 @@ def install_original(
         temperature=temperature,
         borders=borders,
         usual=reference.usual,
+        architecture=classifier.architecture,
+        caution=caution,
     )
     weights = named(fitting.snapshot(about), 0)
     if settings.engine != "keras":
@@ -102,9 +108,9 @@ def to_verdicts(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
     return [msgspec.convert({**editor.record, "verdict": editor.verdict}, Verdict) for editor in editors]
 
 
-def to_examples(vectors: Matrix) -> Examples:
+def to_examples(classifier: Classifier, vectors: Matrix) -> Examples:
     """The rows of n vectors as the fitting takes them."""
-    return Examples(name_inputs(vectors), vectors[:, 0].astype(np.int64))
+    return Examples(classifier.name_inputs(vectors), vectors[:, 0].astype(np.int64))
 
 
 def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
@@ -115,12 +121,12 @@ def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
 
 def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
     """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
-    path = settings.state / "reference" / f"{classifier.name}.npz"
-    # Column after column, because it packs to half the size.
-    columns = {name: np.asfortranarray(vectors) for name, vectors in others.items()}
     content = io.BytesIO()
-    np.savez_compressed(content, vectors=np.asfortranarray(guard), **columns)  # type: ignore[arg-type]
-    write_private(path, content.getvalue())
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in pack_parts({"vectors": guard, **others}).items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    write_private(settings.state / "reference" / f"{classifier.name}.npz", content.getvalue())
 
 
 def card_folder(settings: Settings) -> Path:

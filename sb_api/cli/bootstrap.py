@@ -41,8 +41,29 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 )
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
+@click.option(
+    "--architecture",
+    type=click.Choice(["wide-deep", "lodbrok"]),
+    default="wide-deep",
+    show_default=True,
+    help="Of the editors' network: Lodbrok pooled with hashed words and characters, or Lodbrok alone.",
+)
+@click.option(
+    "--caution",
+    type=click.FloatRange(1, 100),
+    help="How many misses a false alarm costs while it learns (default 1; 8 with --architecture lodbrok). Above 1 a "
+    "score of 0.8 no longer means eight in ten.",
+)
 @JSON
-def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bool, seed: int) -> None:
+def bootstrap(
+    editors: Path | None,
+    model: str,
+    count: int | None,
+    synthetic: bool,
+    seed: int,
+    architecture: str,
+    caution: float | None,
+) -> None:
     """Make the original weights, tokenizers and reference set.
 
     Lodbrok: from EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
@@ -50,6 +71,7 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
     --synthetic from a seeded generator of messages.
     """
     from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok, read_editors
+    from sb_api.models.classifiers import ARCHITECTURES
     from sb_api.models.weights_store import WeightsStore
     from sb_api.processes.serve import hold_state
 
@@ -60,7 +82,15 @@ def bootstrap(editors: Path | None, model: str, count: int | None, synthetic: bo
             return
         labelled = read_editors(editors) if editors else None
         echo = partial(click.echo, err=wants_json())
-        figures = bootstrap_lodbrok(settings, labelled, count=count or SYNTHETIC_EDITORS, seed=seed, echo=echo)
+        figures = bootstrap_lodbrok(
+            settings,
+            labelled,
+            count=count or SYNTHETIC_EDITORS,
+            seed=seed,
+            echo=echo,
+            classifier=ARCHITECTURES[architecture],
+            caution=caution,
+        )
         if wants_json():
             version = WeightsStore.of(settings, "lodbrok").load("original").about.version
             show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})

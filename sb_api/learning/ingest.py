@@ -168,7 +168,7 @@ class Intake:
         kept = [
             row
             for row in (self.log.kept() if self.log else [])
-            if row.tokenizers == current.about.tokenizers and row.number not in superseded
+            if row.tokenizers == current.about.features and row.number not in superseded
         ]
         return choose_retried(kept, self._now(), caps, MOST_RETRIED)
 
@@ -209,7 +209,7 @@ class Intake:
                 score=float(row[label]),
                 weights=current.about.version,
                 received=received,
-                tokenizers=current.about.tokenizers,
+                tokenizers=current.about.features,
                 vector=vector,
                 status="learning",
                 digest=content_digest(verdict),

@@ -63,8 +63,12 @@ class Recipe:
         return self.learning_rate * (self.final + (1 - self.final) * (1 + cos(pi * epoch / self.epochs)) / 2)
 
 
-# An innocent editor judged spam costs as much as eight spammers that are missed; the mean weight of balanced rows is 1.
-CAUTION = (16 / 9, 2 / 9)
+def weigh_labels(caution: float) -> tuple[float, float] | None:
+    """The weights of labels 0 and 1 with which a false positive costs as much as so many misses; the mean weight of
+    balanced rows is 1. None when all weigh alike."""
+    return None if caution == 1.0 else (2 * caution / (caution + 1), 2 / (caution + 1))
+
+
 SPECIFIED = Recipe()
 RETRAINING = replace(
     SPECIFIED,
@@ -75,7 +79,6 @@ RETRAINING = replace(
     hard_share=0.5,
     distilled=0.7,
     averaged=True,
-    label_weights=CAUTION,
 )
 
 

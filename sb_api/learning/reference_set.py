@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from lzma import LZMAError
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
-from sb_api.arrays import Predict, Scores
+from sb_api.arrays import Matrix, Predict, Scores
 from sb_api.errors import InvalidWeights
-from sb_api.learning.recipe import CAUTION, Examples
+from sb_api.learning.recipe import Examples, weigh_labels
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, choose_borders, fit_temperature, raise_border
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
+from sb_api.preprocessing import VECTOR_LENGTH
 
 # Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
 # which must stay below it.
 ROUNDING = 1e-6
+_FEATURES = "_features"  # the end of the names of arrays that hold numbers of features
 
 
 @dataclass(frozen=True)
@@ -39,19 +45,46 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     try:
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            guard = file["vectors"].astype(np.float32)
-            replay = file["replay"].astype(np.float32) if "replay" in file else guard[:0]
-            calibration = file["calibration"].astype(np.float32) if "calibration" in file else guard
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            guard = _unpack(file, "vectors")
+            replay = _unpack(file, "replay") if "replay" in file else guard[:0]
+            calibration = _unpack(file, "calibration") if "calibration" in file else guard
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, LZMAError) as error:
         raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
+    if guard.shape[1] < classifier.vector_length:
+        raise InvalidWeights(
+            f"The reference set {path} has rows of {guard.shape[1]} numbers; the architecture "
+            f"{classifier.architecture} needs {classifier.vector_length}. `sb-api bootstrap` makes one."
+        )
     parts = [Examples(classifier.name_inputs(v), v[:, 0].astype(np.int64)) for v in (guard, replay, calibration)]
     innocent = guard[guard[:, 0] == 0]
     usual = classifier.usual(innocent) if classifier.usual and len(innocent) else []
     return Reference(parts[0], parts[1], parts[2], usual)
 
 
+def pack_parts(parts: Mapping[str, Matrix]) -> dict[str, npt.NDArray[Any]]:
+    """The vectors of the parts as arrays that pack well: numbers column after column; the numbers of features, which
+    repeat as words do, row after row."""
+    packed: dict[str, npt.NDArray[Any]] = {}
+    for name, vectors in parts.items():
+        packed[name] = np.asfortranarray(vectors[:, :VECTOR_LENGTH])
+        if vectors.shape[1] > VECTOR_LENGTH:
+            packed[name + _FEATURES] = np.ascontiguousarray(vectors[:, VECTOR_LENGTH:].astype(np.uint32))
+    return packed
+
+
+def _unpack(file: Mapping[str, npt.NDArray[Any]], name: str) -> Matrix:
+    vectors: Matrix = file[name].astype(np.float32)
+    features = name + _FEATURES
+    return np.concatenate([vectors, file[features]], axis=1, dtype=np.float32) if features in file else vectors
+
+
 def calibrate(
-    reference: Reference, predict: Predict, on_guard: Scores, budget: float, temperature: float | None = None
+    reference: Reference,
+    predict: Predict,
+    on_guard: Scores,
+    budget: float,
+    caution: float,
+    temperature: float | None = None,
 ) -> tuple[float, list[float]]:
     """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
     records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`.
@@ -63,7 +96,7 @@ def calibrate(
     if scores.shape[1] != 2 or len(np.unique(held_out.targets)) < 2:
         return 1.0, []
     # Weighted as in training, or the temperature would answer for that difference.
-    weights = np.array(CAUTION)[held_out.targets]
+    weights = np.array(weigh_labels(caution) or (1.0, 1.0))[held_out.targets]
     if temperature is None:
         temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
     borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)

@@ -25,7 +25,7 @@ from sb_api.learning.recipe import RETRAINING, Examples
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.verdict_log import open_verdict_log
-from sb_api.models.classifiers import Classifier
+from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
@@ -45,9 +45,9 @@ class Trainer:
     def __init__(self, broker: Broker, classifier: Classifier) -> None:
         settings = broker.settings
         self.settings = settings
-        self.classifier = classifier
         self.store = WeightsStore.of(settings, classifier.name)
         self.store.clean()
+        self.classifier = classifier = find_classifier(self.store.chain().find("original"))
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
@@ -214,7 +214,7 @@ class Trainer:
         """What came of verdicts, kept as a version. Raises TrainingRefused or EngineDisagrees; then nothing is."""
         number = 1 + max(about.number for about in self.store.chain().versions)
         log = self.intake.log
-        earlier = log.learned_numbers(current.about.tokenizers) if log else []
+        earlier = log.learned_numbers(current.about.features) if log else []
         candidate = self._make(current, rows, earlier, number, task, force)
         self._check_engine(candidate.weights, candidate.on_guard)
         check()
@@ -309,7 +309,7 @@ class Trainer:
         if log is None:
             raise JobFailed("The verdict log is off, so there is nothing to replay.")
         start, previous = monotonic(), self.publication.version
-        rows = log.learned(self.original.about.tokenizers, with_undone)
+        rows = log.learned(self.original.about.features, with_undone)
         made = self._made_by(task) or self._rebuild(task, rows, check, force, progress)
         self._promote("replay", made.about.version, previous, made.about.learned, start)
         self.intake.settle_learned(rows, made.about.version)

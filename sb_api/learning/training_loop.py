@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,8 +80,6 @@ class Fitting:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Fit to new rows amid known ones, as `recipe.compile_fit` says."""
-        if recipe.label_weights is not None and len(recipe.label_weights) != len(self.labels):
-            recipe = replace(recipe, label_weights=None)
         self._fit(recipe, new, seed, reference=reference, log=log, progress=progress)
 
     def snapshot(self, about: Version) -> Weights:

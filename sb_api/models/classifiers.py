@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sb_api import preprocessing
-from sb_api.arrays import Arrays
+from sb_api.arrays import Arrays, Matrix
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords
+from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import Reason
-from sb_api.models import measures, networks, onnx_graphs
+from sb_api.models import explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.explain import Judge, explain_editors, usual_editor
 from sb_api.records import EDITORS, MESSAGES, Kind, LabelledMessage
 from sb_api.text.tokenizers import Vocabularies, load_vocabularies
+from sb_api.versions import Version
 
 if TYPE_CHECKING:
     import keras
@@ -24,18 +25,23 @@ if TYPE_CHECKING:
 class Classifier:
     """A network, and what it needs to judge one kind of records.
 
+    Editors may be judged by networks of two architectures, each a record of its own; `architecture` tells which.
     `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
-    `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows, `name_inputs` turns
-    stored vectors (n, length) into the same arrays, `target` turns a verdict into the number of its label, `score` is
-    the figures of probabilities (n, labels) against n targets, `build` makes the untrained network, `graph` is the same
-    network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the predictions and the
-    scores. A row whose largest probability lies below the weights' threshold is of no class. `explain` says what moved
-    the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
+    `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows; `vectors` turns
+    labelled records into vectors (n, vector_length) with their labels in front, where all weights have the same labels;
+    `name_inputs` turns stored vectors into the arrays of `preprocess`. `target` turns a verdict into the number of its
+    label, `score` is the figures of probabilities (n, labels) against n targets, `build` makes the untrained network,
+    `graph` is the same network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the
+    predictions and the scores. A row whose largest probability lies below the weights' threshold is of no class.
+    `caution` is how many times as much a record of the first label weighs in the loss. `explain` says what moved the
+    scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
     """
 
     kind: Kind
+    architecture: str
     labels: tuple[str, ...]
     vocabulary_sizes: Mapping[str, int]
+    vector_length: int
     preprocess: Callable[[Sequence[Any], Vocabularies], Arrays]
     name_inputs: Callable[[Any], Arrays]
     target: Callable[[Any, Sequence[str]], int]
@@ -43,7 +49,9 @@ class Classifier:
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
     graph: Callable[[Sequence[str], Vocabularies], str]
     answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
-    explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies], list[list[Reason]]] | None = None
+    vectors: Callable[[Sequence[Any], Vocabularies], Matrix] | None = None
+    caution: float = 1.0
+    explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies, Arrays], list[list[Reason]]] | None = None
     usual: Callable[[Any], list[float]] | None = None
 
     @property
@@ -83,35 +91,68 @@ def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[i
     return len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
 
 
-CLASSIFIERS = {
-    EDITORS.name: Classifier(
-        kind=EDITORS,
-        labels=("Non Spam Editor Account", "Spam Editor Account"),
-        vocabulary_sizes={
-            "bio": preprocessing.BIO_WORDS,
-            "email": preprocessing.EMAIL_DOMAINS,
-            "website": preprocessing.WEBSITE_HOSTS,
-        },
-        preprocess=preprocessing.preprocess_editors,
-        name_inputs=preprocessing.name_inputs,
-        target=lambda verdict, _: int(verdict.verdict),
-        score=lambda targets, scores, _: measures.score_binary(targets, scores),
-        build=lambda *_: networks.build_lodbrok(),
-        graph=lambda *_: onnx_graphs.lodbrok_graph(),
-        answer=_answer_of_editors,
-        explain=explain_editors,
-        usual=usual_editor,
-    ),
-    MESSAGES.name: Classifier(
-        kind=MESSAGES,
-        labels=(),
-        vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
-        preprocess=preprocessing.preprocess_messages,
-        name_inputs=preprocessing.name_message_inputs,
-        target=_target_of_message,
-        score=lambda targets, scores, _: measures.score_classes(targets, scores),
-        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
-        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
-        answer=_answer_of_messages,
-    ),
-}
+LODBROK = Classifier(
+    kind=EDITORS,
+    architecture="lodbrok",
+    labels=("Non Spam Editor Account", "Spam Editor Account"),
+    vocabulary_sizes={
+        "bio": preprocessing.BIO_WORDS,
+        "email": preprocessing.EMAIL_DOMAINS,
+        "website": preprocessing.WEBSITE_HOSTS,
+    },
+    vector_length=preprocessing.VECTOR_LENGTH,
+    preprocess=preprocessing.preprocess_editors,
+    name_inputs=preprocessing.name_inputs,
+    target=lambda verdict, _: int(verdict.verdict),
+    score=lambda targets, scores, _: measures.score_binary(targets, scores),
+    build=lambda *_: networks.build_lodbrok(),
+    graph=lambda *_: onnx_graphs.lodbrok_graph(),
+    answer=_answer_of_editors,
+    vectors=preprocessing.editor_vectors,
+    caution=8.0,
+    explain=explain_editors,
+    usual=usual_editor,
+)
+# Without caution in its loss, so that its scores are what they say: it stands in the borders of the bands.
+WIDE_DEEP = replace(
+    LODBROK,
+    architecture="wide-deep",
+    vector_length=wide_features.VECTOR_LENGTH,
+    preprocess=wide_features.preprocess_editors,
+    name_inputs=wide_features.name_inputs,
+    build=lambda *_: networks.build_wide_deep(),
+    graph=lambda *_: onnx_graphs.wide_deep_graph(),
+    vectors=wide_features.editor_vectors,
+    caution=1.0,
+    explain=explain_wide.explain_editors,
+    usual=explain_wide.usual_editor,
+)
+INTENT = Classifier(
+    kind=MESSAGES,
+    architecture="intent",
+    labels=(),
+    vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
+    vector_length=preprocessing.MESSAGE_LENGTH,
+    preprocess=preprocessing.preprocess_messages,
+    name_inputs=preprocessing.name_message_inputs,
+    target=_target_of_message,
+    score=lambda targets, scores, _: measures.score_classes(targets, scores),
+    build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
+    graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
+    answer=_answer_of_messages,
+)
+# By name; of several architectures the one that weights files have that do not say which.
+CLASSIFIERS = {classifier.name: classifier for classifier in (LODBROK, INTENT)}
+ARCHITECTURES = {classifier.architecture: classifier for classifier in (LODBROK, WIDE_DEEP, INTENT)}
+
+
+def find_classifier(about: Version) -> Classifier:
+    """The classifier whose network a version's numbers are of. Raises InvalidWeights when this release has none."""
+    architecture = about.architecture or about.classifier
+    classifier = ARCHITECTURES.get(architecture)
+    if classifier is None or classifier.name != about.classifier:
+        raise InvalidWeights(
+            f"The weights {about.version} of {about.classifier[:40]!r} are of the architecture {architecture[:40]!r}, "
+            f"which this release does not have; there are {', '.join(ARCHITECTURES)}."
+        )
+    return classifier

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.records import EditorFields
+from sb_api.records import Editor
 from sb_api.text.scripts import KINDS, count_kinds
 
 Bins = npt.NDArray[np.int64]
@@ -56,6 +56,8 @@ CONFIRMED, UPDATED, LOGIN = "when the e-mail was confirmed", "when the profile w
 REGISTERED, BORN, LENGTH, CHARACTERS = "when it registered", "birth date", "length of the bio", "characters of the bio"
 WEBSITE, EMAIL, NAME, LINK, MARKUP = "website", "e-mail", "name", "link in the bio", "markup in the bio"
 SET, PRIVILEGES = "which fields are set", "privileges"
+SAME_DOMAIN, ENTITIES = "e-mail domain is that of the website", "HTML entities instead of letters"
+UNDONE_COUNT = 6  # what hides a text: entities, styled letters, invisible ones, marks, look-alikes, letters spelt out
 FAMILIES = (
     Family((CONFIRMED, UPDATED, LOGIN, UPDATED, LOGIN), len(_DURATIONS) + 2),
     Family((*[CHARACTERS] * (4 + len(_SCRIPTS)), WEBSITE, EMAIL, NAME, NAME), len(_SHARES) + 2),
@@ -66,10 +68,10 @@ FAMILIES = (
     Family((UPDATED, UPDATED, LOGIN, BORN), 4),
     Family((BORN,), _AGES),
     Family((SET, SET, SET, SET, SET, BORN, PRIVILEGES, LINK), 3),
-    Family(("e-mail domain is that of the website", "name in the website", "name in the e-mail"), 3),
+    Family((SAME_DOMAIN, "name in the website", "name in the e-mail"), 3),
     Family(
         (
-            "HTML entities instead of letters",
+            ENTITIES,
             "styled letters",
             "invisible characters between letters",
             "marks that belong to no letter",
@@ -85,6 +87,11 @@ COLUMNS = tuple(column for family in FAMILIES for column in family.columns)
 _SIZES = np.array([family.size for family in FAMILIES for _ in family.columns])
 _OFFSETS = np.cumsum(_SIZES) - _SIZES
 BINS = int(_SIZES.sum())
+
+
+def first_bin(column: int) -> int:
+    """The number of bin 0 of a column."""
+    return int(_OFFSETS[column])
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class EditorTexts:
     alike: Bins
 
 
-def bin_editors(editors: Sequence[EditorFields], texts: EditorTexts) -> Bins:
+def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
     """The bins of n editors, (n, columns), numbered from 0 to `BINS` - 1 over all columns."""
     dates = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
     moments = parse_moments([getattr(editor, date) for date in dates for editor in editors])
@@ -164,7 +171,7 @@ def parse_moments(dates: Sequence[str | None]) -> Numbers:
     return seconds
 
 
-def is_trusted(editor: EditorFields) -> bool:
+def is_trusted(editor: Editor) -> bool:
     """Whether the privileges of an editor say that MusicBrainz trusts it more than a new one."""
     return bool((editor.privs or 0) & ~DISTRUST)
 

@@ -7,8 +7,8 @@ or 1 hardly moves, however much a feature says; its odds do, so it is by these t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,68 +24,101 @@ LEAST_EFFECT = 0.001
 LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
 LEAST_PROBABILITY = 1e-12
 
+AT_ONCE = 256  # editors
+
 Judge = Callable[[Arrays], npt.NDArray[np.float32]]
+Vector = npt.NDArray[np.float32]
+
+
+class Occlusion(NamedTuple):
+    """Values that columns of one editor's vector are replaced by, and what the editor has there, in words."""
+
+    columns: int | Sequence[int] | npt.NDArray[np.integer[Any]]
+    values: float | Vector
+    feature: str
+    value: str | int | float | None
 
 
 def explain_editors(
-    editors: Sequence[Editor], usual: Sequence[float], judge: Judge, vocabularies: Vocabularies
+    editors: Sequence[Editor], usual: Sequence[float], judge: Judge, vocabularies: Vocabularies, _: Arrays
 ) -> list[list[Reason]]:
     """The reasons of n editors, strongest first.
 
     `usual` are columns 1 to 11 of a usual innocent editor, `judge` turns named arrays into calibrated probabilities.
     """
-    vectors = editor_vectors(editors, vocabularies)
     words = {rank: word for word, rank in vocabularies["bio"].ranks.items()}
-    bios = vectors[:, 12:]
-    # The words of the greatest tf-idf, per editor, greatest first.
-    chosen = np.argpartition(bios, -WORDS, axis=1)[:, -WORDS:]
-    chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(bios, chosen, 1), axis=1), 1)
-    values = [np.array([usual[column - 1] for column in columns], np.float32) for columns, _ in _FIELDS]
-    # Where a feature is as usual, or there is no further word, there is nothing to judge.
-    fields = [(vectors[:, columns] != value).any(axis=1) for (columns, _), value in zip(_FIELDS, values, strict=True)]
-    differing = np.array([*fields, *(np.take_along_axis(bios, chosen, 1) != 0).T])
-    rows = np.nonzero(differing)[1]
-    changed = vectors[np.concatenate([np.arange(len(vectors)), rows])]
-    variants = np.split(changed[len(vectors) :], np.cumsum(differing.sum(axis=1))[:-1])
-    for variant, (columns, _), value in zip(variants, _FIELDS, values, strict=False):
-        variant[:, columns] = value
-    for variant, words_at, differs in zip(variants[len(_FIELDS) :], chosen.T, differing[len(_FIELDS) :], strict=True):
-        variant[np.arange(len(variant)), 12 + words_at[differs]] = 0.0
-    scores = judge(name_inputs(changed))
-    logarithms = np.log(np.maximum(scores, LEAST_PROBABILITY))
-    odds = logarithms[:, 1] - logarithms[:, 0]
-    effects, log_odds = np.zeros((2, *differing.shape), np.float32)
-    effects[differing] = scores[rows, 1] - scores[len(vectors) :, 1]
-    log_odds[differing] = odds[rows] - odds[len(vectors) :]
-    tells = (np.abs(effects) >= LEAST_EFFECT) | (np.abs(log_odds) >= LEAST_ODDS)
-    reasons = []
-    for row, editor in enumerate(editors):
-        found = []
-        for place in np.flatnonzero(tells[:, row]).tolist():
-            word = words[int(chosen[row, place - len(_FIELDS)])] if place >= len(_FIELDS) else None
-            feature, content = (f"word {word!r}", word) if word else _FIELDS[place][1](editor)
-            effect, evidence = float(effects[place, row]), float(log_odds[place, row])
-            found.append(Reason(feature, content, round(effect, 6), round(evidence, 3)))
-        reasons.append(sorted(found, key=lambda reason: -abs(reason.log_odds)))
+    reasons: list[list[Reason]] = []
+    for start in range(0, len(editors), AT_ONCE):
+        part = editors[start : start + AT_ONCE]
+        vectors = editor_vectors(part, vocabularies)
+        occlusions = [
+            [
+                *(Occlusion(column, usual[column - 1], *_FIELDS[column](editor)) for column in columns),
+                *(Occlusion(12 + rank, 0.0, f"word {words[rank]!r}", words[rank]) for rank in ranks),
+            ]
+            for editor, columns, ranks in zip(part, _unusual(vectors, usual), _heaviest_words(vectors), strict=True)
+        ]
+        reasons += judge_occlusions(vectors, occlusions, judge, name_inputs)
     return reasons
 
 
+def _unusual(vectors: Matrix, usual: Sequence[float]) -> Iterator[list[int]]:
+    """Of each of n vectors the columns from 1 to 11 that are not as usual."""
+    for differs in vectors[:, 1:12] != np.array(usual[:11], np.float32):
+        yield [column for column, is_so in enumerate(differs.tolist(), start=1) if is_so]
+
+
+def _heaviest_words(vectors: Matrix) -> Iterator[list[int]]:
+    """Of each of n vectors the ranks of the words of the greatest tf-idf, greatest first."""
+    bios = vectors[:, 12:]
+    chosen = np.argpartition(bios, -WORDS, axis=1)[:, -WORDS:]
+    weights = np.take_along_axis(bios, chosen, 1)
+    for order, ranks, heavy in zip(np.argsort(-weights, axis=1).tolist(), chosen.tolist(), weights, strict=True):
+        yield [ranks[place] for place in order if heavy[place]]
+
+
+def judge_occlusions(
+    vectors: Matrix,
+    occlusions: Sequence[Sequence[Occlusion]],
+    judge: Judge,
+    name_inputs: Callable[[Matrix], Arrays],
+) -> list[list[Reason]]:
+    """The reasons of n editors with these vectors: the occlusions of each that change its score, strongest first."""
+    rows = np.repeat(np.arange(len(vectors)), [len(of_one) for of_one in occlusions])
+    changed = vectors[np.concatenate([np.arange(len(vectors)), rows])]
+    every = [occlusion for of_one in occlusions for occlusion in of_one]
+    for vector, occlusion in zip(changed[len(vectors) :], every, strict=True):
+        vector[occlusion.columns] = occlusion.values
+    scores = judge(name_inputs(changed))
+    logarithms = np.log(np.maximum(scores, LEAST_PROBABILITY))
+    odds = logarithms[:, 1] - logarithms[:, 0]
+    effects, evidence = scores[rows, 1] - scores[len(vectors) :, 1], odds[rows] - odds[len(vectors) :]
+    tells = np.flatnonzero((np.abs(effects) >= LEAST_EFFECT) | (np.abs(evidence) >= LEAST_ODDS)).tolist()
+    reasons: list[list[Reason]] = [[] for _ in vectors]
+    for place in tells:
+        effect, log_odds = round(float(effects[place]), 6), round(float(evidence[place]), 3)
+        reasons[rows[place]].append(Reason(every[place].feature, every[place].value, effect, log_odds))
+    return [sorted(found, key=lambda reason: -abs(reason.log_odds)) for found in reasons]
+
+
 def usual_editor(vectors: Matrix) -> list[float]:
-    """Columns 1 to 11 of what is usual among n innocent editors (n, 524): the most common value of each flag and
-    token, the median of each number."""
+    """Columns 1 to 11 of what is usual among n innocent editors (n, 524 or more): the most common value of each flag
+    and token, the median of each number."""
     numbers = (5, 7, 8, 9)
     return [
-        float(np.median(vectors[:, column])) if column in numbers else _most_common(vectors[:, column])
+        float(np.median(vectors[:, column])) if column in numbers else most_common(vectors[:, column])
         for column in range(1, 12)
     ]
 
 
-def _most_common(values: Matrix) -> float:
+def most_common(values: Matrix) -> float:
+    """The most common of n values; the least of several."""
     found, counts = np.unique(values, return_counts=True)
     return float(found[counts.argmax()])
 
 
-def _set_or_not(name: str, value: Any) -> tuple[str, Any]:
+def set_or_not(name: str, value: Any) -> tuple[str, Any]:
+    """Whether a field is set, in words, and its value."""
     return f"{name} {'not set' if value in (None, '') else 'set'}", value
 
 
@@ -104,27 +137,25 @@ def _describe_website(editor: Editor) -> tuple[str, Any]:
     return (f"website {host}" if host else "no website"), host or editor.website or None
 
 
-def _describe_bio(editor: Editor) -> tuple[str, Any]:
+def describe_bio(editor: Editor) -> tuple[str, Any]:
+    """How long a bio is, in words and as a number."""
     length = len(editor.bio or "")
     return (f"bio of {length} characters" if length else "no bio"), length
 
 
-# Columns of the vector that go together, and how they are called for one editor.
-_FIELDS: tuple[tuple[list[int], Callable[[Editor], tuple[str, Any]]], ...] = (
-    ([1], lambda editor: _set_or_not("area", editor.area)),
-    ([2], lambda editor: _set_or_not("gender", editor.gender)),
-    ([3], lambda editor: _set_or_not("birth date", editor.birth_date)),
-    ([4], lambda editor: ("has privileges" if editor.privs else "no privileges", editor.privs or 0)),
-    ([5], _describe_bio),
-    ([6], lambda _: ("link in the bio", None)),
-    (
-        [7],
-        lambda editor: _date(
-            editor, "email_confirm_date", "never confirmed the e-mail", "when the e-mail was confirmed"
-        ),
+# How each column of the vector is called for one editor.
+_FIELDS: dict[int, Callable[[Editor], tuple[str, Any]]] = {
+    1: lambda editor: set_or_not("area", editor.area),
+    2: lambda editor: set_or_not("gender", editor.gender),
+    3: lambda editor: set_or_not("birth date", editor.birth_date),
+    4: lambda editor: ("has privileges" if editor.privs else "no privileges", editor.privs or 0),
+    5: describe_bio,
+    6: lambda _: ("link in the bio", None),
+    7: lambda editor: _date(
+        editor, "email_confirm_date", "never confirmed the e-mail", "when the e-mail was confirmed"
     ),
-    ([8], lambda editor: _date(editor, "last_updated", "never updated the profile", "when the profile was updated")),
-    ([9], lambda editor: _date(editor, "last_login_date", "never logged in again", "when it last logged in")),
-    ([10], _describe_email),
-    ([11], _describe_website),
-)
+    8: lambda editor: _date(editor, "last_updated", "never updated the profile", "when the profile was updated"),
+    9: lambda editor: _date(editor, "last_login_date", "never logged in again", "when it last logged in"),
+    10: _describe_email,
+    11: _describe_website,
+}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Predict
 from sb_api.errors import InvalidWeights
 from sb_api.memory import page_out
+from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 LEAST_UNITS, MOST_UNITS, UNITS_PER_LABEL = 32, 256, 4
 LINE_SCALE, LEAST_PROBABILITY = 4.0, 1e-9
+# Of the wide-and-deep network: what each member's logarithms count, the deep one first, and the most that one field may
+# add to the logarithm of the odds of spam.
+WIDE_DEEP_SHARES = (0.25, 0.75)
+FIELD_LIMIT = 4.0
 
 # A batch is padded to the next of these, so that few shapes are ever traced.
 BATCH_SIZES = (1, 8, 64, 512)
@@ -103,18 +108,75 @@ def build_lodbrok() -> keras.Model:
     return keras.Model(inputs, output, name="lodbrok")
 
 
+def build_wide_deep() -> keras.Model:
+    """The wide-and-deep editor network (Cheng et al., Wide & Deep Learning for Recommender Systems, 2016): the inputs
+    of `build_lodbrok` and `feature_input` and `weight_input` (n, SLOTS) of `wide_features`; output as there.
+
+    The deep member is Lodbrok, the wide one a linear classifier of the features. What the features of one field add up
+    to is squashed, so that no field alone makes an account sure spam. While it trains it gives (n, members, labels),
+    for a loss of each member's own.
+    """
+    keras = import_keras()
+    layers = keras.layers
+    deep = build_lodbrok()
+    features = keras.Input((SLOTS,), name="feature_input", dtype="int32")
+    weights = keras.Input((SLOTS,), name="weight_input")
+    line = layers.Embedding(FEATURES, 1, embeddings_initializer="zeros", name="line_embedding")(features)
+    terms = layers.Multiply(name="line_terms")([_scaled_for_line(keras, weights), layers.Reshape((SLOTS,))(line)])
+    odds = _fields_layer(keras)(name="field_sums")(terms)
+    wide = layers.Activation("softmax", name="line_output")(layers.Concatenate(name="odds")([-odds / 2, odds / 2]))
+    members = layers.Concatenate(axis=1, name="members")([layers.Reshape((1, 2))(m) for m in (deep.output, wide)])
+    output = _members_layer(keras)(WIDE_DEEP_SHARES, name="pool")(members)
+    inputs = {**deep.input, "feature_input": features, "weight_input": weights}
+    return keras.Model(inputs, output, name="wide_deep")
+
+
+def _scaled_for_line(keras: Any, weights: Any) -> Any:
+    """The weights of features as a linear classifier takes them; the scaling makes up for their being small."""
+    kept = keras.layers.Dropout(0.5, name="line_dropout")(weights)
+    return keras.layers.Rescaling(LINE_SCALE, name="line_scaling")(kept)
+
+
+def _fields_layer(keras: Any) -> Any:
+    class FieldSums(keras.layers.Layer):  # type: ignore[misc]
+        """Terms (n, slots) -> (n, 1): the sum over the fields of FIELD_LIMIT tanh(sum of the field / FIELD_LIMIT)."""
+
+        def call(self, terms: Any) -> Any:
+            sums = keras.ops.matmul(terms, slots_by_field())
+            return keras.ops.sum(FIELD_LIMIT * keras.ops.tanh(sums / FIELD_LIMIT), axis=1, keepdims=True)
+
+        def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            return (shape[0], 1)
+
+    return FieldSums
+
+
+def slots_by_field() -> npt.NDArray[np.float32]:
+    """(slots, fields), 1 where a slot is of a field."""
+    return np.array([[slot == field for field in FIELDS] for slot in SLOT_FIELDS], np.float32)
+
+
 def _members_layer(keras: Any) -> Any:
     class PoolOfMembers(keras.layers.Layer):  # type: ignore[misc]
-        """Probabilities (n, members, labels) -> their normalized geometric mean (n, labels); not so in training.
+        """Probabilities (n, members, labels) -> their normalized geometric mean (n, labels), weighted by `shares` if
+        given; not so in training.
 
         Members that each learn for themselves err apart, so that together they err less than any of them; and where
         they disagree, the pool is sure of nothing.
         """
 
+        def __init__(self, shares: tuple[float, ...] | None = None, **options: Any) -> None:
+            super().__init__(**options)
+            self._shares = shares
+
         def call(self, probabilities: Any, training: bool = False) -> Any:
             if training:
                 return probabilities
-            return keras.ops.softmax(keras.ops.mean(keras.ops.log(probabilities + LEAST_PROBABILITY), axis=1))
+            logarithms = keras.ops.log(probabilities + LEAST_PROBABILITY)
+            if self._shares is None:
+                return keras.ops.softmax(keras.ops.mean(logarithms, axis=1))
+            shares = np.array(self._shares, np.float32)[:, None]
+            return keras.ops.softmax(keras.ops.sum(logarithms * shares, axis=1))
 
         def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
             return (shape[0], shape[2])
@@ -161,12 +223,9 @@ def build_intent(label_count: int, feature_count: int, word_count: int) -> keras
     ]
     phrases = layers.Dropout(0.6, name="phrase_dropout")(layers.Concatenate(name="phrases")(maxima))
 
-    # Embeddings as wide as there are labels: a linear classifier. The scaling makes up for the small weights.
+    # Embeddings as wide as there are labels: a linear classifier.
     line = layers.Embedding(feature_count + 1, label_count, embeddings_initializer="zeros", name="line_embedding")
-    line_kept = layers.Dropout(0.5, name="line_dropout")(weights)
-    line_sum = layers.Dot(axes=1, name="line_sum")(
-        [layers.Rescaling(LINE_SCALE, name="line_scaling")(line_kept), line(features)]
-    )
+    line_sum = layers.Dot(axes=1, name="line_sum")([_scaled_for_line(keras, weights), line(features)])
 
     outputs = [
         layers.Dense(label_count, activation="softmax", name="bag_output")(bag),

@@ -7,7 +7,8 @@ a graph is code, and files hold numbers only.
 
 from __future__ import annotations
 
-from sb_api.models.networks import LEAST_PROBABILITY, LINE_SCALE, message_width
+from sb_api.models.networks import FIELD_LIMIT, LEAST_PROBABILITY, LINE_SCALE, WIDE_DEEP_SHARES, message_width
+from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 VERSION = '<ir_version: 10, opset_import: ["" : 21]>'
@@ -15,40 +16,51 @@ VERSION = '<ir_version: 10, opset_import: ["" : 21]>'
 
 def lodbrok_graph() -> str:
     """The graph of `networks.build_lodbrok`."""
-    numbers = {
-        **{f"main_scaling/{name}": (9,) for name in ("log", "mean", "deviation")},
-        **{f"{name}_embedding/embeddings": (1025, 256) for name in ("website", "email")},
-        **_lstm_shapes("website", 256, 32),
-        **_lstm_shapes("email", 256, 32),
-        **_lstm_shapes("bio", 512, 64),
-        **_dense_shapes("dense_1", 137, 64),
-        **_dense_shapes("dense_2", 64, 64),
-        **_dense_shapes("output", 64, 2),
-    }
     return f"""{VERSION}
-lodbrok (float[n, 9] main_input, int32[n, 1] website_input, int32[n, 1] email_input, float[n, 512] bio_input,
-{_declare(numbers)}) => (float[n, 2] scores)
+lodbrok ({_LODBROK_INPUTS},
+{_declare(_lodbrok_numbers())}) => (float[n, 2] scores)
 <float zero = {{0.0}}, float one = {{1.0}}, int64[1] second = {{1}}>
 {{
-{_token_state("website")}
-{_token_state("email")}
-{_gates("bio")}
-bio_sums = Gemm (bio_input, bio_kernel, bio_bias)
-{_first_state("bio")}
-sizes = Abs (main_input)
-units = Mul (sizes, "main_scaling/log")
-more = Add (units, one)
-logarithms = Log (more)
-signs = Sign (main_input)
-signed = Mul (signs, logarithms)
-logarithmic = Greater ("main_scaling/log", zero)
-chosen = Where (logarithmic, signed, main_input)
-centred = Sub (chosen, "main_scaling/mean")
-main_state = Div (centred, "main_scaling/deviation")
-merged = Concat <axis = 1> (website_state, email_state, bio_state, main_state)
-{_dense("dense_1", "merged", "Tanh")}
-{_dense("dense_2", "dense_1", "Tanh")}
-{_dense("output", "dense_2", "Softmax", "scores")}
+{_lodbrok("scores")}
+}}"""
+
+
+def wide_deep_graph() -> str:
+    """The graph of `networks.build_wide_deep`."""
+    numbers = {**_lodbrok_numbers(), "line_embedding/embeddings": (FEATURES, 1)}
+    fields = ", ".join(str(FIELDS.index(field)) for field in SLOT_FIELDS)
+    deep_share, wide_share = WIDE_DEEP_SHARES
+    return f"""{VERSION}
+wide_deep ({_LODBROK_INPUTS}, int32[n, {SLOTS}] feature_input, float[n, {SLOTS}] weight_input,
+{_declare(numbers)}) => (float[n, 2] scores)
+<float zero = {{0.0}}, float one = {{1.0}}, int64[1] second = {{1}}, float scale = {{{LINE_SCALE}}},
+float least = {{{LEAST_PROBABILITY}}}, float limit = {{{FIELD_LIMIT}}}, float half = {{0.5}},
+float deep_share = {{{deep_share}}}, float wide_share = {{{wide_share}}},
+int64[{SLOTS}] fields = {{{fields}}}, int64 depth = {{{len(FIELDS)}}}, float[2] off_and_on = {{0.0, 1.0}}>
+{{
+{_lodbrok("deep_output")}
+line_table = Squeeze ("line_embedding/embeddings", second)
+lines = Gather (line_table, feature_input)
+scaled = Mul (weight_input, scale)
+line_terms = Mul (scaled, lines)
+slots_by_field = OneHot (fields, depth, off_and_on)
+field_sums = MatMul (line_terms, slots_by_field)
+over_limit = Div (field_sums, limit)
+squashed = Tanh (over_limit)
+limited = Mul (squashed, limit)
+odds = ReduceSum <keepdims = 1> (limited, second)
+for_spam = Mul (odds, half)
+against = Neg (for_spam)
+both = Concat <axis = 1> (against, for_spam)
+wide_output = Softmax <axis = 1> (both)
+deep_least = Add (deep_output, least)
+wide_least = Add (wide_output, least)
+deep_log = Log (deep_least)
+wide_log = Log (wide_least)
+deep_part = Mul (deep_log, deep_share)
+wide_part = Mul (wide_log, wide_share)
+pool = Add (deep_part, wide_part)
+scores = Softmax <axis = 1> (pool)
 }}"""
 
 
@@ -120,6 +132,44 @@ def parse_graph(graph: str) -> tuple[bytes, dict[str, tuple[int, ...]], list[str
         number.external_data.add(key="location", value="weights")
         model.graph.initializer.append(number)
     return bytes(model.SerializeToString()), shapes, used
+
+
+_LODBROK_INPUTS = "float[n, 9] main_input, int32[n, 1] website_input, int32[n, 1] email_input, float[n, 512] bio_input"
+
+
+def _lodbrok_numbers() -> dict[str, tuple[int, ...]]:
+    return {
+        **{f"main_scaling/{name}": (9,) for name in ("log", "mean", "deviation")},
+        **{f"{name}_embedding/embeddings": (1025, 256) for name in ("website", "email")},
+        **_lstm_shapes("website", 256, 32),
+        **_lstm_shapes("email", 256, 32),
+        **_lstm_shapes("bio", 512, 64),
+        **_dense_shapes("dense_1", 137, 64),
+        **_dense_shapes("dense_2", 64, 64),
+        **_dense_shapes("output", 64, 2),
+    }
+
+
+def _lodbrok(output: str) -> str:
+    return f"""{_token_state("website")}
+{_token_state("email")}
+{_gates("bio")}
+bio_sums = Gemm (bio_input, bio_kernel, bio_bias)
+{_first_state("bio")}
+sizes = Abs (main_input)
+units = Mul (sizes, "main_scaling/log")
+more = Add (units, one)
+logarithms = Log (more)
+signs = Sign (main_input)
+signed = Mul (signs, logarithms)
+logarithmic = Greater ("main_scaling/log", zero)
+chosen = Where (logarithmic, signed, main_input)
+centred = Sub (chosen, "main_scaling/mean")
+main_state = Div (centred, "main_scaling/deviation")
+merged = Concat <axis = 1> (website_state, email_state, bio_state, main_state)
+{_dense("dense_1", "merged", "Tanh")}
+{_dense("dense_2", "dense_1", "Tanh")}
+{_dense("output", "dense_2", "Softmax", output)}"""
 
 
 def _declare(numbers: dict[str, tuple[int, ...]]) -> str:

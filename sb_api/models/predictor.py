@@ -14,7 +14,7 @@ from sb_api.arrays import Arrays, Probabilities
 from sb_api.errors import InvalidWeights
 from sb_api.judgements import Judged, Reason
 from sb_api.models.calibration import calibrated, name_bands
-from sb_api.models.classifiers import Classifier
+from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import EngineName, Load, load_engine
 from sb_api.models.weights_file import Weights
 from sb_api.telemetry.metrics import Instruments
@@ -26,7 +26,7 @@ RECENT = 4  # versions that a process keeps at hand, for requests whose first sl
 
 
 class Predictor:
-    """A classifier with the weights it works with now. Only one thread may use it."""
+    """A classifier with the weights it works with now, whose architecture it takes on. Only one thread may use it."""
 
     def __init__(
         self,
@@ -49,12 +49,13 @@ class Predictor:
         """Work with other weights from now on. Raises InvalidWeights, and then keeps the ones it has."""
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
-        about = weights.about
-        if self._load is None or (self.about.labels, self.vocabularies) != (about.labels, vocabularies):
+        about, classifier = weights.about, find_classifier(weights.about)
+        known = (self.classifier, self.about.labels, self.vocabularies)
+        if self._load is None or known != (classifier, about.labels, vocabularies):
             # Their numbers decide the network's shape.
-            load = load_engine(self.engine, self.classifier, about.labels, vocabularies)
+            load = load_engine(self.engine, classifier, about.labels, vocabularies)
             self._predict = load(weights.arrays)
-            self._load = load
+            self.classifier, self._load = classifier, load
             self._recent.clear()
         else:
             self._predict = self._load(weights.arrays)
@@ -101,7 +102,8 @@ class Predictor:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
         if self.classifier.explain is None or not self.about.usual:
             return [[] for _ in records]
-        return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies)
+        numbers = self._recent[self.version].arrays
+        return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies, numbers)
 
     def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""

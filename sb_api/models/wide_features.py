@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sb_api import preprocessing
+from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
-from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors
-from sb_api.records import EditorFields
+from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
+from sb_api.records import Editor
 from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_texts, hash_words, lay_texts, mix
 from sb_api.text.hosts import email_domain, registered_domain, website_host
 from sb_api.text.normalization import NOTHING, Undone, normalize_text
 from sb_api.text.spelling import join_spelt_out
+from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
@@ -33,7 +37,7 @@ LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 TEXTS = ("bio", "website", "e-mail", "name", "area")
 LENGTHS = (3, 5)  # of character n-grams
 WORDS = np.array([96, 8, 4, 4, 6])
-NGRAMS = np.array([160, 24, 16, 16, 12])
+NGRAMS = np.array([128, 24, 16, 16, 12])
 # What is hashed as a whole, and the field that it belongs to.
 WHOLE = (
     ("website", "website"),
@@ -64,26 +68,80 @@ SLOT_FIELDS = (
 )
 FIELDS = tuple(dict.fromkeys(SLOT_FIELDS))
 SLOTS = len(SLOT_FIELDS)
+VECTOR_LENGTH = preprocessing.VECTOR_LENGTH + SLOTS
+_PRIVILEGES, _HAS_URL = 4, 6  # columns of Lodbrok's vectors
+# The slots of each text in each block.
+_SIZES = np.concatenate(_BLOCKS)
+_STARTS, _TEXT_SLOTS = np.cumsum(_SIZES) - _SIZES, int(_SIZES.sum())
 
 
-def wide_features(editors: Sequence[EditorFields], has_url: npt.NDArray[np.bool_]) -> tuple[Buckets, Weights]:
-    """The features of n editors and their weights, both (n, slots). `has_url` (n,) is whether their bios have a link.
+def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n editors, (n, VECTOR_LENGTH): Lodbrok's, then the numbers of the features."""
+    return np.concatenate(_lodbrok_and_wide(editors, vocabularies), axis=1, dtype=np.float32)
 
-    The squares of the weights of the words of one text sum up to 1, and so do those of its pairs and its n-grams.
-    """
-    buckets, weights = np.zeros((len(editors), SLOTS), np.int32), np.zeros((len(editors), SLOTS), np.float32)
+
+def name_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:
+    """The network's inputs by name, views and copies of (n, VECTOR_LENGTH) vectors."""
+    return _name_inputs(vectors, vectors[:, preprocessing.VECTOR_LENGTH :].astype(np.int32))
+
+
+def preprocess_editors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Arrays:
+    """Named arrays of n rows for n editors."""
+    return _name_inputs(*_lodbrok_and_wide(editors, vocabularies))
+
+
+def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any]]:
+    weights = weigh_features(buckets)
+    return {**preprocessing.name_inputs(vectors), "feature_input": buckets, "weight_input": weights}
+
+
+def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:
+    vectors = preprocessing.editor_vectors(editors, vocabularies)
+    vectors[:, _PRIVILEGES] = [*map(is_trusted, editors)]
+    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0)
+
+
+def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> Buckets:
+    """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
+    a link."""
+    buckets = np.zeros((len(editors), SLOTS), np.int32)
     texts, laid, whole = _read_texts(editors, has_url)
     start = 0
-    for number, (spans, sizes) in enumerate(zip(_find_spans(laid), _BLOCKS, strict=True)):
-        end = start + int(sizes.sum())
-        _write_spans(spans, sizes, _salts()[number], buckets[:, start:end], weights[:, start:end])
-        start = end
+    for spans, sizes, salts in zip(_find_spans(laid), _BLOCKS, _salts(), strict=False):
+        _write_spans(spans, sizes, salts, buckets[:, start : start + int(sizes.sum())])
+        start += int(sizes.sum())
     end = start + len(WHOLE)
     hashes = hash_texts(whole).reshape(-1, len(WHOLE))
     buckets[:, start:end] = np.where(hashes != 0, _to_buckets(hashes ^ _salts()[-1, : len(WHOLE)]), 0)
     buckets[:, end:] = bin_editors(editors, texts) + 1
-    weights[:, start:] = buckets[:, start:] != 0
-    return buckets, weights
+    return buckets
+
+
+def weigh_features(buckets: Buckets) -> Weights:
+    """The weights (n, SLOTS) of features: the squares of those of the words of one text sum up to 1, and so do those of
+    its pairs of words and of its n-grams; all others are 1."""
+    weights: Weights = (buckets != 0).astype(np.float32)
+    counts = np.add.reduceat(weights[:, :_TEXT_SLOTS], _STARTS, axis=1)
+    weights[:, :_TEXT_SLOTS] *= np.repeat(1 / np.sqrt(np.maximum(counts, 1)), _SIZES, axis=1)
+    return weights
+
+
+def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
+    """The distinct words of the bios of n editors, each with the slots that it has a part in."""
+    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_))
+    found: list[dict[str, list[int]]] = []
+    for bio in laid[:: len(TEXTS)]:
+        points = lay_texts([bio]).points
+        blocks = _find_spans([bio, *[""] * (len(TEXTS) - 1)])
+        firsts = np.cumsum([0, *(int(sizes.sum()) for sizes in _BLOCKS)])[:-1]
+        words: dict[str, list[int]] = {}
+        for start, stop in zip(blocks[0].starts.tolist(), blocks[0].stops.tolist(), strict=True):
+            word = points[start:stop].tobytes().decode("utf-32-le", "replace")
+            slots = words.setdefault(word, [])
+            for first, spans in zip(firsts.tolist(), blocks, strict=True):
+                slots += (first + spans.ranks[(spans.starts < stop) & (spans.stops > start)]).tolist()
+        found.append(words)
+    return found
 
 
 def _find_spans(laid: Sequence[str]) -> list[Spans]:
@@ -104,20 +162,14 @@ def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
 
 
-def _write_spans(
-    spans: Spans, sizes: npt.NDArray[np.int64], salts: npt.NDArray[np.uint32], buckets: Buckets, weights: Weights
-) -> None:
+def _write_spans(spans: Spans, sizes: npt.NDArray[np.int64], salts: npt.NDArray[np.uint32], buckets: Buckets) -> None:
     """Write the spans of n x texts to (n, width), those of each text to as many columns as `sizes` says."""
     rows, fields = np.divmod(spans.owners, len(TEXTS))
     columns = (np.cumsum(sizes) - sizes)[fields] + spans.ranks
     buckets[rows, columns] = _to_buckets(spans.hashes ^ salts[fields])
-    counts = np.bincount(spans.owners, minlength=len(buckets) * len(TEXTS))
-    weights[rows, columns] = (1 / np.sqrt(np.maximum(counts, 1)))[spans.owners]
 
 
-def _read_texts(
-    editors: Sequence[EditorFields], has_url: npt.NDArray[np.bool_]
-) -> tuple[EditorTexts, list[str], list[str]]:
+def _read_texts(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
     bios, websites, mailboxes, names = ([""] * len(editors) for _ in range(4))
     laid: list[str] = []

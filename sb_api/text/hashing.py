@@ -54,11 +54,14 @@ class Laid:
 
 @dataclass(frozen=True)
 class Spans:
-    """k spans of texts, in order: their hashes, the numbers of their texts, and how many of that text come before."""
+    """k spans of texts, in order: their hashes, the numbers of their texts, how many of that text come before, and
+    where in `Laid.points` they start and stop."""
 
     hashes: Hashes
     owners: Places
     ranks: Places
+    starts: Places
+    stops: Places
 
 
 @cache
@@ -115,15 +118,16 @@ def hash_words(laid: Laid, most: Places) -> Spans:
     cut = cut[1:] | cut[:-1]
     starts, stops = np.flatnonzero(inside[1:] & cut) + 1, np.flatnonzero(inside[:-1] & cut) + 1
     chosen, owners, ranks = _first(starts, laid.ends, most)
-    starts = starts[chosen]
-    return Spans((laid.sums[stops[chosen]] - laid.sums[starts]) * laid.inverses[starts], owners, ranks)
+    starts, stops = starts[chosen], stops[chosen]
+    return Spans((laid.sums[stops] - laid.sums[starts]) * laid.inverses[starts], owners, ranks, starts, stops)
 
 
 def hash_pairs(words: Spans) -> Spans:
     """The pairs of neighbouring words in a text."""
     inner = np.flatnonzero(words.owners[1:] == words.owners[:-1])
     first, second = words.hashes[inner], words.hashes[inner + 1]
-    return Spans(mix(first) * np.uint32(MIXERS[1]) + second, words.owners[inner], words.ranks[inner])
+    hashes = mix(first) * np.uint32(MIXERS[1]) + second
+    return Spans(hashes, words.owners[inner], words.ranks[inner], words.starts[inner], words.stops[inner + 1])
 
 
 def hash_ngrams(laid: Laid, length: int, most: Places) -> Spans:
@@ -136,7 +140,8 @@ def hash_ngrams(laid: Laid, length: int, most: Places) -> Spans:
         outside |= blank[place : place + count]
     # One that begins with the blank after a text is the next text's.
     starts, owners, ranks = _first(np.flatnonzero(~outside), laid.ends, most, choose=False)
-    return Spans((laid.sums[starts + length] - laid.sums[starts]) * laid.inverses[starts], owners, ranks)
+    stops = starts + length
+    return Spans((laid.sums[stops] - laid.sums[starts]) * laid.inverses[starts], owners, ranks, starts, stops)
 
 
 def hash_texts(texts: Sequence[str]) -> Hashes:

@@ -18,7 +18,7 @@ from sb_api.bootstrap.originals import install_vocabularies, install_weights
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
 from sb_api.learning.reference_set import load_reference
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import LODBROK as CLASSIFIER
 from sb_api.models.networks import get_arrays
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
@@ -27,7 +27,7 @@ from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from tests.support.factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
 COUNT, SEED = 1500, 4
-CLASSIFIER = CLASSIFIERS["lodbrok"]
+COPIES, RECIPE = MASKED_COPIES["lodbrok"], BOOTSTRAPPING["lodbrok"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Made:
 
 def bootstrap(state: Path, editors: Sequence[SyntheticEditor] | None = None) -> Made:
     made = Made(Settings(state_dir=str(state)), {}, [])
-    made.figures.update(bootstrap_lodbrok(made.settings, editors, count=COUNT, seed=SEED, echo=made.lines.append))
+    made.figures.update(
+        bootstrap_lodbrok(made.settings, editors, count=COUNT, seed=SEED, echo=made.lines.append, classifier=CLASSIFIER)
+    )
     return made
 
 
@@ -150,11 +152,11 @@ def test_the_scaling_of_the_main_inputs_is_part_of_the_weights(made: Made) -> No
 
 def test_copies_of_what_is_learned_lack_words_and_nothing_else() -> None:
     vectors = np.random.default_rng(1).uniform(1, 2, (500, 524)).astype(np.float32)
-    masked = add_masked(vectors, seed=3)
-    assert masked.shape == (500 * (1 + MASKED_COPIES), 524)
+    masked = add_masked(vectors, COPIES, seed=3)
+    assert masked.shape == (500 * (1 + COPIES), 524)
     np.testing.assert_array_equal(masked[:500], vectors)
     copies = masked[500:]
-    again = np.tile(vectors, (MASKED_COPIES, 1))
+    again = np.tile(vectors, (COPIES, 1))
     np.testing.assert_array_equal(copies[:, :12], again[:, :12])
     words, whole = copies[:, 12:], again[:, 12:]
     np.testing.assert_array_equal(words[words != 0], whole[words != 0])
@@ -166,8 +168,8 @@ def test_copies_of_what_is_learned_lack_words_and_nothing_else() -> None:
 
 
 def test_the_optimizer_state_is_kept_for_the_trainings_to_come(made: Made) -> None:
-    rows = made.original.about.learned * (1 + MASKED_COPIES)
-    steps = BOOTSTRAPPING.epochs * ceil(rows / BOOTSTRAPPING.batch_size)
+    rows = made.original.about.learned * (1 + COPIES)
+    steps = RECIPE.epochs * ceil(rows / RECIPE.batch_size)
     assert made.original.optimizer["adam/iteration"] == steps
     assert any("momentum" in path and array.any() for path, array in made.original.optimizer.items())
 
@@ -201,8 +203,8 @@ def test_it_says_what_it_does(made: Made) -> None:
     assert f"making {COUNT} synthetic editors" in said
     assert "no host on both sides" in said
     assert [line for line in made.lines if line.startswith("epoch")] == [
-        f"epoch {number + 1} of {BOOTSTRAPPING.epochs}: {made.original.about.learned} editors"
-        for number in range(BOOTSTRAPPING.epochs)
+        f"epoch {number + 1} of {RECIPE.epochs}: {made.original.about.learned} editors"
+        for number in range(RECIPE.epochs)
     ]
     assert f"f1 {made.figures['f1']}" in said
     assert made.original.about.version in made.lines[-1]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sb_api.learning.recipe import CAUTION, RETRAINING, SPECIFIED, Examples, Recipe, draw_replay, join, mix
+from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, Recipe, draw_replay, join, mix, weigh_labels
 from sb_api.learning.training_loop import compile_fit
 from sb_api.models.networks import build_intent, get_arrays, import_keras, set_arrays
 
@@ -117,7 +117,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
         hard_share=0.5,
         distilled=0.7,
         averaged=True,
-        label_weights=CAUTION,
+        label_weights=weigh_labels(8.0),
     )
     new, log, reference = rows(6, seed=1), rows(10, seed=3), rows(40, seed=2)
     scores = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
@@ -135,7 +135,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
         for place, drawn in zip(order, draws, strict=True):
             one = some(new, np.array([place]))
             batch = join(one, some(known, drawn))
-            weights = np.array([1.0, *[3.0 / 4] * 4]) * np.array(CAUTION)[batch.targets]
+            weights = np.array([1.0, *[3.0 / 4] * 4]) * np.array(weigh_labels(8.0))[batch.targets]
             fitted.step(batch, np.concatenate([np.eye(2)[one.targets], targets[drawn]]), weights)
             iterates.append(fitted.arrays())
     mean = {path: np.mean([iterate[path] for iterate in iterates[6:]], axis=0) for path in iterates[0]}

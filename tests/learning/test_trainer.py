@@ -17,7 +17,7 @@ from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, Unk
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.guard import measure
 from sb_api.learning.process import do_job
-from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix
+from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.training_loop import Fitting, make_adam
 from sb_api.models import networks
@@ -37,7 +37,10 @@ def make_rows(bare: Bare, count: int, start: int = 0) -> Examples:
     return Examples(LODBROK.preprocess(verdicts, bare.model.vocabularies), targets)
 
 
-def fitted(fitting: Fitting, bare: Bare, rows: Examples, seed: int, recipe: Recipe = RETRAINING) -> Weights:
+LODBROKS = replace(RETRAINING, label_weights=weigh_labels(LODBROK.caution))
+
+
+def fitted(fitting: Fitting, bare: Bare, rows: Examples, seed: int, recipe: Recipe = LODBROKS) -> Weights:
     """The original weights after one training."""
     fitting.load(bare.original)
     fitting.fit(rows, seed, bare.reference.replay, recipe=recipe)
@@ -121,7 +124,7 @@ def test_the_optimizer_state_matters(bare: Bare) -> None:
     carried_on = fitted(bare.fitting, bare, rows, seed=1)
     fresh = {path: np.zeros_like(array) for path, array in bare.original.optimizer.items()}
     bare.fitting.load(replace(bare.original, optimizer=fresh))
-    bare.fitting.fit(rows, 1, bare.reference.replay)
+    bare.fitting.fit(rows, 1, bare.reference.replay, recipe=LODBROKS)
     assert differ(bare.fitting.snapshot(bare.original.about), carried_on)
 
 
@@ -202,7 +205,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     current = retrain(bare, make_rows(bare, 4), number=1)
     rows = make_rows(bare, 4, start=4)
     bare.fitting.load(current)
-    bare.fitting.fit(rows, 2, bare.reference.replay)
+    bare.fitting.fit(rows, 2, bare.reference.replay, recipe=LODBROKS)
     tuned = bare.fitting.snapshot(current.about)
     answers = iter([["worse"]] * refusals + [[]])
     monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
@@ -221,7 +224,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
 def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_taken(bare: Bare) -> None:
     rows = make_rows(bare, 4)
     bare.fitting.load(bare.original)
-    bare.fitting.fit(rows, 1, bare.reference.replay)
+    bare.fitting.fit(rows, 1, bare.reference.replay, recipe=LODBROKS)
     tuned = bare.fitting.snapshot(bare.original.about)
     for force in (False, True):
         # No candidate can be better than the standard by more than everything.
@@ -312,7 +315,7 @@ def test_so_many_known_records_stand_beside_each_verdict_as_are_set(
     changes = {} if rows == RETRAINING.replay_rows else {"replay_rows": rows}
     trainer = make_trainer(**changes)
     learn(trainer, "1")
-    recipe = replace(RETRAINING, replay_rows=rows)
+    recipe = replace(LODBROKS, replay_rows=rows)
     expected = fitted(bare.fitting, bare, make_rows(bare, 4, start_of("1")), 1, recipe)
     learned = trainer.store.load_current()
     for path, array in expected.arrays.items():

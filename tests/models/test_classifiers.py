@@ -13,7 +13,7 @@ import pytest
 
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer
-from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.classifiers import ARCHITECTURES, CLASSIFIERS, LODBROK, WIDE_DEEP, Classifier
 from sb_api.models.networks import compile_predict, get_arrays, set_arrays
 from sb_api.preprocessing import message_features, message_words
 from sb_api.records import decode_payload, decode_records, encode_payload
@@ -58,25 +58,30 @@ class Sample:
 
     @cached_property
     def network(self) -> Any:
-        return lodbrok() if self.classifier.name == "lodbrok" else self.classifier.build(self.labels, self.vocabularies)
+        if self.classifier.architecture == "lodbrok":
+            return lodbrok()
+        return self.classifier.build(self.labels, self.vocabularies)
 
 
 SAMPLES = {
-    "lodbrok": Sample(CLASSIFIERS["lodbrok"], EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
+    "lodbrok": Sample(LODBROK, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
+    "wide-deep": Sample(WIDE_DEEP, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
     "intent": Sample(
         CLASSIFIERS["intent"], MESSAGES, ["delivery", "greeting", "refund"], [2, 1, 0, 2], message_vocabularies()
     ),
 }
 
 
-@pytest.fixture(params=CLASSIFIERS)
+@pytest.fixture(params=ARCHITECTURES)
 def sample(request: pytest.FixtureRequest) -> Iterator[Sample]:
     return SAMPLES[request.param]
 
 
 def test_every_classifier_is_checked_and_known_by_its_name() -> None:
-    assert SAMPLES.keys() == CLASSIFIERS.keys()
+    assert SAMPLES.keys() == ARCHITECTURES.keys()
     assert all(classifier.name == name for name, classifier in CLASSIFIERS.items())
+    assert all(classifier.architecture == name for name, classifier in ARCHITECTURES.items())
+    assert {classifier.name for classifier in ARCHITECTURES.values()} == CLASSIFIERS.keys()
 
 
 def test_lodbrok_is_made_with_the_labels_of_the_contract() -> None:
@@ -130,28 +135,45 @@ def test_records_that_differ_are_preprocessed_to_arrays_that_differ(sample: Samp
     assert len(rows) == len(sample.bodies)
 
 
+def stored(arrays: Mapping[str, Any], architecture: str) -> dict[str, Any]:
+    """The arrays that vectors hold; the weights of an editor's features follow from their numbers."""
+    return {name: array for name, array in arrays.items() if (name, architecture) != ("weight_input", "wide-deep")}
+
+
 def test_stored_vectors_are_named_as_preprocessing_names_them(sample: Sample) -> None:
     """Training reads vectors that were stored, prediction preprocesses: both must see the same names and shapes."""
-    length = 1 + sum(array.shape[1] for array in sample.arrays.values())
+    length = sample.classifier.vector_length
     vectors = np.arange(2 * length, dtype=np.float32).reshape(2, length)
     named = sample.classifier.name_inputs(vectors)
     assert {name: (array.shape[1:], array.dtype) for name, array in named.items()} == {
         name: (array.shape[1:], array.dtype) for name, array in sample.arrays.items()
     }
-    columns = np.concatenate([array[0] for array in named.values()]).astype(int).tolist()
+    kept = stored(named, sample.classifier.architecture)
+    columns = np.concatenate([array[0] for array in kept.values()]).astype(int).tolist()
     assert sorted(columns) == list(range(1, length))  # each column once; column 0 is the label
 
 
 def test_stored_vectors_give_the_arrays_they_were_made_of(sample: Sample) -> None:
     """The round trip: arrays -> one vector per row -> the same arrays."""
-    width = 1 + sum(array.shape[1] for array in sample.arrays.values())
+    width = sample.classifier.vector_length
     places = sample.classifier.name_inputs(np.arange(width, dtype=np.float32)[None])
     vectors = np.zeros((len(sample.bodies), width), np.float32)
-    for name, columns in places.items():
+    for name, columns in stored(places, sample.classifier.architecture).items():
         vectors[:, columns[0].astype(int)] = sample.arrays[name]
     again = sample.classifier.name_inputs(vectors)
     assert again.keys() == sample.arrays.keys()
     assert all(np.array_equal(again[name], sample.arrays[name]) for name in again)
+
+
+def test_vectors_of_labelled_records_are_those_of_the_records_with_their_labels(sample: Sample) -> None:
+    if sample.classifier.vectors is None:
+        assert sample.classifier.labels == ()
+        return
+    vectors = sample.classifier.vectors(sample.decode(sample.classifier.kind.verdict), sample.vocabularies)
+    assert vectors.shape == (len(sample.bodies), sample.classifier.vector_length)
+    assert vectors[:, 0].tolist() == list(sample.targets)
+    named = sample.classifier.name_inputs(vectors)
+    assert all(np.array_equal(named[name], sample.arrays[name]) for name in sample.arrays)
 
 
 def test_its_network_takes_what_preprocessing_gives(sample: Sample) -> None:

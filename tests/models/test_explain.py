@@ -59,7 +59,7 @@ def judge_by(column: int, value: float) -> Any:
 def test_a_single_decisive_field_comes_first(changes: dict[str, Any], column: int, named: str) -> None:
     editor = Editor(**{**PLAIN, **changes})
     value = float(editor_vectors([editor], VOCABULARIES)[0, column])
-    (reasons,) = explain_editors([editor], USUAL, judge_by(column, value), VOCABULARIES)
+    (reasons,) = explain_editors([editor], USUAL, judge_by(column, value), VOCABULARIES, {})
     assert reasons[0].feature == named
     assert reasons[0].effect == pytest.approx(0.9, abs=1e-3)
 
@@ -68,12 +68,12 @@ def test_a_decisive_word_comes_first() -> None:
     word, rank = next(iter(VOCABULARIES["bio"].ranks.items()))
     editor = Editor(**PLAIN, bio=f"{word} zzzz")
     value = float(editor_vectors([editor], VOCABULARIES)[0, 12 + rank])
-    (reasons,) = explain_editors([editor], USUAL, judge_by(12 + rank, value), VOCABULARIES)
+    (reasons,) = explain_editors([editor], USUAL, judge_by(12 + rank, value), VOCABULARIES, {})
     assert (reasons[0].feature, reasons[0].value) == (f"word {word!r}", word)
 
 
 def test_an_editor_like_any_other_has_no_reasons() -> None:
-    assert explain_editors([Editor(**PLAIN)], USUAL, judge_by(1, 1.0), VOCABULARIES) == [[]]
+    assert explain_editors([Editor(**PLAIN)], USUAL, judge_by(1, 1.0), VOCABULARIES, {}) == [[]]
 
 
 def test_effects_are_with_and_without_by_the_real_model(bare: Bare) -> None:

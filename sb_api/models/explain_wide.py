@@ -1,0 +1,195 @@
+"""The reasons behind a score of the wide-and-deep network: in the words of whoever moderates, never a feature's number.
+
+As in `explain`, but what is replaced is all that both members know of one thing: a website with its host, the words of
+its path and its shape; a word of the bio with its pairs and n-grams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.arrays import Arrays, Matrix
+from sb_api.judgements import Reason
+from sb_api.models import editor_bins, explain, wide_features
+from sb_api.models.editor_bins import COLUMNS
+from sb_api.models.explain import AT_ONCE, WORDS, Judge, Occlusion, Vector
+from sb_api.models.networks import LINE_SCALE
+from sb_api.models.wide_features import SLOT_FIELDS, SLOTS, find_words, weigh_features
+from sb_api.preprocessing import VECTOR_LENGTH
+from sb_api.records import Editor
+from sb_api.text.hosts import email_domain, registered_domain, website_host
+from sb_api.text.tokenizers import Vocabularies, Vocabulary
+
+TABLE = "line_embedding/embeddings"
+_BINS = VECTOR_LENGTH + SLOTS - len(COLUMNS)  # the first column of bins in a vector
+_UNDONE = COLUMNS.index(editor_bins.ENTITIES)
+
+
+def explain_editors(
+    editors: Sequence[Editor], usual: Sequence[float], judge: Judge, vocabularies: Vocabularies, numbers: Arrays
+) -> list[list[Reason]]:
+    """The reasons of n editors, strongest first.
+
+    `usual` is that of `usual_editor`, `judge` turns named arrays into calibrated probabilities, `numbers` are the
+    network's: by what the wide member has learned of them, words are chosen.
+    """
+    table = numbers[TABLE][:, 0]
+    reasons: list[list[Reason]] = []
+    for start in range(0, len(editors), AT_ONCE):
+        part = editors[start : start + AT_ONCE]
+        vectors = wide_features.editor_vectors(part, vocabularies)
+        features = vectors[:, VECTOR_LENGTH:].astype(np.int32)
+        terms = LINE_SCALE * weigh_features(features) * table[features]
+        occlusions = [
+            [
+                *_occlude_fields(editor, vector, usual, vocabularies),
+                *_occlude_words(vector, of_one, words, vocabularies["bio"].ranks),
+            ]
+            for editor, vector, of_one, words in zip(part, vectors, terms, find_words(part), strict=True)
+        ]
+        reasons += explain.judge_occlusions(vectors, occlusions, judge, wide_features.name_inputs)
+    return reasons
+
+
+def usual_editor(vectors: Matrix) -> list[float]:
+    """What is usual among n innocent editors with these vectors: `explain.usual_editor`, and of each number its most
+    common bin."""
+    bins = (vectors[:, column] for column in range(_BINS, vectors.shape[1]))
+    return [*explain.usual_editor(vectors), *map(explain.most_common, bins)]
+
+
+def _occlude_fields(
+    editor: Editor, vector: Vector, usual: Sequence[float], vocabularies: Vocabularies
+) -> Iterator[Occlusion]:
+    """All that is not as usual, thing by thing."""
+    wanted = np.zeros(len(vector), np.float32)
+    wanted[1:12], wanted[_BINS:] = usual[:11], usual[11:]
+    differs = vector != wanted
+    for columns, describe in _THINGS:
+        if differs[columns].any():
+            yield Occlusion(columns, wanted[columns], *describe(editor, vector, vocabularies))
+
+
+def _occlude_words(
+    vector: Vector, terms: Vector, words: Mapping[str, Sequence[int]], ranks: Mapping[str, int]
+) -> Iterator[Occlusion]:
+    """The words that tell the wide member most, or Lodbrok, each left out with all that is made of it."""
+    tell: dict[str, float] = {}
+    for word, slots in words.items():
+        rank = ranks.get(word)
+        tell[word] = abs(float(terms[slots].sum())) + (0.01 * float(vector[12 + rank]) if rank else 0.0)
+    for word in sorted(tell, key=lambda word: -tell[word])[:WORDS]:
+        rank = ranks.get(word)
+        columns = [*(VECTOR_LENGTH + slot for slot in words[word]), *([12 + rank] if rank else [])]
+        yield Occlusion(columns, 0.0, f"word {word!r}", word)
+
+
+Describe = Callable[[Editor, Vector, Vocabularies], tuple[str, Any]]
+
+
+def _columns(lodbrok: int | None = None, field: str | None = None, bins: str | None = None) -> npt.NDArray[np.int64]:
+    """The columns of a vector that tell of one thing."""
+    texts = [VECTOR_LENGTH + slot for slot in range(SLOTS - len(COLUMNS)) if SLOT_FIELDS[slot] == field]
+    numbers = [_BINS + place for place, column in enumerate(COLUMNS) if column == bins]
+    return np.array([*([] if lodbrok is None else [lodbrok]), *texts, *numbers])
+
+
+def _plain(describe: Callable[[Editor], tuple[str, Any]]) -> Describe:
+    return lambda editor, *_: describe(editor)
+
+
+def _describe_website(editor: Editor, _: Vector, vocabularies: Vocabularies) -> tuple[str, Any]:
+    host = website_host(editor.website or "")
+    if not host:
+        return ("website without a host" if editor.website else "no website"), editor.website or None
+    return f"website {host}{_unless_known(host, vocabularies['website'])}", host
+
+
+def _describe_email(editor: Editor, _: Vector, vocabularies: Vocabularies) -> tuple[str, Any]:
+    domain = email_domain(editor.email or "")
+    if not domain:
+        return "no e-mail", None
+    return f"e-mail domain {domain}{_unless_known(domain, vocabularies['email'])}", domain
+
+
+def _unless_known(host: str, vocabulary: Vocabulary) -> str:
+    known = host in vocabulary.ranks or registered_domain(host) in vocabulary.ranks
+    return "" if known else ", not a known one"
+
+
+def _describe_name(editor: Editor, *_: Any) -> tuple[str, Any]:
+    return ("name" if editor.name else "no name"), editor.name or None
+
+
+def _describe_link(editor: Editor, vector: Vector, _: Any) -> tuple[str, Any]:
+    links = vector[6] or "http" in (editor.bio or "").lower()
+    return ("link in the bio" if links else "no link in the bio"), None
+
+
+def _describe_trust(editor: Editor, vector: Vector, _: Any) -> tuple[str, Any]:
+    return ("has privileges" if vector[4] else "no privileges"), editor.privs or 0
+
+
+def _yes_or_no(place: int, yes: str, no: str) -> Describe:
+    """What a column of bins says that holds yes, no, or that it cannot be told."""
+    yes_bin = editor_bins.first_bin(place) + 2 + 1
+    return lambda _, vector, __: ((yes if vector[_BINS + place] == yes_bin else no), None)
+
+
+def _undone(place: int) -> Describe:
+    clean = editor_bins.first_bin(place) + 1
+    return lambda _, vector, __: (("" if vector[_BINS + place] > clean else "no ") + COLUMNS[place], None)
+
+
+def _date(name: str, never: str, ever: str) -> Describe:
+    return lambda editor, *_: ((ever if getattr(editor, name) else never), getattr(editor, name) or None)
+
+
+_ALIKE = COLUMNS.index(editor_bins.SAME_DOMAIN)
+_NAMES = ("the website", "the e-mail")
+_THINGS: tuple[tuple[npt.NDArray[np.int64], Describe], ...] = (
+    (_columns(1, "area"), _plain(lambda editor: explain.set_or_not("area", editor.area))),
+    (_columns(2, "gender"), _plain(lambda editor: explain.set_or_not("gender", editor.gender))),
+    (
+        _columns(3, bins=editor_bins.BORN),
+        _plain(lambda editor: explain.set_or_not("birth date", editor.birth_date)),
+    ),
+    (_columns(4, bins=editor_bins.PRIVILEGES), _describe_trust),
+    (_columns(5, bins=editor_bins.LENGTH), _plain(explain.describe_bio)),
+    (_columns(6, bins=editor_bins.LINK), _describe_link),
+    (
+        _columns(7, bins=editor_bins.CONFIRMED),
+        _date("email_confirm_date", "never confirmed the e-mail", editor_bins.CONFIRMED),
+    ),
+    (_columns(8, bins=editor_bins.UPDATED), _date("last_updated", "never updated the profile", editor_bins.UPDATED)),
+    (_columns(9, bins=editor_bins.LOGIN), _date("last_login_date", "never logged in again", editor_bins.LOGIN)),
+    (
+        _columns(bins=editor_bins.REGISTERED),
+        _date("member_since", "not known when it registered", editor_bins.REGISTERED),
+    ),
+    (_columns(10, "e-mail", editor_bins.EMAIL), _describe_email),
+    (_columns(11, "website", editor_bins.WEBSITE), _describe_website),
+    (_columns(None, "name", editor_bins.NAME), _describe_name),
+    (
+        _columns(bins=editor_bins.CHARACTERS),
+        lambda *_: ("digits, marks, capitals and scripts of the bio", None),
+    ),
+    (_columns(bins=editor_bins.MARKUP), lambda *_: (editor_bins.MARKUP, None)),
+    (_columns(bins=editor_bins.SET), lambda *_: (editor_bins.SET, None)),
+    (
+        np.array([_BINS + _ALIKE]),
+        _yes_or_no(_ALIKE, "e-mail and website of one domain", "e-mail and website of different domains"),
+    ),
+    *(
+        (
+            np.array([_BINS + _ALIKE + number]),
+            _yes_or_no(_ALIKE + number, f"the name stands in {where}", f"the name does not stand in {where}"),
+        )
+        for number, where in enumerate(_NAMES, start=1)
+    ),
+    *((np.array([_BINS + place]), _undone(place)) for place in range(_UNDONE, _UNDONE + editor_bins.UNDONE_COUNT)),
+)

@@ -1,0 +1,143 @@
+"""The reasons of the wide-and-deep network name things that a moderator knows, each with all that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb_api.arrays import Arrays
+from sb_api.models import editor_bins
+from sb_api.models.editor_bins import COLUMNS
+from sb_api.models.explain_wide import TABLE, explain_editors, usual_editor
+from sb_api.models.wide_features import FEATURES, SLOT_FIELDS, SLOTS, editor_vectors, find_words, preprocess_editors
+from sb_api.records import Editor
+from tests.support.factories import VOCABULARIES
+
+PLAIN: dict[str, Any] = {
+    "id": 1,
+    "name": "ann",
+    "email": "someone@gmail.com",
+    "website": "http://gmail.com/ann",
+    "bio": "I like music",
+    "member_since": "2010-01-01T00:00:00",
+    "email_confirm_date": "2010-01-01T00:10:00",
+    "last_updated": "2010-01-01T01:00:00",
+    "last_login_date": "2012-01-01T00:00:00",
+}
+USUAL = usual_editor(editor_vectors([Editor(**PLAIN)], VOCABULARIES))
+NUMBERS = {TABLE: np.random.default_rng(0).normal(size=(FEATURES, 1)).astype(np.float32)}
+FIRST_BIN = SLOTS - len(COLUMNS)
+
+
+def explain(changes: dict[str, Any], slots: Sequence[int]) -> list[Any]:
+    """The reasons of an editor for whose judge nothing counts but how many of these slots are as they were."""
+    editor = Editor(**{**PLAIN, **changes})
+    before = preprocess_editors([editor], VOCABULARIES)["feature_input"][0]
+    watched = [slot for slot in slots if before[slot]]
+    assert watched
+
+    def judge(arrays: Arrays) -> Any:
+        kept = arrays["weight_input"][:, watched] * (arrays["feature_input"][:, watched] == before[watched])
+        spam = 0.05 + 0.9 * (kept > 0).mean(axis=1).astype(np.float32)
+        return np.stack([1 - spam, spam], axis=1)
+
+    return explain_editors([editor], USUAL, judge, VOCABULARIES, NUMBERS)[0]
+
+
+def of_field(field: str) -> list[int]:
+    return [slot for slot, called in enumerate(SLOT_FIELDS) if called == field]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "named", "value"),
+    [
+        (
+            {"website": "https://www.win-casino.example/play"},
+            "website",
+            "website win-casino.example, not a known one",
+            "win-casino.example",
+        ),
+        ({"website": "http://youtube.com/x"}, "website", "website youtube.com", "youtube.com"),
+        (
+            {"email": "x1@mailbox.example"},
+            "e-mail",
+            "e-mail domain mailbox.example, not a known one",
+            "mailbox.example",
+        ),
+        ({"name": "wincasino"}, "name", "name", "wincasino"),
+        ({"area": "Freiburg"}, "area", "area set", "Freiburg"),
+        ({"gender": "x"}, "gender", "gender set", "x"),
+    ],
+)
+def test_a_field_comes_first_with_all_that_is_made_of_it(
+    changes: dict[str, Any], field: str, named: str, value: str
+) -> None:
+    reasons = explain(changes, of_field(field))
+    assert (reasons[0].feature, reasons[0].value) == (named, value)
+    assert reasons[0].effect > 0.7
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "named"),
+    [
+        ({"bio": "see http://x.example/"}, editor_bins.LINK, "link in the bio"),
+        ({"bio": "fr\u0435\u0435 sl\u043ets"}, "spelt with look-alike letters", "spelt with look-alike letters"),
+        ({"bio": "c-a-s-i-n-o"}, "words spelt out letter by letter", "words spelt out letter by letter"),
+        ({"bio": "cas\u200bino"}, "invisible characters between letters", "invisible characters between letters"),
+        ({"bio": "&#99;asino"}, editor_bins.ENTITIES, "HTML entities instead of letters"),
+        ({"last_updated": None}, editor_bins.UPDATED, "never updated the profile"),
+        ({"last_login_date": "2030-01-01"}, editor_bins.LOGIN, "when it last logged in"),
+        ({"member_since": "2024-05-01T10:00:00"}, editor_bins.REGISTERED, "when it registered"),
+        ({"privs": 1}, editor_bins.PRIVILEGES, "has privileges"),
+        ({"bio": "x" * 300}, editor_bins.LENGTH, "bio of 300 characters"),
+        ({"bio": "LOUD 12345"}, editor_bins.CHARACTERS, "digits, marks, capitals and scripts of the bio"),
+        ({"birth_date": "1980-01-01"}, editor_bins.BORN, "birth date set"),
+        ({"website": None, "email": None}, editor_bins.SET, "which fields are set"),
+        ({"website": "http://other.example"}, editor_bins.SAME_DOMAIN, "e-mail and website of different domains"),
+        ({"name": "casino", "website": "http://casino.example"}, "name in the website", "the name stands in the website"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_what_a_number_says_comes_first_in_words(changes: dict[str, Any], column: str, named: str) -> None:
+    reasons = explain(changes, [FIRST_BIN + place for place, called in enumerate(COLUMNS) if called == column])
+    assert reasons[0].feature == named
+
+
+def test_a_word_comes_first_with_its_pairs_and_ngrams() -> None:
+    editor = Editor(**{**PLAIN, "bio": "Visit Zolpidorex today"})
+    (words,) = find_words([editor])
+    assert set(words) == {"visit", "zolpidorex", "today"}
+    # As a word, in two pairs, and in all n-grams of 3 and 5 characters with a blank on either side.
+    assert len(words["zolpidorex"]) == 1 + 2 + 10 + 8
+    reasons = explain({"bio": "Visit Zolpidorex today"}, words["zolpidorex"])
+    assert (reasons[0].feature, reasons[0].value) == ("word 'zolpidorex'", "zolpidorex")
+
+
+@pytest.mark.parametrize(
+    ("bio", "words"),
+    [
+        ("Play play PLAY", {"play"}),
+        ("日本の音楽", set("日本の音楽")),
+        ("c-a-s-i-n-o!", {"c", "a", "s", "i", "n", "o", "casino"}),
+        ("", set()),
+    ],
+)
+def test_words_are_the_ones_that_are_hashed(bio: str, words: set[str]) -> None:
+    found = find_words([Editor(id=1, bio="other"), Editor(id=2, bio=bio), Editor(id=3)])
+    assert set(found[1]) == words
+    assert set(found[0]) == {"other"}
+    features = preprocess_editors([Editor(id=2, bio=bio)], VOCABULARIES)["feature_input"][0]
+    filled = {slot for slot in of_field("bio") if features[slot]}
+    assert {slot for slots in found[1].values() for slot in slots} == filled
+
+
+def test_an_editor_like_any_other_has_no_reasons_but_words() -> None:
+    reasons = explain({}, [*of_field("dates"), *of_field("set")])
+    assert [reason for reason in reasons if not reason.feature.startswith("word ")] == []
+
+
+def test_nobody_is_told_numbers_of_features() -> None:
+    for reason in explain({"bio": "best casino", "website": "http://a.example"}, range(SLOTS)):
+        assert not any(char.isdigit() for char in reason.feature.replace("bio of 11 characters", ""))
