@@ -18,6 +18,7 @@ setup(
         "sb_api.models",
         "sb_api.pages",
         "sb_api.processes",
+        "sb_api.readers",
         "sb_api.synthetic",
         "sb_api.telemetry",
         "sb_api.text",
@@ -33,7 +34,6 @@ setup(
     },
     install_requires=[
         "argon2-cffi>=23.1",
-        "charset-normalizer>=3",
         "click>=8.2",
         "confusable-homoglyphs>=3.3,<4",
         "flask>=3.1,<4",

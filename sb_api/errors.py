@@ -6,7 +6,10 @@ wrong, where, and what to do about it. Whoever raises one fills in `detail`; the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
+
+LEAST_LIKENESS = 0.6  # share of letters that a word must have in common with one that may be meant
 
 
 class SbApiError(Exception):
@@ -215,3 +218,19 @@ def error_from_problem(problem: dict[str, Any]) -> SbApiError:
         if error.type == kind:
             return error(detail, **members)
     return SbApiError(detail, **members)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that says that `word` is not known: asks for the known one most like it, if one is."""
+    # Loaded when something is wrong alone: the processes of the service stay without it.
+    from rapidfuzz.distance import OSA
+    from rapidfuzz.process import extractOne
+
+    found = extractOne(
+        word[:255].casefold(),
+        sorted(known),
+        scorer=OSA.normalized_similarity,
+        processor=str.casefold,
+        score_cutoff=LEAST_LIKENESS,
+    )
+    return f": did you mean `{found[0]}`?" if found else ""

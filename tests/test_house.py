@@ -13,7 +13,7 @@ import sb_api
 
 RULE = (
     "__main__ > cli > __init__ > routes > pages > web > auth > client > bootstrap > synthetic > classify > learning"
-    " > models > preprocessing > text > processes > telemetry > broker > vocabulary"
+    " > models > preprocessing > readers > text > processes > telemetry > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
 VOCABULARY = ("arrays", "config", "errors", "files", "judgements", "memory", "records", "versions")

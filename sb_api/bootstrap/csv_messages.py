@@ -1,20 +1,19 @@
-"""Labelled messages from files: decoded, cleaned, masked, duplicates found; what cannot be used is told by line."""
+"""Labelled messages from files: cleaned, masked, duplicates found; what cannot be used is named by line."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
-from sb_api.errors import InvalidRecords
+from sb_api.readers.rows import Batch, Fields
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.masking import mask_personal_data
 
@@ -33,6 +32,7 @@ class RawMessage:
     line: int
     intent: str
     text: str
+    lines: int = 1  # that it goes over
 
     @property
     def digest(self) -> str:
@@ -46,6 +46,7 @@ class Fault:
 
     line: int
     reason: str
+    lines: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,6 @@ class Reading:
 
     messages: list[RawMessage]
     faults: list[Fault]
-    encoding: str
     near: int
 
 
@@ -62,19 +62,6 @@ def same_text(text: str) -> str:
     """What two messages have in common that are exact duplicates: the words, without case, marks and white space."""
     words = re.findall(r"\w+|<\w+>", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(words) or text
-
-
-def decode_text(content: bytes) -> tuple[str, str]:
-    """Text from bytes in whatever encoding, and its name. Raises InvalidRecords when it is no text."""
-    try:
-        return content.decode("utf-8-sig"), "utf-8"
-    except UnicodeDecodeError:
-        from charset_normalizer import from_bytes
-
-        best = from_bytes(content).best()
-        if best is None:
-            raise InvalidRecords("The file is not text in any known encoding.", errors={}) from None
-        return str(best), best.encoding
 
 
 def clean_text(text: str) -> str:
@@ -85,60 +72,61 @@ def clean_text(text: str) -> str:
     return _SPACE.sub(" ", mask_personal_data(mended)).strip()
 
 
-def read_messages(path: Path, intent_column: str = "intent", text_column: str = "query") -> Reading:
-    """The messages of a CSV file with a header line. Exact duplicates are used once, texts with two classes not at all.
+def message_fields(intent_column: str, text_column: str) -> Fields:
+    """What is read of a file of messages: two columns, among whatever others."""
+    return Fields(frozenset({intent_column, text_column}), (intent_column, text_column), strict=False)
 
-    Raises InvalidRecords when the file has no such columns.
-    """
-    decoded, encoding = decode_text(path.read_bytes())
+
+def read_messages(batches: Iterable[Batch], intent_column: str = "intent", text_column: str = "query") -> Reading:
+    """The messages of a file that was opened with `message_fields`. Exact duplicates are used once, texts with two
+    classes not at all."""
     messages: list[RawMessage] = []
     faults: list[Fault] = []
-    try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(decoded.partition("\n")[0], ",;\t|")
-    except csv.Error:
-        dialect = "excel"
-    reader = csv.reader(io.StringIO(decoded, newline=""), dialect)
-    header = [name.strip() for name in next(reader, [])]
-    if missing := [name for name in (intent_column, text_column) if name not in header]:
-        raise InvalidRecords(
-            f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(header) or 'none'}.", errors={}
-        )
-    intent_place, text_place = header.index(intent_column), header.index(text_column)
-    line = reader.line_num + 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            faults.append(Fault(line, f"is not CSV: {error}"))
-            line = reader.line_num + 1
-            continue
-        reason = _unusable(row, header, intent_place, text_place)
-        if reason:
-            faults.append(Fault(line, reason))
-        else:
-            messages.append(RawMessage(line, _SPACE.sub(" ", row[intent_place]).strip(), clean_text(row[text_place])))
-        line = reader.line_num + 1
+    for batch in batches:
+        faults += [Fault(wrong.line, wrong.detail, wrong.lines) for wrong in batch.wrong]
+        faults += [Fault(line, "is empty") for line in batch.blank]
+        for row, line, text in zip(batch.rows, batch.lines, batch.texts or batch.rows, strict=True):
+            found = _read_row(row, intent_column, text_column)
+            height = text.count(b"\n") + 1
+            if isinstance(found, str):
+                faults.append(Fault(line, found, height))
+            else:
+                messages.append(RawMessage(line, *found, height))
     unique = _drop_duplicates(messages, faults)
     groups = group_near_duplicates([message.text for message in unique])
     faults.sort(key=lambda fault: fault.line)
-    return Reading(unique, faults, encoding, len(unique) - len(np.unique(groups)))
+    return Reading(unique, faults, len(unique) - len(np.unique(groups)))
 
 
-def _unusable(row: Sequence[str], header: Sequence[str], intent_place: int, text_place: int) -> str:
-    if not row:
-        return "is empty"
-    if len(row) <= max(intent_place, text_place):
-        return f"has {len(row)} of {len(header)} columns"
-    intent, text = row[intent_place].strip(), row[text_place].strip()
+def _read_row(row: bytes, intent_column: str, text_column: str) -> tuple[str, str] | str:
+    """The class and the cleaned text of a row, or why it is not used."""
+    try:
+        record = msgspec.json.decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"is not JSON: {error}"
+    if not isinstance(record, dict):
+        return "is no object"
+    intent, text = (_as_text(record.get(column)) for column in (intent_column, text_column))
+    if intent is None or text is None:
+        return f"holds something else than a text in {intent_column if intent is None else text_column}"
     if not intent:
         return "names no class"
     if len(intent) > LONGEST_INTENT:
         return f"names a class of more than {LONGEST_INTENT} characters"
     if not any(character.isalnum() for character in text):
         return "holds no text"
-    return f"holds more than {LONGEST_TEXT} characters" if len(text) > LONGEST_TEXT else ""
+    if len(text) > LONGEST_TEXT:
+        return f"holds more than {LONGEST_TEXT} characters"
+    return _SPACE.sub(" ", intent), clean_text(text)
+
+
+def _as_text(value: Any) -> str | None:
+    """Of a null nothing, of a number its digits; None of what is no text."""
+    if value is None:
+        return ""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value).strip()
+    return None
 
 
 def _drop_duplicates(messages: Iterable[RawMessage], faults: list[Fault]) -> list[RawMessage]:
@@ -150,11 +138,14 @@ def _drop_duplicates(messages: Iterable[RawMessage], faults: list[Fault]) -> lis
         intents = sorted({message.intent for message in found})
         if len(intents) > 1:
             faults += [
-                Fault(message.line, f"has a text that stands under {' and '.join(intents)}") for message in found
+                Fault(message.line, f"has a text that stands under {' and '.join(intents)}", message.lines)
+                for message in found
             ]
         else:
             unique.append(found[0])
-            faults += [Fault(message.line, f"has the text of line {found[0].line}") for message in found[1:]]
+            faults += [
+                Fault(message.line, f"has the text of line {found[0].line}", message.lines) for message in found[1:]
+            ]
     return sorted(unique, key=lambda message: message.line)
 
 

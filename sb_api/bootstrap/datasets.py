@@ -69,7 +69,7 @@ class MessageTable:
                     new.append({"digest": message.digest, "intent": message.intent, "text": message.text})
                 else:
                     under = "already" if stored == message.intent else f"under {stored}"
-                    faults.append(Fault(message.line, f"has a text that is stored {under}"))
+                    faults.append(Fault(message.line, f"has a text that is stored {under}", message.lines))
             if new:
                 connection.execute(MESSAGES.insert(), new)
         return len(new), faults

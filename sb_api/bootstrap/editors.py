@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -61,28 +60,17 @@ LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
 DEVIATIONS = np.array([1, 1, 1, 1, 1, 1, 16, 16, 16], np.float32)
 
 
-def read_editors(path: Path) -> list[SyntheticEditor]:
-    """Labelled editors from a file of one JSON object a line, as for /train. Raises InvalidRecords, naming lines."""
-    editors, errors = [], {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    verdict = msgspec.json.decode(line, type=Verdict)
-                    record = msgspec.to_builtins(verdict)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    errors[f"line {number}"] = {"field": "", "detail": str(error)}
-                else:
-                    host = website_host(verdict.website or "")
-                    editors.append(SyntheticEditor(record, verdict.verdict, "given", host))
-    if errors:
-        first = "; ".join(f"{line}: {fault['detail']}" for line, fault in list(errors.items())[:5])
-        raise InvalidRecords(f"{len(errors)} lines of {path} are wrong: {first}.", errors=errors)
-    if len({editor.verdict for editor in editors}) < 2 or len(editors) < 100:
+def from_verdicts(verdicts: Sequence[Verdict], name: str) -> list[SyntheticEditor]:
+    """The labelled editors of the file `name`, as `bootstrap_lodbrok` takes them. Raises InvalidRecords when they are
+    too few to learn from."""
+    if len({verdict.verdict for verdict in verdicts}) < 2 or len(verdicts) < 100:
         raise InvalidRecords(
-            f"{path} holds {len(editors)} editors; at least 100 are needed, of both verdicts.", errors={}
+            f"{name} holds {len(verdicts)} editors; at least 100 are needed, of both verdicts.", errors={}
         )
-    return editors
+    return [
+        SyntheticEditor(msgspec.to_builtins(verdict), verdict.verdict, "given", website_host(verdict.website or ""))
+        for verdict in verdicts
+    ]
 
 
 def bootstrap_lodbrok(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from sb_api.arrays import Arrays, Targets
@@ -20,21 +18,22 @@ from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 
 
-def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | None = None) -> dict[str, Any]:
-    """The figures of the current weights on a file of labelled records (one JSON object a line), else on the test part
-    of the stored messages, else on the reference set. `figures` is what `describe_classes` gives, with the texts of
+def evaluate_weights(
+    settings: Settings, classifier: Classifier, records: Sequence[Any] = (), source: str = ""
+) -> dict[str, Any]:
+    """The figures of the current weights on labelled records from `source`, else on the test part of the stored
+    messages, else on the reference set. `figures` is what `describe_classes` gives, with the texts of
     the examples where they are known.
 
-    Raises InvalidRecords when no record can be used.
+    Raises InvalidRecords when there is a source without records.
     """
+    if source and not records:
+        raise InvalidRecords(f"{source} is empty.", errors={})
     weights = WeightsStore.of(settings, classifier.name).load_current()
     labels = weights.about.labels
     model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
     classifier = model.classifier
-    records: Sequence[Any] = ()
-    if file is not None:
-        source, records = str(file), _read_records(file, classifier)
-    elif classifier.name == "intent" and (records := _test_messages(settings)):
+    if not records and classifier.name == "intent" and (records := _test_messages(settings)):
         source = "the test part of the stored messages"
     if records:
         arrays: Arrays = classifier.preprocess(records, model.vocabularies)
@@ -51,23 +50,6 @@ def evaluate_weights(settings: Settings, classifier: Classifier, file: Path | No
             for place in pair["examples"]
         ]
     return {"model": classifier.name, "weights": weights.about.version, "source": source, "figures": figures}
-
-
-def _read_records(file: Path, classifier: Classifier) -> list[Any]:
-    records, errors = [], {}
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    records.append(msgspec.json.decode(line, type=classifier.kind.verdict))
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    errors[f"line {number}"] = {"field": "", "detail": str(error)}
-    if errors or not records:
-        first = "; ".join(f"{line}: {fault['detail']}" for line, fault in list(errors.items())[:5])
-        raise InvalidRecords(
-            f"{len(errors)} lines of {file} are wrong. {first}" if errors else f"{file} is empty.", errors=errors
-        )
-    return records
 
 
 def _test_messages(settings: Settings) -> Sequence[Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sb_api.cli.options import MODEL
+from sb_api.cli.options import MODEL, asked_of, read_labelled_file, with_format
 from sb_api.cli.output import JSON, progress_bar, read_settings, show, tell, wants_json
 from sb_api.config import Settings
+from sb_api.records import Verdict
 
 
 def make_intent(settings: Settings, seed: int, count: int) -> None:
@@ -35,6 +37,7 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
 
 @click.command()
 @click.argument("editors", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@with_format
 @MODEL
 @click.option(
     "--count", type=click.IntRange(1), help="Synthetic records to make (default 60000 editors or 3500 messages)."
@@ -63,14 +66,15 @@ def bootstrap(
     seed: int,
     architecture: str,
     caution: float | None,
+    **options: Any,
 ) -> None:
     """Make the original weights, tokenizers and reference set.
 
-    Lodbrok: from EDITORS, a file of labelled editors as for /train, one JSON object a line; without it, from a seeded
+    Lodbrok: from EDITORS, a file of labelled editors in any format that `train` takes; without it, from a seeded
     generator of MusicBrainz-like editors. Intent: from the messages that `sb-api data` stored and split; with
     --synthetic from a seeded generator of messages.
     """
-    from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok, read_editors
+    from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok, from_verdicts
     from sb_api.models.classifiers import ARCHITECTURES
     from sb_api.models.weights_store import WeightsStore
     from sb_api.processes.serve import hold_state
@@ -80,7 +84,10 @@ def bootstrap(
         if model == "intent":
             make_intent(settings, seed, count or 3_500 if synthetic else 0)
             return
-        labelled = read_editors(editors) if editors else None
+        labelled = None
+        if editors:
+            verdicts = read_labelled_file(editors, asked_of(options), Verdict)
+            labelled = from_verdicts(verdicts, str(editors))
         echo = partial(click.echo, err=wants_json())
         figures = bootstrap_lodbrok(
             settings,

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sb_api.cli.bootstrap import make_intent
-from sb_api.cli.options import MODEL
-from sb_api.cli.output import JSON, progress_bar, show, tell, tell_exported, wants_json
+from sb_api.cli.options import (
+    ENCODING,
+    FORMAT,
+    MODEL,
+    asked_of,
+    open_input,
+    open_record_file,
+    read_labelled_file,
+    with_format,
+    with_options,
+)
+from sb_api.cli.output import (
+    JSON,
+    count,
+    escape_controls,
+    progress_bar,
+    show,
+    tell,
+    tell_exported,
+    wants_json,
+    with_notes,
+)
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
+from sb_api.readers.batches import Asked, Format
+from sb_api.records import find_kind
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHARE = click.FloatRange(0.01, 0.5)
-_COLUMNS = (
+_SEED = click.option("--seed", default=42, show_default=True, help="Same seed, same parts.")
+_with_messages = with_options(
+    click.argument("file", type=EXISTING_FILE),
     click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
+    FORMAT,
+    ENCODING,
 )
-_SEED = click.option("--seed", default=42, show_default=True, help="Same seed, same parts.")
-
-
-def _columns(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_COLUMNS):
-        command = option(command)
-    return command
 
 
 @click.group("data")
@@ -37,39 +57,51 @@ def data() -> None:
 
 
 @data.command("ingest")
-@click.argument("file", type=EXISTING_FILE)
-@_columns
+@_with_messages
 @JSON
-def data_ingest(file: Path, intent_column: str, text_column: str) -> None:
-    """Clean the messages of a CSV FILE, mask personal data, and store them. Lines that are not used are told."""
-    ingest(load_settings(), file, intent_column, text_column)
+def data_ingest(file: Path, intent_column: str, text_column: str, kind: Format | None, encoding: str | None) -> None:
+    """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named.
+
+    FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding.
+    """
+    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding))
 
 
-def ingest(settings: Settings, file: Path, intent_column: str, text_column: str) -> None:
-    from sb_api.bootstrap.csv_messages import read_messages
+def ingest(settings: Settings, file: Path, intent_column: str, text_column: str, asked: Asked) -> None:
+    from sb_api.bootstrap.csv_messages import message_fields, read_messages
     from sb_api.bootstrap.datasets import open_messages
 
     table = open_messages(settings)
-    with progress_bar(2, f"reading {file.name}") as advance:
-        reading = read_messages(file, intent_column, text_column)
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress_bar(2, f"reading {file.name}"))
+        fields = message_fields(intent_column, text_column)
+        records = open_record_file(open_input(stack, file), file, asked, fields)
+        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column)
         advance()
         stored, faults = table.add(reading.messages)
         advance()
     table.close()
+    known = {fault.line for fault in faults}
+    used = sum(message.lines for message in reading.messages if message.line not in known)
     faults = sorted([*reading.faults, *faults], key=lambda fault: fault.line)
+    unused = sum(fault.lines for fault in faults)
     for fault in faults:
         if not wants_json():
-            click.echo(f"{file}:{fault.line}: {fault.reason}; not used", err=True)
+            click.echo(f"{escape_controls(file)}:{fault.line}: {escape_controls(fault.reason)}; not used", err=True)
     tell(
         {
             "success": True,
             "stored": stored,
-            "encoding": reading.encoding,
+            "encoding": records.encoding,
+            "lines": used + unused,
+            "used": used,
             "unused": [{"line": fault.line, "reason": fault.reason} for fault in faults],
             "near_duplicates": reading.near,
         },
-        f"{stored} messages stored from {file} ({reading.encoding}), {len(faults)} lines not used (named above), "
-        f"{reading.near} near duplicates kept, which will stay in one part.",
+        f"{count(stored, 'message')} stored from {escape_controls(file)} ({records.encoding}): of "
+        f"{count(used + unused, 'line')} {used} used, {count(unused, 'line')} not used"
+        f"{' (named above)' if faults else ''}; {count(reading.near, 'near duplicate')} kept, which will stay in one "
+        "part.",
     )
 
 
@@ -108,12 +140,19 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 
 
 @data.command("run-all")
-@click.argument("file", type=EXISTING_FILE)
-@_columns
+@_with_messages
 @_SEED
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where the artefact goes.")
 @JSON
-def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, output: Path | None) -> None:
+def data_run_all(
+    file: Path,
+    intent_column: str,
+    text_column: str,
+    kind: Format | None,
+    encoding: str | None,
+    seed: int,
+    output: Path | None,
+) -> None:
     """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
     from sb_api.bootstrap.artefacts import export_artefact
     from sb_api.models.classifiers import CLASSIFIERS
@@ -121,15 +160,16 @@ def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, ou
 
     settings = load_settings()
     with hold_state(settings):
-        ingest(settings, file, intent_column, text_column)
+        ingest(settings, file, intent_column, text_column, Asked(kind, (), encoding))
         split(settings, seed, SHARES["validation"], SHARES["test"])
         make_intent(settings, seed, count=0)
-        evaluate_current(settings, "intent", None, Path("-") if wants_json() else None, None)
+        evaluate_current(settings, "intent", (), "", Path("-") if wants_json() else None, None)
         tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 
 
 @click.command("evaluate")
 @click.argument("file", required=False, type=EXISTING_FILE)
+@with_format
 @MODEL
 @click.option(
     "--json",
@@ -141,8 +181,8 @@ def data_run_all(file: Path, intent_column: str, text_column: str, seed: int, ou
     help="Print JSON, errors too; or write the figures to FILE.",
 )
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
-def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None) -> None:
-    """Measure the current weights on labelled records: a FILE with one JSON object a line, as for training.
+def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None, **options: Any) -> None:
+    """Measure the current weights on labelled records: a FILE in any format that `train` takes.
 
     Without FILE: the test part of the stored messages, or else the reference set.
     """
@@ -150,7 +190,10 @@ def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: P
     for target in (json_file, html_file):
         if target is not None and str(target) != "-" and target.exists() and not _is_made_here(target):
             raise InvalidParameter(f"{target} is there already and was not made by `evaluate`; choose another file.")
-    evaluate_current(load_settings(), model, file, json_file, html_file)
+    settings, records = load_settings(), []
+    if file is not None:
+        records = read_labelled_file(file, asked_of(options), find_kind(model).verdict)
+    evaluate_current(settings, model, records, str(file or ""), json_file, html_file)
 
 
 def _is_made_here(path: Path) -> bool:
@@ -160,7 +203,12 @@ def _is_made_here(path: Path) -> bool:
 
 
 def evaluate_current(
-    settings: Settings, model: str, file: Path | None, json_file: Path | None, html_file: Path | None
+    settings: Settings,
+    model: str,
+    records: Sequence[Any],
+    source: str,
+    json_file: Path | None,
+    html_file: Path | None,
 ) -> None:
     import msgspec
 
@@ -169,7 +217,7 @@ def evaluate_current(
     from sb_api.models.classifiers import CLASSIFIERS
 
     with progress_bar(1, f"judging with {model}") as advance:
-        document = evaluate_weights(settings, CLASSIFIERS[model], file)
+        document = evaluate_weights(settings, CLASSIFIERS[model], records, source)
         advance()
     if str(json_file) == "-":
         show(document)

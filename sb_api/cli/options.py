@@ -9,12 +9,14 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from sb_api.cli.output import JSON
+from sb_api.cli.output import JSON, show_note, with_notes
 from sb_api.client.http import Client
 from sb_api.client.protocol import PATHS
-from sb_api.client.readers import FORMATS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
+from sb_api.readers.batches import FORMATS, Asked, RecordFile, open_records
+from sb_api.readers.labelled import read_labelled
+from sb_api.readers.rows import RECORD_FIELDS, Fields
 
 MODELS = click.Choice(list(PATHS))
 MODEL = click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
@@ -40,17 +42,18 @@ _SERVICE = (
         help="File with the token, readable by its owner alone. [env: SB_API_TOKEN_FILE]",
     ),
 )
-_INPUT = (
-    click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"),
-    click.option("--format", "kind", type=click.Choice(FORMATS), help="Of FILE. [default: told by its name or start]"),
-    click.option(
-        "--columns", callback=_split_columns, help="Names of the columns of CSV or COPY text, with commas; id is one."
-    ),
-    MODEL,
+FORMAT = click.option(
+    "--format", "kind", type=click.Choice(FORMATS), help="Of FILE. [default: told by its name or start]"
 )
+_COLUMNS = click.option(
+    "--columns", callback=_split_columns, help="Names of the columns of CSV or COPY text, with commas; id is one."
+)
+ENCODING = click.option("--encoding", help="Of FILE, such as cp1252. [default: UTF-8, or what its letters speak for]")
 
 
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """A decorator that gives a command some options; its help lists them in this order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -59,8 +62,13 @@ def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
-with_service = _options(*_SERVICE, JSON)
-with_input = _options(*_INPUT)
+with_service = with_options(*_SERVICE, JSON)
+with_format = with_options(FORMAT, _COLUMNS, ENCODING)
+with_input = with_options(
+    click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"),
+    with_format,
+    MODEL,
+)
 
 
 def open_client(url: str | None, token: str | None, token_file: Path | None, **options: Any) -> Client:
@@ -83,3 +91,23 @@ def client_of(options: dict[str, Any], **more: Any) -> Client:
 def open_input(stack: ExitStack, file: Path) -> BinaryIO:
     """A file, or standard input for `-`."""
     return stack.enter_context(cast(BinaryIO, click.open_file(str(file), "rb")))
+
+
+def asked_of(options: dict[str, Any]) -> Asked:
+    """What the options of `with_format` say of a file."""
+    return Asked(options["kind"], options["columns"], options["encoding"])
+
+
+def open_record_file(stream: BinaryIO, file: Path, asked: Asked, fields: Fields = RECORD_FIELDS) -> RecordFile:
+    """A file of records; what is to be said of it is said."""
+    found = open_records(stream, "the input" if str(file) == "-" else file.name, asked, fields)
+    for note in found.notes:
+        show_note(note)
+    return found
+
+
+def read_labelled_file(file: Path, asked: Asked, record: type[Any]) -> list[Any]:
+    """The labelled records of a file, all of them. Raises InvalidRecords, naming lines."""
+    with ExitStack() as stack:
+        records = open_record_file(open_input(stack, file), file, asked)
+        return read_labelled(with_notes(records.batches(1000)), record, str(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +13,13 @@ import click
 import msgspec
 
 from sb_api.config import Settings, load_settings
+from sb_api.readers.rows import Batch
 from sb_api.telemetry.logs import configure_logging
 
 _KEY = "sb_api.json"
+
+# Control characters, what turns the direction of writing, other ends of lines, and halves of characters.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 JSON = click.option("--json", is_flag=True, expose_value=False, help="Print JSON, errors too.")
 
@@ -29,9 +34,22 @@ def wants_json() -> bool:
     return bool(click.get_current_context().meta.get(_KEY))
 
 
+def escape_controls(data: object) -> str:
+    r"""`data` as text that is safe on a terminal: what would move its cursor, fill its clipboard or begin a new line is
+    shown as an escape such as `\x1b`. For whatever others wrote: ids, names, texts, answers of a service."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(data))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def show(document: Any, *, err: bool = False) -> None:
     """Print a document as one line of JSON."""
-    click.echo(msgspec.json.encode(document), err=err)
+    # JSON leaves DEL and the control characters above it as they are.
+    content = msgspec.json.encode(document).decode()
+    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", content), err=err)
 
 
 def tell(document: Any, text: str, *, err: bool = False) -> None:
@@ -59,3 +77,19 @@ def read_settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     configure_logging(settings)
     return settings
+
+
+def show_note(text: str) -> None:
+    """Say on stderr what is to be known of an input, though nothing has failed."""
+    if wants_json():
+        show({"note": text}, err=True)
+    else:
+        click.echo(f"Note: {escape_controls(text)}.", err=True)
+
+
+def with_notes(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; what is to be said of the file is said as they go by."""
+    for batch in batches:
+        for text in batch.notes:
+            show_note(text)
+        yield batch

@@ -5,11 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,8 +14,9 @@ import click
 import msgspec
 
 from sb_api.cli import exit_codes
-from sb_api.cli.options import client_of, open_input, with_input, with_service
-from sb_api.cli.output import show, tell, wants_json
+from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
+from sb_api.cli.output import count, escape_controls, show, tell, wants_json, with_notes
+from sb_api.cli.progress import Share, progress
 from sb_api.client.bulk import (
     Committed,
     Identity,
@@ -31,12 +29,10 @@ from sb_api.client.bulk import (
     scan,
     start_of,
 )
-from sb_api.client.compression import read_blocks
 from sb_api.client.http import IN_FLIGHT, ROWS, Client
-from sb_api.client.readers import Format, choose_format, read_batches
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
+from sb_api.readers.batches import Asked, RecordFile
 
-LINE_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 
 
@@ -58,21 +54,20 @@ SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 @with_service
 def predict(
     file: Path,
-    kind: Format | None,
-    columns: tuple[str, ...],
     model: str,
     wait: bool | None,
     timeout: float,
     **options: Any,
 ) -> None:
-    """Have the records of FILE (default: standard input) judged: JSON Lines, JSON, CSV or PostgreSQL COPY text of
-    MusicBrainz's `editor` table, plain or packed (.gz, .zst).
+    """Have the records of FILE (default: standard input) judged: JSON Lines, JSON, CSV (with , ; | or tabs) or
+    PostgreSQL COPY text of MusicBrainz's `editor` table, plain or packed (.gz, .zst, .bz2, .xz), in any encoding.
 
     Results are written as they come. Broken off by Ctrl-C or a crash, the same command goes on where it was, if FILE is
     a file and there is an OUTPUT. Rows that are wrong go to a file of their own, each with what is wrong with it.
     """
+    asked = asked_of(options)
     if wait is not None:
-        _predict_task(file, kind, columns, model, wait, timeout, options)
+        _predict_task(file, asked, model, wait, timeout, options)
         return
     output: Path | None = options["output"]
     wrong: Path | None = options["wrong"] or (output.with_name(f"{output.name}.wrong") if output else None)
@@ -83,10 +78,10 @@ def predict(
         source = open_input(stack, file)
         size = file.stat().st_size if str(file) != "-" else None
         digest = fingerprint(source) if size is not None and source.seekable() else ""
-        blocks = read_blocks(source)
-        start = next(blocks, b"")
-        kind = choose_format(kind, str(file), start, columns)
-        identity = Identity(digest, kind, columns, model, options["explain"], results)
+        records = open_record_file(source, file, asked)
+        identity = Identity(
+            digest, records.format, asked.columns, model, options["explain"], results, asked.encoding or ""
+        )
         if output and wrong and digest:
             opened = stack.enter_context(open_output(output, wrong, identity, restart=options["restart"]))
             if opened.committed.line:
@@ -94,11 +89,10 @@ def predict(
         else:
             opened = _plain_output(stack, output, wrong, results, restart=options["restart"])
         begun = opened.committed
-        read = _Read(source, size, chain([start], blocks))
-        batches = read_batches(read, kind, size=options["rows"], columns=columns, start=start_of(begun))
+        batches = with_notes(records.batches(options["rows"], start_of(begun)))
         # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
         stopping = stack.enter_context(_stopping(client)) if opened.journal else None
-        advance = stack.enter_context(progress(read.share, begun))
+        advance = stack.enter_context(progress(Share(source, size, records), begun))
         try:
             done = scan(
                 client,
@@ -116,7 +110,7 @@ def predict(
             raise click.ClickException(f"{error}; the same command goes on from here.") from None
         if done and output and wrong and opened.journal is not None:
             finish(output, wrong)
-    _tell(opened, done, output, wrong)
+    _report(opened, done, output, wrong)
 
 
 def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
@@ -127,37 +121,28 @@ def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
         raise InvalidParameter(f"{' '.join(map(str, files))}: one of these would be written over another.")
 
 
-def _predict_task(
-    file: Path,
-    kind: Format | None,
-    columns: tuple[str, ...],
-    model: str,
-    wait: bool,
-    timeout: float,
-    options: dict[str, Any],
-) -> None:
+def _predict_task(file: Path, asked: Asked, model: str, wait: bool, timeout: float, options: dict[str, Any]) -> None:
     """All records as one task; the answer is the service's own."""
     unused = [name for name in ("output", "results", "wrong", "explain", "restart") if options[name]]
     if unused:
         raise click.UsageError(f"--{', --'.join(unused)}: not with --wait and --no-wait, which give one answer.")
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options, patience=timeout))
-        blocks = read_blocks(open_input(stack, file))
-        start = next(blocks, b"")
-        kind = choose_format(kind, str(file), start, columns)
-        blocks = chain([start], blocks)
-        task = client.classify(b"".join(blocks) if kind == "json" else _join(blocks, kind, columns), model=model)
+        records = open_record_file(open_input(stack, file), file, asked)
+        # A document may have records under keys, which are part of the answer.
+        body = b"".join(records.rest) if records.format == "json" else _join(records)
+        task = client.classify(body, model=model)
         if not wait:
-            tell({"task_id": task}, task)
+            tell({"task_id": task}, escape_controls(task))
             return
         answer = msgspec.json.encode(client.wait(task, dict[str, Any], timeout=timeout))
         tell(msgspec.Raw(answer), msgspec.json.format(answer).decode())
 
 
-def _join(blocks: Iterator[bytes], kind: Format, columns: tuple[str, ...]) -> bytes:
+def _join(records: RecordFile) -> bytes:
     """One JSON array of all rows. Raises MalformedBody for the first row that cannot be read."""
     rows: list[bytes] = []
-    for batch in read_batches(blocks, kind, size=ROWS, columns=columns):
+    for batch in with_notes(records.batches(ROWS)):
         for wrong in batch.wrong:
             raise MalformedBody(f"Line {wrong.line} {wrong.detail}.")
         rows += batch.rows
@@ -177,15 +162,19 @@ def _plain_output(stack: ExitStack, output: Path | None, wrong: Path | None, res
     return Output(target, create(wrong) if wrong else None, results, Committed())
 
 
-def _tell(opened: Output, done: bool, output: Path | None, wrong: Path | None) -> None:
+def _report(opened: Output, done: bool, output: Path | None, wrong: Path | None) -> None:
     committed = opened.committed
-    told = {"success": done, "judged": committed.judged, "wrong": committed.faults, "done": done}
+    document = {"success": done, "judged": committed.judged, "wrong": committed.faults, "done": done}
     if wants_json():
-        show(told, err=output is None)
+        show(document, err=output is None)
     else:
-        faults = f", {committed.faults} rows wrong" if committed.faults else ""
+        faults = f", {count(committed.faults, 'row')} wrong" if committed.faults else ""
         if committed.faults:
-            faults += f" (see {wrong})" if wrong else f" ({opened.first_fault}; --wrong FILE stores them all)"
+            faults += (
+                f" (see {wrong})"
+                if wrong
+                else f" ({escape_controls(opened.first_fault)}; --wrong FILE stores them all)"
+            )
         click.echo(f"{committed.judged} judged{faults}.", err=True)
     if not done:
         click.echo("Broken off; the same command goes on from here." if opened.journal else "Broken off.", err=True)
@@ -212,71 +201,3 @@ def _stopping(client: Client) -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-class _Read:
-    """The unpacked blocks of a file, counted as they go by."""
-
-    def __init__(self, source: BinaryIO, size: int | None, blocks: Iterator[bytes]) -> None:
-        self._source, self._size, self._blocks = source, size, blocks
-        self._unpacked = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        block = next(self._blocks)
-        self._unpacked += len(block)
-        return block
-
-    def share(self, committed: Committed) -> float | None:
-        """How much of the file is done, from 0 to 1: of what was read, some still waits. None where it has no size."""
-        if not self._size:
-            return None
-        read = self._source.tell() / self._size
-        # A JSON document is counted in records alone: there what was read has to do.
-        done = committed.offset / self._unpacked if committed.offset and self._unpacked else 1.0
-        return min(1.0, read * done)
-
-
-@contextmanager
-def progress(share: Callable[[Committed], float | None], begun: Committed) -> Iterator[Callable[[Committed], None]]:
-    """A bar with rate and time left on a terminal, else a line now and then; on stderr."""
-    start = last = time.monotonic()
-    at_start: float | None = None  # the share that was done before
-
-    def pace(committed: Committed) -> tuple[str, float, str]:
-        """How many are done and how fast, the share that is, and the time left."""
-        nonlocal at_start
-        now, elapsed = share(committed), max(1e-9, time.monotonic() - start)
-        if at_start is None:
-            at_start = (share(begun) or 0.0) if begun.line else 0.0
-        done = committed.judged + committed.faults - begun.judged - begun.faults
-        told = f"{committed.judged:,} judged, {committed.faults:,} wrong, {done / elapsed:,.0f}/s"
-        if now is None or now <= at_start:
-            return told, now or 0.0, ""
-        return told, now, f"{timedelta(seconds=round(elapsed * (1 - now) / (now - at_start)))} left"
-
-    def line(committed: Committed) -> None:
-        nonlocal last
-        if time.monotonic() - last < LINE_EVERY:
-            return
-        last = time.monotonic()
-        told, _, left = pace(committed)
-        click.echo(f"{told}, {left}" if left else told, err=True)
-
-    if not sys.stderr.isatty():
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=1.0 if share(begun) is not None else None)
-
-        def draw(committed: Committed) -> None:
-            told, done, left = pace(committed)
-            bar.update(task, completed=done, description=f"{told}  {left}")
-
-        yield draw

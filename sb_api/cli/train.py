@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,13 +12,12 @@ import click
 import msgspec
 
 from sb_api.cli import exit_codes
-from sb_api.cli.options import client_of, open_input, with_input, with_service
-from sb_api.cli.output import show, tell, wants_json
-from sb_api.client.compression import read_blocks
+from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
+from sb_api.cli.output import count, escape_controls, show, tell, wants_json, with_notes
 from sb_api.client.http import Client
 from sb_api.client.protocol import Trained
-from sb_api.client.readers import Batch, Format, WrongRow, choose_format, read_batches
 from sb_api.errors import InvalidParameter, InvalidRecords
+from sb_api.readers.rows import Batch, WrongRow
 
 
 class _Wrong:
@@ -35,7 +33,7 @@ class _Wrong:
         if self._file is None:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             self._file = self._stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
-        self._file.write(msgspec.json.encode(row.told()) + b"\n")
+        self._file.write(msgspec.json.encode(row.as_document()) + b"\n")
         self.count += 1
 
 
@@ -47,8 +45,6 @@ class _Wrong:
 @with_service
 def train(
     file: Path,
-    kind: Format | None,
-    columns: tuple[str, ...],
     model: str,
     rows: int,
     wrong: Path | None,
@@ -66,11 +62,9 @@ def train(
     learned = known = trainings = 0
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options))
-        blocks = read_blocks(open_input(stack, file))
-        start = next(blocks, b"")
-        kind = choose_format(kind, str(file), start, columns)
+        records = open_record_file(open_input(stack, file), file, asked_of(options))
         faults = _Wrong(stack, path)
-        for batch in read_batches(chain([start], blocks), kind, size=rows, columns=columns):
+        for batch in with_notes(records.batches(rows)):
             for row in batch.wrong:
                 faults.add(row)
             trained = _train_batch(client, batch, model, force, faults)
@@ -81,9 +75,10 @@ def train(
     if wants_json():
         show({"success": True, "trainings": trainings, "learned": learned, "known": known, "wrong": faults.count})
     elif trainings != 1:
-        click.echo(f"In all {learned} learned, {known} known before, in {trainings} trainings.")
+        click.echo(f"In all {learned} learned, {known} known before, in {count(trainings, 'training')}.")
     if faults.count and not wants_json():
-        click.echo(f"{faults.count} rows are wrong and were not learned; see {path}.", err=True)
+        verbs = "is wrong and was" if faults.count == 1 else "are wrong and were"
+        click.echo(f"{count(faults.count, 'row')} {verbs} not learned; see {escape_controls(path)}.", err=True)
     if faults.count:
         sys.exit(exit_codes.SOME_WRONG)
 
@@ -94,6 +89,7 @@ def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: 
     sound = []
     for place, row in enumerate(rows):
         try:
+            row.decode()
             msgspec.json.decode(row, type=msgspec.Raw)
             sound.append(place)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

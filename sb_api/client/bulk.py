@@ -23,9 +23,9 @@ import msgspec
 
 from sb_api.client.batching import in_order
 from sb_api.client.http import IN_FLIGHT, Client
-from sb_api.client.readers import Batch, Position, WrongRow
 from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, Unavailable
+from sb_api.readers.rows import Batch, Position, WrongRow
 
 ResultFormat = Literal["jsonl", "csv"]
 SYNC_EVERY = 1.0  # seconds; after a power cut no more than that is judged again
@@ -52,6 +52,7 @@ class Identity(msgspec.Struct, frozen=True):
     model: str
     explain: bool
     results: ResultFormat
+    encoding: str = ""  # that was asked for
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Output:
         if batch.wrong or len(judged) < len(outcomes):
             wrong = _wrong_rows(batch, outcomes)
             self.first_fault = self.first_fault or f"line {wrong[0].line}: {wrong[0].field} {wrong[0].detail}"
-            faults = msgspec.json.Encoder().encode_lines([row.told() for row in wrong])
+            faults = msgspec.json.Encoder().encode_lines([row.as_document() for row in wrong])
             if self.wrong is not None:
                 self.wrong.write(faults)
                 self.wrong.flush()

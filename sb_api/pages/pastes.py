@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from sb_api.errors import MalformedBody
 from sb_api.records import Editor, Message, Records, decode_records
-from sb_api.text.pg_copy import EDITOR_COLUMNS, END, read_number, read_text
-
-_HEADER = re.compile(r"COPY\s++[^\s(]++\s*+\(([^()]*+)\)\s++FROM\s++stdin;?", re.IGNORECASE)
+from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
 
 
 def read_editors(text: str, limit: int) -> Records:
@@ -87,7 +84,7 @@ def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str
             break
         if not line.strip():
             continue
-        if header := _HEADER.fullmatch(line.strip()):
+        if header := COPY_HEADER.fullmatch(line.strip()):
             columns, more_allowed = tuple(name.strip(' "') for name in header[1].split(",")), False
             continue
         number += 1

@@ -17,6 +17,7 @@ EDITOR_COLUMNS = (
 PRIVATE_COLUMNS = ("password", "ha1", "deleted")
 INTEGER_COLUMNS = frozenset({"id", "area", "privs", "gender", "verdict"})  # where they are whole numbers
 END = rb"\."
+COPY_HEADER = re.compile(r"COPY\s++[^\s(]++\s*+\(([^()]*+)\)\s++FROM\s++stdin;?", re.IGNORECASE)
 
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
 _ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from sb_api.bootstrap.csv_messages import clean_text, group_near_duplicates, read_messages
-from sb_api.errors import InvalidRecords
+from sb_api.bootstrap.csv_messages import Reading, clean_text, group_near_duplicates, message_fields
+from sb_api.bootstrap.csv_messages import read_messages as read_batches
+from sb_api.errors import MalformedBody
+from sb_api.readers.batches import Asked, open_records
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     path.write_bytes(text.encode(encoding))
     return path
+
+
+def read_messages(path: Path, intent_column: str = "intent", text_column: str = "query") -> Reading:
+    with path.open("rb") as stream:
+        records = open_records(stream, path.name, Asked(), message_fields(intent_column, text_column))
+        return read_batches(records.batches(5), intent_column, text_column)
 
 
 def test_every_line_is_used_or_told(tmp_path: Path) -> None:
@@ -59,15 +67,26 @@ def test_columns_can_be_named_and_separated_otherwise(tmp_path: Path) -> None:
     assert [(m.intent, m.text) for m in read_messages(file, "label", "body").messages] == [("a", "one text")]
 
 
+def test_messages_may_be_json(tmp_path: Path) -> None:
+    file = write(tmp_path / "raw.jsonl", '{"intent": "a", "query": "one text"}\n[]\n{"intent": 7, "query": ["x"]}\nx\n')
+    reading = read_messages(file)
+    assert [(m.line, m.intent, m.text) for m in reading.messages] == [(1, "a", "one text")]
+    assert [(fault.line, fault.reason.partition(":")[0]) for fault in reading.faults] == [
+        (2, "is no object"),
+        (3, "holds something else than a text in query"),
+        (4, "is not JSON"),
+    ]
+
+
 def test_missing_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRecords, match="no column query"):
+    with pytest.raises(MalformedBody, match="no column `query`"):
         read_messages(write(tmp_path / "raw.csv", "intent,text\na,b\n"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_encodings_are_told_apart(tmp_path: Path, encoding: str) -> None:
     rows = "\n".join(
-        f"a,Die Bestellung Nr {n} für Björk und André ist nicht angekommen, schöne Grüße" for n in range(9)
+        f'a,"Die Bestellung Nr {n} für Björk und André ist nicht angekommen, schöne Grüße"' for n in range(9)
     )
     reading = read_messages(write(tmp_path / "raw.csv", f"intent,query\n{rows}", encoding))
     assert "für Björk und André" in reading.messages[0].text

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, bootstrap_lodbrok, read_editors
+from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, bootstrap_lodbrok, from_verdicts
 from sb_api.bootstrap.originals import install_vocabularies, install_weights
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
@@ -23,11 +23,20 @@ from sb_api.models.networks import get_arrays
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import BIO_WORDS, EMAIL_DOMAINS, WEBSITE_HOSTS
+from sb_api.readers.batches import open_records
+from sb_api.readers.labelled import read_labelled
+from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from tests.support.factories import VOCABULARIES, lodbrok, same_arrays, same_weights
 
 COUNT, SEED = 1500, 4
 COPIES, RECIPE = MASKED_COPIES["lodbrok"], BOOTSTRAPPING["lodbrok"]
+
+
+def read_editors(path: Path) -> list[SyntheticEditor]:
+    with path.open("rb") as stream:
+        batches = open_records(stream, path.name).batches(100)
+        return from_verdicts(read_labelled(batches, Verdict, str(path)), str(path))
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def test_a_task_may_come_from_any_format_and_is_told_as_json(service: Service, t
     assert "--output: not with --wait" in refused.stderr
     (tmp_path / "in.csv").write_text("id,bio\n1,x\n2\n")
     broken = call(service, "predict", tmp_path / "in.csv", "--no-wait", code=exit_codes.FAILED)
-    assert "Line 3 has 1 columns, not 2." in broken.stderr
+    assert "Line 3 has 1 of 2 columns." in broken.stderr
 
 
 def test_without_a_file_of_wrong_rows_the_first_of_them_is_told(service: Service) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from sb_api.client import Client
 from sb_api.client.bulk import Identity, finish, journal_of, open_output, scan
-from sb_api.client.readers import Batch, Position, WrongRow
 from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, Unavailable
+from sb_api.readers.rows import Batch, Position, WrongRow
 from tests.client.test_http import scripted
 from tests.conftest import wait_until
 from tests.support.service import ROOT, Service, clean_environment, make_editors

@@ -18,13 +18,20 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb_api.client.compression import BLOCK, read_blocks
-from sb_api.client.readers import LONGEST_ROW, Batch, Position, guess_format, read_batches
 from sb_api.errors import MalformedBody
+from sb_api.readers.batches import Asked, guess_format, open_blocks
+from sb_api.readers.compression import BLOCK, read_blocks
+from sb_api.readers.rows import LONGEST_ROW, RECORD_FIELDS, Batch, Position
 from tests.support.databases import postgresql
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 RECORDS = st.lists(st.tuples(st.integers(0, 2**40), TEXTS, TEXTS), max_size=12)
+
+
+def read_batches(
+    blocks: Iterator[bytes], kind: Any, *, size: int, columns: Any = (), start: Position | None = None
+) -> Iterator[Batch]:
+    return open_blocks(blocks, "the file", Asked(kind, columns, "utf-8"), RECORD_FIELDS).batches(size, start)
 
 
 def read(content: bytes, kind: Any, *, size: int = 5, block: int = BLOCK, **options: Any) -> list[Batch]:
@@ -100,7 +107,11 @@ def test_csv_columns_come_from_the_first_line_or_from_the_caller() -> None:
 def test_wrong_rows_are_named_and_the_others_read() -> None:
     batches = read(b"id,bio\n1,x\n2\n3,\xff\n4,y,z\n5,z\n", "csv")
     assert [record["id"] for record in records(batches)] == [1, 5]
-    assert wrong(batches) == [(3, "has 1 columns, not 2"), (4, "is not text in UTF-8"), (5, "has 3 columns, not 2")]
+    assert wrong(batches) == [
+        (3, "has 1 of 2 columns"),
+        (4, "is not text in the encoding of the file"),
+        (5, "has 3 columns, not 2"),
+    ]
     copied = read(b"1\tx\n2\n3\t\\xff\n\\.\n9\tx\n", "copy", columns=("id", "bio"))
     assert [record["id"] for record in records(copied)] == [1]
     assert [line for line, _ in wrong(copied)] == [2, 3]

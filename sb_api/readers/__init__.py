@@ -1,0 +1,1 @@
+"""Files of records: unpacked, decoded, divided into rows. Every command reads through `batches.open_records`."""

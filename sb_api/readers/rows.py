@@ -1,0 +1,198 @@
+"""What reading a file gives: batches of rows, the rows that are wrong, and places between two rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sb_api.errors import MalformedBody, did_you_mean
+from sb_api.text.pg_copy import PRIVATE_COLUMNS
+
+LONGEST_ROW = 2**20  # bytes
+TOO_LONG = f"is longer than {LONGEST_ROW} bytes"
+SHOWN = 200  # bytes of a row that is longer
+BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of its rows
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields that a command reads. Of others, those that are not among `ignored` are reported, with the known one
+    that is most like it; with `strict` false there may be any."""
+
+    known: frozenset[str]
+    required: tuple[str, ...]
+    ignored: frozenset[str] = frozenset()
+    strict: bool = True
+
+    def describe_unknown(self, names: Iterable[str]) -> list[str]:
+        """A sentence for each name that is no known field."""
+        if not self.strict:
+            return []
+        return [
+            f"`{name[:40]}` is no field of a record and is not used{did_you_mean(name, self.known)}"
+            for name in names
+            if name and name not in self.known and name not in self.ignored
+        ]
+
+
+# What a service is sent; other columns, such as `password`, never are.
+RECORD_FIELDS = Fields(
+    frozenset(
+        {
+            *("id", "name", "email", "website", "bio", "area", "privs", "gender", "birth_date", "member_since"),
+            *("email_confirm_date", "last_updated", "last_login_date", "verdict", "reporter", "text", "intent"),
+        }
+    ),
+    ("id",),
+    frozenset(PRIVATE_COLUMNS),
+)
+
+
+class Position(NamedTuple):
+    """A place between two rows: how many lines (records, of a JSON document) lie before it, and bytes of the text in
+    UTF-8."""
+
+    line: int = 0
+    offset: int = 0
+
+
+START = Position()
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRow:
+    """A row that is not judged or learned: its line, what is wrong, its text as it was read, the field at fault, and
+    how many lines it has."""
+
+    line: int
+    detail: str
+    text: bytes
+    field: str = ""
+    lines: int = 1
+
+    def as_document(self) -> dict[str, Any]:
+        """A line of the file that such rows are kept in."""
+        text = self.text.decode("utf-8", "replace")
+        return {"line": self.line, "field": self.field, "detail": self.detail, "row": text}
+
+
+@dataclass(slots=True)
+class Batch:
+    """n rows, each the JSON of one record, with their lines and texts; rows that cannot be sent; lines that are blank;
+    what is to be said of the file; and where the batch ends."""
+
+    rows: list[bytes] = field(default_factory=list)
+    lines: Sequence[int] = ()
+    wrong: list[WrongRow] = field(default_factory=list)
+    end: Position = field(default_factory=Position)
+    texts: list[bytes] = field(default_factory=list)  # as they were read; empty: the rows themselves
+    blank: Sequence[int] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+class Row(NamedTuple):  # a million a file: one made of a dataclass takes four times as long
+    """A record on its way to JSON, what it was read from, its line, where it ends, and what is wrong with it. A blank
+    line is a row without text and without fields."""
+
+    fields: Any
+    text: bytes
+    line: int
+    end: Position
+    fault: str = ""
+
+
+def collect(rows: Iterator[Row], size: int) -> Iterator[Batch]:
+    """The rows in batches of at most `size`. Raises MalformedBody after what was read before."""
+    encode = msgspec.json.Encoder().encode
+    broken: list[MalformedBody] = []
+
+    def until_broken() -> Iterator[Row]:
+        try:
+            yield from rows
+        except MalformedBody as error:
+            broken.append(error)
+
+    rest = until_broken()
+    while True:
+        batch, numbers, blank, volume = Batch(), [], [], 0
+        for fields, text, line, end, fault in islice(rest, size):
+            batch.end = end
+            if fields is None and not fault:
+                blank.append(line)
+                continue
+            if not fault:
+                try:
+                    content = encode(fields)
+                except UnicodeEncodeError:
+                    fault = "is not text in the encoding of the file"
+                else:
+                    batch.rows.append(content)
+                    batch.texts.append(text or content)
+                    numbers.append(line)
+                    volume += len(content)
+                    if volume > BATCH_BYTES:
+                        break
+                    continue
+            batch.wrong.append(WrongRow(line, fault, text, lines=max(1, end.line - line + 1)))
+        if not batch.end.line:
+            if broken:
+                raise broken[0]
+            return
+        batch.lines, batch.blank = numbers, blank
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines without their ends, from `before` to `after`. `cut`: the one line is but the start of one that is
+    too long."""
+
+    lines: list[bytes]
+    before: Position
+    after: Position
+    cut: bool = False
+
+
+def split_lines(blocks: Iterator[bytes], start: Position) -> Iterator[Lines]:
+    """The lines of each block at once: a loop over single lines would cost as much as all the rest."""
+    tail, position = b"", start
+    long, dropped = b"", 0  # the start of a line that is too long, and how much of it has gone by
+    for block in chain(blocks, [b""]):
+        *whole, tail = (tail + block).split(b"\n")
+        if not block and (tail or long):
+            whole, tail = [tail], b""  # a last line without its end
+        if long and whole:
+            after = Position(position.line + 1, position.offset + dropped + len(whole[0]) + 1)
+            yield Lines([long], position, after, cut=True)
+            whole, position, long = whole[1:], after, b""
+        if whole:
+            size = sum(map(len, whole)) + len(whole)
+            after = Position(position.line + len(whole), position.offset + size)
+            yield Lines(whole, position, after)
+            position = after
+        if len(tail) > LONGEST_ROW or long:
+            if not long:
+                long, dropped = tail[:SHOWN], 0
+            dropped += len(tail)
+            tail = b""
+
+
+def skip(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The blocks without their first `count` bytes."""
+    for block in blocks:
+        if count < len(block):
+            yield block[count:] if count else block
+        count = max(0, count - len(block))
+
+
+def count_fault(values: Sequence[Any], columns: Sequence[str]) -> str:
+    """What is wrong with the number of values in a row; nothing when it is that of the columns."""
+    if len(values) == len(columns):
+        return ""
+    if len(values) < len(columns):
+        return f"has {len(values)} of {len(columns)} columns"
+    return f"has {len(values)} columns, not {len(columns)}"
