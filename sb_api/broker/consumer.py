@@ -11,7 +11,7 @@ import msgspec
 import redis
 
 from sb_api.broker.connection import PREFIX, has_code
-from sb_api.broker.jobs import GROUP, REPLY_TTL, Answer, Claim, Claimed, Job, reply_key, task_key
+from sb_api.broker.jobs import GROUP, REPLY_TTL, Answer, Claim, Claimed, Job, entry_key, reply_key, task_key
 from sb_api.broker.shared_state import Broker, ask_versions, name_versions
 from sb_api.records import KINDS, decode_payload, encode_payload
 
@@ -31,6 +31,22 @@ return kept
 """
 
 
+# What Redis has dated by a clock that was set back since: a lease or a lock that would last until the clock is there
+# again lasts from now on. Of an entry that is dated in the future, Redis says that it is idle for 0 ms, as of one that
+# is claimed this moment.
+_DATE_LEASES = """
+for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[2])) do
+  if pending[3] == 0 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], pending[2], 0, pending[1], 'IDLE', 0, 'JUSTID')
+  end
+end
+"""
+_SHORTEN_LOCK = """
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+"""
+LEASES_LOOKED_AT = 1000  # of a stream, from the oldest
+
+
 class Consumer:
     """The queue for those who do the jobs, as one member of the consumer group."""
 
@@ -39,6 +55,8 @@ class Consumer:
         self.redis = broker.redis
         self.settings = broker.settings
         self._renew = broker.redis.register_script(_RENEW)
+        self._date_leases = broker.redis.register_script(_DATE_LEASES)
+        self._shorten_lock = broker.redis.register_script(_SHORTEN_LOCK)
 
     @property
     def name(self) -> str:
@@ -100,6 +118,7 @@ class Consumer:
         """
         try:
             for stream in streams:
+                self._date_leases([stream], [GROUP, LEASES_LOOKED_AT])
                 for pending in self._stale(stream):
                     entry = pending["message_id"]
                     claimed = self.redis.xclaim(stream, GROUP, self.name, self._lease, [entry])
@@ -155,6 +174,7 @@ class Consumer:
         for claim, answer in answers:
             if claim.job.keep:
                 pipeline.set(task_key(claim.job.task), encode_payload(answer), ex=claim.job.keep)
+                pipeline.delete(entry_key(claim.job.task))
             if claim.job.reply:
                 replies[claim.job.reply].append((claim.job.task, answer))
         for name, batch in replies.items():
@@ -185,7 +205,9 @@ class Consumer:
 
     def lock(self, name: str) -> Any:
         """A lock across all hosts, held for one lease at a time (redis.lock.Lock)."""
-        return self.redis.lock(f"{PREFIX}lock:{name}", timeout=self.settings.lease, thread_local=False)
+        key = f"{PREFIX}lock:{name}"
+        self._shorten_lock([key], [self._lease])
+        return self.redis.lock(key, timeout=self.settings.lease, thread_local=False)
 
     def pending(self, stream: str) -> int:
         """How many jobs of a stream are claimed and not finished, by whomever."""

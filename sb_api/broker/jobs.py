@@ -20,6 +20,7 @@ SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFI
 PREDICT_STREAMS = (SMALL, BULK)
 SMALL_RECORDS = 64  # a request for predictions with more goes to the bulk stream
 
+ENDED = ("completed", "failed")  # the last states of an answer
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 
 
@@ -91,6 +92,11 @@ def failure(error: SbApiError) -> Answer:
 def task_key(task: str) -> str:
     """Where the answer of a task is kept."""
     return f"{PREFIX}task:{task}"
+
+
+def entry_key(task: str) -> str:
+    """Where the stream and the entry of a task's job are kept, while its answer is."""
+    return f"{task_key(task)}:entry"
 
 
 def reply_key(name: str) -> str:

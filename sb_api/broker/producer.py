@@ -6,29 +6,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
-from sb_api.broker.jobs import REPLY_TTL, Answer, Job, read_key, reply_key, task_key
+from sb_api.broker.jobs import ENDED, REPLY_TTL, Answer, Job, entry_key, failure, read_key, reply_key, task_key
 from sb_api.broker.kept_connection import keep_connection
 from sb_api.broker.shared_state import Broker
-from sb_api.errors import QueueFull
+from sb_api.errors import JobFailed, QueueFull
 from sb_api.records import decode_payload, encode_payload
 
-# Of each group all entries or none, and never more than the stream may hold. A group is its size and its entries.
+# Of each group all entries or none, and never more than the stream may hold. A group is its size, whether answers of it
+# are kept, and its entries; then each is followed by the seconds for that (0: not at all) and its task. Entry and mark
+# are written at once, and the place of the entry stands beside the mark, so that one sees when it is lost.
 _SUBMIT = """
-local room = tonumber(ARGV[1]) - redis.call('XLEN', KEYS[1])
+local stream, prefix, queued = KEYS[1], ARGV[2], ARGV[3]
+local room = tonumber(ARGV[1]) - redis.call('XLEN', stream)
 local accepted = {}
-local i = 2
+local i = 4
 while i <= #ARGV do
-  local size = tonumber(ARGV[i])
+  local size, step = tonumber(ARGV[i]), ARGV[i + 1] == '1' and 3 or 1
+  local last = i + 1 + size * step
   local fits = size <= room
   if fits then
-    for j = i + 1, i + size do redis.call('XADD', KEYS[1], '*', 'job', ARGV[j]) end
+    for j = i + 2, last, step do
+      local entry = redis.call('XADD', stream, '*', 'job', ARGV[j])
+      if step == 3 and ARGV[j + 1] ~= '0' then
+        local key = prefix .. ARGV[j + 2]
+        redis.call('SET', key, queued, 'EX', ARGV[j + 1], 'NX')
+        redis.call('SET', key .. ':entry', stream .. ' ' .. entry, 'EX', ARGV[j + 1])
+      end
+    end
     room = room - size
   end
   accepted[#accepted + 1] = fits and 1 or 0
-  i = i + size + 1
+  i = last + 1
 end
 return accepted
 """
+_QUEUED = encode_payload(Answer(status="queued"))
 
 
 class Producer:
@@ -46,28 +58,22 @@ class Producer:
 
     def submit(self, stream: str, jobs: Sequence[Job]) -> None:
         """Queue every job or none. Raises QueueFull when the stream has no room, Unavailable without Redis."""
-        kept = [job for job in jobs if job.keep]
-        for job in kept:
-            self.mark_queued(job)
         if not self.submit_all(stream, [jobs])[0]:
-            for job in kept:
-                self.forget(job.task)
             raise self.queue_full()
-
-    def mark_queued(self, job: Job) -> None:
-        """Say under a task id that its job is queued, unless more is known of it. Raises Unavailable without Redis."""
-        queued = encode_payload(Answer(status="queued"))
-        with unavailable_when_lost():
-            self.redis.set(task_key(job.task), queued, ex=job.keep, nx=True)
 
     def submit_all(self, stream: str, groups: Sequence[Sequence[Job]]) -> list[bool]:
         """Queue several groups of jobs in one exchange with Redis: of each group every job or, without room, none.
 
-        Returns whether each group is queued. Nothing is kept under a task id. Raises Unavailable without Redis.
+        Returns whether each group is queued. Raises Unavailable without Redis.
         """
-        arguments: list[int | bytes] = [self.settings.queue_limit]
+        arguments: list[int | str | bytes] = [self.settings.queue_limit, task_key(""), _QUEUED]
         for group in groups:
-            arguments += (len(group), *map(encode_payload, group))
+            kept = any(job.keep for job in group)
+            arguments += (len(group), int(kept))
+            for job in group:
+                arguments.append(encode_payload(job))
+                if kept:
+                    arguments += (job.keep, job.task)
         with unavailable_when_lost():
             return [bool(accepted) for accepted in self._submit([stream], arguments)]
 
@@ -75,16 +81,26 @@ class Producer:
         return QueueFull(f"{self.settings.queue_limit} requests are waiting already; try again in a moment.")
 
     def result(self, task: str) -> Answer | None:
-        """What became of a task whose answer is kept; None when there is none, or no longer."""
+        """What became of a task whose answer is kept; None when there is none, or no longer. One whose entry Redis has
+        lost (a power cut, an eviction) has failed."""
         with unavailable_when_lost():
-            stored = self.redis.get(task_key(task))
-        answer: Answer | None = decode_payload(stored, Answer) if stored else None
-        return answer
+            stored, place = self.redis.pipeline(transaction=False).get(task_key(task)).get(entry_key(task)).execute()
+            answer = _decode_answer(stored)
+            if answer is None or place is None or answer.status in ENDED:
+                return answer
+            stream, _, entry = place.decode().partition(" ")
+            if self.redis.xrange(stream, entry, entry):
+                return answer
+            # It may have been finished since.
+            answer = _decode_answer(self.redis.get(task_key(task)))
+        if answer is None or answer.status in ENDED:
+            return answer
+        return failure(JobFailed("The queue has lost the job, with other data of Redis; send it again."))
 
     def forget(self, task: str) -> None:
         """Drop the kept answer of a task."""
         with unavailable_when_lost():
-            self.redis.delete(task_key(task))
+            self.redis.delete(task_key(task), entry_key(task))
 
     def reserve(self, name: str, value: str, seconds: int) -> str:
         """What stands under a name: `value`, unless another was put there within the last `seconds`."""
@@ -112,3 +128,8 @@ class Producer:
 def _decode_replies(batch: bytes) -> list[tuple[str, Answer]]:
     replies: list[tuple[str, Answer]] = decode_payload(batch, list[tuple[str, Answer]])
     return replies
+
+
+def _decode_answer(stored: bytes | None) -> Answer | None:
+    answer: Answer | None = decode_payload(stored, Answer) if stored else None
+    return answer

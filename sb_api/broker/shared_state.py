@@ -27,13 +27,15 @@ BEAT_INTERVAL, BEAT_LIFE, BEATS_TTL = 1.0, 3.0, 60  # seconds
 PUBLISHED_TTL = 7 * 24 * 3600  # seconds
 ERRORS_KEPT, ERRORS_TTL = 20, 7 * 24 * 3600
 
-# Every beat has a time to live, which a field of a hash has not by itself: the living remove the dead.
+# Every beat has a time to live, which a field of a hash has not by itself: the living remove the dead. A beat of the
+# future is of a clock that was set back since; whoever lives beats again.
 _BEAT = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 local beats = redis.call('HGETALL', KEYS[1])
 for i = 1, #beats, 2 do
-  if now - tonumber(string.match(beats[i + 1], '^%d+')) > tonumber(ARGV[3]) then
+  local age = now - tonumber(string.match(beats[i + 1], '^%d+'))
+  if age > tonumber(ARGV[3]) or age < -1 then
     redis.call('HDEL', KEYS[1], beats[i])
   end
 end
@@ -113,7 +115,7 @@ class Registry:
         alive = []
         for value in beats.values():
             moment, _, about = value.partition(b" ")
-            if seconds - int(moment) <= BEAT_LIFE:
+            if -1 <= seconds - int(moment) <= BEAT_LIFE:
                 alive.append(msgspec.json.decode(about, type=WorkerBeat))
         return sorted(alive, key=lambda beat: (beat.role, beat.name))
 

@@ -247,7 +247,8 @@ class Worker:
     def alone(self, name: str) -> Iterator[Callable[[], None]]:
         """Hold a lock across all hosts. Yields a check that raises LeaseLost when the lock or a claim is lost."""
         lock = self.consumer.lock(name)
-        lock.acquire(blocking=True)
+        while not lock.acquire(blocking=True, blocking_timeout=self.consumer.settings.lease):
+            lock = self.consumer.lock(name)  # anew, in case the clock was set back
         self._locks.append(lock)
 
         def check() -> None:

@@ -228,7 +228,6 @@ def _submitted(service: Service, job: Job) -> str:
 
 def _trained(service: Service, job: Job) -> dict[str, Any]:
     """The figures of a job for the train process, once it is done."""
-    service.producer.mark_queued(job)  # whoever is told that there is no answer yet may ask for it at once
     answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
     figures: dict[str, Any] = _completed(answers[0], service.settings.train_timeout, task_id=job.task)
     return figures

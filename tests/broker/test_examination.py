@@ -78,7 +78,9 @@ def test_with_the_rights_that_are_needed_everything_works(user_settings: Callabl
         try:
             job = Job(task="t", operation="predict", classifier="lodbrok", body=b"x", keep=60, reply="web")
             queue.submit(SMALL, [job])
+            assert queue.result("t") is not None
             assert queue.read_replies("web", 20)[0][0] == "t"
+            queue.forget("t")
             lock = queue.lock("train")
             assert lock.acquire(blocking=False)
             assert lock.owned()

@@ -543,3 +543,98 @@ def test_progress_tells_what_was_claimed_last_and_whether_more_waits(queue: Jobs
 def test_where_the_data_is_lost_there_may_be_more(queue: Jobs) -> None:
     queue.redis.flushall()
     assert queue.progress(SMALL) == (b"", True)
+
+
+# What Redis may lose, and clocks that are set back
+
+
+def test_a_task_whose_entry_is_lost_has_failed_and_may_be_sent_again(queue: Jobs) -> None:
+    """After a power cut it was "queued" for ever, and the same content was never queued again."""
+    queue.submit(SMALL, [make_job("t", keep=60), make_job("u", keep=60)])
+    (first,) = queue.claim([SMALL], 1, 0).claims
+    queue.mark_processing([first])
+    queue.redis.delete(SMALL)
+    for task in ("t", "u"):
+        answer = queue.result(task)
+        assert answer is not None
+        assert answer.status == "failed"
+        assert answer.problem is not None
+        assert "has lost the job" in answer.problem["detail"]
+    queue.forget("t")
+    queue.submit(SMALL, [make_job("t", keep=60)])
+    assert queue.result("t") == Answer(status="queued")
+    assert 0 < queue.redis.ttl(f"{PREFIX}task:t:entry") <= 60
+
+
+def test_a_task_that_is_finished_keeps_its_answer_when_the_entry_is_gone(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60)])
+    (claim,) = queue.claim([SMALL], 1, 0).claims
+    queue.finish([(claim, DONE)])
+    assert queue.result("t") == DONE
+    assert not queue.redis.exists(f"{PREFIX}task:t:entry")
+
+
+def test_a_group_may_hold_jobs_whose_answers_are_kept_and_others(queue: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t", keep=60), make_job("u"), make_job("v", keep=30)])
+    assert tasks(queue.claim([SMALL], 5, 0).claims) == ["t", "u", "v"]
+    assert [queue.result(task) for task in ("t", "u", "v")] == [Answer(status="queued"), None, Answer(status="queued")]
+
+
+def crc64(data: bytes) -> int:
+    """The checksum (Jones, reflected) of what DUMP gives."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x95AC9329AC4BC9B5 if crc & 1 else 0)
+    return crc
+
+
+def date_claim(queue: Jobs, claim: Claim, milliseconds: int) -> None:
+    """Move the moment at which a job was claimed, as a clock does that is set back."""
+    dump = queue.redis.dump(claim.stream)
+    first, _, second = claim.entry.partition(b"-")
+    entry = int(first).to_bytes(8, "big") + int(second).to_bytes(8, "big")
+    at = dump.rindex(entry, 0, dump.rindex(entry)) + len(entry)  # the last but one: the last is the consumer's own list
+    seconds, micros = queue.redis.time()
+    moment = int.from_bytes(dump[at : at + 8], "little")
+    assert abs(moment - seconds * 1000 - micros / 1000) < 60_000
+    dated = dump[:at] + (moment + milliseconds).to_bytes(8, "little") + dump[at + 8 : -8]
+    queue.redis.restore(claim.stream, 0, dated + crc64(dated).to_bytes(8, "little"), replace=True)
+
+
+def test_the_checksum_is_that_of_redis() -> None:
+    assert crc64(b"123456789") == 0xE9C6D914C4B8D9CA
+
+
+def test_after_the_clock_was_set_back_a_dead_process_holds_a_job_for_one_lease(queue: Jobs, other: Jobs) -> None:
+    """It held it for an hour, and with it every training."""
+    queue.submit(SMALL, [make_job("t")])
+    (claim,) = queue.claim([SMALL], 1, 0).claims
+    date_claim(queue, claim, 3_600_000)
+    (stale,) = claim_stale(other)
+    assert (stale.job.task, stale.deliveries) == ("t", 2)
+
+
+def test_after_the_clock_was_set_back_a_living_process_keeps_its_job(queue: Jobs, other: Jobs) -> None:
+    queue.submit(SMALL, [make_job("t")])
+    (claim,) = queue.claim([SMALL], 1, 0).claims
+    date_claim(queue, claim, 3_600_000)
+    assert_stays(lambda: queue.renew([claim]) and not other.claim_stale([SMALL]), 2.5 * LEASE)
+
+
+def test_after_the_clock_was_set_back_a_dead_process_holds_a_lock_for_one_lease(queue: Jobs) -> None:
+    assert queue.lock("train").acquire(blocking=False)
+    queue.redis.pexpire(f"{PREFIX}lock:train", 3_600_000)
+    wait_until(lambda: queue.lock("train").acquire(blocking=False), timeout=10 * LEASE)
+
+
+def test_a_beat_of_the_future_is_none(queue: Jobs, other: Jobs) -> None:
+    """A dead process was alive for as long as the clock was set back."""
+    other.registry.beat("classify", {})
+    moment, about = queue.redis.hget(WORKERS, other.name).split(b" ", 1)
+    queue.redis.hset(WORKERS, other.name, b"%d %s" % (int(moment) + 3600, about))
+    assert queue.registry.alive() == []
+    queue.registry.beat("train", {})
+    assert [beat.role for beat in queue.registry.alive()] == ["train"]
+    assert queue.redis.hkeys(WORKERS) == [queue.name.encode()]

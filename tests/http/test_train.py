@@ -213,8 +213,11 @@ def test_without_redis_it_says_so(headers: dict[str, str], settings: Settings) -
 
 def test_a_full_queue_takes_nothing_and_forgets_the_task(jobs: Jobs, settings: Settings) -> None:
     client = create_app(msgspec.structs.replace(settings, queue_limit=1)).test_client()
-    assert client.post("/train", json=make_verdicts(1), headers={"Prefer": "respond-async"}).status_code == 202
+    accepted = client.post("/train", json=make_verdicts(1), headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202
     response = client.post("/train", json=make_verdicts(1), headers={"Prefer": "respond-async"})
     assert_problem(response, 503, "queue-full")
     assert waiting(jobs) == 1
-    assert len(list(jobs.redis.scan_iter("*task*"))) == 1
+    # Its answer, and where its entry is.
+    kept = f"{{sb_api}}:task:{accepted.get_json()['task_id'].replace('-', '')}"
+    assert {key.decode() for key in jobs.redis.scan_iter("*task*")} == {kept, f"{kept}:entry"}
