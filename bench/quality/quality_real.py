@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("SB_API_BENCH_DATA") or ROOT.parent / "shared" / "data")
 SAMPLE = 4000  # texts of each of the larger sets
 SPAM = 2000  # accounts that each way of writing is measured on
+SAME = 0.01  # of a score: a subdomain that nobody has seen may differ by so much from its domain
 SEED = 20_261_128  # of spam that nobody trained on
 
 Record = dict[str, Any]
@@ -161,21 +163,27 @@ def bench_evasions(predictor: Predictor, count: int) -> Figures:
 
 
 def bench_variants(predictor: Predictor) -> Figures:
-    """Pairs of one host or domain written in two ways, and one account with the bits of `privs` that say nothing."""
-    hosts, _ = judge(predictor, read_case("hosts.jsonl"))
-    lost = int((np.abs(hosts[::2] - hosts[1::2]) > 1e-4).sum())
+    """One host or domain written in several ways, and one account with the bits of `privs` that say nothing."""
+    records = read_case("hosts.jsonl")
+    scores, _ = judge(predictor, records)
+    written: dict[tuple[str, ...], list[float]] = {}
+    for record, score in zip(records, scores.tolist(), strict=True):
+        written.setdefault((plain_host(record), plain_domain(record)), []).append(score)
+    lost = sum(np.ptp(group) > SAME for group in written.values())
     privs, _ = judge(predictor, read_case("privs.jsonl"))
+    of = f"of {len(written)}, written in {len(records)} ways"
     return [
-        figure(
-            "Shipped weights, hosts written in another way: another score",
-            lost,
-            "pairs",
-            f"of {len(hosts) // 2}",
-            0,
-            most=True,
-        ),
+        figure("Shipped weights, hosts written in another way: another score", lost, "hosts", of, 0, most=True),
         figure("Shipped weights, privs that say nothing: difference", float(np.ptp(privs)), "", "", 1e-4, most=True),
     ]
+
+
+def plain_host(record: Record) -> str:
+    return (urlsplit(record.get("website") or "").hostname or "").rstrip(".").removeprefix("www.")
+
+
+def plain_domain(record: Record) -> str:
+    return record["email"].partition("@")[2].rstrip(".").removeprefix("mx1.")
 
 
 def read_case(name: str) -> list[Record]:
