@@ -65,6 +65,7 @@ def create_app(config: Settings | None = None) -> Flask:
     layers = shed_load(layers, mailbox.limiters[SMALL])  # before a request is looked at, which is what costs
     layers = monitor(layers, app, broker)  # counts what is refused and what fails, too
     layers = secure(layers)  # every answer has the headers, also a refusal
-    layers = trust_proxies(layers, settings.proxies)  # the outermost: all others use the client's address and scheme
+    # The outermost: all others use the client's address, scheme and host.
+    layers = trust_proxies(layers, settings.proxies, settings.proxy_addresses)
     app.wsgi_app = layers  # type: ignore[method-assign, assignment]
     return app

@@ -43,6 +43,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Annotated[
         int, _integer("reverse proxies in front, whose X-Forwarded-For, -Proto and -Host headers are believed", 0, 8)
     ] = 0
+    proxy_addresses: Annotated[
+        str, Meta(description="addresses or networks of these proxies, with commas; nobody else's headers are believed")
+    ] = "127.0.0.1,::1"
+    local_users: Annotated[
+        Literal["own", "all"],
+        Meta(
+            description="without credentials, who on this machine may do everything: the service's own user, or "
+            "`all`, which is whoever a proxy lets in, too"
+        ),
+    ] = "own"
+    open_metrics: Annotated[
+        Literal["on", "off"], Meta(description="whoever reaches the service may read `/metrics`, without a credential")
+    ] = "off"
     web_processes: Annotated[int, _integer("web processes; 0: one per core, 8 at most", 0, 64)] = 0
     classify_processes: Annotated[int, _integer("classify processes; 0: one per core, 8 at most", 0, 256)] = 0
     restart_limit: Annotated[

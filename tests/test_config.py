@@ -33,7 +33,7 @@ def test_every_setting_can_be_set_from_the_environment(field: str) -> None:
     value = {**values, "log_level": "ERROR", "log_format": "json"}.get(field)
     if value is None:
         default = getattr(Settings(), field)
-        switch = {"on": "off", "off": "on", "onnx": "keras"}.get(default, "/somewhere")
+        switch = {"on": "off", "off": "on", "onnx": "keras", "own": "all"}.get(default, "/somewhere")
         value = switch if isinstance(default, str) else default / 2 if isinstance(default, float) else default + 1
     settings = load_settings({f"{PREFIX}{field.upper()}": str(value)})
     assert getattr(settings, field) == value

@@ -12,7 +12,7 @@ from flask import Response, current_app, request
 from sb_api.auth.addresses import is_loopback
 from sb_api.auth.credentials import Role
 from sb_api.auth.gate import COOKIE, IDENTITY, Gate, Identity
-from sb_api.auth.headers import host_name, is_local, refuse_cross_site
+from sb_api.auth.headers import host_name, refuse_cross_site, refuse_unknown_client
 from sb_api.errors import Forbidden
 
 logger = logging.getLogger(__name__)
@@ -56,18 +56,17 @@ def require(role: Role) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
-def require_unless_local(role: Role) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A route that is for whoever asks from this very machine, and for `role` and those above it."""
+def require_unless_open(setting: str, role: Role) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A route that is for everybody where a setting is "on", else for `role` and those above it."""
 
     def decorate(view: Callable[P, T]) -> Callable[P, T]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            settings = _gate().settings
-            if not is_local(request.environ, settings.host, settings.proxies):
+            if getattr(_gate().settings, setting) != "on":
                 check_role(role)
             return view(*args, **kwargs)
 
-        checked.role, checked.open_locally = role, True  # type: ignore[attr-defined]
+        checked.role, checked.may_be_open = role, True  # type: ignore[attr-defined]
         return checked
 
     return decorate
@@ -92,6 +91,7 @@ def challenge(environ: Mapping[str, Any]) -> str:
 
 def sign_in(name: str, secret: str) -> Identity:
     """Who this is. Raises Unauthenticated, TooManyFailures, Forbidden (another site's page) or Unavailable."""
+    refuse_unknown_client(request.environ)
     refuse_cross_site(request.environ)
     gate = _gate()
     snapshot = gate.snapshot()

@@ -14,6 +14,7 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
 
 import gevent
 from flask import Request, request
@@ -22,7 +23,8 @@ from werkzeug.datastructures import Authorization
 
 from sb_api.auth.addresses import client_network
 from sb_api.auth.credentials import NAME, ROLES, Credential, Role, fits, has_credentials, hash_secret, read_credentials
-from sb_api.auth.headers import SAFE_METHODS, is_local, refuse_cross_site
+from sb_api.auth.headers import SAFE_METHODS, is_local, refuse_cross_site, refuse_unknown_client
+from sb_api.auth.peers import peer_user
 from sb_api.auth.sessions import Session, Sessions
 from sb_api.auth.throttle import Throttle
 from sb_api.config import PREFIX, Settings
@@ -80,6 +82,7 @@ class Gate:
         self._pepper = secrets.token_bytes(32)
         self._snapshot = Snapshot((), {})
         self._loading = threading.Lock()
+        self._users: WeakKeyDictionary[socket.socket, int | None] = WeakKeyDictionary()
         self._places = threading.BoundedSemaphore(HASHING)
 
     @cached_property
@@ -143,17 +146,32 @@ class Gate:
 
         Raises Forbidden, or Unavailable when the credentials cannot be read.
         """
+        refuse_unknown_client(environ)
         refuse_cross_site(environ)
         snapshot = self.snapshot()
         if snapshot.credentials is None:
-            if not is_local(environ, self.settings.host, self.settings.proxies):
+            if not is_local(environ, self.settings.host):
                 raise Forbidden(
                     "Without credentials the service answers to its own machine alone, called by a loopback address; "
                     "`sb-api token add NAME --role ROLE` makes a credential."
                 )
+            if not self._is_own_user(environ.get("gunicorn.socket")):
+                raise Forbidden(
+                    "Without credentials the service answers to processes of its own user alone, so not to a proxy's; "
+                    f"`sb-api token add NAME --role ROLE` makes a credential, and {PREFIX}LOCAL_USERS=all "
+                    "makes everybody on this machine, and whoever a proxy lets in, an admin."
+                )
             return NOBODY
         header = environ.get("HTTP_AUTHORIZATION")
         return snapshot.verified.get(self._digest(header)) if header is not None else None
+
+    def _is_own_user(self, connection: socket.socket | None) -> bool:
+        """Whether the other end of a connection is this user's, if it can be known; asked once for each connection."""
+        if connection is None or self.settings.local_users == "all":
+            return True
+        if connection not in self._users:
+            self._users[connection] = peer_user(connection)
+        return self._users[connection] in (None, os.geteuid())
 
     def _digest(self, header: str) -> bytes:
         # Keyed, so that nobody can choose what the look-up compares.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from sb_api.auth.addresses import is_loopback
-from sb_api.errors import Forbidden
+from sb_api.auth.addresses import is_loopback, parse_address
+from sb_api.config import PREFIX
+from sb_api.errors import Forbidden, InvalidSettings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+UNKNOWN_CLIENT = "sb_api.unknown_client"  # in a WSGI environment
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -53,17 +56,61 @@ def secure(application: WSGIApplication) -> WSGIApplication:
     return secured
 
 
-def trust_proxies(application: WSGIApplication, count: int) -> WSGIApplication:
-    """The application as clients behind `count` proxies see it: address, scheme and host are what the proxies say."""
-    return ProxyFix(application, x_for=count, x_proto=count, x_host=count) if count else application
+def trust_proxies(application: WSGIApplication, count: int, addresses: str) -> WSGIApplication:
+    """The application as clients behind `count` proxies see it: address, scheme and host are what the proxies say.
+
+    Only what comes from one of the named `addresses` is believed. Of what a proxy passes on without saying whose it is,
+    the environment has UNKNOWN_CLIENT. Raises InvalidSettings.
+    """
+    if not count:
+        return application
+    networks = parse_networks(addresses)
+    believing = ProxyFix(application, x_for=count, x_proto=count, x_host=count)
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not is_named(environ.get("REMOTE_ADDR", ""), networks):
+            return application(environ, start_response)
+        given = environ.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", count)[-count:]
+        clients = [parse_address(text) for text in given]
+        if len(clients) == count and None not in clients:
+            environ["HTTP_X_FORWARDED_FOR"] = ",".join(map(str, clients))  # without ports
+        else:
+            environ.pop("HTTP_X_FORWARDED_FOR", None)
+            environ[UNKNOWN_CLIENT] = True
+        return believing(environ, start_response)
+
+    return answer
 
 
-def is_local(environ: dict[str, Any], host: str, proxies: int) -> bool:
+def parse_networks(addresses: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses and networks with commas between them. Raises InvalidSettings for what is none."""
+    try:
+        return [ip_network(text.strip(), strict=False) for text in addresses.split(",") if text.strip()]
+    except ValueError as error:
+        raise InvalidSettings(f"{PREFIX}PROXY_ADDRESSES: {error}; such as 127.0.0.1,10.0.0.0/8.") from None
+
+
+def is_named(peer: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether a peer is in one of the networks. Over a unix socket, which has permissions of its own, it always is."""
+    address = parse_address(peer)
+    return not peer or (address is not None and any(address in network for network in networks))
+
+
+def refuse_unknown_client(environ: Mapping[str, Any]) -> None:
+    """Raises Forbidden for a request of which nobody knows who sent it."""
+    if UNKNOWN_CLIENT in environ:
+        raise Forbidden(
+            f"The proxy must say who asks, by X-Forwarded-For. On its own machine, too, a service with {PREFIX}PROXIES "
+            "is called through its proxy."
+        )
+
+
+def is_local(environ: dict[str, Any], host: str) -> bool:
     """Whether a request is of this machine, and meant for it: no proxy in between, and no name that an attacker made
     stand for a loopback address. `host` is the address that the service listens on."""
     if not is_loopback(environ.get("REMOTE_ADDR", "")):
         return False
-    if not proxies and any(name in environ for name in FORWARDED):
+    if any(name in environ for name in FORWARDED):
         return False
     name = host_name(environ)
     return name in LOCAL_NAMES or name == host or is_loopback(name.strip("[]"))

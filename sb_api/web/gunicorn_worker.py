@@ -33,6 +33,8 @@ from gunicorn.http.unreader import Unreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from sb_api.auth.addresses import client_network
+from sb_api.auth.headers import is_named, parse_networks
+from sb_api.config import load_settings
 from sb_api.memory import freeze_objects
 from sb_api.web.connections import GRACE, HEAD_SECONDS, PER_ADDRESS, SEND_SECONDS, PacedReader, Places
 
@@ -96,6 +98,8 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         # By connection: the head of the request that gunicorn reads next, if its like may come again.
         self.heads: WeakKeyDictionary[Unreader, bytes] = WeakKeyDictionary()
         self.places = Places(self.per_address)
+        own = load_settings()
+        self.proxies = parse_networks(own.proxy_addresses) if own.proxies else []
         # Headers of proxies are believed by the application alone, which knows its proxies (`auth.headers`).
         self.cfg.__dict__.update(secure_scheme_headers={}, forwarder_headers=[])
         freeze_objects()
@@ -107,8 +111,8 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         return gevent.Timeout(self.cfg.keepalive if self.is_watched else self.head_seconds, False)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        """Answer what comes over a connection. Over a unix socket nobody has an address."""
-        if not isinstance(addr, tuple):
+        """Answer what comes over a connection. Proxies, and a unix socket, are not limited."""
+        if not isinstance(addr, tuple) or is_named(addr[0], self.proxies):
             super().handle(listener, client, addr)
             return
         with self.places.take(client_network(addr[0])) as has_place:

@@ -15,7 +15,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
-from sb_api.auth.access import require_unless_local
+from sb_api.auth.access import require_unless_open
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import Unavailable
@@ -37,11 +37,11 @@ METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
 @monitoring.get("/metrics")
-@require_unless_local("predict")
+@require_unless_open("open_metrics", "predict")
 def metrics() -> Response:
     """The figures of all processes, for Prometheus.
 
-    Whoever asks from the machine itself needs no credential.
+    Where SB_API_OPEN_METRICS is on, whoever reaches the service needs no credential.
     """
     publisher: Publisher = current_app.extensions["sb_api_publisher"]
     try:

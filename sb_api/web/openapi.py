@@ -222,7 +222,7 @@ def _operation(route: str, view: Callable[..., Any], describe: Describe) -> Sche
         missing["content"]["application/problem+json"]["schema"]["anyOf"].append(describe(schemas.Problem))
     for response in responses.values():
         response.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
-    needed: list[Schema] = [{}] if getattr(view, "open_locally", False) else []
+    needed: list[Schema] = [{}] if getattr(view, "may_be_open", False) else []
     described: Schema = {
         "summary": text.partition("\n")[0].rstrip("."),
         "description": text,
