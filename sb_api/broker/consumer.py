@@ -107,9 +107,9 @@ class Consumer:
         for streams, count in wanted:
             pipeline.xreadgroup(GROUP, self.name, dict.fromkeys(streams, ">"), count=count, block=block)
         ask_versions(pipeline, KINDS)
-        found = pipeline.execute()
+        *found, (seconds, micros) = pipeline.time().execute()
         claims = [claim for read in found[: len(wanted)] for claim in self._claims(read)]
-        return Claimed(claims, name_versions(KINDS, found[len(wanted) :]))
+        return Claimed(claims, name_versions(KINDS, found[len(wanted) :]), seconds + micros / 1e6)
 
     def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
         """A job whose lease ran out, now this process's: whoever had it is dead or stands still.

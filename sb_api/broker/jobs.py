@@ -25,15 +25,17 @@ REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list go
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a stream. `reply` names the list for the answer, `keep` is how long it is kept under the task id
-    (seconds, 0: not at all), `weights` the version to work with, if the process still has it (else the current),
-    `request` the id of the request that it comes from, `trace` its W3C traceparent, if it is traced."""
+    """One entry of a stream. `reply` names the list for the answer, `patience` is how long its sender waits for that
+    (seconds, 0: for ever), `keep` how long it is kept under the task id (seconds, 0: not at all), `weights` the version
+    to work with, if the process still has it (else the current), `request` the id of the request that it comes from,
+    `trace` its W3C traceparent, if it is traced."""
 
     task: str
     operation: Literal["predict", "explain", "train", "rollback", "replay"]
     classifier: str
     body: bytes
     reply: str = ""
+    patience: float = 0.0
     keep: int = 0
     weights: str = ""
     request: str = ""
@@ -76,12 +78,18 @@ class Claim(msgspec.Struct, frozen=True):
         """When the job came, in seconds since 1970: the id of an entry begins with the milliseconds."""
         return int(self.entry.partition(b"-")[0]) / 1000
 
+    def is_awaited(self, moment: float) -> bool:
+        """Whether anybody still waits for the answer at a moment by the clock of Redis (seconds since 1970)."""
+        return not self.job.patience or bool(self.job.keep) or moment - self.sent <= self.job.patience
+
 
 class Claimed(NamedTuple):
-    """Claims, and the versions of the weights that were published after they were made, by classifier."""
+    """Claims, the versions of the weights that were published after they were made, by classifier, and the moment of
+    that by the clock of Redis (seconds since 1970; 0: not known)."""
 
     claims: list[Claim]
     published: dict[str, str]
+    moment: float = 0.0
 
 
 def failure(error: SbApiError) -> Answer:

@@ -17,6 +17,7 @@ from sb_api.records import KINDS
 
 BLOCK = 1.0  # seconds to wait for a job before looking after other things
 BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
+BULK_SECONDS = 0.5  # that they may take at once: for so long what is urgent may wait for them
 URGENT = 1.0  # seconds for which a small request makes the worker take large ones one by one
 PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
@@ -32,25 +33,37 @@ class Claiming(Protocol):
         ...
 
 
-class _Urgency:
-    """Whether a small request came lately: its sender may soon send another, which should not wait behind several
-    large ones."""
+class _Pace:
+    """How many entries of the bulk stream to claim at once: one when a small request came lately, whose sender may soon
+    send another; else as many as are done in BULK_SECONDS at the rate of the last ones."""
 
     def __init__(self) -> None:
         self._until = 0.0
+        self._claimed = 0.0
+        self._bulk = 0
+        self._seconds = 0.0  # that an entry took
 
     @property
-    def is_on(self) -> bool:
+    def is_urgent(self) -> bool:
         return monotonic() < self._until
 
     @property
     def bulk_at_once(self) -> int:
         """How many entries of the bulk stream to claim at once."""
-        return 1 if self.is_on else BULK_AT_ONCE
+        if self._bulk:
+            self._seconds = (monotonic() - self._claimed) / self._bulk
+            self._bulk = 0
+        if self.is_urgent:
+            return 1
+        return max(1, min(BULK_AT_ONCE, int(BULK_SECONDS / self._seconds) if self._seconds else BULK_AT_ONCE))
 
     def note(self, claimed: Claimed) -> None:
-        if any(claim.stream == SMALL for claim in claimed.claims):
-            self._until = monotonic() + URGENT
+        """Take in what is claimed; it is done by the next look at `bulk_at_once`."""
+        small = sum(claim.stream == SMALL for claim in claimed.claims)
+        self._bulk = len(claimed.claims) - small
+        self._claimed = monotonic()
+        if small:
+            self._until = self._claimed + URGENT
 
 
 class SmallFirst:
@@ -61,20 +74,20 @@ class SmallFirst:
 
     def __init__(self) -> None:
         self.streams: Sequence[str] = (SMALL, BULK)
-        self._urgency = _Urgency()
+        self._pace = _Pace()
         self._next_look = 0.0
         self._last_delivered: bytes | None = None
         self._takes_bulk = False
 
     def claim(self, consumer: Consumer, _: threading.Event, /) -> Claimed:
-        is_urgent = self._urgency.is_on
+        is_urgent = self._pace.is_urgent
         if is_urgent and monotonic() >= self._next_look:
             self._takes_bulk = self._is_bulk_left_alone(consumer)
             self._next_look = monotonic() + BLOCK / 2
         streams = self.streams if self._takes_bulk or not is_urgent else (SMALL,)
-        count, others = consumer.settings.batch_requests, self._urgency.bulk_at_once
+        count, others = consumer.settings.batch_requests, self._pace.bulk_at_once
         claimed = consumer.claim(streams, count, BLOCK, others=others)
-        self._urgency.note(claimed)
+        self._pace.note(claimed)
         return claimed
 
     def _is_bulk_left_alone(self, consumer: Consumer) -> bool:
@@ -93,7 +106,7 @@ class LargeOnly:
 
     def __init__(self) -> None:
         self.streams: Sequence[str] = (SMALL, BULK)
-        self._urgency = _Urgency()
+        self._pace = _Pace()
         self._next_look = 0.0
         self._last_delivered: bytes | None = None
         self._takes_small = False
@@ -102,7 +115,7 @@ class LargeOnly:
         if monotonic() >= self._next_look:
             self._takes_small = self._are_small_left_alone(consumer)
             self._next_look = monotonic() + BLOCK / 2
-        others = self._urgency.bulk_at_once
+        others = self._pace.bulk_at_once
         if self._takes_small:
             count = consumer.settings.batch_requests
             claimed = consumer.claim(self.streams, count, BLOCK, others=others, awaited=(BULK,))
@@ -112,7 +125,7 @@ class LargeOnly:
             if claim.stream == SMALL:
                 # What this process claims itself does not count, so it goes on as long as it is alone.
                 self._last_delivered = claim.entry
-        self._urgency.note(claimed)
+        self._pace.note(claimed)
         return claimed
 
     def _are_small_left_alone(self, consumer: Consumer) -> bool:

@@ -20,7 +20,7 @@ from sb_api.broker.consumer import Consumer
 from sb_api.broker.examination import examine
 from sb_api.broker.jobs import Answer, Claim, Claimed, failure
 from sb_api.broker.shared_state import BEAT_INTERVAL
-from sb_api.errors import JobFailed, LeaseLost, SbApiError, Unavailable
+from sb_api.errors import JobFailed, LeaseLost, NoAnswerInTime, SbApiError, Unavailable
 from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.processes.claiming import PAUSE, Claiming
 from sb_api.records import KINDS
@@ -118,7 +118,8 @@ class Worker:
         worked = False
         while not self.stopping.is_set():
             # Published after the claims: a job that was sent after a training must be judged by what the training made.
-            claims, published = self._claim()
+            claims, published, moment = self._claim()
+            claims = self._drop_forsaken(claims, moment)
             worked = self._refresh(published) or worked
             if claims:
                 self._work(claims)
@@ -147,6 +148,17 @@ class Worker:
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.consumer.settings.lease / 10
         return self.claiming.claim(self.consumer, self.stopping)
+
+    def _drop_forsaken(self, claims: list[Claim], moment: float) -> list[Claim]:
+        """The claims without those whose senders wait no longer: what is done for nobody keeps others waiting."""
+        forsaken = [claim for claim in claims if not claim.is_awaited(moment)]
+        if not forsaken:
+            return claims
+        logger.warning("%d jobs are dropped: their senders wait no longer", len(forsaken))
+        late = failure(NoAnswerInTime("Nobody waited for the answer any more."))
+        self.consumer.finish([(claim, late) for claim in forsaken])
+        self.instruments.count_jobs(forsaken, [late] * len(forsaken), time.time())
+        return [claim for claim in claims if claim.is_awaited(moment)]
 
     def _work(self, claims: Sequence[Claim]) -> None:
         self._held = claims

@@ -204,6 +204,7 @@ def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 
         classifier=kind.name,
         body=body,
         reply=service.mailbox.name,
+        patience=0.0 if keep else service.settings.predict_timeout,
         keep=keep,
         weights=weights,
         request=current_request(),

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sb_api import create_app
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, GROUP, PREDICT_STREAMS, SMALL, Answer, Claim, Job
 from sb_api.broker.shared_state import BEAT_INTERVAL
@@ -27,7 +28,7 @@ from sb_api.processes.claiming import Claiming, LargeOnly, OneAtATime, SmallFirs
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
 from tests.support.queue import Jobs
-from tests.support.service import RedisServer, assert_stays, clean_environment
+from tests.support.service import EDITOR, RedisServer, assert_stays, clean_environment
 
 LEASE = 0.5
 PATIENT_LEASE = 2.0
@@ -399,6 +400,48 @@ def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_
     with working(worker):
         wait_until(lambda: completed(queue, "earlier", "later"))
     assert done == ["earlier", "later"]
+
+
+# Senders that are gone
+
+
+def test_what_nobody_waits_for_any_more_is_not_done(queue: Jobs) -> None:
+    """A large request that was 504 went on to be computed for minutes, in which everyone's small ones were 504."""
+    done: list[str] = []
+    queue.submit(BULK, [msgspec.structs.replace(make_job(str(number)), keep=0, patience=0.2) for number in range(3)])
+    queue.submit(BULK, [msgspec.structs.replace(make_job("kept"), patience=0.2)])
+    sent = int(queue.redis.xrange(BULK, count=1)[0][0].partition(b"-")[0]) / 1000
+    wait_until(lambda: queue.redis.time()[0] > sent + 1)
+    queue.submit(BULK, [msgspec.structs.replace(make_job("patient"), patience=60.0)])
+    with working(make_worker(queue, lambda claims: done.extend(claim.job.task for claim in claims) or echo(claims))):
+        wait_until(lambda: completed(queue, "kept", "patient"))
+        wait_until(lambda: not queue.redis.xlen(BULK))
+    assert done == ["kept", "patient"]
+
+
+def test_a_prediction_says_how_long_its_sender_waits(queue: Jobs) -> None:
+    settings = msgspec.structs.replace(queue.settings, predict_timeout=0.2)
+    assert create_app(settings).test_client().post("/predict", json=[EDITOR]).status_code == 504
+    (claim,) = queue.claim([SMALL], 1, 0).claims
+    assert claim.job.patience == 0.2
+    assert claim.is_awaited(claim.sent + 0.1)
+    assert not claim.is_awaited(claim.sent + 0.3)
+
+
+def test_large_requests_that_take_long_are_taken_one_by_one(queue: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one that comes meanwhile waits for one of them, not for eight."""
+    monkeypatch.setattr(claiming, "BULK_SECONDS", 0.05)
+    over, sizes = threading.Event(), []
+
+    def take_long(claims: Sequence[Claim]) -> list[Answer]:
+        sizes.append(len(claims))
+        over.wait(0.1 * len(claims))
+        return echo(claims)
+
+    queue.submit(BULK, [make_job(str(number)) for number in range(claiming.BULK_AT_ONCE + 3)])
+    with working(make_worker(queue, take_long)):
+        wait_until(lambda: completed(queue, str(claiming.BULK_AT_ONCE + 2)))
+    assert sizes == [claiming.BULK_AT_ONCE, 1, 1, 1]
 
 
 # Processes that die
