@@ -39,6 +39,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.web.fast_path import answer_small_requests
     from sb_api.web.monitoring import monitor, monitoring
     from sb_api.web.problems import register_error_handlers
+    from sb_api.web.results import ResultMemory
     from sb_api.web.service import Service
     from sb_api.web.shedding import shed_load
 
@@ -51,7 +52,9 @@ def create_app(config: Settings | None = None) -> Flask:
     broker = Broker.of(connect(settings), settings)
     producer = Producer(broker)
     mailbox = Mailbox(producer)
-    service = app.extensions["sb_api"] = Service(settings, producer, mailbox)
+    service = app.extensions["sb_api"] = Service(
+        settings, producer, mailbox, ResultMemory(broker.redis, settings.result_ttl, settings.web_count)
+    )
     gate = app.extensions["sb_api.auth"] = Gate(settings)
     app.before_request(limit_open_bodies)
     app.register_blueprint(monitoring)

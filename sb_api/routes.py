@@ -8,18 +8,20 @@ import uuid
 import msgspec
 from flask import Blueprint, Response, request
 
-from sb_api.auth.access import check_role, require
+from sb_api.auth.access import check_role, current_identity, require
 from sb_api.broker.jobs import Job
 from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
 from sb_api.records import EDITORS, MESSAGES, Kind, decode_records, decode_task, encode_payload, find_kind
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
+from sb_api.web.results import own_task
 from sb_api.web.service import (
     await_rollback,
     await_training,
     choose_stream,
     describe_readiness,
+    find_result,
     get_service,
     judge_body,
     read_chain,
@@ -129,13 +131,16 @@ def classify() -> Response:
     kind = find_kind(model)
     records = decode_records(data, kind.record, service.settings.max_records).all_sound()
     body = encode_payload(records)
-    task = _content_id(kind.name, body)
+    owner = current_identity().name
+    task = own_task(owner, _digest(kind.name, body))
     keep = service.settings.result_ttl
     key = request.headers.get("Idempotency-Key")
-    if key is not None and service.producer.reserve(_content_id("key", key.encode()), task, keep) != task:
+    # Each credential has its own keys: another's are neither in the way nor found out.
+    if key is not None and service.producer.reserve(own_task(owner, _digest("key", key.encode())), task, keep) != task:
         raise IdempotencyKeyReused("This Idempotency-Key was sent with other content; send a new key with new content.")
     known = service.producer.result(task)
     if known is None or known.status == "failed":
+        service.results.admit(owner, len(body), len(records))
         service.producer.forget(task)
         job = Job(
             task=task,
@@ -158,7 +163,7 @@ def get_result(task_id: str) -> Response:
         task = uuid.UUID(task_id).hex
     except ValueError:
         raise UnknownTask(f"{task_id[:40]!r} is not a task id.") from None
-    answer = get_service().producer.result(task)
+    answer = find_result(get_service(), task)
     if answer is None:
         raise UnknownTask(f"There is no task {task_id}, or its result is no longer kept.")
     if answer.status in ("queued", "processing"):
@@ -210,5 +215,5 @@ def _flag(name: str) -> bool:
     return value in ("true", "1")
 
 
-def _content_id(kind: str, content: bytes) -> str:
-    return hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()[:32]
+def _digest(kind: str, content: bytes) -> bytes:
+    return hashlib.sha256(kind.encode() + b"\0" + content).digest()

@@ -16,7 +16,15 @@ from sb_api.pages.moderation import checks
 from sb_api.records import KINDS, Kind, find_kind
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
-from sb_api.web.service import await_rollback, describe_readiness, get_service, read_chain, read_quality, submit_replay
+from sb_api.web.service import (
+    await_rollback,
+    describe_readiness,
+    find_result,
+    get_service,
+    read_chain,
+    read_quality,
+    submit_replay,
+)
 
 pages.register_blueprint(checks)
 
@@ -61,7 +69,7 @@ def show_weights() -> str:
         chosen=chosen,
         compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] and len(known) > 1 else [],
         replay=read_quality(service, kind).get("replay"),
-        task=service.producer.result(task) if task else None,
+        task=find_result(service, task) if task else None,
         rolled_back="rolled_back" in request.args,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from flask import current_app
 
+from sb_api.auth.access import current_identity
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.examination import Examined, examine
 from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Replay, Training
@@ -29,6 +30,7 @@ from sb_api.records import KINDS, Kind, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
+from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
@@ -41,6 +43,7 @@ class Service:
     settings: Settings
     producer: Producer
     mailbox: Mailbox
+    results: ResultMemory
 
     @property
     def broker(self) -> Broker:
@@ -125,6 +128,12 @@ def submit_replay(service: Service, kind: Kind, *, force: bool, with_undone: boo
     return _submitted(service, job)
 
 
+def find_result(service: Service, task: str) -> Answer | None:
+    """What became of a task of whoever asks; None when there is none, no longer, or it is another's."""
+    answer = service.producer.result(task)
+    return answer if owns(current_identity().name, task) else None
+
+
 def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
     """The running figures that the train process has published. Raises Unavailable."""
     measured = service.broker.registry.published_about(kind.name, "quality")
@@ -166,6 +175,8 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
     notes += redis.warnings()
+    if is_nearly_full(redis):
+        notes.append("Redis is nearly full of what is kept: /classify is refused until results have gone")
     notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
     notes += [
         f"the file of the {slot} weights of {name} is damaged, and earlier ones stand in for it: see the log"
@@ -199,7 +210,7 @@ def _damaged(service: Service, classifier: str) -> list[str]:
 
 def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 0, weights: str = "") -> Job:
     return Job(
-        task=uuid.uuid4().hex if keep else _unique(),
+        task=own_task(current_identity().name, uuid.uuid4().bytes) if keep else _unique(),
         operation=operation,
         classifier=kind.name,
         body=body,

@@ -28,13 +28,14 @@ LONGEST_TURN = 0.01  # seconds that all others take for theirs; above it this pr
 ROUTE = "sb_api.route"  # where a WSGI environment has the route of a request that Flask has not seen
 
 PREDICT_ROUTES = {"/predict": EDITORS, "/intents/predict": MESSAGES}
+SHED_ROUTES = {*PREDICT_ROUTES, "/classify"}
 
 
 def shed_load(application: WSGIApplication, limiter: Limiter) -> WSGIApplication:
     """The application, but for small requests for predictions while the `limiter` has no room: those get 503."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") in PREDICT_ROUTES and is_small(environ, SMALL_BYTES) and not has_room(limiter):
+        if environ.get("PATH_INFO") in SHED_ROUTES and is_small(environ, SMALL_BYTES) and not has_room(limiter):
             environ[ROUTE] = environ["PATH_INFO"]
             return refuse(environ, start_response)
         return application(environ, start_response)

@@ -28,7 +28,7 @@ def full_app(settings: Settings, jobs: Jobs) -> Flask:
     return app
 
 
-@pytest.mark.parametrize("path", ["/predict", "/intents/predict"])
+@pytest.mark.parametrize("path", ["/predict", "/intents/predict", "/classify"])
 def test_it_gets_a_problem_document_that_says_when_to_come_again(full_app: Flask, path: str, jobs: Jobs) -> None:
     response = full_app.test_client().post(path, json=[EDITOR], headers={"X-Request-ID": "mine-1"})
     problem = assert_problem(response, 503, "queue-full")
