@@ -166,13 +166,13 @@ class ClassifyProcess:
             stand_by()
 
 
-def classify_process(settings: Settings, helper: bool = False, standby: bool = False) -> None:
+def classify_process(settings: Settings, helper: bool = False, standby: bool = False, after_kill: int = 0) -> None:
     """Judge records until SIGTERM or SIGINT.
 
     A `helper` wakes for large requests alone, and small ones have precedence over it on the processor: shared among
     several processes, these would make batches too small to be worth their cost. After `helper_idle` seconds without
-    one it starts anew on `standby`.
+    one it starts anew on `standby`. `after_kill`: see `Worker.run_process`.
     """
     if helper and not standby:
         os.nice(NICENESS)  # after standby it has that already
-    ClassifyProcess(settings, helper).worker.run_process()
+    ClassifyProcess(settings, helper).worker.run_process(after_kill)

@@ -132,13 +132,23 @@ def web(host: str | None, port: int | None) -> None:
     os.execv(command[0], command)
 
 
+AFTER_KILL = click.option(
+    "--after-kill",
+    type=click.IntRange(0),
+    default=0,
+    metavar="PID",
+    help="Stand in for this process, which was killed from outside: what it held does not count against the jobs.",
+)
+
+
 @main.command()
 @click.option("--helper", is_flag=True, help="Wake for large requests alone, beside another worker on this machine.")
 @click.option(
     "--standby", is_flag=True, help="Of a helper: load the classifiers when the first of these requests waits."
 )
+@AFTER_KILL
 @JSON
-def worker(helper: bool, standby: bool) -> None:
+def worker(helper: bool, standby: bool, after_kill: int) -> None:
     """Start one classify process alone."""
     settings = read_settings()
     if standby:
@@ -147,18 +157,19 @@ def worker(helper: bool, standby: bool) -> None:
         await_need(settings)
     from sb_api.classify import classify_process
 
-    classify_process(settings, helper, standby)
+    classify_process(settings, helper, standby, after_kill)
 
 
 @main.command()
 @click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+@AFTER_KILL
 @JSON
-def trainer(cold: bool) -> None:
+def trainer(cold: bool, after_kill: int) -> None:
     """Start the train process alone."""
     _require_learning()
     from sb_api.learning.process import train_process
 
-    train_process(read_settings(), cold)
+    train_process(read_settings(), cold, after_kill)
 
 
 @main.command()

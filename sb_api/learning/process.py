@@ -120,17 +120,17 @@ class TrainProcess:
             os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
 
 
-def train_process(settings: Settings, cold: bool = False) -> None:
+def train_process(settings: Settings, cold: bool = False, after_kill: int = 0) -> None:
     """Train, roll back and replay, one job at a time, until told to stop.
 
     TensorFlow is loaded once all else is up, unless `trainer_idle` is 0. When no training has come for `trainer_idle`
     seconds, the process starts itself anew, `cold`, because TensorFlow never gives memory back: it then has nothing
     loaded until the next job, or until somebody changes the weights, on disk or in Redis; TensorFlow comes with the
-    next training.
+    next training. `after_kill`: see `Worker.run_process`.
     """
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
-    TrainProcess(settings, cold).worker.run_process()
+    TrainProcess(settings, cold).worker.run_process(after_kill)
 
 
 def look_at_files(settings: Settings) -> dict[str, str]:

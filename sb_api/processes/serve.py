@@ -58,10 +58,15 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
         "web", web_command(settings, f"fd://{listener.fileno()}"), environment, descriptors=(listener.fileno(),)
     )
     classify = [
-        Process(f"classify {number}", [*sb_api, "worker", *(["--helper"] if number > 1 else [])], environment)
+        Process(
+            f"classify {number}",
+            [*sb_api, "worker", *(["--helper"] if number > 1 else [])],
+            environment,
+            asks_for_kills=True,
+        )
         for number in range(1, settings.classify_count + 1)
     ]
-    return [web, *classify, Process("train", [*sb_api, "trainer"], environment)]
+    return [web, *classify, Process("train", [*sb_api, "trainer"], environment, asks_for_kills=True)]
 
 
 def web_command(settings: Settings, bind: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sb_api.errors import CannotStart
 
@@ -21,6 +23,7 @@ RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before each restart of a p
 STEADY = 30.0  # seconds after which a process counts as sound again
 LOOK = 0.1  # seconds between two looks at the processes
 PR_SET_PDEATHSIG = 1
+KILLS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})  # that come from outside
 
 
 @dataclass
@@ -43,6 +46,9 @@ class Process:
     command: Sequence[str]
     environment: dict[str, str]
     descriptors: tuple[int, ...] = ()
+    asks_for_kills: bool = False  # its command takes `--after-kill PID`
+    killed: int = 0  # the number of the process before, when it was killed from outside
+    out_of_memory: int = 0  # processes that the system had killed for memory when this one was started
     deaths: int = 0
     started: float = 0.0
     restart_at: float = 0.0
@@ -50,8 +56,10 @@ class Process:
 
     def start(self) -> None:
         self.started = time.monotonic()
+        self.out_of_memory = count_out_of_memory()
+        after = ["--after-kill", str(self.killed)] if self.asks_for_kills and self.killed else []
         self.popen = subprocess.Popen(
-            self.command,
+            [*self.command, *after],
             env=self.environment,
             pass_fds=self.descriptors,
             stdin=subprocess.DEVNULL,
@@ -75,6 +83,21 @@ class Process:
             logger.warning("%s did not stop in time and is killed", self.name)
             self.popen.kill()
             self.popen.wait()
+
+
+def count_out_of_memory() -> int:
+    """How many processes the system has killed because memory was short; -1 where it does not say."""
+    try:
+        found = re.search(r"^oom_kill (\d{1,19})$", Path("/proc/vmstat").read_text("ascii"), re.MULTILINE)
+    except OSError:
+        return -1
+    return int(found[1]) if found else -1
+
+
+def _is_from_outside(process: Process, code: int) -> bool:
+    """Whether a process was ended by somebody, and not by what it did: it would crash by another signal, or take all
+    memory."""
+    return -code in KILLS and 0 <= process.out_of_memory == count_out_of_memory()
 
 
 def _die_with_parent() -> None:
@@ -133,6 +156,7 @@ def _restart_dead(process: Process, stop: Stop, limit: int) -> None:
     now = time.monotonic()
     if not process.restart_at:
         process.deaths = 1 if now - process.started > STEADY else process.deaths + 1
+        process.killed = process.popen.pid if _is_from_outside(process, code) else 0
         ended = f"{process.name} (process {process.popen.pid}) ended with {code}"
         if process.deaths >= limit:
             logger.critical("%s, for the %d. time in a row; the service stops", ended, process.deaths)

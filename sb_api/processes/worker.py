@@ -63,11 +63,16 @@ class Worker:
         self._has_news = threading.Event()
         self._idling = False
         self._look_for_stale = 0.0
+        self._after_kill = 0
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
-    def run_process(self) -> None:
-        """Be the work of this process: run until SIGTERM or SIGINT, and then finish the batch under way."""
+    def run_process(self, after_kill: int = 0) -> None:
+        """Be the work of this process: run until SIGTERM or SIGINT, and then finish the batch under way.
+
+        `after_kill` is the number of the process that this one stands in for, when somebody has killed it.
+        """
+        self._after_kill = after_kill
 
         def stop(*_: object) -> None:
             self.stopping.set()
@@ -113,6 +118,9 @@ class Worker:
         for fault in (*redis_server.problems(), *redis_server.warnings()):
             logger.error("%s", fault)
         self.consumer.ensure_groups(self.claiming.streams)
+        if self._after_kill:
+            self.consumer.release_claims_of(self.claiming.streams, self._after_kill)
+            self._after_kill = 0
         self._refresh(self.consumer.broker.registry.published_versions(KINDS))
         freeze_objects()
         worked = False

@@ -115,3 +115,42 @@ def test_a_command_that_goes_away_ends_the_service(tmp_path: Path) -> None:
         one.signal(9)
         wait_until(stop.event.is_set)
     assert stop.failure.startswith("one cannot be restarted: ")
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "is_kill"),
+    [
+        (FOR_EVER, 9, True),
+        (FOR_EVER, 15, True),
+        (FOR_EVER, 11, False),
+        ("raise SystemExit(3)", 0, False),
+    ],
+    ids=["SIGKILL", "SIGTERM", "SIGSEGV", "an error"],
+)
+def test_who_stands_in_for_a_process_is_told_when_that_was_killed_from_outside(
+    code: str, number: int, is_kill: bool
+) -> None:
+    """It then knows that the jobs of that one did not kill it."""
+    one = child("one", code)
+    one.asks_for_kills = True
+    with supervise([one], Stop(), limit=5, drain=5.0):
+        first = pids([one])[0]
+        one.signal(number)
+        wait_until(lambda: pids([one]) != [first])
+        assert one.popen is not None
+        assert isinstance(one.popen.args, list)
+        assert one.popen.args[-2:] == (["--after-kill", str(first)] if is_kill else ["-c", code])
+
+
+def test_a_process_killed_because_memory_was_short_was_not_killed_from_outside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = iter(range(100))
+    monkeypatch.setattr(supervisor, "count_out_of_memory", lambda: next(counts))
+    one = child("one", FOR_EVER)
+    one.asks_for_kills = True
+    with supervise([one], Stop(), limit=5, drain=5.0):
+        first = pids([one])[0]
+        one.signal(9)
+        wait_until(lambda: pids([one]) != [first])
+        assert one.killed == 0

@@ -54,7 +54,7 @@ def do(claims):
 
 consumer = Consumer(Broker.of(connect(settings), settings))
 worker = Worker(consumer, "classify", SmallFirst(), do, lambda _: {"lodbrok": "1"})
-worker.run_process()
+worker.run_process(int(os.environ.get("AFTER_KILL", "0")))
 """
 
 Do = Callable[[Sequence[Claim]], list[Answer]]
@@ -119,8 +119,10 @@ def failed(queue: Jobs, task: str) -> str:
     return str(answers[0].problem["detail"])
 
 
-def start_process(settings: Settings) -> subprocess.Popen[bytes]:
-    environment = clean_environment(SB_API_REDIS_URL=settings.redis_url, SB_API_LEASE=str(LEASE))
+def start_process(settings: Settings, after_kill: int = 0) -> subprocess.Popen[bytes]:
+    environment = clean_environment(
+        SB_API_REDIS_URL=settings.redis_url, SB_API_LEASE=str(LEASE), AFTER_KILL=str(after_kill)
+    )
     return subprocess.Popen([sys.executable, "-c", RUN_WORKER], env=environment, stderr=subprocess.DEVNULL)
 
 
@@ -477,6 +479,23 @@ def test_a_job_that_keeps_killing_processes_is_set_aside_and_its_neighbours_are_
     assert "has stopped 3 processes and was set aside" in failed(queue, "poison")
     assert completed(queue, "1", "2")
     assert queue.pending(SMALL) == queue.redis.xlen(SMALL) == 0
+
+
+def test_a_job_whose_processes_were_killed_from_outside_is_not_set_aside(queue: Jobs) -> None:
+    """Three kills by hand during a long training, and its verdicts were lost."""
+    queue.submit(SMALL, [make_job("until stopped")])
+    killed = 0
+    for is_last in [*[False] * (queue.settings.max_deliveries + 1), True]:
+        with start_process(queue.settings, killed) as process:
+
+            def has_it(holder: bytes = f":{process.pid}:".encode()) -> bool:
+                held = queue.redis.xpending_range(SMALL, GROUP, "-", "+", 1)
+                return bool(held) and holder in held[0]["consumer"] and held[0]["times_delivered"] == 1
+
+            wait_until(has_it)
+            process.send_signal(signal.SIGTERM if is_last else signal.SIGKILL)
+        killed = process.pid
+    assert completed(queue, "until stopped")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
