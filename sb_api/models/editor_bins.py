@@ -25,12 +25,14 @@ MINUTE, HOUR, DAY, YEAR = 60.0, 3600.0, 86_400.0, 31_556_952.0
 # and so on. Every new account is a beginner since 2024, and a spammer is one that a moderator has judged already.
 DISTRUST = 1024 | 2048 | 4096 | 8192 | 16384 | 32768
 
-_DURATIONS = (
-    *(-30 * DAY, -DAY, -HOUR, -1, 0, 0.5, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
-    *(HOUR, 3 * HOUR, 12 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY, 90 * DAY, YEAR, 3 * YEAR, 10 * YEAR),
+_DURATIONS = np.array(
+    [
+        *(-30 * DAY, -DAY, -HOUR, -1, 0, 0.5, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE),
+        *(HOUR, 3 * HOUR, 12 * HOUR, DAY, 3 * DAY, 7 * DAY, 30 * DAY, 90 * DAY, YEAR, 3 * YEAR, 10 * YEAR),
+    ]
 )
-_SHARES = (1e-9, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 0.999999)
-_COUNTS = (1, 2, 3, 4, 6, 9, 13, 18, 26, 41, 61, 91, 131, 201, 301, 501, 801, 1501, 5001)
+_SHARES = np.array([1e-9, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.9, 0.999999])
+_COUNTS = np.array([1.0, 2, 3, 4, 6, 9, 13, 18, 26, 41, 61, 91, 131, 201, 301, 501, 801, 1501, 5001])
 _FIRST_YEAR, _YEARS, _FIRST_QUARTER_YEAR, _QUARTERS, _AGES = 1999, 64, 2000, 256, 32
 _SCRIPTS = tuple(range(KINDS.index("Greek"), len(KINDS)))
 _NO_LETTER = [KINDS.index(kind) for kind in ("digit", "mark", "blank", "line break", "invisible", "symbol")]
@@ -124,7 +126,7 @@ def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
     )
     four = (texts.bios, texts.websites, texts.mailboxes, texts.names)
     kinds = count_kinds([text for column in four for text in column]).reshape(4, len(editors), len(KINDS))
-    year = np.nan_to_num(since) / YEAR + 1970
+    year = np.where(np.isnan(since), 0.0, since) / YEAR + 1970
     trusted = np.fromiter(map(is_trusted, editors), np.bool_, len(editors))
     known = ~np.isnan(np.stack([since, confirmed, updated, login]))
     parts = (
@@ -132,13 +134,13 @@ def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
         _into_bins(_shares(kinds), _SHARES),
         _into_bins(_counts(texts, kinds), _COUNTS),
         _missing(np.column_stack([since, updated, login]), lambda moment: moment // HOUR % 24 + 1),
-        _missing(since[:, None], lambda _: np.clip(year - _FIRST_YEAR, 1, _YEARS - 1)[:, None]),
-        _missing(since[:, None], lambda _: np.clip((year - _FIRST_QUARTER_YEAR) * 4 + 1, 1, _QUARTERS - 1)[:, None]),
+        _missing(since[:, None], lambda _: _within(year - _FIRST_YEAR, _YEARS)[:, None]),
+        _missing(since[:, None], lambda _: _within((year - _FIRST_QUARTER_YEAR) * 4 + 1, _QUARTERS)[:, None]),
         _missing(
             np.column_stack([updated - since, updated - confirmed, login - updated, born - since]),
             lambda difference: np.sign(difference) + 2,
         ),
-        _missing((since - born)[:, None], lambda age: np.clip(age / YEAR // 5 + 2, 1, _AGES - 1)),
+        _missing((since - born)[:, None], lambda age: _within(age / YEAR // 5 + 2, _AGES)),
         np.column_stack([texts.filled + 1, trusted + 1, (texts.has_url + 1) * texts.filled[:, 0]]),
         texts.alike,
         np.minimum(texts.undone, 2),
@@ -209,10 +211,16 @@ def _counts(texts: EditorTexts, kinds: Bins) -> Numbers:
     ).astype(np.float64)
 
 
-def _into_bins(values: Numbers, edges: Sequence[float]) -> Bins:
-    return _missing(values, lambda known: np.searchsorted(edges, known, side="right") + 1)
+def _into_bins(values: Numbers, edges: Numbers) -> Bins:
+    return _missing(values, lambda known: edges.searchsorted(known, side="right") + 1)
 
 
 def _missing(values: Numbers, bins: Callable[[Numbers], npt.NDArray[Any]]) -> Bins:
     """What `bins` makes of values (n, k) that are all known, but 0 where they are NaN."""
-    return np.where(np.isnan(values), 0, bins(np.nan_to_num(values))).astype(np.int64)
+    known = ~np.isnan(values)
+    return bins(np.where(known, values, 0.0)).astype(np.int64) * known
+
+
+def _within(bins: Numbers, size: int) -> Numbers:
+    """Bins that are not the one for what is missing, and of a column of so many."""
+    return np.minimum(np.maximum(bins, 1), size - 1)

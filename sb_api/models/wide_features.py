@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
+_NO_TEXT, _CLEAN = ("", NOTHING), (0,) * 6
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
 LENGTHS = (3, 5)  # of character n-grams
@@ -106,13 +108,17 @@ def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> 
     a link."""
     buckets = np.zeros((len(editors), SLOTS), np.int32)
     texts, laid, whole = _read_texts(editors, has_url)
-    start = 0
-    for spans, sizes, salts in zip(_find_spans(laid), _BLOCKS, _salts(), strict=False):
-        _write_spans(spans, sizes, salts, buckets[:, start : start + int(sizes.sum())])
-        start += int(sizes.sum())
-    end = start + len(WHOLE)
-    hashes = hash_texts(whole).reshape(-1, len(WHOLE))
-    buckets[:, start:end] = np.where(hashes != 0, _to_buckets(hashes ^ _salts()[-1, : len(WHOLE)]), 0)
+    blocks = _find_spans(laid)
+    # All blocks at once: for a few editors numpy's calls cost more than what they do.
+    block = np.repeat(np.arange(len(blocks)), [len(spans.hashes) for spans in blocks])
+    rows, fields = np.divmod(np.concatenate([spans.owners for spans in blocks]), len(TEXTS))
+    slots = _STARTS.reshape(-1, len(TEXTS))[block, fields] + np.concatenate([spans.ranks for spans in blocks])
+    hashes = np.concatenate([spans.hashes for spans in blocks]) ^ _salts()[block, fields]
+    of_whole = hash_texts(whole).reshape(-1, len(WHOLE))
+    found = _to_buckets(np.concatenate([hashes, (of_whole ^ _salts()[-1, : len(WHOLE)]).ravel()]))
+    buckets.ravel()[rows * SLOTS + slots] = found[: len(hashes)]
+    end = _TEXT_SLOTS + len(WHOLE)
+    buckets[:, _TEXT_SLOTS:end] = found[len(hashes) :].reshape(of_whole.shape) * (of_whole != 0)
     buckets[:, end:] = bin_editors(editors, texts) + 1
     return buckets
 
@@ -147,8 +153,9 @@ def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
 def _find_spans(laid: Sequence[str]) -> list[Spans]:
     texts = lay_texts(laid)
     rows = len(laid) // len(TEXTS)
-    words = hash_words(texts, np.tile(WORDS, rows))
-    return [words, hash_pairs(words), *(hash_ngrams(texts, length, np.tile(NGRAMS, rows)) for length in LENGTHS)]
+    most_words, most_ngrams = (np.broadcast_to(most, (rows, len(TEXTS))).ravel() for most in (WORDS, NGRAMS))
+    words = hash_words(texts, most_words)
+    return [words, hash_pairs(words), *(hash_ngrams(texts, length, most_ngrams) for length in LENGTHS)]
 
 
 @cache
@@ -162,55 +169,62 @@ def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
 
 
-def _write_spans(spans: Spans, sizes: npt.NDArray[np.int64], salts: npt.NDArray[np.uint32], buckets: Buckets) -> None:
-    """Write the spans of n x texts to (n, width), those of each text to as many columns as `sizes` says."""
-    rows, fields = np.divmod(spans.owners, len(TEXTS))
-    columns = (np.cumsum(sizes) - sizes)[fields] + spans.ranks
-    buckets[rows, columns] = _to_buckets(spans.hashes ^ salts[fields])
-
-
 def _read_texts(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
-    bios, websites, mailboxes, names = ([""] * len(editors) for _ in range(4))
+    bios = [_normal(editor.bio, LONGEST_BIO) if editor.bio else _NO_TEXT for editor in editors]
+    names = [_normal(editor.name, LONGEST_FIELD) if editor.name else _NO_TEXT for editor in editors]
+    spelt_out = [join_spelt_out(bio) for bio, _ in bios]
+    websites: list[str] = []
+    mailboxes: list[str] = []
     laid: list[str] = []
     whole: list[str] = []
-    filled = np.zeros((len(editors), 6), np.bool_)
-    undone = np.zeros((len(editors), 6), np.int64)
-    alike = np.zeros((len(editors), 3), np.int64)
-    for row, editor in enumerate(editors):
-        bio, website, email, name, area, path, mailbox, host, domain = "", "", "", "", "", "", "", "", ""
-        spelt_out: list[str] = []
-        if editor.bio:
-            bio, hidden = _normal(editor.bio, LONGEST_BIO)
-            spelt_out = join_spelt_out(bio)
-            if hidden is not NOTHING or spelt_out:
-                undone[row] = (*hidden, len(spelt_out))
-        if editor.name:
-            name, hidden = _normal(editor.name, LONGEST_FIELD)
-            if hidden is not NOTHING:
-                undone[row, :5] += hidden
-        if editor.website and (website := editor.website.strip()):
+    filled: list[tuple[bool, ...]] = []
+    alike: list[tuple[int, int, int]] = []
+    for editor, (bio, _), (name, _), joined in zip(editors, bios, names, spelt_out, strict=True):
+        host = path = domain = mailbox = area = ""
+        if website := (editor.website or "").strip():
             host, path = website_host(website), website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
-        if editor.email and (email := editor.email.strip()):
+        if email := (editor.email or "").strip():
             domain, mailbox = email_domain(email), email.rpartition("@")[0][:LONGEST_FIELD]
         if isinstance(editor.area, str):
             area = _normal(editor.area, LONGEST_FIELD)[0]
-        hosts, domains = _domains(host), _domains(domain)
         area_or_number = area if editor.area is None or isinstance(editor.area, str) else str(editor.area)
         gender = "" if editor.gender is None else str(editor.gender).strip().lower()
-        short = "".join(filter(str.isalnum, name.lower())) if name else ""
-        if host and domain:
-            alike[row, 0] = 1 + (hosts[1] == domains[1])
-        if len(short) >= LEAST_NAME:
-            alike[row, 1:] = (
-                (host and 1 + (short in host.replace("-", ""))) or 0,
-                (mailbox and 1 + (short in mailbox.lower())) or 0,
-            )
-        filled[row] = bool(bio), bool(website), bool(email), bool(area_or_number), bool(gender), bool(editor.birth_date)
-        bios[row], websites[row], mailboxes[row], names[row] = bio, f"{host}/{path}" if host else path, mailbox, name
-        laid += " ".join((bio, *spelt_out)) if spelt_out else bio, f"{host} {path}", mailbox, name, area
+        hosts, domains = _domains(host), _domains(domain)
+        websites.append(f"{host}/{path}" if host else path)
+        mailboxes.append(mailbox)
+        laid += " ".join((bio, *joined)) if joined else bio, f"{host} {path}", mailbox, name, area
         whole += *hosts, *domains, area_or_number.lower(), gender
-    return EditorTexts(bios, websites, mailboxes, names, filled, has_url, undone, alike), laid, whole
+        filled.append(
+            (bio != "", website != "", email != "", area_or_number != "", gender != "", bool(editor.birth_date))
+        )
+        same = 1 + (hosts[1] == domains[1]) if host and domain else 0
+        alike.append((same, *_find_name(name, host, mailbox)) if name else (same, 0, 0))
+    undone = [
+        (*map(add, of_bio, of_name), len(joined))
+        if joined or of_bio is not NOTHING or of_name is not NOTHING
+        else _CLEAN
+        for (_, of_bio), (_, of_name), joined in zip(bios, names, spelt_out, strict=True)
+    ]
+    texts = EditorTexts(
+        [bio for bio, _ in bios],
+        websites,
+        mailboxes,
+        [name for name, _ in names],
+        np.array(filled, np.bool_).reshape(-1, 6),
+        has_url,
+        np.array(undone, np.int64).reshape(-1, 6),
+        np.array(alike, np.int64).reshape(-1, 3),
+    )
+    return texts, laid, whole
+
+
+def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
+    """Whether a name stands in a host, and in what stands before the @: 2 if so, 1 if not, 0 where there is none."""
+    short = "".join(filter(str.isalnum, name.lower()))
+    if len(short) < LEAST_NAME:
+        return 0, 0
+    return 1 + (short in host.replace("-", "")) if host else 0, 1 + (short in mailbox.lower()) if mailbox else 0
 
 
 def _domains(host: str) -> tuple[str, str, str]:
