@@ -40,30 +40,19 @@ def negative_log_likelihood(targets: Targets, scores: Scores, weights: Scores | 
 def fit_temperature(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
     """The temperature under which n held-out scores (n, labels) have the least negative log-likelihood.
 
-    Golden-section search over the logarithm of the temperature, between 0.05 and 20; the likelihood has one minimum
+    Brent's bounded search over the logarithm of the temperature, between 0.05 and 20; the likelihood has one minimum
     in 1 / temperature, because it is convex there. 1 when there are no rows. `weights` (n,) say how common each row's
     like is among the accounts to be judged, where the held-out rows have other shares.
     """
     if len(targets) == 0:
         return 1.0
+    from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
         return negative_log_likelihood(targets, apply_temperature(scores, float(np.exp(logarithm))), weights)
 
-    ratio = (np.sqrt(5.0) - 1) / 2
-    low, high = float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE))
-    inner, outer = high - ratio * (high - low), low + ratio * (high - low)
-    at_inner, at_outer = loss(inner), loss(outer)
-    while high - low > 1e-4:
-        if at_inner < at_outer:
-            high, outer, at_outer = outer, inner, at_inner
-            inner = high - ratio * (high - low)
-            at_inner = loss(inner)
-        else:
-            low, inner, at_inner = inner, outer, at_outer
-            outer = low + ratio * (high - low)
-            at_outer = loss(outer)
-    return float(np.exp((low + high) / 2))
+    bounds = (float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE)))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
 def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.9) -> int:
@@ -74,16 +63,12 @@ def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.
     """
     if budget >= 1:
         return innocent
-    if budget <= 0:
+    if budget <= 0 or innocent == 0:
         return -1
-    allowed, mass, term = -1, 0.0, innocent * np.log1p(-budget)  # the logarithm of P(none)
-    while allowed + 1 < innocent:
-        mass += float(np.exp(term))
-        if mass > 1 - confidence:
-            break
-        allowed += 1
-        term += np.log(innocent - allowed) - np.log(allowed + 1) + np.log(budget) - np.log1p(-budget)
-    return allowed
+    from scipy.stats import binom
+
+    allowed = int(binom.ppf(1 - confidence, innocent, budget))  # the least count that is not rarer than that
+    return allowed if binom.cdf(allowed, innocent, budget) <= 1 - confidence else allowed - 1
 
 
 def choose_threshold(innocent: Scores, budget: float, confidence: float = 0.9) -> float:
