@@ -28,6 +28,7 @@ setup(
     package_dir={"sb_api.static": "static"},
     package_data={
         "sb_api": ["py.typed"],
+        "sb_api.bootstrap": ["templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
         "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
@@ -45,6 +46,7 @@ setup(
         "itsdangerous>=2.2",
         "hiredis>=3",
         "idna>=3.7",
+        "jinja2>=3.1,<4",
         "msgspec>=0.19",
         "numpy>=2,<3",
         "onnx>=1.17",

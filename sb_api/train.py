@@ -67,7 +67,7 @@ def retrain_model(
     fitting.load(current)
     standards = {
         "original": appraise(guard.targets, guard.scores, budget),
-        "weights before": appraise(guard.targets, fitting.predict(guard.arrays), budget),
+        "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), budget),
     }
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     caution = classifier.caution if current.about.caution is None else current.about.caution
@@ -75,14 +75,15 @@ def retrain_model(
     for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
         set_arrays(fitting.network, arrays)
         on_guard = fitting.predict(guard.arrays)
-        appraisal = appraise(guard.targets, on_guard, budget)
+        unlearned = reference.unlearn(on_guard)
+        appraisal = appraise(guard.targets, unlearned, budget)
         losses = find_losses(appraisal, standards, tolerance)
         if force or not losses:
             break
     figures = {
         "before": before,
         "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
-        "reference": classifier.score(guard.targets, on_guard, labels) | appraisal.figures,
+        "reference": classifier.score(guard.targets, unlearned, labels) | appraisal.figures,
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]

@@ -31,12 +31,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
 
 
-def export_artefact(settings: Settings, classifier: Classifier, folder: Path) -> Path:
-    """Write the current weights and all that goes with them to `<folder>/<model>-<version>/`, all or nothing.
+def export_artefact(settings: Settings, classifier: Classifier, folder: Path, weights: Weights | None = None) -> Path:
+    """Write weights, the current ones if none are given, and all that goes with them to `<folder>/<model>-<version>/`,
+    all or nothing.
 
     Raises InvalidWeights when it is there already.
     """
-    weights = WeightsStore.of(settings, classifier.name).load_current()
+    weights = weights or WeightsStore.of(settings, classifier.name).load_current()
     about = weights.about
     target = folder / f"{classifier.name}-{about.version}"
     if target.exists():

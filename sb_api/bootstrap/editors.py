@@ -11,11 +11,11 @@ import numpy as np
 
 from sb_api import preprocessing
 from sb_api.arrays import Matrix
+from sb_api.bootstrap.model_card import ModelCard, Table, write_card
 from sb_api.bootstrap.originals import (
     CALIBRATION_INNOCENT,
     CALIBRATION_SPAM,
     REPLAY_RECORDS,
-    card_folder,
     install_original,
     to_examples,
     to_verdicts,
@@ -23,7 +23,6 @@ from sb_api.bootstrap.originals import (
     write_vocabularies,
 )
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import WIDE_DEEP, Classifier
@@ -49,6 +48,11 @@ LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep": 0}, 0.7
 TEST_SHARE = 0.35
 SYNTHETIC_EDITORS = 60_000
+TITLE = "Lodbrok, the editor classifier"
+USE = (
+    "The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, "
+    "not by what they edited."
+)
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
@@ -60,13 +64,8 @@ LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
 DEVIATIONS = np.array([1, 1, 1, 1, 1, 1, 16, 16, 16], np.float32)
 
 
-def from_verdicts(verdicts: Sequence[Verdict], name: str) -> list[SyntheticEditor]:
-    """The labelled editors of the file `name`, as `bootstrap_lodbrok` takes them. Raises InvalidRecords when they are
-    too few to learn from."""
-    if len({verdict.verdict for verdict in verdicts}) < 2 or len(verdicts) < 100:
-        raise InvalidRecords(
-            f"{name} holds {len(verdicts)} editors; at least 100 are needed, of both verdicts.", errors={}
-        )
+def from_verdicts(verdicts: Sequence[Verdict]) -> list[SyntheticEditor]:
+    """Labelled editors, as everything that learns from them takes them."""
     return [
         SyntheticEditor(msgspec.to_builtins(verdict), verdict.verdict, "given", website_host(verdict.website or ""))
         for verdict in verdicts
@@ -75,7 +74,6 @@ def from_verdicts(verdicts: Sequence[Verdict], name: str) -> list[SyntheticEdito
 
 def bootstrap_lodbrok(
     settings: Settings,
-    editors: Sequence[SyntheticEditor] | None,
     *,
     count: int,
     seed: int,
@@ -83,22 +81,20 @@ def bootstrap_lodbrok(
     classifier: Classifier = WIDE_DEEP,
     caution: float | None = None,
 ) -> dict[str, Any]:
-    """Make the original of the editor classifier from labelled editors, or from `count` synthetic ones, and start its
-    chain anew. With `caution` a false positive weighs so many times as much as a miss while it learns, if not as its
-    architecture has it.
+    """Make the original of the editor classifier from `count` synthetic editors, and start its chain anew. With
+    `caution` a false positive weighs so many times as much as a miss while it learns, if not as its architecture has
+    it.
 
     Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
     """
-    synthetic = editors is None
-    if editors is None:
-        echo(f"making {count} synthetic editors")
-        editors = list(generate_editors(count, seed))
+    echo(f"making {count} synthetic editors")
+    editors = list(generate_editors(count, seed))
     vocabularies, parts = split_editors(editors, seed, classifier)
     recipe = choose_recipe(classifier, len(parts.training), caution)
     held_out = sum(map(len, (parts.guard, parts.calibration, parts.test)))
     echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
     fitting = Fitting(classifier, classifier.labels, vocabularies)
-    _fit_scaling(fitting, parts.training)
+    fit_scaling(fitting, parts.training)
     done = 0
 
     def progress(_: int) -> None:
@@ -116,9 +112,7 @@ def bootstrap_lodbrok(
     about = install_original(
         settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution
     )
-    card = card_folder(settings) / f"model-card-{classifier.name}.md"
-    card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_text(_model_card(about, recipe, synthetic, seed, parts), "utf-8")
+    card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts))
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
     return figures
@@ -162,7 +156,7 @@ def add_masked(vectors: Matrix, copies: int, seed: int) -> Matrix:
     return np.concatenate(parts) if copies else vectors
 
 
-def _fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
+def fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
     """Set the network's scaling of the main inputs so that their signed logarithms have the mean 0 and `DEVIATIONS`."""
     main = vectors[:, 1:10]
     scaled = np.where(LOG_UNITS > 0, np.sign(main) * np.log1p(LOG_UNITS * np.abs(main)), main)
@@ -216,64 +210,59 @@ def _line(figures: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {figures[name]}" for name in names)
 
 
-def _model_card(about: Version, recipe: Recipe, synthetic: bool, seed: int, parts: Parts) -> str:
-    figures = about.figures["held_out"]
-    (true_negatives, false_positives), (false_negatives, true_positives) = figures["confusion"]
-    total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
-    source = (
-        f"**Synthetic.** {total} accounts from the seeded generator `sb_api/synthetic/editors.py` "
-        f"(seed {seed}). No real account was seen. The figures say how well the network tells the generator's "
-        "spam from its editors; they promise nothing about real accounts. Train on your own with "
-        "`sb-api bootstrap editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it "
-        "compares with other classifiers, is in `docs/learning.md`."
-        if synthetic
-        else f"Labelled editors given to `sb-api bootstrap` (seed {seed})."
-    )
-    copies = MASKED_COPIES[about.architecture or "lodbrok"]
+def describe_recipe(recipe: Recipe, copies: int) -> str:
+    """How accounts were learned, for the model card."""
     masked = f" and {copies} copies of it, {MASKED_SHARE:.0%} of which lack words" if copies else ""
     weights = recipe.label_weights
     costs = f"{weights[0] / weights[1]:.0f} misses" if weights else "a miss"
+    return (
+        f"Adam at {recipe.learning_rate}, falling along half a cosine to {recipe.final:.0%} of that, batch size "
+        f"{recipe.batch_size}, {recipe.epochs} epochs, the first {min(recipe.dropout_epochs, recipe.epochs)} with "
+        f"dropout, over each account{masked}; the mean of the second half of the iterates; a false positive costs as "
+        f"much as {costs}"
+    )
+
+
+def editor_facts(about: Version, recipe: Recipe) -> list[tuple[str, str]]:
+    """The head of an editor classifier's model card."""
     parameters = "759,618" if about.architecture == "lodbrok" else f"{759_618 + FEATURES:,}"
-    dropout = min(recipe.dropout_epochs, recipe.epochs)
-    return f"""# Model card: Lodbrok, the editor classifier
+    return [
+        ("weights", f"`{about.version}`"),
+        ("tokenizers", f"`{about.tokenizers}`"),
+        ("labels", ", ".join(about.labels)),
+        ("network", f"{about.architecture}: {parameters} trainable parameters, see `sb_api/models/networks.py`"),
+        ("recipe", describe_recipe(recipe, MASKED_COPIES[about.architecture or "lodbrok"])),
+    ]
 
-Written by `sb-api bootstrap`; do not edit.
 
-| | |
-|---|---|
-| weights | `{about.version}` |
-| tokenizers | `{about.tokenizers}` |
-| labels | {", ".join(about.labels)} |
-| network | {about.architecture}: {parameters} trainable parameters, see `sb_api/models/networks.py` |
-| recipe | Adam at {recipe.learning_rate}, falling along half a cosine to {recipe.final:.0%} of that, \
-batch size {recipe.batch_size}, {recipe.epochs} epochs, the first {dropout} with \
-dropout, over each account{masked}; the mean of the \
-second half of the iterates; a false positive costs as much as {costs} |
+def figure_tables(figures: dict[str, Any]) -> list[Table]:
+    """The held-out figures of an editor classifier, as `score_binary` gives them."""
+    names = ("precision", "recall", "f1", "roc_auc", "accuracy", "false_positives_per_thousand")
+    header = ("precision", "recall", "F1", "ROC AUC", "accuracy", "false positives per thousand")
+    innocent, spam = figures["confusion"]
+    confusion = Table(("", "judged not spam", "judged spam"), [("not spam", *innocent), ("spam", *spam)])
+    return [Table(header, [[figures[name] for name in names]]), confusion]
 
-## Data
 
-{source}
-
-{len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into later trainings.
-{len(parts.test)} others were held out for the figures below, {len(parts.guard)} more to measure every
-later training on, and
-{len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a website host or
-an e-mail domain of their own are all on one side, so no figure comes from a memorised host.
-
-## Held-out figures
-
-| precision | recall | F1 | ROC AUC | accuracy | false positives per thousand |
-|---|---|---|---|---|---|
-| {figures["precision"]} | {figures["recall"]} | {figures["f1"]} | {figures["roc_auc"]} | {figures["accuracy"]} | \
-{figures["false_positives_per_thousand"]} |
-
-| | judged not spam | judged spam |
-|---|---|---|
-| not spam | {true_negatives} | {false_positives} |
-| spam | {false_negatives} | {true_positives} |
-
-## Use
-
-The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, not
-by what they edited.
-"""
+def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts) -> ModelCard:
+    figures = about.figures["held_out"]
+    total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
+    return ModelCard(
+        title=TITLE,
+        command="sb-api bootstrap",
+        facts=editor_facts(about, recipe),
+        data=[
+            f"**Synthetic.** {total} accounts from the seeded generator `sb_api/synthetic/editors.py` (seed {seed}). "
+            "No real account was seen. The figures say how well the network tells the generator's spam from its "
+            "editors; they promise nothing about real accounts. Train on your own with `sb-api bootstrap "
+            "editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it compares with other "
+            "classifiers, is in `docs/learning.md`.",
+            f"{len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into "
+            f"later trainings. {len(parts.test)} others were held out for the figures below, {len(parts.guard)} more "
+            f"to measure every later training on, and {len(parts.calibration)} to calibrate its scores and choose its "
+            "thresholds. Accounts that share a website host or an e-mail domain of their own are all on one side, so "
+            "no figure comes from a memorised host.",
+        ],
+        figures=figure_tables(figures),
+        use=USE,
+    )

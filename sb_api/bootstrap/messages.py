@@ -10,7 +10,8 @@ import numpy as np
 
 from sb_api.arrays import Matrix
 from sb_api.bootstrap.datasets import Split
-from sb_api.bootstrap.originals import card_folder, install_original, write_reference, write_vocabularies
+from sb_api.bootstrap.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.originals import install_original, write_reference, write_vocabularies
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Examples, Recipe
@@ -116,17 +117,15 @@ def bootstrap_intent(
     replay = labelled_vectors(split.train[:REPLAY_MESSAGES], fitting.labels, vocabularies)
     write_reference(settings, classifier, reference, replay=replay)  # type: ignore[arg-type]
     about = install_original(settings, classifier, fitting, vocabularies, len(split.train), figures)
-    card = card_folder(settings) / f"model-card-{classifier.name}.md"
-    card.parent.mkdir(parents=True, exist_ok=True)
     counts = {
         name: len(part)
         for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
     }
-    card.write_text(_model_card(about, fitting, counts, seed, synthetic), "utf-8")
+    write_card(settings, classifier.name, _model_card(about, fitting, counts, seed, synthetic))
     return about
 
 
-def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> str:
+def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> ModelCard:
     figures = about.figures["held_out"]
     recipe = recipe_for(counts["train"])
     source = (
@@ -138,38 +137,33 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
         if synthetic
         else f"Messages of the `messages` table; fingerprint of the split: `{about.figures['data']}`."
     )
-    return f"""# Model card: the intent classifier
-
-Written by `sb-api bootstrap --model intent`; do not edit.
-
-| | |
-|---|---|
-| weights | `{about.version}` |
-| tokenizers | `{about.tokenizers}` |
-| labels | {", ".join(about.labels)} |
-| network | {fitting.network.count_params():,} parameters, see `build_intent` in `sb_api/models/networks.py` |
-| recipe | Adam from {recipe.learning_rate}, batch size {recipe.batch_size}, {recipe.epochs} epochs, seed {seed} |
-| threshold | {about.threshold}: below it a message is of no class |
-
-## Data
-
-{source}
-
-{counts["train"]} messages were learned from. {counts["validation"]} chose the threshold and are the reference set on
-which every later training is measured. {counts["test"]} others were held out for the figures below.
-
-## Held-out figures
-
-| accuracy | macro precision | macro recall | macro F1 | share answered above the threshold |
-|---|---|---|---|---|
-| {figures["accuracy"]} | {figures["macro_precision"]} | {figures["macro_recall"]} | {figures["macro_f1"]} | \
-{figures["answered_share"]} |
-
-The threshold is the probability that all but {REJECTED_SHARE:.1%} of the right answers on the validation
-messages reach.
-
-## Use
-
-It sorts messages for people who read them. It knows the words and phrases it was trained on, in their language; a
-message about something else mostly scores below the threshold and is of no class, but not always.
-"""
+    parameters = f"{fitting.network.count_params():,} parameters, see `build_intent` in `sb_api/models/networks.py`"
+    learned = f"Adam from {recipe.learning_rate}, batch size {recipe.batch_size}, {recipe.epochs} epochs, seed {seed}"
+    names = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "answered_share")
+    header = ("accuracy", "macro precision", "macro recall", "macro F1", "share answered above the threshold")
+    return ModelCard(
+        title="the intent classifier",
+        command="sb-api bootstrap --model intent",
+        facts=[
+            ("weights", f"`{about.version}`"),
+            ("tokenizers", f"`{about.tokenizers}`"),
+            ("labels", ", ".join(about.labels)),
+            ("network", parameters),
+            ("recipe", learned),
+            ("threshold", f"{about.threshold}: below it a message is of no class"),
+        ],
+        data=[
+            source,
+            f"{counts['train']} messages were learned from. {counts['validation']} chose the threshold and are the "
+            f"reference set on which every later training is measured. {counts['test']} others were held out for the "
+            "figures below.",
+        ],
+        figures=[Table(header, [[figures[name] for name in names]])],
+        notes=[
+            f"The threshold is the probability that all but {REJECTED_SHARE:.1%} of the right answers on the "
+            "validation messages reach."
+        ],
+        use="It sorts messages for people who read them. It knows the words and phrases it was trained on, in their "
+        "language; a message about something else mostly scores below the threshold and is of no class, but not "
+        "always.",
+    )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from sb_api.arrays import Arrays, Matrix
+from sb_api.arrays import Arrays, Matrix, Scores
 from sb_api.config import Settings
 from sb_api.files import write_private
 from sb_api.learning.guard import measure
 from sb_api.learning.recipe import Examples
-from sb_api.learning.reference_set import calibrate, load_reference, pack_parts
+from sb_api.learning.reference_set import GUARD, calibrate, load_reference, pack_parts
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.engine import check_engine
@@ -76,8 +75,9 @@ def install_original(
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
     guard = reference.guard
     scores = fitting.predict(guard.arrays)
-    measured = classifier.score(guard.targets, scores, fitting.labels)
-    measured |= measure(guard.targets, scores, settings.fp_budget)
+    unlearned = reference.unlearn(scores)
+    measured = classifier.score(guard.targets, unlearned, fitting.labels)
+    measured |= measure(guard.targets, unlearned, settings.fp_budget)
     weighed = classifier.caution if caution is None else caution
     temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, weighed, temperature)
     about = Version(
@@ -119,16 +119,18 @@ def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
         write_private(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
 
 
-def write_reference(settings: Settings, classifier: Classifier, guard: Matrix, **others: Matrix) -> None:
-    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0."""
+def write_reference(
+    settings: Settings,
+    classifier: Classifier,
+    guard: Matrix,
+    corrections: Mapping[str, Scores] | None = None,
+    **others: Matrix,
+) -> None:
+    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0, and
+    what takes out of scores what was learned of a part."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
-        for name, array in pack_parts({"vectors": guard, **others}).items():
+        for name, array in pack_parts({GUARD: guard, **others}, corrections or {}).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
     write_private(settings.state / "reference" / f"{classifier.name}.npz", content.getvalue())
-
-
-def card_folder(settings: Settings) -> Path:
-    """A checkout's `docs/` when the shipped original is made, else the state directory's."""
-    return (settings.state.parent if settings.state == settings.static else settings.state) / "docs"

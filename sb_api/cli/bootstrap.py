@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,21 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
     help="How many misses a false alarm costs while it learns (default 1; 8 with --architecture lodbrok). Above 1 a "
     "score of 0.8 no longer means eight in ten.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.Choice(["nothing", "shipped"]),
+    default="nothing",
+    show_default=True,
+    help="What EDITORS are learned from. The shipped weights need fewer accounts (10 of each verdict instead of 50), "
+    "and are taken only where cross-validation says that it makes them better.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what EDITORS would give, and change nothing.")
+@click.option(
+    "--restore",
+    metavar="VERSION",
+    help="Bring back weights that a bootstrap replaced; `shipped` are the release's own.",
+)
 @JSON
 def bootstrap(
     editors: Path | None,
@@ -66,41 +83,119 @@ def bootstrap(
     seed: int,
     architecture: str,
     caution: float | None,
+    start: str,
+    dry_run: bool,
+    restore: str | None,
     **options: Any,
 ) -> None:
     """Make the original weights, tokenizers and reference set.
 
     Lodbrok: from EDITORS, a file of labelled editors in any format that `train` takes; without it, from a seeded
-    generator of MusicBrainz-like editors. Intent: from the messages that `sb-api data` stored and split; with
-    --synthetic from a seeded generator of messages.
+    generator of MusicBrainz-like editors. EDITORS are looked over, learned across folds to see what they give, and set
+    beside the weights in use; then all of them are learned. What is replaced is kept. Intent: from the messages that
+    `sb-api data` stored and split; with --synthetic from a seeded generator of messages.
     """
-    from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok, from_verdicts
-    from sb_api.models.classifiers import ARCHITECTURES
-    from sb_api.models.weights_store import WeightsStore
     from sb_api.processes.serve import hold_state
 
+    if editors is None and (dry_run or start != "nothing"):
+        raise click.UsageError("--dry-run and --from go with a file of labelled editors.")
+    if restore and editors:
+        raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
     settings = read_settings()
     with hold_state(settings):
-        if model == "intent":
+        if restore:
+            bring_back(settings, model, restore)
+        elif model == "intent":
             make_intent(settings, seed, count or 3_500 if synthetic else 0)
-            return
-        labelled = None
-        if editors:
+        elif editors:
             verdicts = read_labelled_file(editors, asked_of(options), Verdict)
-            labelled = from_verdicts(verdicts, str(editors))
-        echo = partial(click.echo, err=wants_json())
-        figures = bootstrap_lodbrok(
+            make_from_editors(settings, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)
+        else:
+            make_from_generator(settings, count, seed, architecture, caution)
+
+
+def bring_back(settings: Settings, model: str, version: str) -> None:
+    """Make weights that were replaced the original again."""
+    from sb_api.bootstrap.archive import restore_original
+
+    manifest = restore_original(settings, model, version)
+    tell(
+        {"success": True, "model": model, "weights": manifest.version},
+        f"{manifest.version} is the original of {model} again. The next `sb-api run` works with it.",
+    )
+
+
+def make_from_generator(
+    settings: Settings, count: int | None, seed: int, architecture: str, caution: float | None
+) -> None:
+    """Make the original of the editor classifier from synthetic editors."""
+    from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok
+    from sb_api.models.classifiers import ARCHITECTURES
+    from sb_api.models.weights_store import WeightsStore
+
+    figures = bootstrap_lodbrok(
+        settings,
+        count=count or SYNTHETIC_EDITORS,
+        seed=seed,
+        echo=partial(click.echo, err=wants_json()),
+        classifier=ARCHITECTURES[architecture],
+        caution=caution,
+    )
+    if wants_json():
+        version = WeightsStore.of(settings, "lodbrok").load("original").about.version
+        show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})
+
+
+def make_from_editors(
+    settings: Settings,
+    verdicts: Sequence[Verdict],
+    file: Path,
+    seed: int,
+    architecture: str,
+    caution: float | None,
+    from_shipped: bool,
+    dry_run: bool,
+) -> None:
+    """Make the original of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
+    from sb_api.bootstrap.archive import SHIPPED, archived
+    from sb_api.bootstrap.checks import check_editors
+    from sb_api.bootstrap.comparison import describe_plan, print_plan
+    from sb_api.bootstrap.editors import from_verdicts
+    from sb_api.bootstrap.own_editors import plan_original, replace_original
+    from sb_api.models.classifiers import ARCHITECTURES
+
+    checked = check_editors(from_verdicts(verdicts))
+    for line in [] if wants_json() else [*checked.unused, *checked.warnings]:
+        click.echo(f"{file}: {line}", err=True)
+    label = f"learning {len(checked.editors)} editors, fold by fold"
+    with click.progressbar(length=1, label=label, file=sys.stderr, hidden=wants_json()) as bar:
+
+        def draw(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        plan = plan_original(
             settings,
-            labelled,
-            count=count or SYNTHETIC_EDITORS,
+            checked,
             seed=seed,
-            echo=echo,
             classifier=ARCHITECTURES[architecture],
             caution=caution,
+            from_shipped=from_shipped,
+            progress=draw,
         )
-        if wants_json():
-            version = WeightsStore.of(settings, "lodbrok").load("original").about.version
-            show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})
+    document = {"success": True, "model": "lodbrok", **describe_plan(plan)}
+    if not wants_json():
+        print_plan(plan)
+    if dry_run:
+        tell({**document, "weights": None}, "Nothing was changed (--dry-run).")
+        return
+    about = replace_original(settings, plan)
+    back = next((name for name in archived(settings, "lodbrok") if plan.in_use and name == plan.in_use[0]), SHIPPED)
+    replaced = f" `sb-api bootstrap --restore {back}` brings back those that were in use."
+    tell(
+        {**document, "weights": about.version, "figures": about.figures["held_out"]},
+        f"All {len(plan.verdicts)} accounts are learned; the original weights are {about.version}.{replaced}",
+    )
 
 
 @click.group()

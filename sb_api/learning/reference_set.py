@@ -6,17 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Matrix, Predict, Scores
+from sb_api.arrays import Matrix, Predict, Scores, Targets
 from sb_api.errors import InvalidWeights
 from sb_api.learning.recipe import Examples, weigh_labels
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.calibration import apply_temperature, choose_borders, fit_temperature, raise_border
+from sb_api.models.calibration import (
+    apply_temperature,
+    budget_to_keep,
+    choose_borders,
+    correct_log_odds,
+    fit_temperature,
+    raise_border,
+)
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.preprocessing import VECTOR_LENGTH
@@ -24,19 +31,34 @@ from sb_api.preprocessing import VECTOR_LENGTH
 # Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
 # which must stay below it.
 ROUNDING = 1e-6
+GUARD = "vectors"  # the guard's part is called so in the file
 _FEATURES = "_features"  # the end of the names of arrays that hold numbers of features
+_CORRECTION = "_correction"  # and of those that take out of scores what was learned of these very records
+# Sharper than this no network is made: where there are few rows, it would be by chance.
+SHARPEST_TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The shipped reference set, each record for one purpose alone: `guard` is what candidates are measured on,
-    `replay` what trainings mix in so that they do not forget, `calibration` what scores are calibrated on. `usual` is
-    what explanations compare with."""
+    """Records with known labels: `guard` is what candidates are measured on, `replay` what trainings mix in so that
+    they do not forget, `calibration` what scores are calibrated on. `usual` is what explanations compare with.
+
+    The shipped ones serve one purpose each. Where there were too few for that, the original has learned those that it
+    is measured on: `unlearning` (n,) and `uncalibrating` (m,), of the guard and of the calibration records, are then
+    what its score would lack had it not (logarithms of odds, by cross-validation; added to the scores of whatever
+    weights come of it).
+    """
 
     guard: Examples
     replay: Examples
     calibration: Examples
     usual: list[float]
+    unlearning: npt.NDArray[np.float64] | None = None
+    uncalibrating: npt.NDArray[np.float64] | None = None
+
+    def unlearn(self, on_guard: Scores) -> Scores:
+        """The scores (n, labels) of the guard's records as they would be of records not learned."""
+        return on_guard if self.unlearning is None else correct_log_odds(on_guard, self.unlearning)
 
 
 def load_reference(path: Path, classifier: Classifier) -> Reference:
@@ -45,9 +67,14 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     try:
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            guard = _unpack(file, "vectors")
+            guard = _unpack(file, GUARD)
             replay = _unpack(file, "replay") if "replay" in file else guard[:0]
-            calibration = _unpack(file, "calibration") if "calibration" in file else guard
+            own = "calibration" if "calibration" in file else GUARD
+            calibration = _unpack(file, own)
+            unlearning, uncalibrating = (
+                file[name + _CORRECTION].astype(np.float64) if name + _CORRECTION in file else None
+                for name in (GUARD, own)
+            )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, LZMAError) as error:
         raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
     if guard.shape[1] < classifier.vector_length:
@@ -58,13 +85,19 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     parts = [Examples(classifier.name_inputs(v), v[:, 0].astype(np.int64)) for v in (guard, replay, calibration)]
     innocent = guard[guard[:, 0] == 0]
     usual = classifier.usual(innocent) if classifier.usual and len(innocent) else []
-    return Reference(parts[0], parts[1], parts[2], usual)
+    return Reference(parts[0], parts[1], parts[2], usual, unlearning, uncalibrating)
 
 
-def pack_parts(parts: Mapping[str, Matrix]) -> dict[str, npt.NDArray[Any]]:
+def read_part(path: Path, name: str) -> Matrix:
+    """The vectors of one part of a reference set."""
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return _unpack(file, name)
+
+
+def pack_parts(parts: Mapping[str, Matrix], corrections: Mapping[str, Scores]) -> dict[str, npt.NDArray[Any]]:
     """The vectors of the parts as arrays that pack well: numbers column after column; the numbers of features, which
-    repeat as words do, row after row."""
-    packed: dict[str, npt.NDArray[Any]] = {}
+    repeat as words do, row after row. `corrections` are what takes out of scores what was learned of a part."""
+    packed: dict[str, npt.NDArray[Any]] = {name + _CORRECTION: np.asarray(c) for name, c in corrections.items()}
     for name, vectors in parts.items():
         packed[name] = np.asfortranarray(vectors[:, :VECTOR_LENGTH])
         if vectors.shape[1] > VECTOR_LENGTH:
@@ -76,6 +109,29 @@ def _unpack(file: Mapping[str, npt.NDArray[Any]], name: str) -> Matrix:
     vectors: Matrix = file[name].astype(np.float32)
     features = name + _FEATURES
     return np.concatenate([vectors, file[features]], axis=1, dtype=np.float32) if features in file else vectors
+
+
+class Calibration(NamedTuple):
+    """A temperature, the borders of the bands, and the share of innocent accounts that that of `certain spam` is known
+    to let through at most; None when the rows are too few to know of any."""
+
+    temperature: float
+    borders: tuple[float, float, float]
+    budget: float | None
+
+
+def calibrate_scores(
+    targets: Targets, scores: Scores, budget: float, caution: float, temperature: float | None = None
+) -> Calibration:
+    """The calibration of n scores (n, 2) of records that were not learned; of both labels, at the temperature if one
+    is given. Where the rows are too few for the budget, it is the next larger one that they are enough for."""
+    # Weighted as in training, or the temperature would answer for that difference.
+    weights = np.array(weigh_labels(caution) or (1.0, 1.0))[targets]
+    if temperature is None:
+        temperature = round(fit_temperature(targets, scores, weights, SHARPEST_TEMPERATURE), 4)
+    kept = budget_to_keep(int((targets == 0).sum()), budget)
+    spam = apply_temperature(scores, temperature)[:, 1]
+    return Calibration(temperature, choose_borders(targets, spam, budget if kept is None else kept), kept)
 
 
 def calibrate(
@@ -92,28 +148,26 @@ def calibrate(
     Only scores of two labels have bands; others are left as they are.
     """
     held_out, guard = reference.calibration, reference.guard
-    scores = predict(held_out.arrays)
+    scores: Scores = predict(held_out.arrays)
     if scores.shape[1] != 2 or len(np.unique(held_out.targets)) < 2:
         return 1.0, []
-    # Weighted as in training, or the temperature would answer for that difference.
-    weights = np.array(weigh_labels(caution) or (1.0, 1.0))[held_out.targets]
-    if temperature is None:
-        temperature = round(fit_temperature(held_out.targets, scores, weights), 4)
-    borders = choose_borders(held_out.targets, apply_temperature(scores, temperature)[:, 1], budget)
-    guarded = apply_temperature(on_guard, temperature)[guard.targets == 0, 1]
-    certain, probable, fine = raise_border(borders, guarded, budget)
+    if reference.uncalibrating is not None:
+        scores = correct_log_odds(scores, reference.uncalibrating)
+    temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
+    guarded = apply_temperature(reference.unlearn(on_guard), temperature)[guard.targets == 0, 1]
+    certain, probable, fine = raise_border(borders, guarded, budget if kept is None else kept)
     certain = min(certain + ROUNDING, 1.0)
     return temperature, [float(np.float32(border)) for border in (certain, probable, fine)]
 
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
     """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
-    the guard's, which they are compared on."""
+    the guard's, which they are compared on, as of records not learned."""
     fitting.load(original)
     guard, replay = reference.guard, reference.replay
     scores = fitting.predict(replay.arrays) if len(replay) else None
     return replace(
         reference,
-        guard=replace(guard, scores=fitting.predict(guard.arrays)),
+        guard=replace(guard, scores=reference.unlearn(fitting.predict(guard.arrays))),
         replay=replace(replay, scores=scores),
     )

@@ -55,6 +55,7 @@ class Fitting:
     """A network, its optimizer and its compiled training loop; traced once, used for every training."""
 
     def __init__(self, classifier: Classifier, labels: Sequence[str], vocabularies: Vocabularies) -> None:
+        self.classifier = classifier
         self.labels = labels
         # The same first numbers in every process, or the same seed would not give the same weights.
         networks.import_keras().utils.set_random_seed(0)

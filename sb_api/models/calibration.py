@@ -12,6 +12,8 @@ from sb_api.arrays import Scores, Targets
 from sb_api.versions import BANDS
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+# Shares of innocent accounts that a border may let through where there are too few rows for the wanted one.
+BUDGETS = (0.0025, 0.005, 0.01, 0.02)
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
 
 
@@ -37,12 +39,14 @@ def negative_log_likelihood(targets: Targets, scores: Scores, weights: Scores | 
     return float(np.average(-np.log(np.clip(likelihoods, _LEAST_PROBABILITY, 1.0)), weights=weights))
 
 
-def fit_temperature(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
+def fit_temperature(
+    targets: Targets, scores: Scores, weights: Scores | None = None, lowest: float = LOWEST_TEMPERATURE
+) -> float:
     """The temperature under which n held-out scores (n, labels) have the least negative log-likelihood.
 
-    Brent's bounded search over the logarithm of the temperature, between 0.05 and 20; the likelihood has one minimum
-    in 1 / temperature, because it is convex there. 1 when there are no rows. `weights` (n,) say how common each row's
-    like is among the accounts to be judged, where the held-out rows have other shares.
+    Brent's bounded search over the logarithm of the temperature, between `lowest` and 20; the likelihood has one
+    minimum in 1 / temperature, because it is convex there. 1 when there are no rows. `weights` (n,) say how common each
+    row's like is among the accounts to be judged, where the held-out rows have other shares.
     """
     if len(targets) == 0:
         return 1.0
@@ -51,7 +55,7 @@ def fit_temperature(targets: Targets, scores: Scores, weights: Scores | None = N
     def loss(logarithm: float) -> float:
         return negative_log_likelihood(targets, apply_temperature(scores, float(np.exp(logarithm))), weights)
 
-    bounds = (float(np.log(LOWEST_TEMPERATURE)), float(np.log(HIGHEST_TEMPERATURE)))
+    bounds = (float(np.log(lowest)), float(np.log(HIGHEST_TEMPERATURE)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
@@ -69,6 +73,25 @@ def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.
 
     allowed = int(binom.ppf(1 - confidence, innocent, budget))  # the least count that is not rarer than that
     return allowed if binom.cdf(allowed, innocent, budget) <= 1 - confidence else allowed - 1
+
+
+def budget_to_keep(innocent: int, wanted: float, confidence: float = 0.9) -> float | None:
+    """The share of innocent accounts that a border chosen on so many innocent rows is known to keep: `wanted`, or the
+    next of `BUDGETS` that they are enough for; None when they are too few for any."""
+    budgets = (wanted, *(budget for budget in BUDGETS if budget > wanted))
+    return next((budget for budget in budgets if allowed_false_positives(innocent, budget, confidence) >= 0), None)
+
+
+def correct_log_odds(scores: Scores, correction: Scores) -> npt.NDArray[np.float64]:
+    """Scores (n, 2) with `correction` (n,) added to the logarithms of their odds of label 1."""
+    spam = 1 / (1 + np.exp(-log_odds(scores) - correction))
+    return np.stack([1 - spam, spam], axis=1)
+
+
+def log_odds(scores: Scores) -> npt.NDArray[np.float64]:
+    """The logarithms (n,) of the odds of label 1 that scores (n, 2) stand for."""
+    logarithms = np.log(np.clip(np.asarray(scores, np.float64), _LEAST_PROBABILITY, 1.0))
+    return np.asarray(logarithms[:, 1] - logarithms[:, 0], np.float64)
 
 
 def choose_threshold(innocent: Scores, budget: float, confidence: float = 0.9) -> float:

@@ -149,5 +149,13 @@ def recall_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
     return _rounded((guilty > threshold).mean()) if len(guilty) else 0.0
 
 
+def best_f1(targets: Targets, scores: Scores) -> float:
+    """The F1 of label 1 among n targets at the threshold of scores (n,) that is best in hindsight."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(targets, scores)
+    return _rounded((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
+
+
 def _rounded(value: float) -> float:
     return round(float(value), 6)

@@ -45,6 +45,17 @@ def split_by_host(
     return sides
 
 
+def owners(editors: Sequence[SyntheticEditor]) -> list[int]:
+    """A number for each editor, which those share that share a host or a mail domain of their own, as `split_by_host`
+    takes them."""
+    groups, loners = _group_by_host(editors)
+    numbers = [0] * len(editors)
+    for number, group in enumerate([*groups, *([place] for place in loners)]):
+        for place in group:
+            numbers[place] = number
+    return numbers
+
+
 def _group_by_host(editors: Sequence[SyntheticEditor]) -> tuple[list[list[int]], list[int]]:
     """The places of the editors joined by shared hosts and domains, and of those that have neither."""
     found = [set(_hosts(editor)) for editor in editors]

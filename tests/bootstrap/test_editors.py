@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -27,7 +26,7 @@ from sb_api.readers.batches import open_records
 from sb_api.readers.labelled import read_labelled
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
-from tests.support.factories import VOCABULARIES, lodbrok, same_arrays, same_weights
+from tests.support.factories import VOCABULARIES, lodbrok, same_arrays
 
 COUNT, SEED = 1500, 4
 COPIES, RECIPE = MASKED_COPIES["lodbrok"], BOOTSTRAPPING["lodbrok"]
@@ -36,7 +35,7 @@ COPIES, RECIPE = MASKED_COPIES["lodbrok"], BOOTSTRAPPING["lodbrok"]
 def read_editors(path: Path) -> list[SyntheticEditor]:
     with path.open("rb") as stream:
         batches = open_records(stream, path.name).batches(100)
-        return from_verdicts(read_labelled(batches, Verdict, str(path)), str(path))
+        return from_verdicts(read_labelled(batches, Verdict, str(path)))
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ class Made:
         return (self.settings.state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
 
 
-def bootstrap(state: Path, editors: Sequence[SyntheticEditor] | None = None) -> Made:
+def bootstrap(state: Path) -> Made:
     made = Made(Settings(state_dir=str(state)), {}, [])
     made.figures.update(
-        bootstrap_lodbrok(made.settings, editors, count=COUNT, seed=SEED, echo=made.lines.append, classifier=CLASSIFIER)
+        bootstrap_lodbrok(made.settings, count=COUNT, seed=SEED, echo=made.lines.append, classifier=CLASSIFIER)
     )
     return made
 
@@ -219,21 +218,6 @@ def test_it_says_what_it_does(made: Made) -> None:
     assert made.original.about.version in made.lines[-1]
 
 
-def test_a_new_original_starts_the_chain_anew(made: Made, tmp_path: Path, file: Path) -> None:
-    """From a file of labelled editors, over weights that were learned from synthetic ones."""
-    settings = Settings(state_dir=str(tmp_path))
-    store = WeightsStore.of(settings, "lodbrok")
-    store.save(made.original)
-    store.install_original(made.original)
-    given = bootstrap(tmp_path, read_editors(file))
-    assert same_weights(store.load_current(), given.original)
-    assert [about.version for about in store.chain().versions] == [given.original.about.version]
-    assert given.original.about.version != made.original.about.version
-    assert "Synthetic" not in given.card
-    assert "Labelled editors given to `sb-api bootstrap`" in given.card
-    assert given.figures["roc_auc"] is not None
-
-
 # Reading editors
 
 
@@ -267,14 +251,6 @@ def test_wrong_lines_are_named_by_their_numbers(tmp_path: Path) -> None:
         read_editors(path)
     assert list(caught.value.problem()["errors"]) == [f"line {number}" for number in (2, 4, 5, 6, 7, 8)]
     assert len(caught.value.detail) < 1000
-
-
-@pytest.mark.parametrize("verdicts", [[], [1] * 50 + [0] * 49, [1] * 200, [0] * 200])
-def test_too_few_editors_or_of_one_kind_are_refused(tmp_path: Path, verdicts: list[int]) -> None:
-    path = tmp_path / "editors.jsonl"
-    path.write_text("".join(f'{{"id": {number}, "verdict": {verdict}}}\n' for number, verdict in enumerate(verdicts)))
-    with pytest.raises(InvalidRecords, match=f"holds {len(verdicts)} editors; at least 100 are needed, of both"):
-        read_editors(path)
 
 
 # Taking over what was made elsewhere

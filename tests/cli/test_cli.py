@@ -269,15 +269,15 @@ def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: P
     file = tmp_path / "editors.jsonl"
     editors = write_editors(file, 400)
     result = run("bootstrap", file, "--json")
-    assert result.exit_code == 0
-    assert "epoch 4 of 4" in result.stderr
+    assert (result.exit_code, result.stderr) == (0, "")
     model = load_model(state)
     shipped = load_model(tmp_path / "another")
     assert model.version != shipped.version
     assert model.vocabularies.fingerprint != shipped.vocabularies.fingerprint
-    assert f"the original weights are {model.version}" in result.stderr
     document = json.loads(result.stdout)
-    assert (document["weights"], document["figures"]["count"] > 0) == (model.version, True)
+    assert (document["weights"], document["figures"]["count"]) == (model.version, 400)
+    assert document["in_use"]["weights"] == shipped.version
+    assert document["budget"]["wanted"] == 0.0025 < document["budget"]["kept"]
     card = (state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
     assert f"| weights | `{model.version}` |" in card
     assert "Synthetic" not in card
@@ -314,13 +314,43 @@ def test_a_wrong_line_is_named(state: Path, tmp_path: Path, line: str, told: str
     assert contents(state) == {state / "run.lock": b""}
 
 
-@pytest.mark.parametrize("count", [0, 99])
+def test_a_dry_run_tells_all_and_changes_nothing(state: Path, tmp_path: Path) -> None:
+    """Also of rows that cannot be used."""
+    file = tmp_path / "editors.jsonl"
+    first = write_editors(file, 220)[0]
+    with file.open("a") as lines:
+        lines.write(json.dumps({**first, "verdict": 1 - int(first["verdict"])}) + "\n")
+    result = run("bootstrap", file, "--dry-run")
+    assert result.exit_code == 0
+    assert f"{file}: id {first['id']}: stands 2 times, under both verdicts; none of them is used" in result.stderr
+    for words in ("ROC AUC", "spam caught at 5 false alarms in 1,000", "cannot be kept", "Nothing was changed"):
+        assert words in result.stdout
+    assert contents(state) == {state / "run.lock": b""}
+
+
+@pytest.mark.parametrize("count", [0, 60])
 def test_too_few_editors_are_refused(state: Path, tmp_path: Path, count: int) -> None:
     file = tmp_path / "editors.jsonl"
-    write_editors(file, count)
+    spam = sum(editor["verdict"] for editor in write_editors(file, count))
     result = run("bootstrap", file)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: {file} holds {count} editors; at least 100 are needed, of both verdicts.\n"
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(
+        f"Error: There are {spam} accounts of spam and {count - spam} that are not; at least 50 of each are needed. "
+    )
+    assert contents(state) == {state / "run.lock": b""}
+
+
+def test_weights_that_were_never_replaced_cannot_be_brought_back(state: Path) -> None:
+    result = run("bootstrap", "--restore", "000003-0123abcd")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: No weights '000003-0123abcd' were replaced here; there are shipped.\n"
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--from", "shipped"), ("--restore", "shipped", __file__)])
+def test_options_that_do_not_go_together_are_refused(state: Path, options: tuple[str, ...]) -> None:
+    assert run("bootstrap", *options).exit_code == 2
+    assert not state.exists()
 
 
 def test_nothing_is_replaced_while_a_service_holds_the_state_directory(

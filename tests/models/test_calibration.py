@@ -12,9 +12,12 @@ from sklearn.metrics import log_loss
 from sb_api.models.calibration import (
     allowed_false_positives,
     apply_temperature,
+    budget_to_keep,
     choose_borders,
     choose_threshold,
+    correct_log_odds,
     fit_temperature,
+    log_odds,
     name_band,
     name_bands,
     negative_log_likelihood,
@@ -80,6 +83,32 @@ def test_too_few_rows_allow_no_threshold_at_all() -> None:
     assert choose_threshold(np.linspace(0, 1, 900), 0.0025) == 1.0
     assert choose_threshold(np.zeros(0), 0.0025) == 1.0
     assert choose_threshold(np.linspace(0, 1, 9), 1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("innocent", "kept"),
+    [(4000, 0.0025), (920, 0.0025), (919, 0.005), (460, 0.005), (459, 0.01), (300, 0.01), (228, 0.02), (113, None)],
+)
+def test_the_budget_that_so_many_innocent_rows_can_keep(innocent: int, kept: float | None) -> None:
+    """The least one with which no false positive among them, at 90%, is not just luck."""
+    assert budget_to_keep(innocent, 0.0025) == kept
+    if kept is not None:
+        assert (1 - kept) ** innocent <= 0.1
+    assert budget_to_keep(innocent, 0.5) == 0.5
+
+
+@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=20), st.floats(-5, 5))
+def test_a_correction_is_added_to_the_logarithms_of_the_odds(spam: list[float], correction: float) -> None:
+    scores = np.stack([1 - np.array(spam), np.array(spam)], axis=1)
+    corrected = correct_log_odds(scores, np.full(len(spam), correction))
+    assert corrected.sum(axis=1) == pytest.approx(1)
+    np.testing.assert_allclose(log_odds(corrected), log_odds(scores) + correction, atol=1e-3)
+
+
+def test_a_temperature_is_never_below_the_lowest() -> None:
+    targets, scores = overconfident(0.2)
+    assert fit_temperature(targets, scores) == pytest.approx(0.2, rel=0.06)
+    assert fit_temperature(targets, scores, lowest=0.5) == pytest.approx(0.5, rel=0.001)
 
 
 def test_the_threshold_keeps_its_budget_on_unseen_rows_as_often_as_promised() -> None:

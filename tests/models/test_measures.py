@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from sb_api.models.measures import recall_at_budget, score_balanced, score_binary
+from sb_api.models.measures import best_f1, recall_at_budget, score_balanced, score_binary
 
 # Of five editors and five spammers: 4 true negatives, 1 false positive, 2 false negatives, 3 true positives.
 TARGETS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
@@ -101,3 +102,10 @@ def test_recall_at_a_budget_never_exceeds_the_budget(budget: float) -> None:
 def test_recall_at_a_budget_without_spam_is_nothing_and_without_editors_everything() -> None:
     assert recall_at_budget(np.zeros(3, np.int64), SPAM[:3], 0.1) == 0.0
     assert recall_at_budget(np.ones(3, np.int64), SPAM[:3], 0.1) == 1.0
+
+
+def test_the_best_f1_is_that_of_the_best_threshold() -> None:
+    random = np.random.default_rng(2)
+    targets = random.integers(0, 2, 200)
+    spam = random.random(200) * 0.4 + targets * 0.3
+    assert best_f1(targets, spam) == pytest.approx(max(f1_score(targets, spam >= one) for one in spam), abs=1e-6)

@@ -1,0 +1,332 @@
+"""The original made from somebody's own labelled editors: looked over, judged across folds, set beside the weights in
+use, and only then put in their place, learned anew from all rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sb_api.arrays import Matrix, Scores, Targets
+from sb_api.bootstrap.archive import archive_weights
+from sb_api.bootstrap.checks import Checked
+from sb_api.bootstrap.cross_validation import (
+    FOLDS,
+    CrossFitted,
+    Progress,
+    Start,
+    cross_fit,
+    editor_rows,
+    fine_tuning_recipes,
+    fit_from,
+    make_folds,
+    recipes_for,
+)
+from sb_api.bootstrap.editors import TITLE, USE, editor_facts, figure_tables, fit_vocabularies
+from sb_api.bootstrap.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.originals import (
+    REPLAY_RECORDS,
+    install_original,
+    to_verdicts,
+    write_reference,
+    write_vocabularies,
+)
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords, SbApiError
+from sb_api.learning.reference_set import GUARD, Calibration, calibrate_scores, read_part
+from sb_api.learning.training_loop import Fitting
+from sb_api.models.calibration import BUDGETS, apply_temperature, log_odds
+from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP, Classifier, find_classifier
+from sb_api.models.measures import best_f1, recall_at_budget, reliability
+from sb_api.models.predictor import Predictor
+from sb_api.models.weights_file import parse_weights
+from sb_api.models.weights_store import WeightsStore
+from sb_api.records import EDITORS, Verdict
+from sb_api.synthetic.editors import SyntheticEditor
+from sb_api.text.tokenizers import load_vocabularies
+from sb_api.versions import Version
+
+logger = logging.getLogger(__name__)
+
+# Accounts of each verdict, to learn from nothing and from the shipped weights: two in each fold at least.
+LEAST_OF_A_VERDICT, LEAST_TO_FINE_TUNE = 50, 10
+REFERENCE_ROWS = 5000  # that later trainings are measured and calibrated on
+SURELY = 1.645  # standard errors: 95%, one-sided
+ALARMS = (1, 2, 5)  # false alarms per thousand innocent accounts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before anything is replaced: what the new weights would say of n accounts that they have not
+    learned, and what those in use say of the same accounts. `untouched` is the loss of the shipped weights where these
+    are what is fine-tuned, `wanted` the budget of false positives that is asked for."""
+
+    classifier: Classifier
+    fitting: Fitting
+    start: Start
+    caution: float | None
+    seed: int
+    checked: Checked
+    verdicts: Sequence[Verdict]
+    crossed: CrossFitted
+    calibration: Calibration
+    new: dict[str, Any]
+    in_use: tuple[str, dict[str, Any]] | None
+    untouched: float | None
+    wanted: float
+
+    @property
+    def targets(self) -> Targets:
+        return np.array([verdict.verdict for verdict in self.verdicts])
+
+
+def plan_original(
+    settings: Settings,
+    checked: Checked,
+    *,
+    seed: int,
+    classifier: Classifier = WIDE_DEEP,
+    caution: float | None = None,
+    from_shipped: bool = False,
+    progress: Progress,
+) -> Plan:
+    """Find out what an original made from labelled editors would be worth; nothing is written.
+
+    Learned from nothing, or from the shipped weights (whose architecture it then has). Raises InvalidRecords when the
+    editors are too few, or when the shipped weights are better as they are.
+    """
+    require_enough(checked.editors, from_shipped)
+    verdicts = to_verdicts(checked.editors)
+    folds = make_folds(checked.editors, seed)
+    start, fitting = _from_shipped(settings, classifier.name) if from_shipped else _from_nothing(classifier, verdicts)
+    classifier = fitting.classifier
+    tried = fine_tuning_recipes if from_shipped else recipes_for
+    crossed = cross_fit(start, fitting, verdicts, folds, tried(classifier, len(verdicts), caution), seed, progress)
+    targets = np.array([verdict.verdict for verdict in verdicts])
+    untouched = _judge_untouched(start, fitting, verdicts, crossed) if from_shipped else None
+    weighed = classifier.caution if caution is None else caution
+    calibration = calibrate_scores(targets, crossed.scores, settings.fp_budget, weighed)
+    spam = apply_temperature(crossed.scores, calibration.temperature)[:, 1]
+    new = describe_scores(targets, spam, calibration.borders)
+    return Plan(
+        classifier=classifier,
+        fitting=fitting,
+        start=start,
+        caution=caution,
+        seed=seed,
+        checked=checked,
+        verdicts=verdicts,
+        crossed=crossed,
+        calibration=calibration,
+        new=new,
+        in_use=_judge_in_use(settings, verdicts, targets),
+        untouched=untouched,
+        wanted=settings.fp_budget,
+    )
+
+
+def replace_original(settings: Settings, plan: Plan) -> Version:
+    """Learn all editors of a plan and make that the original; the weights that it replaces are kept.
+
+    Writes weights, tokenizers, the reference set and the model card. Raises EngineDisagrees.
+    """
+    classifier, fitting, targets = plan.classifier, plan.fitting, plan.targets
+    vocabularies = fit_from(plan.start, fitting, plan.verdicts, plan.crossed.recipe, plan.seed)
+    vectors = editor_rows(classifier, plan.verdicts, vocabularies)
+    learned = fitting.predict(classifier.name_inputs(vectors))
+    # What cross-validation says of a record and what is said of it once it is learned differ by this.
+    corrections = log_odds(plan.crossed.scores) - log_odds(learned)
+    figures = {
+        "held_out": classifier.score(targets, plan.crossed.scores, classifier.labels),
+        "calibrated": plan.new,
+        "budget": plan.calibration.budget,
+    }
+    archive_weights(settings, classifier.name)
+    _write_reference(settings, plan, vectors, corrections)
+    write_vocabularies(settings, vocabularies)
+    about = install_original(
+        settings, classifier, fitting, vocabularies, len(plan.verdicts), figures, caution=plan.caution
+    )
+    write_card(settings, classifier.name, _model_card(plan, about))
+    return about
+
+
+def require_enough(editors: Sequence[SyntheticEditor], from_shipped: bool) -> None:
+    """Raises InvalidRecords, with what to do, when there are too few editors of a verdict."""
+    spam = sum(editor.verdict for editor in editors)
+    innocent = len(editors) - spam
+    least = LEAST_TO_FINE_TUNE if from_shipped else LEAST_OF_A_VERDICT
+    if min(spam, innocent) >= least:
+        return
+    if not spam or not innocent:
+        advice = "Nothing can be told apart with one verdict alone; add accounts of the other."
+    elif from_shipped or min(spam, innocent) < LEAST_TO_FINE_TUNE:
+        advice = "Send them as verdicts instead (`sb-api train`), and come back with more."
+    else:
+        advice = (
+            "Add more, or let the shipped weights learn them with `--from shipped`, which is done only when "
+            "cross-validation says that it makes them better."
+        )
+    raise InvalidRecords(
+        f"There are {spam} accounts of spam and {innocent} that are not; at least {least} of each are needed. {advice}",
+        errors={},
+    )
+
+
+def describe_scores(targets: Targets, spam: Scores, borders: Sequence[float]) -> dict[str, Any]:
+    """What n calibrated scores (n,) of label 1 are worth to those who decide by them.
+
+    `caught`: the share of spam above the threshold that lets through 1, 2 and 5 of 1,000 innocent accounts; `certain`:
+    the shares of innocent accounts and of spam in that band; `unsure`: the share of all in that one.
+    """
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    innocent = targets == 0
+    described = {
+        "roc_auc": roc_auc_score(targets, spam),
+        "f1": f1_score(targets, spam > 0.5),
+        "best_f1": best_f1(targets, spam),
+        "calibration_error": reliability(spam, targets == 1)["expected_calibration_error"],
+    }
+    described |= {f"caught_at_{alarms}": recall_at_budget(targets, spam, alarms / 1000) for alarms in ALARMS}
+    if borders:
+        certain, probable, fine = borders
+        described |= {
+            "innocent_certain": float((spam[innocent] > certain).mean()),
+            "spam_certain": float((spam[~innocent] > certain).mean()),
+            "unsure": float(((spam <= probable) & (spam >= fine)).mean()),
+        }
+    return {name: round(float(value), 4) for name, value in described.items()}
+
+
+def _from_nothing(classifier: Classifier, verdicts: Sequence[Verdict]) -> tuple[Start, Fitting]:
+    fitting = Fitting(classifier, classifier.labels, fit_vocabularies(verdicts))
+    about = Version(classifier=classifier.name, version="", parent=None, created="", tokenizers="", labels=[])
+    return Start(fitting.snapshot(about)), fitting
+
+
+def _from_shipped(settings: Settings, name: str) -> tuple[Start, Fitting]:
+    path = settings.static / "weights" / f"original_{name}.h5"
+    weights = parse_weights(path.read_bytes(), str(path))
+    classifier = find_classifier(weights.about)
+    vocabularies = load_vocabularies([settings.static / "tokenizers"], classifier.vocabulary_sizes)
+    return Start(weights, vocabularies), Fitting(classifier, weights.about.labels, vocabularies)
+
+
+def _judge_untouched(start: Start, fitting: Fitting, verdicts: Sequence[Verdict], crossed: CrossFitted) -> float:
+    """The loss of weights before they learn any of n accounts. Raises InvalidRecords unless
+    learning the others surely makes it less."""
+    if start.vocabularies is None:
+        raise ValueError("There is nothing to judge with that has not learned anything.")
+    fitting.load(start.weights)
+    vectors = editor_rows(fitting.classifier, verdicts, start.vocabularies)
+    targets = vectors[:, 0].astype(np.int64)
+    scores = fitting.predict(fitting.classifier.name_inputs(vectors))
+    before, after = (_losses(targets, one) for one in (scores, crossed.scores))
+    gains = before - after
+    if gains.mean() <= SURELY * gains.std(ddof=1) / np.sqrt(len(gains)):
+        raise InvalidRecords(
+            f"The shipped weights are as good as they are: learning these {len(verdicts)} accounts takes the loss on "
+            f"accounts that were not learned from {before.mean():.4f} to {after.mean():.4f}, which is no sure gain. "
+            "Nothing was changed; send them as verdicts instead (`sb-api train`), and come back with more.",
+            errors={},
+        )
+    return float(before.mean())
+
+
+def _losses(targets: Targets, scores: Scores) -> Scores:
+    """-ln P(target) of each of n scores (n, 2) after Platt scaling (Probabilistic Outputs for Support Vector Machines,
+    1999): that spam is more or less common here than elsewhere is no reason to learn anew."""
+    from sklearn.linear_model import LogisticRegression
+
+    odds = log_odds(scores)[:, None]
+    fitted = LogisticRegression().fit(odds, targets).predict_proba(odds)
+    return np.asarray(-np.log(fitted[np.arange(len(targets)), targets]), np.float64)
+
+
+def _judge_in_use(
+    settings: Settings, verdicts: Sequence[Verdict], targets: Targets
+) -> tuple[str, dict[str, Any]] | None:
+    """The version in use and what its scores are worth on the same accounts; None when it cannot be used."""
+    classifier = CLASSIFIERS[EDITORS.name]
+    try:
+        weights = WeightsStore.of(settings, classifier.name).load_current()
+        model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
+        scores, _ = model.judge(verdicts)
+    except SbApiError as error:
+        logger.warning("the weights in use cannot be set beside the new ones: %s", error.detail)
+        return None
+    return weights.about.version, describe_scores(targets, scores[:, 1].astype(np.float64), weights.about.borders)
+
+
+def _write_reference(settings: Settings, plan: Plan, vectors: Matrix, corrections: Scores) -> None:
+    """All rows are replayed; some thousand of them are what later trainings are measured and calibrated on. Where the
+    shipped weights are fine-tuned, what they know is replayed and guarded too."""
+    random = np.random.default_rng(plan.seed)
+    chosen = np.sort(random.permutation(len(vectors))[:REFERENCE_ROWS])
+    own, corrected = vectors[chosen], corrections[chosen]
+    replay, guard = vectors[:REPLAY_RECORDS], own
+    if plan.start.vocabularies is not None:
+        shipped = settings.static / "reference" / f"{plan.classifier.name}.npz"
+        known = read_part(shipped, GUARD)
+        replay = np.concatenate([vectors, read_part(shipped, "replay")])[:REPLAY_RECORDS]
+        guard = np.concatenate([own, known])
+        guarded = np.concatenate([corrected, np.zeros(len(known))])
+    else:
+        guarded = corrected
+    write_reference(
+        settings,
+        plan.classifier,
+        guard,
+        {GUARD: guarded, "calibration": corrected},
+        replay=replay,
+        calibration=own,
+    )
+
+
+def _model_card(plan: Plan, about: Version) -> ModelCard:
+    spam = int(plan.targets.sum())
+    start = "the shipped weights" if plan.start.vocabularies else "nothing"
+    caught = [(f"{alarms} of 1,000", f"{plan.new[f'caught_at_{alarms}']:.1%}") for alarms in ALARMS]
+    beside = [("new", about.version, plan.new), *([("in use before", *plan.in_use)] if plan.in_use else [])]
+    names = ("roc_auc", "f1", "best_f1", "calibration_error")
+    return ModelCard(
+        title=TITLE,
+        command="sb-api bootstrap",
+        facts=editor_facts(about, plan.crossed.recipe),
+        data=[
+            f"Labelled editors given to `sb-api bootstrap` (seed {plan.seed}): {spam} of spam and "
+            f"{len(plan.targets) - spam} that are not, learned from {start}. "
+            f"{len(plan.checked.unused)} were reported and not used as they stood.",
+            f"All {len(plan.targets)} accounts were learned from. The figures below are from cross-validation: each "
+            f"account was judged by weights that had learned {FOLDS - 1} of {FOLDS} parts of the others and not the "
+            "part that it is in. Accounts that share a website host or an e-mail domain of their own are in one part, "
+            "so no figure comes from a memorised host. How long to learn was chosen on two of the parts.",
+            *plan.checked.warnings,
+        ],
+        figures=[
+            *figure_tables(about.figures["held_out"]),
+            Table(
+                ("weights", "version", "ROC AUC", "F1 at 0.5", "F1 at the best threshold", "calibration error"),
+                [(owner, f"`{version}`", *(figures[name] for name in names)) for owner, version, figures in beside],
+            ),
+            Table(("innocent accounts called spam", "spam caught"), caught),
+        ],
+        notes=[describe_budget(plan)],
+        use=USE,
+    )
+
+
+def describe_budget(plan: Plan) -> str:
+    """Which share of innocent accounts `certain spam` is known to keep to, and why not the wanted one."""
+    innocent, kept = int((plan.targets == 0).sum()), plan.calibration.budget
+    wanted = plan.wanted
+    if kept == wanted:
+        return f"`certain spam` lets at most {kept:.2%} of innocent accounts through (90% sure, of {innocent})."
+    cannot = f"With {innocent} accounts that are not spam a budget of {wanted:.2%} cannot be kept"
+    if kept is None:
+        return f"{cannot}, nor any up to {BUDGETS[-1]:.0%}: no account is called `certain spam`."
+    return f"{cannot}; {kept:.2%} can: `certain spam` lets at most that share of them through (90% sure)."

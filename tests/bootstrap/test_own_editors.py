@@ -1,0 +1,207 @@
+"""An original made from one's own editors: told before, measured on accounts not learned, kept and brought back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from sb_api.bootstrap.archive import archived, restore_original
+from sb_api.bootstrap.checks import check_editors
+from sb_api.bootstrap.comparison import describe_plan, print_plan
+from sb_api.bootstrap.originals import to_verdicts
+from sb_api.bootstrap.own_editors import (
+    Plan,
+    describe_budget,
+    describe_scores,
+    plan_original,
+    replace_original,
+    require_enough,
+)
+from sb_api.config import Settings
+from sb_api.errors import InvalidRecords, UnknownVersion
+from sb_api.learning.reference_set import load_reference
+from sb_api.models.calibration import apply_temperature, correct_log_odds
+from sb_api.models.classifiers import WIDE_DEEP
+from sb_api.models.predictor import Predictor
+from sb_api.models.weights_store import WeightsStore
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors
+from sb_api.versions import Version
+
+COUNT, SEED = 320, 4
+
+
+@dataclass(frozen=True)
+class Made:
+    """A plan, what the state directory held when it was made, and what came of it."""
+
+    settings: Settings
+    plan: Plan
+    before: set[Path]
+    about: Version
+    progress: list[tuple[int, int]]
+    versions: list[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    settings = Settings(state_dir=str(tmp_path_factory.mktemp("own")))
+    progress: list[tuple[int, int]] = []
+    checked = check_editors(list(generate_editors(COUNT, seed=8)))
+    plan = plan_original(settings, checked, seed=SEED, progress=lambda done, total: progress.append((done, total)))
+    before = {path for path in settings.state.rglob("*") if path.is_file()}
+    store = WeightsStore.of(settings, "lodbrok")
+    store.promote(store.load("original").about.version)  # something that a new original does away with
+    about = replace_original(settings, plan)
+    return Made(settings, plan, before, about, progress, [one.version for one in store.chain().versions])
+
+
+def test_a_plan_writes_nothing_and_says_how_far_it_is(made: Made) -> None:
+    assert made.before == set()
+    done, total = zip(*made.progress, strict=True)
+    assert done == tuple(range(1, total[0] + 1))
+    assert set(total) == {total[0]}
+
+
+def test_every_account_is_learned_and_was_judged_before(made: Made) -> None:
+    assert made.about.learned == len(made.plan.verdicts) == COUNT
+    scores = made.plan.crossed.scores
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert made.about.figures["held_out"]["count"] == COUNT
+    assert made.plan.new["roc_auc"] > 0.85
+
+
+def test_a_new_original_starts_the_chain_anew(made: Made) -> None:
+    assert made.versions == [made.about.version]
+
+
+def test_the_best_of_the_recipes_is_the_one_that_is_learned_with(made: Made) -> None:
+    trials = made.plan.crossed.trials
+    assert len(trials) > 1
+    assert made.plan.crossed.recipe == min(trials, key=lambda trial: trial.loss).recipe
+
+
+def test_temperature_and_borders_are_those_of_scores_of_accounts_not_learned(made: Made) -> None:
+    assert made.about.temperature == made.plan.calibration.temperature
+    np.testing.assert_allclose(made.about.borders, made.plan.calibration.borders, atol=1e-4)
+    spam = apply_temperature(made.plan.crossed.scores, made.about.temperature)[:, 1]
+    assert made.plan.new == describe_scores(made.plan.targets, spam, made.plan.calibration.borders)
+
+
+def test_what_later_trainings_measure_and_calibrate_on_forgets_that_it_was_learned(made: Made) -> None:
+    """Else scores would look surer, and the borders be lower, than accounts not seen before bear out."""
+    reference = load_reference(made.settings.find("reference/lodbrok.npz"), WIDE_DEEP)
+    fitting = made.plan.fitting
+    learned = fitting.predict(reference.calibration.arrays)
+    assert reference.uncalibrating is not None
+    unlearned = correct_log_odds(learned, reference.uncalibrating)
+    np.testing.assert_allclose(unlearned, made.plan.crossed.scores, atol=1e-4)
+    np.testing.assert_allclose(reference.unlearn(learned), unlearned, atol=1e-6)
+    assert np.abs(learned - unlearned).max() > 0.05, "it has learned them"
+    assert made.about.figures["reference"]["roc_auc"] == made.about.figures["held_out"]["roc_auc"]
+    assert len(reference.replay) == COUNT
+
+
+def test_both_sides_are_told_before_anything_is_replaced(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    document = describe_plan(made.plan)
+    shipped = WeightsStore.of(Settings(state_dir=str(made.settings.state / "none")), "lodbrok").load("original")
+    assert document["in_use"]["weights"] == shipped.about.version
+    assert document["new"].keys() == document["in_use"]["figures"].keys()
+    assert json.loads(msgspec.json.encode(document)) == document
+    print_plan(made.plan)
+    said = capsys.readouterr().out
+    for words in ("ROC AUC", "spam caught at 1 false alarm in 1,000", shipped.about.version, "cannot be kept"):
+        assert words in said
+
+
+def test_a_budget_that_so_few_cannot_keep_is_named_with_one_that_they_can(made: Made) -> None:
+    innocent = int((made.plan.targets == 0).sum())
+    assert made.plan.calibration.budget == made.about.figures["budget"] == 0.02 if innocent < 230 else 0.01
+    said = describe_budget(made.plan)
+    assert said.startswith(f"With {innocent} accounts that are not spam a budget of 0.25% cannot be kept; ")
+    spam = apply_temperature(made.plan.crossed.scores, made.about.temperature)[:, 1]
+    certain = (spam > made.about.borders[0])[made.plan.targets == 0].mean()
+    assert certain <= made.plan.calibration.budget
+
+
+def test_the_card_says_on_what_the_figures_are_from(made: Made) -> None:
+    card = (made.settings.state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
+    said = " ".join(card.split())
+    assert f"| weights | `{made.about.version}` |" in card
+    assert "from cross-validation" in said
+    assert "Synthetic" not in said
+    assert f"| 1 of 1,000 | {made.plan.new['caught_at_1']:.1%} |" in card
+    assert describe_budget(made.plan) in said
+
+
+def test_what_is_replaced_is_kept_and_brought_back_by_its_name(made: Made) -> None:
+    """With its vocabularies and its reference set: it says again what it said."""
+    settings, store = made.settings, WeightsStore.of(made.settings, "lodbrok")
+    some = to_verdicts(list(generate_editors(20, seed=3)))
+
+    def judge() -> list[float]:
+        model = Predictor(WIDE_DEEP, store.load_current(), WIDE_DEEP.load_vocabularies(settings))
+        return model.judge(some)[0][:, 1].tolist()
+
+    own = judge()
+    assert archived(settings, "lodbrok") == ["shipped"]
+    shipped = restore_original(settings, "lodbrok", "shipped")
+    assert store.load_current().about.version == shipped.version != made.about.version
+    assert judge() != own
+    assert archived(settings, "lodbrok") == [made.about.version, "shipped"]
+    restore_original(settings, "lodbrok", made.about.version)
+    assert store.load_current().about.version == made.about.version
+    assert judge() == own
+    with pytest.raises(UnknownVersion, match=f"there are .*{made.about.version}, shipped"):
+        restore_original(settings, "lodbrok", "../weights")
+
+
+# Too few
+
+
+def editors(spam: int, innocent: int) -> list[SyntheticEditor]:
+    return [SyntheticEditor({"id": n}, int(n < spam), "given", "") for n in range(spam + innocent)]
+
+
+@pytest.mark.parametrize(
+    ("spam", "innocent", "from_shipped", "advice"),
+    [
+        (0, 200, False, "add accounts of the other"),
+        (200, 0, True, "add accounts of the other"),
+        (49, 500, False, "`--from shipped`"),
+        (500, 49, False, "`--from shipped`"),
+        (9, 500, False, "Send them as verdicts"),
+        (9, 500, True, "Send them as verdicts"),
+    ],
+)
+def test_too_few_of_a_verdict_are_refused_with_what_to_do(
+    spam: int, innocent: int, from_shipped: bool, advice: str
+) -> None:
+    with pytest.raises(
+        InvalidRecords, match=f"There are {spam} accounts of spam and {innocent} that are not"
+    ) as caught:
+        require_enough(editors(spam, innocent), from_shipped)
+    assert advice in caught.value.detail
+    assert f"at least {10 if from_shipped else 50} of each" in caught.value.detail
+
+
+@pytest.mark.parametrize(("spam", "innocent", "from_shipped"), [(50, 50, False), (10, 10, True)])
+def test_enough_are_enough(spam: int, innocent: int, from_shipped: bool) -> None:
+    require_enough(editors(spam, innocent), from_shipped)
+
+
+def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tmp_path: Path) -> None:
+    """Accounts under random verdicts teach nothing."""
+    settings = Settings(state_dir=str(tmp_path))
+    random = np.random.default_rng(1)
+    some = [
+        SyntheticEditor({**one.record}, int(random.integers(2)), "given", one.host) for one in generate_editors(40, 5)
+    ]
+    with pytest.raises(InvalidRecords, match="The shipped weights are as good as they are"):
+        plan_original(settings, check_editors(some), seed=1, from_shipped=True, progress=lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
