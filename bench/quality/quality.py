@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.figures import print_table, replace_rows
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality.json"
-PARTS = LODBROK, REAL, TEXT = ("lodbrok", "real", "text")
+PARTS = LODBROK, OWN, REAL, TEXT = ("lodbrok", "own", "real", "text")
 
 
 def main() -> int:
@@ -27,6 +27,10 @@ def main() -> int:
         from bench.quality.quality_lodbrok import bench_lodbrok
 
         figures += bench_lodbrok(arguments.quick)
+    if OWN in parts:
+        from bench.quality.quality_own import bench_own
+
+        figures += bench_own(arguments.quick)
     if REAL in parts:
         from bench.quality.quality_real import bench_real
 
@@ -45,6 +49,8 @@ def part_of(name: str) -> str:
     """The part that a figure is of."""
     if name.startswith("Shipped weights"):
         return REAL
+    if name.startswith("Own accounts"):
+        return OWN
     return LODBROK if name.startswith("Lodbrok") else TEXT
 
 

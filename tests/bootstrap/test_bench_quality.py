@@ -12,8 +12,11 @@ import pytest
 
 from bench.figures import figure, replace_rows
 from bench.learning.prequential import BATCH, EVERY, INNOCENT, dense_features, make_stream, sparse_features
+from bench.quality.quality import OWN, REAL, part_of
 from bench.quality.quality_lodbrok import Judge, Matrix, fit_gradient_boosting, fit_logistic_regression
+from bench.quality.quality_own import halve, make_accounts
 from bench.speed.comparison import Judged, best_threshold, compare, f1, lead_intervals, roc_auc
+from sb_api.bootstrap.originals import to_verdicts
 
 TARGETS = np.arange(400) % 2
 SINGLY = np.arange(400)[:, None]
@@ -108,3 +111,21 @@ def test_figures_of_the_other_part_stay(tmp_path: Path) -> None:
     replace_rows(path, [figure("Lodbrok: a", 0.7, "share", "", 0.8)], lambda name: name.startswith("Lodbrok"))
     rows = {row["figure"]: (row["value"], row["reached"]) for row in json.loads(path.read_text("utf-8"))}
     assert rows == {"CLINC150: b": (0.5, True), "Lodbrok: a": (0.7, False)}
+
+
+def test_messages_dressed_up_as_accounts_are_sound_accounts_in_two_halves() -> None:
+    """All spam and so much else that they are as many as asked for; the same each time."""
+    messages = [(f"win a prize number {n} today", 1) for n in range(60)] + [(f"see you at {n}", 0) for n in range(500)]
+    accounts = make_accounts(messages, 200)
+    assert accounts == make_accounts(messages, 200)
+    assert sum(account.verdict for account in accounts) == 60
+    assert len(to_verdicts(accounts)) == len(accounts) == 200
+    first, second = halve(accounts, 1)
+    ids = [account.record["id"] for account in [*first, *second]]
+    assert (len(first), sorted(ids)) == (100, list(range(1, 201)))
+    assert halve(accounts, 2)[0] != first
+
+
+def test_each_part_owns_its_figures() -> None:
+    assert part_of("Own accounts, other half: ROC AUC") == OWN
+    assert part_of("Shipped weights, bios of SMS") == REAL
