@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import stat
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
@@ -34,6 +38,19 @@ def make_private_folder(folder: Path) -> None:
     # Each by itself: `parents` makes them with the default mode.
     for missing in [path for path in (*reversed(folder.parents), folder) if not path.exists()]:
         missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def close_folder(folder: Path) -> None:
+    """Have a folder that was there be its user's alone, too; log it when others could read it, or still can."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & 0o077:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        logger.warning("%s is another user's, and open to others (mode %04o); only they can close it", folder, mode)
+    else:
+        logger.warning("%s was open to others (mode %04o); now it has mode 0700", folder, mode)
 
 
 def sync_folder(folder: Path) -> None:

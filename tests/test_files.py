@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sb_api.files import write_private
+from sb_api.config import load_settings
+from sb_api.files import close_folder, write_private
+from sb_api.processes.serve import hold_state
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,24 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path, monkey
         write_private(path, b"new")
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("before", [0o755, 0o750, 0o701])
+def test_a_folder_that_was_open_is_closed_and_the_log_says_so(
+    tmp_path: Path, before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(before)
+    close_folder(folder)
+    assert mode(folder) == 0o700
+    assert f"{before:04o}" in caplog.text
+    caplog.clear()
+    close_folder(folder)
+    assert not caplog.text
+
+
+def test_a_service_closes_the_state_directory_that_it_finds(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o755)
+    with hold_state(load_settings({}, state_dir=str(tmp_path / "state"))):
+        assert mode(tmp_path / "state") == 0o700

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from sb_api.broker.sentinel import parse_sentinels
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import CannotGoOn, CannotStart
+from sb_api.files import close_folder, make_private_folder
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Process, Stop, supervise
 
@@ -90,7 +91,9 @@ def web_command(settings: Settings, bind: str) -> list[str]:
 def hold_state(settings: Settings) -> Iterator[None]:
     """Hold the state directory for this process alone. Raises CannotStart when another has it."""
     try:
-        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(settings.state)
+        if settings.state != settings.static:  # a checkout's, which is everybody's to read
+            close_folder(settings.state)
         descriptor = os.open(settings.state / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise CannotStart(f"The state directory {settings.state} cannot be used: {error.strerror}.") from None

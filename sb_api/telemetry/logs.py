@@ -20,7 +20,12 @@ from sb_api.config import Settings
 IDS_NAMED = 8  # of the requests of a batch; a log line stays a line
 
 _SOUND_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
-_CONTROL = {number: f"\\x{number:02x}" for number in [*range(32), *range(127, 160)] if chr(number) != "\t"}
+# Control characters, which move a terminal's cursor or set its clipboard, and those that turn or break a line of text.
+_SEPARATORS = [0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+_CONTROL = {number: f"\\x{number:02x}" for number in [*range(32), *range(127, 160)] if chr(number) != "\t"} | {
+    number: f"\\u{number:04x}" for number in _SEPARATORS
+}
+_CONTROL_IN_JSON = {number: f"\\u{number:04x}" for number in [*range(127, 160), *_SEPARATORS]}
 
 # What is being worked on, in this thread or greenlet. A context variable is the one way to reach every log line.
 _requests: ContextVar[tuple[str, ...]] = ContextVar("requests", default=())
@@ -96,7 +101,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(document, enc_hook=str).decode()
+        return msgspec.json.encode(document, enc_hook=str).decode().translate(_CONTROL_IN_JSON)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -81,6 +81,18 @@ def test_text_is_one_line_though_a_client_sent_control_characters() -> None:
     assert len(line.splitlines()) == 1
 
 
+ODD = "\x1b]52;c;eA==\x07\x9b31m\x7f\u2028\u202e\u2066\u200f\r"
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_no_line_moves_a_terminal_or_turns_its_text(formatter: logging.Formatter) -> None:
+    line = formatter.format(make_record("%s failed", ODD, extra={"fields": {"a": ODD}}))
+    assert line.isprintable()
+    assert "failed" in line
+    if isinstance(formatter, JsonFormatter):
+        assert json.loads(line)["a"] == ODD
+
+
 def test_json_is_one_object_a_line() -> None:
     with logging_about(["r1"]):
         line = JsonFormatter().format(
