@@ -16,7 +16,7 @@ from sb_api.config import PREFIX, Settings
 from sb_api.errors import CannotGoOn, CannotStart
 from sb_api.files import close_folder, make_private_folder
 from sb_api.processes.redis_server import embedded_redis
-from sb_api.processes.supervisor import Process, Stop, supervise
+from sb_api.processes.supervisor import Process, Stop, ends, supervise
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ DRAIN = 7.0  # seconds that processes have to finish what is under way
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Run the whole service until SIGTERM or SIGINT.
+    """Run the whole service until SIGTERM, SIGINT or SIGHUP.
 
     Raises InvalidSettings, CannotStart, and CannotGoOn when one of its processes keeps dying; nothing is left behind.
     """
@@ -34,7 +34,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         stack.enter_context(hold_state(settings))
         listener = stack.enter_context(listen(settings))
         stop = Stop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ends():
             signal.signal(number, lambda *_: stop.event.set())
         url = settings.redis_url or stack.enter_context(embedded_redis(settings, stop))
         environment = {
@@ -43,14 +43,22 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             f"{PREFIX}REDIS_URL": url,
             f"{PREFIX}STATE_DIR": str(settings.state),
         }
-        host, port = listener.getsockname()[:2]
+        url_of_web = url_of(listener)  # while it is open
         processes = _processes(settings, environment, listener)
         stack.enter_context(supervise(processes, stop, settings.restart_limit, DRAIN))
-        announce(f"http://{host}:{port}")
+        announce(url_of_web)
         stop.event.wait()
+        # The web processes close theirs: a client that comes now is refused at once, and may go elsewhere.
+        listener.close()
         logger.info("stopping: requests under way are answered first")
         if stop.failure:
             raise CannotGoOn(f"{stop.failure} The log says why; {PREFIX}RESTART_LIMIT sets how many deaths are borne.")
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address that a listening socket has, as a URL."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _processes(settings: Settings, environment: dict[str, str], listener: socket.socket) -> list[Process]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +27,23 @@ PR_SET_PDEATHSIG = 1
 KILLS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})  # that come from outside
 
 
+def ends() -> list[signal.Signals]:
+    """The signals that end a process in order. A hang-up is one of them, unless `nohup` has it ignored."""
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hang_up]
+
+
 @dataclass
 class Stop:
     """The end of the service: whether it is asked for, and what failed when it is not by a signal."""
 
     event: threading.Event = field(default_factory=threading.Event)
     failure: str = ""
+    processes: list[Process] = field(default_factory=list)  # all that are supervised until then
+
+    def children(self) -> set[int]:
+        """The numbers of the processes that are supervised."""
+        return {process.popen.pid for process in self.processes if process.popen is not None}
 
     def fail(self, failure: str) -> None:
         self.failure = self.failure or failure
@@ -111,6 +123,7 @@ def supervise(processes: Sequence[Process], stop: Stop, limit: int, drain: float
 
     One that dies `limit` times in a row, never steady in between, sets `stop` with what failed. Raises CannotStart.
     """
+    stop.processes += processes
     over = threading.Event()
     ready = threading.Event()
     failed: list[BaseException] = []
@@ -123,10 +136,12 @@ def supervise(processes: Sequence[Process], stop: Stop, limit: int, drain: float
         except OSError as error:
             failed.append(error)
         ready.set()
+        suspect = 0
         while not over.wait(LOOK):
             for process in processes:
                 if not stop.event.is_set():
                     _restart_dead(process, stop, limit)
+            suspect = reap_orphan(stop.children(), suspect)
         deadline = time.monotonic() + drain
         # The first answers to clients, and needs the others for it.
         for group in (processes[:1], processes[1:]):
@@ -145,6 +160,25 @@ def supervise(processes: Sequence[Process], stop: Stop, limit: int, drain: float
     finally:
         over.set()
         watcher.join()
+
+
+def reap_orphan(children: Set[int], suspect: int) -> int:
+    """Let go of a dead process that was left to this one, as they all are to process 1 of a container: nobody else asks
+    how it ended. `children` are looked after elsewhere.
+
+    Returns its number when it is seen for the first time, to be called with as `suspect` the next time: by then whoever
+    has just started it would have it among the children. 0 without any.
+    """
+    try:
+        dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    if dead is None or dead.si_pid in children:
+        return 0
+    if dead.si_pid == suspect:
+        os.waitpid(dead.si_pid, 0)
+        return 0
+    return dead.si_pid
 
 
 def _restart_dead(process: Process, stop: Stop, limit: int) -> None:

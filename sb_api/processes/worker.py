@@ -23,6 +23,7 @@ from sb_api.broker.shared_state import BEAT_INTERVAL
 from sb_api.errors import JobFailed, LeaseLost, NoAnswerInTime, SbApiError, Unavailable
 from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.processes.claiming import PAUSE, Claiming
+from sb_api.processes.supervisor import ends
 from sb_api.records import KINDS
 from sb_api.telemetry.aggregation import Publisher
 from sb_api.telemetry.logs import is_logged, logging_about
@@ -68,7 +69,7 @@ class Worker:
         self._locks: list[Any] = []
 
     def run_process(self, after_kill: int = 0) -> None:
-        """Be the work of this process: run until SIGTERM or SIGINT, and then finish the batch under way.
+        """Be the work of this process: run until SIGTERM, SIGINT or SIGHUP, and then finish the batch under way.
 
         `after_kill` is the number of the process that this one stands in for, when somebody has killed it.
         """
@@ -80,7 +81,7 @@ class Worker:
                 # Nothing is claimed, and warming up takes longer than stopping may. Keras would swallow a SystemExit.
                 os._exit(0)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ends():
             signal.signal(number, stop)
         self.run()
         # At its end Python would look for garbage in all that TensorFlow has made, which takes seconds.

@@ -28,6 +28,7 @@ from sb_api.config import load_settings
 from sb_api.errors import CannotStart
 from sb_api.processes import redis_server
 from sb_api.processes.redis_server import find_redis_server, read_version
+from sb_api.processes.serve import listen, url_of
 from tests.conftest import wait_until
 from tests.support.service import (
     EDITOR,
@@ -249,8 +250,18 @@ def test_a_kill_of_the_supervisor_takes_its_children_with_it(restartable: Restar
 # The end in order
 
 
-def test_requests_under_way_are_answered_before_the_service_stops(restartable: Restartable) -> None:
-    """At SIGTERM what was sent is answered, then every process is gone within 10 s, and the exit code is 0."""
+def is_refused(address: str) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_requests_under_way_are_answered_before_the_service_stops(number: int, restartable: Restartable) -> None:
+    """At SIGTERM what was sent is answered and what comes now is refused at once; then every process is gone within
+    10 s, and the exit code is 0."""
     service = restartable.warm()
     children = service.children()
     worker = service.child("sb_api worker")
@@ -259,8 +270,9 @@ def test_requests_under_way_are_answered_before_the_service_stops(restartable: R
         sent = [pool.submit(service.post, "/predict", make_editors(3, number)) for number in range(8)]
         wait_until(lambda: restartable.waiting() == 8)
         started = time.monotonic()
-        service.process.terminate()
+        service.process.send_signal(number)
         wait_until(lambda: "requests under way are answered first" in service.log)
+        wait_until(lambda: is_refused(service.address), 4)
         worker.resume()
         answers = [future.result() for future in sent]
     assert {answer.status_code for answer in answers} == {200}
@@ -279,6 +291,15 @@ def test_the_top_script_without_a_verb_runs_the_service_and_ctrl_c_ends_it(tmp_p
         assert service.child("sb_api worker") in children
         assert service.stop(signal.SIGINT) == 0
     assert alive(children) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::]:")]
+)
+def test_the_address_that_it_names_is_a_url(host: str, url: str) -> None:
+    """It was http://::1:4321."""
+    with listen(load_settings({}, host=host, port=0)) as listener:
+        assert url_of(listener) == f"{url}{listener.getsockname()[1]}"
 
 
 # Why it does not start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -154,3 +155,39 @@ def test_a_process_killed_because_memory_was_short_was_not_killed_from_outside(
         one.signal(9)
         wait_until(lambda: pids([one]) != [first])
         assert one.killed == 0
+
+
+AS_PROCESS_1 = """
+import ctypes, os, sys, threading, time
+from sb_api.processes.supervisor import Process, Stop, supervise
+
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+leave = "import os, subprocess, sys; [subprocess.Popen([sys.executable, '-S', '-E', '-c', 'pass']) for _ in range(3)]"
+stop = Stop()
+processes = [Process(name, [sys.executable, "-S", "-E", "-c", code], {}) for name, code in (
+    ("one", f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-E', '-c', {leave!r}]);"
+            "import signal; signal.pause()"),
+    ("mayfly", "raise SystemExit(7)"),
+)]
+with supervise(processes, stop, limit=3, drain=5.0):
+    stop.event.wait(30)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        listed = os.popen(f"ps -o stat=,comm= --ppid {os.getpid()}").read()
+        if sum("python" in line for line in listed.splitlines() if line.startswith("Z")) <= 1:
+            break
+        time.sleep(0.1)
+print(stop.failure)
+print(listed)
+"""
+
+
+def test_dead_processes_that_are_left_to_it_are_let_go_of_and_its_own_are_counted() -> None:
+    """As process 1 of a container without an init it kept them all as zombies."""
+    done = subprocess.run([sys.executable, "-c", AS_PROCESS_1], capture_output=True, text=True, timeout=60, check=True)
+    failure, *listed = done.stdout.splitlines()
+    assert failure.startswith("mayfly (process ")
+    assert failure.endswith("ended with 7, for the 3. time in a row.")
+    # At the most the mayfly, which is started no more.
+    assert sum(line.startswith("Z") for line in listed) <= 1

@@ -498,7 +498,7 @@ def test_a_job_whose_processes_were_killed_from_outside_is_not_set_aside(queue: 
     assert completed(queue, "until stopped")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_told_to_stop_it_answers_what_is_under_way_and_leaves_the_group(number: int, queue: Jobs) -> None:
     with start_process(queue.settings) as process:
         wait_until(lambda: [beat.pid for beat in queue.registry.alive()] == [process.pid])
