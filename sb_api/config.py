@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.errors import InvalidSettings
+from sb_api.errors import InvalidSettings, nearest
 
 PREFIX = "SB_API_"
 MOST_PROCESSES = 8  # of a kind, unless a setting says otherwise; each takes memory
@@ -182,7 +182,11 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     given = {name for name in environment if name.startswith(PREFIX) and not name.startswith(f"{PREFIX}BENCH_")}
     given -= CLIENT_NAMES
     if unknown := sorted(given - known.keys()):
-        raise InvalidSettings(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(known))}.")
+        meant = [found for name in unknown if (found := nearest(name, known.keys() | CLIENT_NAMES))]
+        raise InvalidSettings(
+            f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(known))}."
+            + (f" Did you mean {', '.join(meant)}?" if meant else "")
+        )
     values: dict[str, Any] = {known[name]: environment[name] for name in given}
     values |= {name: value for name, value in overrides.items() if value is not None}
     try:

@@ -220,8 +220,8 @@ def error_from_problem(problem: dict[str, Any]) -> SbApiError:
     return SbApiError(detail, **members)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that says that `word` is not known: asks for the known one most like it, if one is."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of some known words that may be meant by `word`, if one is much like it."""
     # Loaded when something is wrong alone: the processes of the service stay without it.
     from rapidfuzz.distance import OSA
     from rapidfuzz.process import extractOne
@@ -233,4 +233,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         processor=str.casefold,
         score_cutoff=LEAST_LIKENESS,
     )
-    return f": did you mean `{found[0]}`?" if found else ""
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that says that `word` is not known: asks for the known one most like it, if one is."""
+    meant = nearest(word, known)
+    return f": did you mean `{meant}`?" if meant else ""

@@ -28,6 +28,7 @@ TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
 _NOT_CONTENT = frozenset({"id", "verdict", "intent", "reporter", "last_updated", "last_login_date", "privs"})
+BEFORE_CHRIST = " BC"  # at the end of a date, as PostgreSQL writes it
 
 _parse_date = datetime.fromisoformat
 # A string, which may lack its end, or a character of structure. Possessive: linear in the body, whatever it holds.
@@ -80,8 +81,20 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
                 if date:
                     _parse_date(date)
         except ValueError:
-            name = next(name for name in DATES if getattr(self, name) == date)
-            raise FieldError(name, f"{str(date)[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08") from None
+            self._check_dates()
+
+    def _check_dates(self) -> None:
+        """Raises FieldError for the first wrong date. A birth date may lie before Christ, `0044-03-15 BC`: then its
+        presence alone counts."""
+        for name in DATES:
+            date = getattr(self, name)
+            known = date.removesuffix(BEFORE_CHRIST) if date and name == "birth_date" else date
+            try:
+                if date:
+                    _parse_date(known)
+            except ValueError:
+                detail = f"{str(date)[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08"
+                raise FieldError(name, detail) from None
 
 
 class Verdict(Editor, kw_only=True, gc=False):

@@ -255,6 +255,18 @@ def test_a_date_that_is_none_is_named(name: str, value: str) -> None:
     assert len(found["detail"]) < 200
 
 
+def test_a_birth_date_may_lie_before_christ() -> None:
+    """As PostgreSQL writes it; its presence is all that counts. Of other dates it would be nonsense."""
+    assert decode([{"id": 1, "birth_date": "0044-03-15 BC"}]).sound["0"].birth_date == "0044-03-15 BC"
+    wrong = {"1": "0044-03-15 AD", "2": " BC", "3": "never BC"}
+    for value in wrong.values():
+        assert decode([{"id": 1, "birth_date": value}]).errors["0"]["field"] == "birth_date"
+    assert (
+        decode([{"id": 1, "birth_date": "0044-03-15 BC", "member_since": "x"}]).errors["0"]["field"] == "member_since"
+    )
+    assert decode([{"id": 1, "member_since": "0044-03-15 BC"}]).errors["0"]["field"] == "member_since"
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from sb_api.cli import exit_codes
-from sb_api.cli.output import JSON, note_json, read_settings, show, tell, wants_json
-from sb_api.errors import CannotStart, InvalidParameter, SbApiError
+from sb_api.cli.output import JSON, escape_controls, note_json, read_settings, show, tell, wants_json
+from sb_api.errors import CannotStart, InvalidParameter, SbApiError, did_you_mean
 
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
 # commands here, and what they import stays in their memory.
@@ -43,6 +43,15 @@ class _Commands(click.Group):
             return super().get_command(context, name)
         command: click.Command = getattr(import_module(f"sb_api.cli.{MODULES[name]}"), name)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(context, name) is None:
+            asks = did_you_mean(name, self.list_commands(context))
+            raise click.UsageError(f"There is no command {escape_controls(name)!r}{asks or '; see --help.'}", context)
+        return super().resolve_command(context, args)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         note_json(context, args)

@@ -24,9 +24,9 @@ from sb_api.cli.options import (
 from sb_api.cli.output import (
     JSON,
     count,
-    escape_controls,
     progress_bar,
     show,
+    show_line,
     tell,
     tell_exported,
     wants_json,
@@ -87,7 +87,7 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str,
     unused = sum(fault.lines for fault in faults)
     for fault in faults:
         if not wants_json():
-            click.echo(f"{escape_controls(file)}:{fault.line}: {escape_controls(fault.reason)}; not used", err=True)
+            show_line(f"{file}:{fault.line}: {fault.reason}; not used", err=True)
     tell(
         {
             "success": True,
@@ -98,7 +98,7 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str,
             "unused": [{"line": fault.line, "reason": fault.reason} for fault in faults],
             "near_duplicates": reading.near,
         },
-        f"{count(stored, 'message')} stored from {escape_controls(file)} ({records.encoding}): of "
+        f"{count(stored, 'message')} stored from {file} ({records.encoding}): of "
         f"{count(used + unused, 'line')} {used} used, {count(unused, 'line')} not used"
         f"{' (named above)' if faults else ''}; {count(reading.near, 'near duplicate')} kept, which will stay in one "
         "part.",

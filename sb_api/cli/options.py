@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import click
 
-from sb_api.cli.output import JSON, show_note, with_notes
-from sb_api.client.http import Client
+from sb_api.cli.output import JSON, show_note, wants_json, with_notes
+from sb_api.client.http import DEFAULT_PATIENCE, Client
 from sb_api.client.protocol import PATHS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
@@ -71,6 +72,21 @@ with_input = with_options(
 )
 
 
+@dataclass(slots=True)
+class _Away:
+    """Says that a service is away, and for how long it is asked again: once, not for each of several requests."""
+
+    patience: float
+    as_json: bool
+    said: set[str] = field(default_factory=set)
+
+    def report(self, reason: str) -> None:
+        """Called in several threads: twice the same would be no harm."""
+        if reason not in self.said:
+            self.said.add(reason)
+            show_note(f"{reason}; asking again, for {self.patience:g} s at most", as_json=self.as_json)
+
+
 def open_client(url: str | None, token: str | None, token_file: Path | None, **options: Any) -> Client:
     """A client of the service that the options name. Raises InvalidSettings when others may read the token."""
     if url is None:
@@ -84,8 +100,9 @@ def open_client(url: str | None, token: str | None, token_file: Path | None, **o
 
 
 def client_of(options: dict[str, Any], **more: Any) -> Client:
-    """The client that a command's options name."""
-    return open_client(options["url"], options["token"], options["token_file"], **more)
+    """The client that a command's options name; while its service is away, it says so."""
+    away = _Away(more.get("patience", DEFAULT_PATIENCE), wants_json())
+    return open_client(options["url"], options["token"], options["token_file"], on_wait=away.report, **more)
 
 
 def open_input(stack: ExitStack, file: Path) -> BinaryIO:

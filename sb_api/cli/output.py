@@ -45,19 +45,24 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def show(document: Any, *, err: bool = False) -> None:
-    """Print a document as one line of JSON."""
+def show(document: Any, *, err: bool = False, indented: bool = False) -> None:
+    """Print a document as one line of JSON, or indented for people."""
     # JSON leaves DEL and the control characters above it as they are.
-    content = msgspec.json.encode(document).decode()
-    click.echo(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", content), err=err)
+    content = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(document).decode())
+    click.echo(msgspec.json.format(content) if indented else content, err=err)
+
+
+def show_line(text: str, *, err: bool = False) -> None:
+    """Print one line for people; whatever is in it, it is one line and does nothing to a terminal."""
+    click.echo(escape_controls(text), err=err)
 
 
 def tell(document: Any, text: str, *, err: bool = False) -> None:
-    """Print what came of a command: the document where JSON is asked for, else the text."""
+    """Print what came of a command: the document where JSON is asked for, else the text, one line."""
     if wants_json():
         show(document, err=err)
     else:
-        click.echo(text, err=err)
+        show_line(text, err=err)
 
 
 @contextmanager
@@ -79,12 +84,13 @@ def read_settings(**overrides: Any) -> Settings:
     return settings
 
 
-def show_note(text: str) -> None:
-    """Say on stderr what is to be known of an input, though nothing has failed."""
-    if wants_json():
+def show_note(text: str, *, as_json: bool | None = None) -> None:
+    """Say on stderr what is to be known, though nothing has failed. `as_json` is for threads, which do not know what
+    their command was asked for."""
+    if wants_json() if as_json is None else as_json:
         show({"note": text}, err=True)
     else:
-        click.echo(f"Note: {escape_controls(text)}.", err=True)
+        show_line(f"Note: {text}.", err=True)
 
 
 def with_notes(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-import msgspec
 
 from sb_api.cli import exit_codes
 from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.output import count, escape_controls, show, tell, wants_json, with_notes
+from sb_api.cli.output import count, show, show_line, tell, wants_json, with_notes
 from sb_api.cli.progress import Share, progress
 from sb_api.client.bulk import (
     Committed,
@@ -133,10 +132,10 @@ def _predict_task(file: Path, asked: Asked, model: str, wait: bool, timeout: flo
         body = b"".join(records.rest) if records.format == "json" else _join(records)
         task = client.classify(body, model=model)
         if not wait:
-            tell({"task_id": task}, escape_controls(task))
+            tell({"task_id": task}, task)
             return
-        answer = msgspec.json.encode(client.wait(task, dict[str, Any], timeout=timeout))
-        tell(msgspec.Raw(answer), msgspec.json.format(answer).decode())
+        answer = client.wait(task, dict[str, Any], timeout=timeout)
+        show(answer, indented=not wants_json())
 
 
 def _join(records: RecordFile) -> bytes:
@@ -170,12 +169,8 @@ def _report(opened: Output, done: bool, output: Path | None, wrong: Path | None)
     else:
         faults = f", {count(committed.faults, 'row')} wrong" if committed.faults else ""
         if committed.faults:
-            faults += (
-                f" (see {wrong})"
-                if wrong
-                else f" ({escape_controls(opened.first_fault)}; --wrong FILE stores them all)"
-            )
-        click.echo(f"{committed.judged} judged{faults}.", err=True)
+            faults += f" (see {wrong})" if wrong else f" ({opened.first_fault}; --wrong FILE stores them all)"
+        show_line(f"{committed.judged} judged{faults}.", err=True)
     if not done:
         click.echo("Broken off; the same command goes on from here." if opened.journal else "Broken off.", err=True)
         sys.exit(exit_codes.BROKEN_OFF)

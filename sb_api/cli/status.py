@@ -16,10 +16,12 @@ from rich.text import Text
 
 from sb_api.cli import exit_codes
 from sb_api.cli.options import client_of, with_service
-from sb_api.cli.output import show, wants_json
+from sb_api.cli.output import escape_controls, show, wants_json
 from sb_api.client.http import Client
 from sb_api.client.protocol import PATHS, WeightsReport
 from sb_api.errors import SbApiError
+
+STATUS_TIMEOUT = 4.0  # seconds for each answer: whoever looks wants to know whether there is one
 
 Series = dict[str, dict[str, float]]  # by the name of the metric, then by its labels
 
@@ -71,7 +73,10 @@ def rate(now: Overview, before: Overview | None, name: str) -> float | None:
 def render(now: Overview, before: Overview | None = None) -> Group:
     """A screen for people."""
     ready = now.ready
-    state = Text(f"{now.url}  {ready.get('status', 'unknown')}", "bold green" if ready.get("success") else "bold red")
+    state = Text(
+        escape_controls(f"{now.url}  {ready.get('status', 'unknown')}"),
+        "bold green" if ready.get("success") else "bold red",
+    )
     facts = Table.grid(padding=(0, 2))
     facts.add_row("classify processes", str(ready.get("classify_processes", "?")))
     facts.add_row("train processes", str(ready.get("train_processes", "?")))
@@ -90,10 +95,10 @@ def render(now: Overview, before: Overview | None = None) -> Group:
     slots = Table("model", "original", "previous", "current", "versions", "learned")
     for model, report in now.weights.items():
         current = next((v for v in report.versions if v.get("version") == report.slots.get("current")), {})
-        names = [report.slots.get(slot) or "-" for slot in ("original", "previous", "current")]
+        names = [escape_controls(report.slots.get(slot) or "-") for slot in ("original", "previous", "current")]
         slots.add_row(model, *names, str(len(report.versions)), str(current.get("learned", "-")))
-    told = [Text(f"problem: {line}", "red") for line in ready.get("problems", [])]
-    told += [Text(f"note: {line}", "yellow") for line in ready.get("notes", [])]
+    told = [Text(escape_controls(f"problem: {line}"), "red") for line in ready.get("problems", [])]
+    told += [Text(escape_controls(f"note: {line}"), "yellow") for line in ready.get("notes", [])]
     return Group(state, facts, slots, *told)
 
 
@@ -105,7 +110,7 @@ def status(**options: Any) -> None:
 
     from sb_api.cli.status import look_around, render
 
-    with client_of(options, timeout=10, patience=0) as client:
+    with client_of(options, timeout=STATUS_TIMEOUT, patience=0) as client:
         now = look_around(client)
     if wants_json():
         show(now)
@@ -128,7 +133,7 @@ def top(interval: float, count: int, **options: Any) -> None:
 
     console = Console()
     before: Overview | None = None
-    with client_of(options, timeout=10, patience=0) as client, ExitStack() as stack:
+    with client_of(options, timeout=STATUS_TIMEOUT, patience=0) as client, ExitStack() as stack:
         live = None
         if console.is_terminal and not wants_json():
             live = stack.enter_context(Live(console=console, screen=count == 0, auto_refresh=False))

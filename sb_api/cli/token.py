@@ -7,7 +7,7 @@ import sys
 import click
 
 from sb_api.auth.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
-from sb_api.cli.output import JSON, show, tell, wants_json
+from sb_api.cli.output import JSON, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 
 
@@ -33,7 +33,7 @@ def add(name: str, role: Role, password: bool) -> None:
         show({"success": True, "name": name, "role": role} | ({"token": secret} if chosen is None else {}))
     elif chosen is None:
         click.echo(secret)
-    click.echo(f"{name} may come in, in the role {role}. The secret is kept nowhere; store it now.", err=True)
+    show_line(f"{name} may come in, in the role {role}. The secret is kept nowhere; store it now.", err=True)
 
 
 @token.command("list")
@@ -54,7 +54,7 @@ def list_tokens() -> None:
         show(shown)
         return
     for each in credentials:
-        click.echo(f"{each.name:24}  {each.role:8}  {each.created:%Y-%m-%d %H:%M} UTC")
+        show_line(f"{each.name:24}  {each.role:8}  {each.created:%Y-%m-%d %H:%M} UTC")
 
 
 @token.command("revoke")

@@ -13,7 +13,7 @@ import msgspec
 
 from sb_api.cli import exit_codes
 from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.output import count, escape_controls, show, tell, wants_json, with_notes
+from sb_api.cli.output import count, show, show_line, tell, wants_json, with_notes
 from sb_api.client.http import Client
 from sb_api.client.protocol import Trained
 from sb_api.errors import InvalidParameter, InvalidRecords
@@ -78,7 +78,7 @@ def train(
         click.echo(f"In all {learned} learned, {known} known before, in {count(trainings, 'training')}.")
     if faults.count and not wants_json():
         verbs = "is wrong and was" if faults.count == 1 else "are wrong and were"
-        click.echo(f"{count(faults.count, 'row')} {verbs} not learned; see {escape_controls(path)}.", err=True)
+        show_line(f"{count(faults.count, 'row')} {verbs} not learned; see {path}.", err=True)
     if faults.count:
         sys.exit(exit_codes.SOME_WRONG)
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sb_api.cli.options import MODEL
-from sb_api.cli.output import JSON, show, tell, wants_json
+from sb_api.cli.output import JSON, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 
 _FILTERS = (
@@ -53,7 +53,7 @@ def list_verdicts(reporter: str | None, since: datetime | None, record: str | No
             said = "the same" if predicted == label else predicted
             before = f"{verdict.weights} had said {said}, and gave {verdict.score:.3f} to the verdict"
             outcome = f"{verdict.status} {verdict.version or ''}"
-            click.echo(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {label}; {before}; {outcome}")
+            show_line(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {label}; {before}; {outcome}")
     if not found and not wants_json():
         click.echo("No such verdicts.", err=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sb_api.cli.options import MODEL, MODELS, client_of, with_service
-from sb_api.cli.output import JSON, read_settings, show, tell, tell_exported, wants_json
+from sb_api.cli.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
 from sb_api.client.protocol import Trained
 
 
@@ -118,4 +118,4 @@ def show_weights(model: str, **options: Any) -> None:
         figure = f", F1 {f1:.4f} on the reference set" if isinstance(f1, float) else ""
         holders = ", ".join(slot for slot, version in report.slots.items() if version == about["version"])
         slot = f"  <- {holders}" if holders else ""
-        click.echo(f"{about['version']}  {about['created'][:16]}  {about.get('learned', 0)} learned{figure}{slot}")
+        show_line(f"{about['version']}  {about['created'][:16]}  {about.get('learned', 0)} learned{figure}{slot}")

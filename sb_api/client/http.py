@@ -30,6 +30,8 @@ from sb_api.errors import InvalidSettings, Unavailable
 DEFAULT_URL = "http://127.0.0.1:4321"
 ROWS = 2_000  # records in one request of many
 IN_FLIGHT = 4
+DEFAULT_PATIENCE = 60.0  # seconds
+CONNECT_TIMEOUT = 4.0  # seconds; so that a host that is down is reported within 5
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,7 +55,7 @@ class _Transport:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._pool = urllib3.PoolManager(
-            maxsize=32, retries=False, timeout=urllib3.Timeout(connect=min(timeout, 10.0), read=timeout)
+            maxsize=32, retries=False, timeout=urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
         )
         self._closed = threading.Event()
 
@@ -87,16 +89,24 @@ class Client:
     """One service, from any number of threads. Close it, or use it as a context manager.
 
     `token` is of the service's credentials, if it has any. `timeout` is for one answer, `patience` for how long to go
-    on asking while the service is away or has no room; both in seconds. Trainings, replays and rollbacks to "previous"
-    are sent again only when they were certainly not done.
+    on asking while the service is away or has no room; both in seconds. Before each pause in which the service is away
+    `on_wait` is called with the reason, in whatever thread that is. Trainings, replays and rollbacks to "previous" are
+    sent again only when they were certainly not done.
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        patience: float = DEFAULT_PATIENCE,
+        on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._transport = _Transport(url, token, timeout)
         self.url = self._transport.url
         self.patience = patience
+        self._on_wait = on_wait
 
     def predict(
         self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
@@ -210,7 +220,12 @@ class Client:
     def _run(self, steps: Steps[T]) -> T:
         outcome: Reply | Lost | None = None
         while not isinstance(step := protocol.go_on(steps, outcome), protocol.Done):
-            outcome = self._transport.send(step) if isinstance(step, Request) else self._transport.pause(step)
+            if isinstance(step, Request):
+                outcome = self._transport.send(step)
+                continue
+            if isinstance(outcome, Lost):
+                self._on_wait(outcome.reason)
+            outcome = self._transport.pause(step)
         return step.answer
 
 
@@ -228,7 +243,7 @@ class AsyncClient:
         token: str | None = None,
         *,
         timeout: float = 60.0,
-        patience: float = 60.0,
+        patience: float = DEFAULT_PATIENCE,
         threads: int = 16,
     ) -> None:
         self._transport = _Transport(url, token, timeout)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.records import Editor
+from sb_api.records import BEFORE_CHRIST, Editor
 from sb_api.text.scripts import KINDS, count_kinds
 
 Bins = npt.NDArray[np.int64]
@@ -152,7 +152,8 @@ def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
 
 
 def parse_moments(dates: Sequence[str | None]) -> Numbers:
-    """Seconds since 1970 in UTC of n ISO 8601 dates, (n,); NaN where there is none. Without a time zone it is UTC."""
+    """Seconds since 1970 in UTC of n ISO 8601 dates, (n,); NaN where there is none, or one before
+    Christ. Without a time zone it is UTC."""
     seconds = np.full(len(dates), np.nan)
     plain = [place for place, date in enumerate(dates) if date and len(date) == len(_PLAIN) and date.isascii()]
     # Nearly all dates look like this, and are read together.
@@ -167,7 +168,7 @@ def parse_moments(dates: Sequence[str | None]) -> Numbers:
     days = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
     seconds[np.array(plain, np.int64)[sound]] = (days * 86_400 + hour * 3600 + minute * 60 + second)[sound]
     for place in np.flatnonzero(np.isnan(seconds)).tolist():
-        if date := dates[place]:
+        if (date := dates[place]) and not date.endswith(BEFORE_CHRIST):
             moment = datetime.fromisoformat(date)
             seconds[place] = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     return seconds

@@ -22,7 +22,7 @@ LARGEST_RATIO = 250
 ALWAYS_ALLOWED = 64 * 2**20  # bytes that a packed file may come to, whatever its ratio
 LARGEST_WINDOW = 2**27  # bytes that a packed file may ask an unpacker to remember
 # Four bytes of Zstandard may stand for 128 KiB, and the library unpacks all that it is given: so little at a time.
-ZSTANDARD_BITE = 2**10
+ZSTANDARD_BITE = 2**8
 
 
 class _Unpacker(Protocol):

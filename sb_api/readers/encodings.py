@@ -16,6 +16,7 @@ from itertools import chain
 
 from sb_api.errors import InvalidParameter
 
+FEW = 0.02  # share of lines that are taken to be damaged where no encoding fits them
 SAMPLE_LINES = 2_000  # that are not ASCII, by which an encoding is guessed
 # Shares of the words with letters beyond ASCII that are words of the language: with so many an encoding is possible,
 # with so many no other is tried. Of languages without blanks, the share of characters that are in use.
@@ -89,13 +90,16 @@ def find_encoding(sample: bytes) -> Encoding | None:
             return Encoding(name)
     if b"\0" in sample and (name := _find_wide(sample)):
         return Encoding(name, "every other byte of it is 0")
+    lines = re.split(rb"[\r\n]", sample)
     # A character may be cut at the end of the sample, so its last line counts only where there is no other.
-    lines = [line for line in re.split(rb"[\r\n]", sample) if not line.isascii()]
-    lines = lines[:-1] or lines
-    damaged = [line for line in lines if not _is_utf8(line)]
-    if len(damaged) <= len(lines) - len(damaged):
+    beyond = [line for line in lines[:-1] or lines if not line.isascii()] or [lines[-1]]
+    damaged = [line for line in beyond if not _is_utf8(line)]
+    if len(damaged) <= len(beyond) - len(damaged):
         return Encoding("utf-8")
-    return _guess(b"\n".join(damaged[:SAMPLE_LINES]))
+    guess = _guess(b"\n".join(damaged[:SAMPLE_LINES]))
+    if guess is None and len(damaged) < FEW * len(lines):
+        return Encoding("utf-8")  # all but ASCII: single bytes are damaged
+    return guess
 
 
 def _find_wide(sample: bytes) -> str:

@@ -16,6 +16,7 @@ from sb_api.errors import MalformedBody
 from sb_api.readers.rows import LONGEST_ROW, TOO_LONG, Batch, Fields, Lines, Position, Row, WrongRow
 
 FIRST_ROWS = 10_000
+MOST_NAMES = 64  # of members that are looked up among the fields: rows may invent them without end
 _KEY_ENDS = re.compile(rb'"\s*:')
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -55,7 +56,7 @@ class MemberCheck:
         count = len(members)
         if self.usual != count:
             self.usual = count if self.usual == -1 else -2
-        if not members.keys() <= self.names:
+        if len(self.names) < MOST_NAMES and not members.keys() <= self.names:
             new = [name for name in members if name not in self.names]
             self.names.update(new)
             self.notes += self.fields.describe_unknown(new)
@@ -157,7 +158,7 @@ def read_document(blocks: Iterator[bytes], fields: Fields, skipped: int, notes: 
     number = 0
     try:
         for number, item in enumerate(_items(blocks, fields), start=1):
-            if isinstance(item, Mapping) and not item.keys() <= names:
+            if isinstance(item, Mapping) and len(names) < MOST_NAMES and not item.keys() <= names:
                 new = [str(name) for name in item if name not in names]
                 names.update(new)
                 notes += fields.describe_unknown(new)

@@ -308,7 +308,7 @@ def test_a_wrong_line_is_named(state: Path, tmp_path: Path, line: str, told: str
     file.write_text("\n".join(lines), "utf-8", errors="surrogateescape")
     result = run("bootstrap", file)
     assert result.exit_code == 1
-    *_, error = result.stderr.splitlines()  # before it, a note where the encoding was guessed
+    (error,) = result.stderr.splitlines()
     assert error.startswith(f"Error: 1 line of {file} is wrong: line 67: ")
     assert told in error
     assert contents(state) == {state / "run.lock": b""}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import tracemalloc
@@ -14,7 +13,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,17 +152,40 @@ def test_of_a_broken_document_what_came_before_is_read() -> None:
         next(found)
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
-def test_packed_files_are_unpacked_and_damage_is_told(pack: Any) -> None:
-    content = b"".join(b'{"id": %d}\n' % number for number in range(5000))
-    halves = pack(content[:9000]) + pack(content[9000:])  # as cat makes of two files
-    assert b"".join(read_blocks(io.BytesIO(halves))) == content
-    with pytest.raises(MalformedBody, match="cut off"):
-        list(read_blocks(io.BytesIO(pack(content)[:-20])))
-    damaged = bytearray(pack(content))
-    damaged[40:60] = b"x" * 20
-    with pytest.raises(MalformedBody, match=r"damaged|cut off"):
-        list(read_blocks(io.BytesIO(bytes(damaged))))
+def test_a_record_that_names_a_member_twice_is_refused() -> None:
+    """In a file of many rows that are all alike too."""
+    content = (
+        b'{"id": 1, "bio": "a"}\n{"id": 2, "id": 3}\n{"id" : 4, "bio": "\\":", "bio" : "x"}\n{"id": 5, "b": "\\":"}\n'
+    )
+    batches = read(content, "jsonl")
+    assert [record["id"] for record in records(batches)] == [1, 5]
+    assert wrong(batches) == [(2, "names `id` twice"), (3, "names `bio` twice")]
+    many = b'{"id": 1, "bio": "a"}\n' * 12_000
+    batches = read(many + b'{"id": 2, "bio": "b", "bio": "c"}\n' + many, "jsonl", size=1000)
+    assert wrong(batches) == [(12_001, "names `bio` twice")]
+    assert len(records(batches)) == 24_000
+    document = b'[{"id": 1}, {"id": 2, "id": 3}, {"id": 4, "bio": {"a": 1}}]'
+    assert [record["id"] for record in records(read(document, "json"))] == [1, 4]
+    assert wrong(read(document, "json")) == [(2, "names `id` twice")]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_members_that_are_no_fields_are_named_once(kind: str) -> None:
+    rows = [b'{"id": 1, "webiste": "x"}', b'{"id": 2, "webiste": "y", "colour": "z"}']
+    batches = read(b"\n".join(rows) if kind == "jsonl" else b"[" + b",".join(rows) + b"]", kind, size=1)
+    assert [note for batch in batches for note in batch.notes] == [
+        "`webiste` is no field of a record and is not used: did you mean `website`?",
+        "`colour` is no field of a record and is not used",
+    ]
+
+
+def test_a_document_may_be_one_record_but_none_without_end() -> None:
+    assert records(read(b'{\n"id": 1,\n"bio": "x"\n}\n', "json")) == [{"id": 1, "bio": "x"}]
+    blocks = iter([b'[{"id": 1}, {"id": 2, "bio": "', *[b"x" * LONGEST_ROW] * 9, b'"}]'])
+    found = read_batches(blocks, "json", size=10)
+    assert records([next(found)]) == [{"id": 1}]
+    with pytest.raises(MalformedBody, match=r"longer than .* after record 1"):
+        next(found)
 
 
 @pytest.mark.parametrize(
