@@ -28,7 +28,7 @@ setup(
     package_dir={"sb_api.static": "static"},
     package_data={
         "sb_api": ["py.typed"],
-        "sb_api.bootstrap": ["templates/*.md"],
+        "sb_api.bootstrap": ["templates/*.html", "templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
         "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],

@@ -1,39 +1,17 @@
-"""An evaluation as a table on the terminal and as one HTML page with its pictures in it."""
+"""An evaluation as one HTML page with its pictures in it."""
 
 from __future__ import annotations
 
 import io
-from html import escape
 from typing import Any
 
 LARGEST_MATRIX = 40  # labels that a picture of the confusion matrix has room for
 CURVES = 12  # the worst ones are drawn
+MEASURES = ("precision", "recall", "f1")
 
 
-def print_report(document: dict[str, Any]) -> None:
-    """The figures, a row per class, and the most confused pairs."""
-    from rich.console import Console
-    from rich.table import Table
-
-    # What people wrote may look like markup.
-    console, figures = Console(markup=False, highlight=False), document["figures"]
-    console.print(_headline(document))
-    table = Table("class", "precision", "recall", "F1", "records")
-    for label, row in figures["classes"].items():
-        cells = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(label, *cells, f"{row['count']:.0f}")
-    for average in ("macro", "weighted"):
-        cells = (f"{figures[f'{average}_{name}']:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(f"{average} mean", *cells, str(figures["count"]), style="bold")
-    console.print(table)
-    if figures["confused"]:
-        pairs = Table("true", "predicted", "times", "example")
-        for pair in figures["confused"][:10]:
-            pairs.add_row(pair["true"], pair["predicted"], str(pair["count"]), (pair["examples"] or [""])[0][:80])
-        console.print(pairs)
-
-
-def _headline(document: dict[str, Any]) -> str:
+def headline(document: dict[str, Any]) -> str:
+    """The figures that come first, in a sentence."""
     figures = document["figures"]
     return (
         f"{document['model']} {document['weights']} on {document['source']}: accuracy {figures['accuracy']:.4f}, "
@@ -44,56 +22,35 @@ def _headline(document: dict[str, Any]) -> str:
 
 def render_html(document: dict[str, Any]) -> str:
     """One page that needs no other file."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     figures = document["figures"]
-    classes = _table(
-        ("class", "precision", "recall", "F1", "count"),
-        [
-            (label, *(f"{row[name]:.4f}" for name in ("precision", "recall", "f1")), f"{row['count']:.0f}")
-            for label, row in figures["classes"].items()
-        ],
+    environment = Environment(
+        loader=PackageLoader("sb_api.bootstrap"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    averages = _table(
-        ("mean", "precision", "recall", "F1"),
-        [
-            (average, *(f"{figures[f'{average}_{name}']:.4f}" for name in ("precision", "recall", "f1")))
+    return environment.get_template("report.html").render(
+        document=document,
+        headline=headline(document),
+        means=[
+            (average, *(f"{figures[f'{average}_{name}']:.4f}" for name in MEASURES))
             for average in ("macro", "weighted")
         ],
-    )
-    confused = _table(
-        ("true", "predicted", "times", "examples"),
-        [
-            (pair["true"], pair["predicted"], str(pair["count"]), " · ".join(pair["examples"]))
+        classes=[
+            (label, *(f"{row[name]:.4f}" for name in MEASURES), f"{row['count']:.0f}")
+            for label, row in figures["classes"].items()
+        ],
+        confused=[
+            (pair["true"], pair["predicted"], pair["count"], " · ".join(pair["examples"]))
             for pair in figures["confused"]
         ],
-    )
-    pictures = "".join(
-        f"<section><h2>{title}</h2>{picture}</section>"
-        for title, picture in (
+        # matplotlib escapes what stands in its pictures.
+        pictures=(
             ("Confusion matrix", _draw_confusion(figures)),
             ("ROC curves", _draw_curves(figures["roc"], "false positive rate", "true positive rate")),
             ("Precision-recall curves", _draw_curves(figures["precision_recall"], "recall", "precision")),
             ("Reliability", _draw_reliability(figures["reliability"])),
-        )
+        ),
     )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Evaluation of {escape(document["model"])}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }}
-table {{ border-collapse: collapse; margin: 1rem 0 }}
-td, th {{ border-bottom: 1px solid #ccc; padding: .2rem .7rem; text-align: left }}
-svg {{ max-width: 100%; height: auto }}
-</style></head><body>
-<h1>Evaluation of {escape(document["model"])}</h1>
-<p>{escape(_headline(document))}</p>
-{averages}<h2>Classes</h2>{classes}<h2>Most confused</h2>{confused}{pictures}
-</body></html>
-"""
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _draw_confusion(figures: dict[str, Any]) -> str:

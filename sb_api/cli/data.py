@@ -213,7 +213,8 @@ def evaluate_current(
     import msgspec
 
     from sb_api.bootstrap.evaluation import evaluate_weights
-    from sb_api.bootstrap.report import print_report, render_html
+    from sb_api.bootstrap.report import render_html
+    from sb_api.cli.evaluation import print_report
     from sb_api.models.classifiers import CLASSIFIERS
 
     with progress_bar(1, f"judging with {model}") as advance:

@@ -46,7 +46,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = Path(__file__).parents[1] / "support" / "make_legacy_files.py"
 
     def make(folder: Path) -> None:
-        command = [sys.executable, str(script), str(folder)]
+        command = [
+            sys.executable,
+            "-P",
+            str(script),
+            str(folder),
+        ]  # -P: a module beside it may be named as a standard one
         subprocess.run(command, env=unmeasured(), check=True, capture_output=True, timeout=300)
 
     return make_once(tmp_path_factory, "legacy", make)

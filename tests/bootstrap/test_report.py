@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb_api.bootstrap.report import LARGEST_MATRIX, print_report, render_html
+from sb_api.bootstrap.report import LARGEST_MATRIX, render_html
+from sb_api.cli.evaluation import print_report
 from sb_api.models.measures import describe_classes
 
 HOSTILE = "[/bold] <script>alert(1)</script> [red]"
@@ -25,8 +26,9 @@ def document(labels: int, example: str = "a text") -> dict[str, Any]:
 
 
 def test_the_terminal_shows_markup_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    print_report(document(3, "[/x]"))
+    print_report(document(3, "[/x]\x1b[2J"))
     written = capsys.readouterr().out
+    assert "\x1b[2J" not in written
     assert "[/bold]" in written
     assert "[/x]" in written
 
