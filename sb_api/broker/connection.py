@@ -64,7 +64,7 @@ def unavailable_when_lost() -> Iterator[None]:
     except redis.ResponseError as error:
         if isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError) or has_code(error, *REFUSALS):
             raise Unavailable("The queue takes nothing right now; try again in a moment.") from error
-        # No right, another database, a cluster that is down: whoever runs Redis must mend it, and is told what.
+        # No right, another database, a cluster that is down: whoever runs Redis must mend it, by this reason.
         raise Unavailable(f"Redis refuses what the queue needs: {str(error)[:LONGEST_REASON]}") from error
 
 

@@ -235,7 +235,7 @@ class Consumer:
                 try:
                     job = decode_payload(fields[b"job"], Job)
                 except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError):
-                    # Not ours, or of another release: nobody can be told, and left here it would come back for ever.
+                    # Not ours, or of another release: nobody waits for its answer, and it would come back for ever.
                     logger.error("the entry %s of %s is no job; it is removed", entry.decode(), stream.decode())
                     self.redis.pipeline().xack(stream, GROUP, entry).xdel(stream, entry).execute()
                 else:

@@ -93,7 +93,7 @@ class Claimed(NamedTuple):
 
 
 def failure(error: SbApiError) -> Answer:
-    """The answer that tells a job's sender of an error."""
+    """The answer to a job that ended in an error."""
     return Answer(status="failed", problem=error.problem())
 
 

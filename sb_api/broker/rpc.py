@@ -155,7 +155,7 @@ class Mailbox:
             for exchange in exchanges:
                 exchange.refuse(error)
         except Exception:
-            # The thread must outlive whatever is wrong with one submission; its senders are told.
+            # The thread must outlive whatever is wrong with one submission; its senders get an error.
             logger.exception("%d submissions failed", len(exchanges))
             for exchange in exchanges:
                 exchange.refuse(SbApiError("The request could not be queued for a reason of ours; see the log."))
@@ -183,7 +183,7 @@ class Mailbox:
                 lost = cut = True
                 pause.wait(0.2)
             except Exception:
-                # The thread must outlive whatever is wrong with one reply; whoever waits for it is told of no answer.
+                # The thread must outlive whatever is wrong with one reply; whoever waits for it gets no answer in time.
                 logger.exception("a reply cannot be read")
 
     def _hand_out(self, replies: Sequence[tuple[str, Answer]]) -> None:

@@ -1,7 +1,7 @@
 """What all processes have counted, summed in Redis, and how the queue stands.
 
 Every process adds what its instruments have counted since the last time to one hash, each second and when it ends.
-So `/metrics` of any web process tells of all processes on all hosts, and no counter falls when a process ends.
+So `/metrics` of any web process has the figures of all processes on all hosts, and no counter falls when one ends.
 """
 
 from __future__ import annotations
