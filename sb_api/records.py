@@ -23,6 +23,8 @@ LONGEST_TEXT = 20_000  # characters
 # What decoding takes at most for a comma and for a brace, in bytes: an undecoded value, and a record with its key.
 COMMA_BYTES, BRACE_BYTES = 56, 256
 FREE_BYTES, MOST_TIMES = 16 * 2**20, 4  # decoded without counting: so much, and so many times the body
+# Strings, brackets and commas of a body that is counted: for each record that is allowed, and in any case.
+RECORD_TOKENS, FREE_TOKENS = 200, 2_000_000
 TURN = 10_000  # tokens that are counted before others have their turn
 TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
@@ -205,7 +207,7 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
                 records.errors[key] = _fault(error)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
-        _refuse_repeated_keys(body)
+        _refuse_repeated_keys(body, limit)
     if len({str(record.id) for record in keyed.values()}) == len(keyed):
         records.sound = keyed
         return records
@@ -226,16 +228,22 @@ def _refuse_too_many(body: bytes, limit: int) -> None:
     most = COMMA_BYTES * body.count(b",") + BRACE_BYTES * body.count(b"{")
     if most <= FREE_BYTES + MOST_TIMES * len(body):
         return
-    for count, _ in enumerate(_first_tokens(body)):
+    for count, _ in enumerate(_first_tokens(body, limit)):
         if count >= limit:
             raise TooLarge(f"There are more records than the {limit} of one request; send them in several.")
 
 
-def _first_tokens(body: bytes) -> Iterator[bytes]:
+def _first_tokens(body: bytes, limit: int) -> Iterator[bytes]:
     """What each value (of an array) or key (of an object) at the top begins with: a string, a bracket, or b"" for the
-    rest. Takes no memory to speak of. Of what is no JSON it yields something; whoever decodes it finds that out."""
+    rest. Takes no memory to speak of. Of what is no JSON it yields something; whoever decodes it finds that out.
+
+    Raises TooLarge for more tokens than `limit` records have: counting would take longer than judging.
+    """
+    most = max(RECORD_TOKENS * limit, FREE_TOKENS)
     depth, at_start = 0, False
     for number, match in enumerate(_TOKEN.finditer(body)):
+        if number > most:
+            raise TooLarge(f"The body holds more values than {limit} records have; send the fields of records alone.")
         if not number % TURN:
             time.sleep(0)  # a web process has other requests under way
         token = match[0]
@@ -255,8 +263,8 @@ def _first_tokens(body: bytes) -> Iterator[bytes]:
                 at_start = at_start or depth == 1
 
 
-def _refuse_repeated_keys(body: bytes) -> None:
-    """Raises MalformedBody for an object with one key twice."""
+def _refuse_repeated_keys(body: bytes, limit: int) -> None:
+    """Raises MalformedBody for an object with one key twice, and what `_first_tokens` raises."""
     if body.lstrip().startswith(b"["):
         return
     try:
@@ -264,7 +272,7 @@ def _refuse_repeated_keys(body: bytes) -> None:
     except UnicodeDecodeError as error:  # in a member that the quick pass skipped without reading it
         raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
     seen = set()
-    for token in _first_tokens(body):
+    for token in _first_tokens(body, limit):
         key = _decode(token, _decoder(str))
         if key in seen:
             raise MalformedBody(f"The key {key[:40]!r} stands for several records; give each a key of its own.")

@@ -74,6 +74,13 @@ def test_too_many_records_are_too_many_whatever_they_are(shape: str) -> None:
         decode_records(TOO_MANY[shape], Editor, LIMIT)
 
 
+@pytest.mark.parametrize("shape", ["numbers in a field", "arrays in a field", "ids in a field", "ids"])
+def test_what_would_take_long_to_count_is_refused(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "FREE_TOKENS", 20_000)
+    with pytest.raises(TooLarge):
+        decode_records(FEW[shape], Editor, 100)
+
+
 def test_as_many_records_as_allowed_are_taken_however_small_they_are() -> None:
     limit = SIZE // 20
     body = b"[" + b",".join(b'{"id":%d}' % number for number in range(limit)) + b"]"
