@@ -24,7 +24,7 @@ LEAST_EFFECT = 0.001
 LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
 LEAST_PROBABILITY = 1e-12
 
-AT_ONCE = 256  # editors
+AT_ONCE = 512  # editors
 
 Judge = Callable[[Arrays], npt.NDArray[np.float32]]
 Vector = npt.NDArray[np.float32]

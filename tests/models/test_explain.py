@@ -111,7 +111,7 @@ def test_reasons_cost_fourteen_rows_a_record_at_the_most_in_one_call(bare: Bare)
         rows.append(len(next(iter(arrays.values()))))
         return model.score(arrays)
 
-    explain_editors(editors, model.about.usual, judge, model.vocabularies)
+    explain_editors(editors, model.about.usual, judge, model.vocabularies, {})
     assert len(rows) == 1
     assert sum(rows) <= 14 * len(editors)
 
