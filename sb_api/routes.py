@@ -64,7 +64,7 @@ def train() -> Response:
 @api.post("/intents/train")
 @require("train")
 def train_intents() -> Response:
-    """Learn from messages whose class a person told."""
+    """Learn from messages whose class a person named."""
     return answer_train(MESSAGES)
 
 

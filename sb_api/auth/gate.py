@@ -1,4 +1,4 @@
-"""The gate: who asks, told from a token, a name with a secret, or the page's cookie."""
+"""The gate: who asks, known by a token, a name with a secret, or the page's cookie."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Snapshot:
 
 
 class Gate:
-    """Tells who asks; one for each web process."""
+    """Finds out who asks; one for each web process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -20,7 +20,7 @@ from sb_api.web.service import Service, await_training, get_service, judge, read
 checks = Blueprint("checks", __name__)
 
 SHOWN = 25  # records on one page of results
-# On the reference set: what a verdict may change, and how it is told.
+# On the reference set: what a verdict may change, in the order of the page.
 COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
 
 

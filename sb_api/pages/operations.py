@@ -107,7 +107,7 @@ def show_service() -> str:
 
 
 def _compare(one: Version, two: Version) -> list[tuple[str, Any, Any]]:
-    """The figures of two versions on the reference set, and what else tells them apart."""
+    """The figures of two versions on the reference set, and what else differs."""
     left, right = (about.figures.get("reference", about.figures) for about in (one, two))
     rows = [("learned", one.learned, two.learned), ("created", one.created, two.created)]
     names = [name for name, value in {**left, **right}.items() if isinstance(value, int | float) or value is None]

@@ -135,7 +135,7 @@ class TaskQueued(msgspec.Struct, tag_field="status", tag="queued"):
 
 
 class TaskProcessing(msgspec.Struct, tag_field="status", tag="processing"):
-    """A process works on the task; long ones tell their progress."""
+    """A process works on the task; long ones report their progress."""
 
     success: Success
     task_id: str

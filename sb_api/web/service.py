@@ -99,7 +99,7 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
         for offset, detail in part.errors.items()
     }
     columns = ("predictions", "scores", "bands", "reasons")
-    joined = {name: [told for part in parts for told in getattr(part, name)] for name in columns}
+    joined = {name: [value for part in parts for value in getattr(part, name)] for name in columns}
     return Judged(parts[0].version, errors=errors, **joined)
 
 
@@ -152,7 +152,7 @@ def read_chain(service: Service, kind: Kind) -> Chain:
 
 
 def describe_readiness(service: Service) -> dict[str, Any]:
-    """What /readyz tells."""
+    """The answer of /readyz."""
     problems = []
     alive: list[Any] = []
     published: dict[str, str | None] = dict.fromkeys(KINDS)
