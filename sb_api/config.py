@@ -112,6 +112,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     two_reporters: Annotated[
         Literal["on", "off"], Meta(description="verdicts against a certain score wait for a second reporter")
     ] = "off"
+    retry_kept: Annotated[
+        float,
+        Meta(ge=0, le=31_536_000, description="after so long, kept verdicts are tried again by themselves; 0: never"),
+    ] = 3600.0
     reporter_training_cap: Annotated[int, _integer("verdicts of one reporter learned in one training", 1)] = 1_000
     reporter_day_cap: Annotated[int, _integer("verdicts of one reporter learned in 24 hours", 1)] = 5_000
     redis_memory: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -18,13 +19,56 @@ class Reason(msgspec.Struct, frozen=True):
     log_odds: float
 
 
+State = Literal["learned", "known", "kept"]
+
+
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one verdict: it is learned, the weights knew it already, or it is kept and not learned yet, for a
     `reason`. `superseded` counts earlier verdicts of the same reporter on the same record, which it replaces."""
 
-    state: Literal["learned", "known", "kept"]
+    state: State
     reason: str = ""
     superseded: int = 0
+
+
+# learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
+# reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. undone: learned
+# once, by weights that were rolled back.
+Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone"]
+
+
+class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict that was given, as the log has it, and what became of it: its `status`, and the `reason` where it is
+    not learned. `score` is the probability that the weights named by `weights` gave to its label before it was learned;
+    `received` is in UTC, `version` the weights that a training first made of it, `supersedes` the number of the verdict
+    that it took the place of, `attempts` how many trainings with it were refused."""
+
+    number: int
+    record: str
+    reporter: str
+    label: int
+    label_name: str
+    predicted: int
+    predicted_name: str
+    score: float
+    weights: str
+    received: str
+    status: Status
+    reason: str = ""
+    version: str | None = None
+    supersedes: int | None = None
+    attempts: int = 0
+
+
+class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which verdicts are asked for: of a reporter, since a moment (UTC), on a record, with one of some statuses; the
+    newest `limit` of them, all with 0."""
+
+    reporter: str | None = None
+    since: datetime | None = None
+    record: str | None = None
+    statuses: list[str] = []
+    limit: int = 50
 
 
 class Judged(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from typing import Any, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -11,12 +12,14 @@ from flask import Blueprint, Response, request
 from sb_api.auth.access import check_role, current_identity, require
 from sb_api.broker.jobs import Job
 from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
+from sb_api.judgements import Status, VerdictQuery
 from sb_api.records import EDITORS, MESSAGES, Kind, decode_records, decode_task, encode_payload, find_kind
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
 from sb_api.web.results import own_task
 from sb_api.web.service import (
+    ask_verdicts,
     await_rollback,
     await_training,
     choose_stream,
@@ -31,6 +34,8 @@ from sb_api.web.service import (
 )
 
 api = Blueprint("api", __name__)
+
+MOST_VERDICTS = 1_000  # in one answer to GET /verdicts
 
 
 @api.post("/predict")
@@ -79,7 +84,7 @@ def answer_train(kind: Kind) -> Response:
     if "respond-async" in request.headers.get("Prefer", ""):
         return accept_task(submit_training(service, kind, verdicts, force=force))
     trained = await_training(service, kind, verdicts, force=force)
-    return answer_json({"success": True, "response": "Successfully retrained the model", **trained})
+    return answer_json({"success": True, **trained})
 
 
 @api.post("/rollback")
@@ -103,6 +108,15 @@ def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, kind = get_service(), _kind()
     return accept_task(submit_replay(service, kind, force=_flag("force"), with_undone=_flag("with_undone")))
+
+
+@api.get("/verdicts")
+@require("train")
+def verdicts() -> Response:
+    """The verdicts that were given, newest first, and what became of each."""
+    service, kind = get_service(), _kind()
+    found = ask_verdicts(service, kind, _read_query())
+    return answer_json({"success": True, "model": kind.name, "verdicts": msgspec.to_builtins(found)})
 
 
 @api.get("/quality")
@@ -206,6 +220,22 @@ def _parameter(name: str, default: str) -> str:
         return request.args.get(name, default)
     except UnicodeDecodeError:  # raw bytes, which are passed on as they came
         raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
+
+
+def _read_query() -> VerdictQuery:
+    """Which verdicts the query string asks for. Raises InvalidParameter."""
+    given = {name: value for name in ("reporter", "since", "id", "status", "limit") if (value := _parameter(name, ""))}
+    wanted: dict[str, Any] = {"record" if name == "id" else name: value for name, value in given.items()}
+    wanted["statuses"] = [wanted.pop("status")] if "status" in wanted else []
+    try:
+        query = msgspec.convert(wanted, VerdictQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"The query cannot be read: {error}.") from None
+    if not 1 <= query.limit <= MOST_VERDICTS or not set(query.statuses) <= set(get_args(Status)):
+        raise InvalidParameter(
+            f"`limit` must be between 1 and {MOST_VERDICTS}, `status` one of {', '.join(get_args(Status))}."
+        )
+    return query
 
 
 def _flag(name: str) -> bool:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import msgspec
+import numpy as np
 
-from sb_api.arrays import Arrays, Scores
+from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.reference_set import Reference, calibrate
 from sb_api.learning.training_loop import Fitting
+from sb_api.models.calibration import apply_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.weights_file import Weights, named
@@ -51,14 +53,16 @@ def retrain_model(
     recipe: Recipe = RETRAINING,
     task: str | None = None,
     force: bool = False,
+    floors: RowWeights | None = None,
     now: datetime | None = None,
 ) -> Candidate:
     """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
     set and of the verdict log; and taken back as far as the guard demands, unless `force`.
 
     `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
-    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. Nothing is
-    stored.
+    the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. `floors` (n,)
+    are the probabilities that corrections must reach, as clients are told them: those of their labels before the
+    verdict that they take back was learned; 0 for all others. Nothing is stored.
     """
     labels = current.about.labels
     guard = reference.guard
@@ -71,7 +75,10 @@ def retrain_model(
     }
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     caution = classifier.caution if current.about.caution is None else current.about.caution
-    fitting.fit(new, number, reference.replay, log, replace(recipe, label_weights=weigh_labels(caution)))
+    recipe = replace(recipe, label_weights=weigh_labels(caution))
+    if floors is not None:
+        floors = _uncalibrated(floors, current.about.temperature)
+    fitting.fit(new, number, reference.replay, log, recipe, floors=floors)
     for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
         set_arrays(fitting.network, arrays)
         on_guard = fitting.predict(guard.arrays)
@@ -100,6 +107,13 @@ def retrain_model(
         borders=borders,
     )
     return Candidate(named(fitting.snapshot(about), number), losses, on_guard)
+
+
+def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:
+    """The probabilities (n,) of two labels' one that calibration turns into these."""
+    pairs = np.stack([1 - probabilities, probabilities], axis=1)
+    raw = apply_temperature(pairs, 1 / temperature)[:, 1].astype(np.float32)
+    return np.where(probabilities > 0, raw, np.float32(0))
 
 
 def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:

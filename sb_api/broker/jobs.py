@@ -31,7 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `trace` its W3C traceparent, if it is traced."""
 
     task: str
-    operation: Literal["predict", "explain", "train", "rollback", "replay"]
+    operation: Literal["predict", "explain", "train", "rollback", "replay", "verdicts"]
     classifier: str
     body: bytes
     reply: str = ""

@@ -171,14 +171,15 @@ def worker(helper: bool, standby: bool, after_kill: int) -> None:
 
 @main.command()
 @click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
+@click.option("--retry-in", type=click.FloatRange(0), hidden=True)  # how the process starts itself anew
 @AFTER_KILL
 @JSON
-def trainer(cold: bool, after_kill: int) -> None:
+def trainer(cold: bool, after_kill: int, retry_in: float | None) -> None:
     """Start the train process alone."""
     _require_learning()
     from sb_api.learning.process import train_process
 
-    train_process(read_settings(), cold, after_kill)
+    train_process(read_settings(), cold, after_kill, retry_in)
 
 
 @main.command()

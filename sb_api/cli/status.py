@@ -17,8 +17,9 @@ from rich.text import Text
 from sb_api.cli import exit_codes
 from sb_api.cli.options import client_of, with_service
 from sb_api.cli.output import escape_controls, show, wants_json
+from sb_api.client.answers import WeightsChain
 from sb_api.client.http import Client
-from sb_api.client.protocol import PATHS, WeightsReport
+from sb_api.client.protocol import PATHS
 from sb_api.errors import SbApiError
 
 STATUS_TIMEOUT = 4.0  # seconds for each answer: whoever looks wants to know whether there is one
@@ -32,7 +33,7 @@ class Overview(msgspec.Struct, frozen=True):
     url: str
     moment: float  # seconds, of a monotonic clock
     ready: dict[str, Any]
-    weights: dict[str, WeightsReport]
+    weights: dict[str, WeightsChain]
     metrics: Series = {}
 
 
@@ -94,9 +95,9 @@ def render(now: Overview, before: Overview | None = None) -> Group:
         facts.add_row(f"memory of {process}", f"{size / 2**20:,.0f} MiB")
     slots = Table("model", "original", "previous", "current", "versions", "learned")
     for model, report in now.weights.items():
-        current = next((v for v in report.versions if v.get("version") == report.slots.get("current")), {})
+        current = next((v for v in report.versions if v.version == report.slots.get("current")), None)
         names = [escape_controls(report.slots.get(slot) or "-") for slot in ("original", "previous", "current")]
-        slots.add_row(model, *names, str(len(report.versions)), str(current.get("learned", "-")))
+        slots.add_row(model, *names, str(len(report.versions)), str(current.learned if current else "-"))
     told = [Text(escape_controls(f"problem: {line}"), "red") for line in ready.get("problems", [])]
     told += [Text(escape_controls(f"note: {line}"), "yellow") for line in ready.get("notes", [])]
     return Group(state, facts, slots, *told)

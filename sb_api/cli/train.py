@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,10 +15,12 @@ import msgspec
 from sb_api.cli import exit_codes
 from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
 from sb_api.cli.output import count, show, show_line, tell, wants_json, with_notes
+from sb_api.client.answers import Trained
 from sb_api.client.http import Client
-from sb_api.client.protocol import Trained
 from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.readers.rows import Batch, WrongRow
+
+COUNTED = ("learned", "known", "superseded", "kept")  # what is added up over the trainings of a file
 
 
 class _Wrong:
@@ -59,7 +62,7 @@ def train(
     path = wrong or Path("wrong.jsonl" if str(file) == "-" else f"{file}.wrong")
     if path.resolve() == file.resolve():
         raise InvalidParameter(f"{path} is the file to learn from; choose another one for the wrong rows.")
-    learned = known = trainings = 0
+    trainings, totals = 0, dict.fromkeys(COUNTED, 0)
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options))
         records = open_record_file(open_input(stack, file), file, asked_of(options))
@@ -69,18 +72,30 @@ def train(
                 faults.add(row)
             trained = _train_batch(client, batch, model, force, faults)
             if trained is not None:
-                learned, known, trainings = learned + trained.learned, known + trained.known, trainings + 1
+                trainings += 1
+                totals = {name: total + getattr(trained, name) for name, total in totals.items()}
                 now, was = trained.weights.version, trained.weights.previous
-                tell(trained, f"{trained.learned} learned, {trained.known} known before; current is {now}, was {was}.")
+                told = _count({name: getattr(trained, name) for name in COUNTED})
+                tell(trained, f"{told}; current is {now}, was {was}.")
     if wants_json():
-        show({"success": True, "trainings": trainings, "learned": learned, "known": known, "wrong": faults.count})
+        show({"success": True, "trainings": trainings, **totals, "wrong": faults.count})
     elif trainings != 1:
-        click.echo(f"In all {learned} learned, {known} known before, in {count(trainings, 'training')}.")
+        click.echo(f"In all {_count(totals)}, in {count(trainings, 'training')}.")
+    if totals["kept"] and not wants_json():
+        click.echo("What is kept is learned later: `sb-api verdicts list --kept` says why.", err=True)
     if faults.count and not wants_json():
         verbs = "is wrong and was" if faults.count == 1 else "are wrong and were"
         show_line(f"{count(faults.count, 'row')} {verbs} not learned; see {path}.", err=True)
     if faults.count:
         sys.exit(exit_codes.SOME_WRONG)
+
+
+def _count(numbers: Mapping[str, int]) -> str:
+    """What became of verdicts, in words."""
+    told = f"{numbers['learned']} learned, {numbers['known']} known before"
+    if numbers["superseded"]:
+        told += f", {numbers['superseded']} earlier ones replaced"
+    return f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
 
 
 def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: _Wrong) -> Trained | None:

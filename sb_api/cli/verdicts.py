@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from sb_api.cli.options import MODEL
 from sb_api.cli.output import JSON, show, show_line, tell, wants_json
 from sb_api.config import load_settings
+from sb_api.judgements import Status, VerdictQuery
 
 _FILTERS = (
     click.option("--reporter", help="Only those of this reporter."),
@@ -17,7 +18,6 @@ _FILTERS = (
     click.option("--id", "record", help="Only those on this record."),
     MODEL,
 )
-_SHOWN = ("number", "record", "reporter", "label", "predicted", "score", "weights", "received", "status", "version")
 
 
 def _filters(command: Any) -> Any:
@@ -33,27 +33,42 @@ def verdicts() -> None:
 
 @verdicts.command("list")
 @_filters
+@click.option("--status", multiple=True, type=click.Choice(get_args(Status)), help="Only those of this status.")
+@click.option("--kept", is_flag=True, help="Only those that are kept and not learned yet.")
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(0), help="At most so many, newest first; 0: all."
 )
 @JSON
-def list_verdicts(reporter: str | None, since: datetime | None, record: str | None, model: str, limit: int) -> None:
-    """Show verdicts, newest first."""
+def list_verdicts(
+    reporter: str | None,
+    since: datetime | None,
+    record: str | None,
+    model: str,
+    status: tuple[str, ...],
+    kept: bool,
+    limit: int,
+) -> None:
+    """Show verdicts, newest first, and what became of each."""
+    from sb_api.learning.history import find_verdicts
+    from sb_api.learning.outcomes import KEPT
     from sb_api.models.weights_store import WeightsStore
 
-    found = _open_log(model).find(reporter=reporter, since=since, record=record, limit=limit)
-    labels = WeightsStore.of(load_settings(), model).load_current().about.labels if found else []
+    log = _open_log(model)
+    labels = WeightsStore.of(load_settings(), model).load_current().about.labels
+    statuses = [*status, *(KEPT if kept else ())]
+    query = VerdictQuery(reporter=reporter, since=since, record=record, statuses=statuses, limit=limit)
+    found = find_verdicts(log, labels, query)
     for verdict in found:
-        label, predicted = labels[verdict.label], labels[verdict.predicted]
-        shown = {name: getattr(verdict, name) for name in _SHOWN}
         if wants_json():
-            show(shown | {"label_name": label, "predicted_name": predicted})
+            show(verdict)
         else:
             who = f"{verdict.record} by {verdict.reporter or 'nobody named'}"
-            said = "the same" if predicted == label else predicted
+            said = "the same" if verdict.predicted == verdict.label else verdict.predicted_name
             before = f"{verdict.weights} had said {said}, and gave {verdict.score:.3f} to the verdict"
-            outcome = f"{verdict.status} {verdict.version or ''}"
-            show_line(f"{verdict.received:%Y-%m-%d %H:%M}  {who}: {label}; {before}; {outcome}")
+            outcome = f"{verdict.status} {verdict.version or ''}".strip()
+            reason = f" ({verdict.reason})" if verdict.reason else ""
+            moment = verdict.received[:16].replace("T", " ")
+            show_line(f"{moment}  {who}: {verdict.label_name}; {before}; {outcome}{reason}")
     if not found and not wants_json():
         click.echo("No such verdicts.", err=True)
 

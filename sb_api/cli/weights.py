@@ -11,7 +11,7 @@ import click
 
 from sb_api.cli.options import MODEL, MODELS, client_of, with_service
 from sb_api.cli.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
-from sb_api.client.protocol import Trained
+from sb_api.client.answers import Trained
 
 
 @click.group(invoke_without_command=True)
@@ -113,9 +113,9 @@ def show_weights(model: str, **options: Any) -> None:
         show(report)
         return
     for about in report.versions:
-        reference = about.get("figures", {}).get("reference", {})
+        reference = about.figures.get("reference", {})
         f1 = reference.get("f1", reference.get("macro_f1"))
         figure = f", F1 {f1:.4f} on the reference set" if isinstance(f1, float) else ""
-        holders = ", ".join(slot for slot, version in report.slots.items() if version == about["version"])
+        holders = ", ".join(slot for slot, version in report.slots.items() if version == about.version)
         slot = f"  <- {holders}" if holders else ""
-        show_line(f"{about['version']}  {about['created'][:16]}  {about.get('learned', 0)} learned{figure}{slot}")
+        show_line(f"{about.version}  {about.created[:16]}  {about.learned} learned{figure}{slot}")

@@ -22,10 +22,12 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api.client import protocol
+from sb_api.client.answers import PastVerdicts, RolledBack, Trained, WeightsChain
 from sb_api.client.batching import async_batches, batches, check_sizes, in_order
-from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, RolledBack, Steps, Trained, WeightsReport
+from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.errors import InvalidSettings, Unavailable
+from sb_api.judgements import PastVerdict
 
 DEFAULT_URL = "http://127.0.0.1:4321"
 ROWS = 2_000  # records in one request of many
@@ -163,9 +165,14 @@ class Client:
         """Make "previous", "original" or a version by name current. Raises UnknownVersion."""
         return self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
 
-    def weights(self, *, model: str = "lodbrok") -> WeightsReport:
+    def weights(self, *, model: str = "lodbrok") -> WeightsChain:
         """The slots and the versions."""
-        return self.get("/weights", WeightsReport, model=model)
+        return self.get("/weights", WeightsChain, model=model)
+
+    def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
+        """The verdicts that were given, newest first: those on the record `id`, of a `reporter`, of one `status`,
+        `since` a moment, at most `limit`."""
+        return self.get("/verdicts", PastVerdicts, model=model, **query).verdicts
 
     def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         """Queue records to be judged; the id of the task. The same content again is the same task."""
@@ -297,8 +304,11 @@ class AsyncClient:
     async def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
         return await self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
 
-    async def weights(self, *, model: str = "lodbrok") -> WeightsReport:
-        return await self.get("/weights", WeightsReport, model=model)
+    async def weights(self, *, model: str = "lodbrok") -> WeightsChain:
+        return await self.get("/weights", WeightsChain, model=model)
+
+    async def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
+        return (await self.get("/verdicts", PastVerdicts, model=model, **query)).verdicts
 
     async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         return await self._run(protocol.classify(records, model, self.patience))

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from sb_api.client.answers import Accepted, Fault, Trained
 from sb_api.errors import (
     InvalidParameter,
     NoAnswerInTime,
@@ -27,6 +28,7 @@ from sb_api.errors import (
     UnknownTask,
     error_from_problem,
 )
+from sb_api.judgements import Reason
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each is half as long again as the one before
 PATHS = {"lodbrok": "", "intent": "/intents"}  # where the calls of each model are
@@ -81,22 +83,6 @@ def go_on(steps: Steps[T], outcome: Reply | Lost | None) -> Request | float | Do
         return Done(end.value)
 
 
-class RecordFault(msgspec.Struct, frozen=True):
-    """What is wrong with a record."""
-
-    field: str
-    detail: str
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """What a field or a word added to a score, and to the natural logarithm of the odds of spam."""
-
-    feature: str
-    value: Any
-    effect: float
-    log_odds: float = 0.0
-
-
 class Predictions(msgspec.Struct, frozen=True):
     """The answer to `predict`, by the ids of the records; `errors` is by their keys, or positions in a list."""
 
@@ -105,39 +91,7 @@ class Predictions(msgspec.Struct, frozen=True):
     weights: str
     bands: dict[str, str] = {}
     reasons: dict[str, list[Reason]] = {}
-    errors: dict[str, RecordFault] = {}
-
-
-class Change(msgspec.Struct, frozen=True):
-    """The version of the weights that is current now, and the one that was before."""
-
-    version: str
-    previous: str | None
-
-
-class Trained(msgspec.Struct, frozen=True):
-    """What a training did: verdicts `learned`, those `known` already, figures before, after, and on the reference."""
-
-    learned: int
-    weights: Change
-    known: int = 0
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    reference: dict[str, Any] = {}
-
-
-class RolledBack(msgspec.Struct, frozen=True):
-    """What a rollback did."""
-
-    weights: Change
-
-
-class WeightsReport(msgspec.Struct, frozen=True):
-    """The slots `original`, `previous` and `current`, and the kept versions with their figures, newest first."""
-
-    model: str
-    slots: dict[str, str | None]
-    versions: list[dict[str, Any]]
+    errors: dict[str, Fault] = {}
 
 
 def exchange(request: Request, patience: float, now: Callable[[], float] = time.monotonic) -> Steps[Reply]:
@@ -252,10 +206,6 @@ def rollback(to: str, model: str) -> Request:
     return Request("POST", f"/rollback?{urlencode({'model': model})}", body, repeatable=to != "previous")
 
 
-class _Accepted(msgspec.Struct):
-    task_id: str
-
-
 class _Task(msgspec.Struct):
     status: str
     data: msgspec.Raw = msgspec.Raw(b"null")
@@ -275,7 +225,7 @@ def train(records: Payload, model: str, force: bool, patience: float, timeout: f
         repeatable=False,
         headers={"Prefer": "respond-async"},
     )
-    accepted = yield from ask(request, patience, _Accepted)
+    accepted = yield from ask(request, patience, Accepted)
     try:
         return (yield from wait(accepted.task_id, Trained, patience, timeout))
     except (Unavailable, NoAnswerInTime, UnknownTask, UnexpectedAnswer) as error:
@@ -289,14 +239,14 @@ def train(records: Payload, model: str, force: bool, patience: float, timeout: f
 def classify(records: Payload, model: str, patience: float) -> Steps[str]:
     """The same content is the same task, so this may be repeated."""
     body = msgspec.json.encode({"model": model, "data": msgspec.Raw(encode_body(records))})
-    return (yield from ask(Request("POST", "/classify", body), patience, _Accepted)).task_id
+    return (yield from ask(Request("POST", "/classify", body), patience, Accepted)).task_id
 
 
 def replay(model: str, force: bool, with_undone: bool, patience: float) -> Steps[str]:
     flags = {"force": str(force).lower(), "with_undone": str(with_undone).lower()}
     query = urlencode({"model": model, **flags})
     request = Request("POST", f"/replay?{query}", b"", repeatable=False)
-    return (yield from ask(request, patience, _Accepted)).task_id
+    return (yield from ask(request, patience, Accepted)).task_id
 
 
 def wait(

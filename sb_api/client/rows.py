@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from sb_api.client.protocol import Predictions, Reason, RecordFault, Steps, ask, predict
+from sb_api.client import answers
+from sb_api.client.protocol import Predictions, Steps, ask, predict
 from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, UnexpectedAnswer
+from sb_api.judgements import Reason
 
 
 class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +65,7 @@ def judge_rows(
             answer = yield from ask(predict(body, model, explain, True), patience, Predictions)
         except InvalidRecords as error:
             answer = Predictions(
-                {}, {}, "", errors=msgspec.convert(error.members.get("errors", {}), dict[str, RecordFault])
+                {}, {}, "", errors=msgspec.convert(error.members.get("errors", {}), dict[str, answers.Fault])
             )
         except (MalformedBody, TooLarge) as error:
             if len(rows) == 1:

@@ -4,54 +4,92 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sb_api.arrays import Scores, Targets
 from sb_api.models.measures import recall_at_budget, score_balanced
 
-RESAMPLES, CONFIDENCE = 100, 0.95
+# How many resamples of the records, and in what share of them a figure must be lower, for it to be surely lower. In one
+# of a hundred resamples none of five records is drawn: with fewer no difference is sure.
+RESAMPLES, CONFIDENCE = 400, 0.99
+# Of the tolerance, what the recall of innocent accounts may lose: an innocent called spam is worse than spam that is
+# missed, and there is little to lose before many are.
+INNOCENT_SHARE = 0.25
 
 
 def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:
     """The guarded figures of n scores (n, labels): balanced accuracy, and with two labels the recall of label 1 at the
-    threshold that lets `budget` (a share) of label 0 through."""
+    threshold that lets `budget` (a share) of label 0 through, and the recall of label 0 by the label."""
     figures = {"balanced_accuracy": score_balanced(targets, scores)}
     if scores.shape[1] == 2:
         figures["recall_at_budget"] = recall_at_budget(targets, scores[:, 1], budget)
+        innocent = targets == 0
+        figures["innocent_recall"] = (
+            round(float((scores[innocent].argmax(axis=1) == 0).mean()), 6) if innocent.any() else 1.0
+        )
     return figures
 
 
 @dataclass(frozen=True)
 class Appraisal:
-    """What scores are worth on the guard's records: the guarded `figures`, and the same of every resample."""
+    """What scores are worth on the guard's records: the guarded `figures`, and of each the same of every resample."""
 
     figures: dict[str, float]
-    resampled: list[dict[str, float]]
+    resampled: dict[str, npt.NDArray[np.float64]]
 
 
 def appraise(targets: Targets, scores: Scores, budget: float) -> Appraisal:
     """The guarded figures of n scores (n, labels), and of resamples of them, the same ones for all scores."""
     random = np.random.default_rng(0)
-    groups = [np.flatnonzero(targets == label) for label in np.unique(targets)]
-    draws = [np.concatenate([random.choice(rows, len(rows)) for rows in groups]) for _ in range(RESAMPLES)]
-    resampled = [measure(targets[rows], scores[rows], budget) for rows in draws]
+    hits = scores.argmax(axis=1) == targets
+    times, recalls = {}, {}
+    for label in np.unique(targets):
+        rows = np.flatnonzero(targets == label)
+        # How often each record is drawn: as many draws as there are records of the label.
+        times[int(label)] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES)
+        recalls[int(label)] = times[int(label)] @ hits[rows] / len(rows)
+    resampled = {"balanced_accuracy": np.mean(list(recalls.values()), axis=0)}
+    if scores.shape[1] == 2:
+        resampled["innocent_recall"] = recalls.get(0, np.ones(RESAMPLES))
+        resampled["recall_at_budget"] = _resample_recall(targets, scores[:, 1], times, budget)
     return Appraisal(measure(targets, scores, budget), resampled)
+
+
+def _resample_recall(
+    targets: Targets, scores: Scores, times: Mapping[int, npt.NDArray[Any]], budget: float
+) -> npt.NDArray[np.float64]:
+    """`recall_at_budget` of every resample, in which record i of a label occurs `times` (resamples, records)."""
+    innocent, guilty = scores[targets == 0], scores[targets == 1]
+    if not len(guilty):
+        return np.zeros(RESAMPLES)
+    falling = np.argsort(-guilty, kind="stable")
+    found = np.concatenate([np.zeros((RESAMPLES, 1)), np.cumsum(times[1][:, falling], axis=1)], axis=1)
+    allowed = int(budget * len(innocent))
+    if len(innocent) <= allowed:
+        return np.ones(RESAMPLES)
+    order = np.argsort(-innocent, kind="stable")
+    # The threshold is the score of the first record with which more than the allowed ones are reached.
+    reached = np.argmax(np.cumsum(times[0][:, order], axis=1) > allowed, axis=1)
+    above = np.searchsorted(-guilty[falling], -innocent[order][reached], side="left")
+    return np.asarray(found[np.arange(RESAMPLES), above] / len(guilty), np.float64)
 
 
 def find_losses(candidate: Appraisal, standards: Mapping[str, Appraisal], tolerance: float) -> list[str]:
     """What a candidate would lose: a sentence for every guarded figure that is lower than that of one of the
     `standards` (such as the original and the current weights) by more than `tolerance`, and surely so.
 
-    Surely: in 95 of 100 resamples of the records (paired bootstrap; Efron, 1979). A handful of innocent records decides
-    the recall at a small budget, so a bare difference would refuse every other training.
+    Surely: in 99 of 100 resamples of the records (paired bootstrap; Efron, 1979), so that the set's size and noise
+    decide what is a difference: of a set of forty records, one more that is wrong is none.
     """
     losses = []
     for owner, standard in standards.items():
         for name, figure in candidate.figures.items():
-            pairs = zip(standard.resampled, candidate.resampled, strict=True)
-            lost = [before[name] - after[name] for before, after in pairs]
-            if np.quantile(lost, 1 - CONFIDENCE) > tolerance:
+            allowed = tolerance * (INNOCENT_SHARE if name == "innocent_recall" else 1.0)
+            lost = standard.resampled[name] - candidate.resampled[name]
+            if np.quantile(lost, 1 - CONFIDENCE) > allowed:
                 named = name.replace("_", " ")
                 losses.append(f"{named} would fall to {figure:.4f}, from {standard.figures[name]:.4f} of the {owner}")
     return losses

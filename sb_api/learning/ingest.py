@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sb_api.arrays import Arrays, Predict, pack_rows, unpack_rows
+from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.log_schema import LoggedVerdict
@@ -116,6 +116,11 @@ class Intake:
         self.log.adopt([row.number for row in retried], task)
         return [row for row in self.log.of_task(task) if row.status == "learning"]
 
+    def adopt(self, rows: Sequence[LoggedVerdict], task: str) -> None:
+        """Make verdicts part of a training."""
+        if self.log:
+            self.log.adopt([row.number for row in rows], task)
+
     def caps(self) -> Caps:
         """What the caps leave to each reporter now."""
         return Caps(self._rules, self.log.learned_since(self._now() - DAY) if self.log else {})
@@ -149,6 +154,15 @@ class Intake:
         """Logged verdicts as rows to learn; `like` has arrays of the network's inputs."""
         targets = np.array([row.label for row in rows], np.int64)
         return Examples(unpack_rows([row.vector for row in rows], like), targets)
+
+    def floors(self, rows: Sequence[LoggedVerdict]) -> RowWeights | None:
+        """For n verdicts: the probability of its label (n,) that each of those must reach that take back what was
+        learned, which it had before; 0 for the others. None where there is none to take back."""
+        taken_back = self.log.taken_back(rows) if self.log else {}
+        if not taken_back:
+            return None
+        before = (taken_back.get(row.number) for row in rows)
+        return np.array([1 - row.score if row else 0.0 for row in before], np.float32)
 
     def draw_log(self, earlier: Sequence[tuple[int, int]], about: Version, seed: int, like: Arrays) -> Examples | None:
         """Up to `replay_records` verdicts of every label among `earlier` ones, the number and label of each, drawn at

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 import sqlalchemy as sa
 
+from sb_api.judgements import Status
 from sb_api.versions import EventKind
-
-# learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
-# reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. undone: learned
-# once, by weights that were rolled back.
-Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone"]
 
 METADATA = sa.MetaData()
 VERDICTS = sa.Table(

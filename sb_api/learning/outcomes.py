@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sb_api.judgements import Outcome
-from sb_api.learning.log_schema import LoggedVerdict, Status
+from sb_api.judgements import Outcome, State, Status
+from sb_api.learning.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."
 KEPT: dict[Status, str] = {
@@ -15,6 +15,17 @@ KEPT: dict[Status, str] = {
     "refused": "The guard refused the training that it was part of; it is tried again with those that follow, and from "
     "time to time by itself.",
 }
+
+
+def say(states: Mapping[State, int]) -> str:
+    """In one sentence what a training did, from how many of the verdicts sent are learned, known and kept."""
+    others = []
+    if states.get("known"):
+        others.append(f"{states['known']} known already")
+    if states.get("kept"):
+        others.append(f"{states['kept']} kept, to be learned later")
+    head = "Successfully retrained the model" if states.get("learned") else "Nothing new was learned"
+    return f"{head}: {', '.join(others)}" if others else head
 
 
 def describe_outcomes(sent: Sequence[tuple[str, str]], logged: Sequence[LoggedVerdict]) -> dict[str, Outcome]:

@@ -15,7 +15,8 @@ from sb_api.broker.consumer import Consumer
 from sb_api.broker.jobs import TRAIN, Answer, Claim, Replay, Training
 from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
-from sb_api.errors import JobFailed
+from sb_api.errors import JobFailed, SbApiError, Unavailable
+from sb_api.judgements import VerdictQuery
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
@@ -30,11 +31,14 @@ NICENESS = 5  # where both want a processor, predictions get about three quarter
 
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
-    """Train, roll back or replay, as the job says. Raises SbApiError when it cannot be done; then nothing changes."""
+    """Train, roll back, replay or look into the log, as the job says. Raises SbApiError when it cannot be done; then
+    nothing changes."""
     job = claim.job
     trainer = trainers.get(job.classifier)
     if trainer is None:
         raise JobFailed(f"There is no classifier {job.classifier!r}.")
+    if job.operation == "verdicts":
+        return Answer(status="completed", data=trainer.find_verdicts(decode_payload(job.body, VerdictQuery)))
     with (
         worker.instruments.training(job.classifier, job.operation),
         worker.alone(f"train:{job.classifier}") as check,
@@ -61,16 +65,18 @@ class TrainProcess:
     """The train process: what it has in memory, and when that comes and goes.
 
     `cold`: TensorFlow is loaded for the next training, not before. `found` is what a cold process has seen of the
-    weights, on disk and in Redis; `used` is when (monotonic seconds) anything was last done with what is loaded.
+    weights, on disk and in Redis; `used` is when (monotonic seconds) anything was last done with what is loaded, and
+    `retry_at` when kept verdicts are tried again, None where none are kept.
     """
 
-    def __init__(self, settings: Settings, cold: bool) -> None:
+    def __init__(self, settings: Settings, cold: bool, retry_in: float | None = None) -> None:
         self.settings = settings
         self.cold = cold or not settings.trainer_idle
         self.broker = Broker.of(connect(settings), settings)
         self.trainers: dict[str, Trainer] = {}
         self.found: dict[str, str] = {}
         self.used = monotonic()
+        self.retry_at = None if retry_in is None else monotonic() + retry_in
         self.worker = Worker(
             Consumer(self.broker), "train", OneAtATime(TRAIN), do=self.do, refresh=self.refresh, idle=self.idle
         )
@@ -92,6 +98,7 @@ class TrainProcess:
         finally:
             release_memory()
             self.used = monotonic()
+            self._plan_retry()
 
     def refresh(self, published: Mapping[str, str]) -> dict[str, str]:
         """The version that is current of each classifier. While nothing is loaded and nobody has changed the weights,
@@ -107,30 +114,63 @@ class TrainProcess:
         return {name: trainer.publication.version for name, trainer in self.trainers.items()}
 
     def idle(self) -> None:
-        """Load TensorFlow at the start; let it go when no training has come for long."""
+        """Load TensorFlow at the start; try kept verdicts again from time to time; let TensorFlow go when no training
+        has come for long."""
         if not self.cold:
             for trainer in self.trainers.values():
                 trainer.warm_up()
             freeze_objects()
             self.cold, self.used = True, monotonic()
+            self._plan_retry()
+        elif self.retry_at is not None and monotonic() > self.retry_at:
+            self._try_kept()
         elif self.trainers and monotonic() - self.used > self.settings.trainer_idle:
             logger.info("no training for %g s: what it takes is let go until the next", self.settings.trainer_idle)
+            left = [] if self.retry_at is None else ["--retry-in", str(max(0.0, self.retry_at - monotonic()))]
             # The same process to its parent, another to Redis; what it said of itself stays until that one is there.
             self.worker.consumer.leave_groups([TRAIN])
-            os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold"])
+            os.execv(sys.executable, [sys.executable, "-m", "sb_api", "trainer", "--cold", *left])
+
+    def _plan_retry(self) -> None:
+        """Note when kept verdicts are to be tried again, if there are any."""
+        try:
+            kept = any(trainer.has_kept() for trainer in self.trainers.values())
+        except Unavailable as error:
+            logger.debug("whether verdicts are kept is not known: %s", error.detail)
+            return
+        if not (kept and self.settings.retry_kept):
+            self.retry_at = None
+        elif self.retry_at is None:
+            self.retry_at = monotonic() + self.settings.retry_kept
+
+    def _try_kept(self) -> None:
+        """Have kept verdicts learned; what goes wrong is nobody's request, and is tried again later."""
+        self.retry_at = None
+        self.load()
+        for name, trainer in self.trainers.items():
+            try:
+                with self.worker.alone(f"train:{name}") as check:
+                    trainer.publication.synchronize()
+                    trainer.try_kept(check)
+            except SbApiError as error:
+                logger.error("kept verdicts of %s could not be tried again: %s", name, error.detail)
+        release_memory()
+        self.used = monotonic()
+        self._plan_retry()
 
 
-def train_process(settings: Settings, cold: bool = False, after_kill: int = 0) -> None:
+def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, retry_in: float | None = None) -> None:
     """Train, roll back and replay, one job at a time, until told to stop.
 
     TensorFlow is loaded once all else is up, unless `trainer_idle` is 0. When no training has come for `trainer_idle`
     seconds, the process starts itself anew, `cold`, because TensorFlow never gives memory back: it then has nothing
     loaded until the next job, or until somebody changes the weights, on disk or in Redis; TensorFlow comes with the
-    next training. `after_kill`: see `Worker.run_process`.
+    next training, or after `retry_in` seconds, when kept verdicts are tried again. `after_kill`: see
+    `Worker.run_process`.
     """
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
-    TrainProcess(settings, cold).worker.run_process(after_kill)
+    TrainProcess(settings, cold, retry_in).worker.run_process(after_kill)
 
 
 def look_at_files(settings: Settings) -> dict[str, str]:

@@ -41,6 +41,12 @@ class Publication:
     def classifier(self) -> str:
         return self.store.classifier
 
+    @property
+    def labels(self) -> list[str]:
+        """Those of the current weights."""
+        chain = self.store.chain()
+        return next(about.labels for about in chain.versions if about.version == chain.slots["current"])
+
     def promote(self, version: str) -> None:
         """Make a kept version current, here and for every other process. Raises UnknownVersion or InvalidWeights."""
         self.store.promote(version)
@@ -112,6 +118,4 @@ class Publication:
     def _measure_quality(self) -> dict[str, Any]:
         if self.log is None:
             return {"log": "off"}
-        chain = self.store.chain()
-        labels = {about.version: about.labels for about in chain.versions}
-        return quality.describe_log(self.log, labels[chain.slots["current"] or ""])
+        return quality.describe_log(self.log, self.labels)

@@ -14,15 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import cos, pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Targets
-
-if TYPE_CHECKING:
-    pass
 
 _NEVER = 2**31 - 1
 
@@ -56,6 +53,10 @@ class Recipe:
     hard_share: float = 0.0
     distilled: float = 0.0
     averaged: bool = False
+    settle_steps: int = 0
+    settle_rate: float = 0.0003
+    anchor: float = 0.0
+    margin: float = 1.0
     label_weights: tuple[float, ...] | None = None
 
     def rate(self, epoch: int) -> float:
@@ -79,6 +80,9 @@ RETRAINING = replace(
     hard_share=0.5,
     distilled=0.7,
     averaged=True,
+    settle_steps=64,
+    anchor=10.0,
+    margin=0.7,
 )
 
 
@@ -113,9 +117,10 @@ def draw_replay(
     recipe: Recipe,
     random: np.random.Generator,
     scores: npt.NDArray[np.float32] | None = None,
+    most: int | None = None,
 ) -> npt.NDArray[np.int32]:
     """The places (steps, k) of the known rows of each step in the reference rows followed by those of the log.
-    `scores` (n, labels) say which of the reference rows are hard.
+    `scores` (n, labels) say which of the reference rows are hard; no row of the log comes more than `most` times.
 
     As many of each label that occurs in either; a label that only one of them has comes from that one. k is
     `replay_rows` less what does not divide evenly among the labels, but at least one row of each; it is 0 when there
@@ -129,6 +134,8 @@ def draw_replay(
         mine = np.flatnonzero(reference == label)
         logged = len(reference) + np.flatnonzero(log == label)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
+        if most is not None:
+            from_log = min(from_log, len(logged) * most // max(steps, 1))
         hard = mine[:0] if scores is None else mine[np.argsort(scores[mine, label], kind="stable")][: len(mine) // 10]
         from_hard = round((count - from_log) * recipe.hard_share) if len(hard) else 0
         for places, size in ((mine, count - from_log - from_hard), (hard, from_hard)):

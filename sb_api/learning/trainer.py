@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,15 +17,18 @@ import msgspec
 from sb_api.arrays import Scores
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
+from sb_api.judgements import VerdictQuery
 from sb_api.learning import quality
+from sb_api.learning.history import find_verdicts
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.log_schema import Event, LoggedVerdict
-from sb_api.learning.outcomes import describe_outcomes
+from sb_api.learning.outcomes import describe_outcomes, say
 from sb_api.learning.publication import Publication
 from sb_api.learning.recipe import RETRAINING, Examples
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
+from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.verdict_log import open_verdict_log
+from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
@@ -35,8 +39,9 @@ from sb_api.versions import EventKind
 
 logger = logging.getLogger(__name__)
 
+MOST_TRIES = 8  # trainings in a row that kept verdicts are tried again with
+
 Check = Callable[[], None]
-Progress = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
@@ -126,7 +131,13 @@ class Trainer:
         learned = self._made_by(task)
         rows = [*batch.learn, *batch.retried]
         if learned is None and batch.learn:
-            learned, rows = self._learn_all_or_new(task, current, batch, check, force)
+            try:
+                learned, rows = self._learn_all_or_new(task, current, batch, check, force)
+            except TrainingRefused as refused:
+                told = self._describe(task, verdicts, batch) if self.intake.log else {}
+                kept = {name: told[name] for name in ("kept", "records") if name in told}
+                also = " The verdicts are kept, and tried again with those that follow." if kept else ""
+                raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
         elif learned is None:
             self.intake.settle_refused(batch.retried)
         if learned is not None:
@@ -189,6 +200,7 @@ class Trainer:
         outcomes = describe_outcomes(sent, logged)
         states = Counter(outcome.state for outcome in outcomes.values())
         return {
+            "response": say(states),
             "learned": len(batch.learn),
             "known": batch.known,
             "superseded": sum(outcome.superseded for outcome in outcomes.values()),
@@ -261,6 +273,7 @@ class Trainer:
             recipe=replace(RETRAINING, replay_rows=self.settings.replay_rows),
             task=task,
             force=force,
+            floors=self.intake.floors(rows),
         )
         if candidate.losses and not force:
             figures = candidate.weights.about.figures
@@ -286,6 +299,47 @@ class Trainer:
         self.roll_back(version, check)
         return True
 
+    def find_verdicts(self, query: VerdictQuery) -> dict[str, Any]:
+        """The verdicts that are asked for, newest first. Raises JobFailed without a log."""
+        if self.intake.log is None:
+            raise JobFailed("The verdict log is off.")
+        labels = self.publication.labels
+        return {"verdicts": msgspec.to_builtins(find_verdicts(self.intake.log, labels, query))}
+
+    def has_kept(self) -> bool:
+        """Whether there are verdicts that may be learned later without anybody saying more."""
+        return self.intake.log is not None and self.intake.log.has_kept()
+
+    def try_kept(self, check: Check) -> int:
+        """Learn those of the kept verdicts that may be tried again by now, all at once; where the guard refuses that,
+        one half after the other, and so on for a while. Returns how many are learned."""
+        task = uuid.uuid4().hex
+        current = self._begin(task)
+        waiting = [self.intake.take_kept(task, current)]
+        learned, tries = 0, 0
+        while waiting and (rows := waiting.pop()):
+            tries += 1
+            if tries > MOST_TRIES:
+                self.intake.settle_refused(rows)
+                continue
+            start, task = monotonic(), uuid.uuid4().hex
+            self.intake.adopt(rows, task)
+            try:
+                made = self._learn(task, current, rows, check, force=False)
+            except (TrainingRefused, EngineDisagrees):
+                if len(rows) == 1:
+                    self.intake.settle_refused(rows)
+                else:
+                    middle = len(rows) // 2
+                    waiting += [rows[:middle], rows[middle:]]
+            else:
+                self._settle(current, made, rows, check, start)
+                current, learned = made, learned + len(rows)
+        if tries:
+            logger.info("%d kept verdicts are learned now", learned)
+            self.publication.publish_quality()
+        return learned
+
     def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""
         version = self.store.chain().resolve(to)
@@ -310,49 +364,36 @@ class Trainer:
             raise JobFailed("The verdict log is off, so there is nothing to replay.")
         start, previous = monotonic(), self.publication.version
         rows = log.learned(self.original.about.features, with_undone)
-        made = self._made_by(task) or self._rebuild(task, rows, check, force, progress)
+        made = self._made_by(task) or self._rebuild(task, log, rows, check, force, progress)
         self._promote("replay", made.about.version, previous, made.about.learned, start)
         self.intake.settle_learned(rows, made.about.version)
         self._follow()
         self.publication.publish_quality()
         return {
+            "response": f"Rebuilt the weights from {made.about.learned} verdicts",
             "learned": made.about.learned,
             "weights": {"version": made.about.version, "previous": previous},
             **made.about.figures,
         }
 
     def _rebuild(
-        self, task: str, rows: Sequence[LoggedVerdict], check: Check, force: bool, progress: Progress
+        self, task: str, log: VerdictLog, rows: Sequence[LoggedVerdict], check: Check, force: bool, progress: Progress
     ) -> Weights:
-        trainings = _by_training(rows)
+        trainings = group_by_training(rows)
         if not trainings:
             return self.original
-        done, start = 0, monotonic()
-        log = self.intake.log
-        estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS) if log else [])
-        progress({"done": 0, "total": len(rows), "seconds_left": estimate["seconds"]})
-        weights = self.original
-        earlier: list[tuple[int, int]] = []
-        for number, training in enumerate(trainings, start=1):
-            check()
-            candidate = self._make(weights, training, earlier, number, task, force)
-            weights = candidate.weights
-            earlier += [(row.number, row.label) for row in training]
-            done += len(training)
-            left = (monotonic() - start) / done * (len(rows) - done)
-            progress({"done": done, "total": len(rows), "seconds_left": round(left, 1)})
+        estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS))["seconds"]
+
+        def make(
+            number: int, weights: Weights, training: Sequence[LoggedVerdict], earlier: Sequence[tuple[int, int]]
+        ) -> Candidate:
+            return self._make(weights, training, earlier, number, task, force)
+
+        candidate = rebuild(self.original, trainings, make, check, progress, estimate)
         number = 1 + max(about.number for about in self.store.chain().versions)
-        about = msgspec.structs.replace(weights.about, parent=self.original.about.version, learned=len(rows))
+        about = msgspec.structs.replace(candidate.weights.about, parent=self.original.about.version, learned=len(rows))
         self._check_engine(candidate.weights, candidate.on_guard)
         check()
-        rebuilt = named(replace(weights, about=about), number)
+        rebuilt = named(replace(candidate.weights, about=about), number)
         self._save(rebuilt)
         return rebuilt
-
-
-def _by_training(rows: Sequence[LoggedVerdict]) -> list[list[LoggedVerdict]]:
-    trainings: dict[str, list[LoggedVerdict]] = {}
-    for row in rows:
-        trainings.setdefault(row.task, []).append(row)
-    # A verdict that waited for a second reporter is older than the training that learned it.
-    return sorted(trainings.values(), key=lambda training: training[-1].number)

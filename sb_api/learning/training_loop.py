@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from sb_api.models.weights_file import Weights
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
 
-Fit = Callable[..., None]
-
+LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0
+# Floors: how far below one a row may end, what is asked of it at most, how often it is tried, and how much more a row
+# weighs each time.
+SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.004, 0.998, 6, 3.0
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +68,7 @@ class Fitting:
         # An optimizer that is not built takes loaded moments without a word and starts from zero.
         self.optimizer.build(self.network.trainable_variables)
         self.predict: Predict = networks.compile_predict(self.network)
-        self._fit = compile_fit(self.network, self.optimizer)
+        self.loop = TrainingLoop(self.network, self.optimizer, self.predict)
 
     def load(self, weights: Weights) -> None:
         """Continue from `weights` and the optimizer state in them. Raises InvalidWeights."""
@@ -79,9 +83,10 @@ class Fitting:
         log: Examples | None = None,
         recipe: Recipe = RETRAINING,
         progress: Callable[[int], None] | None = None,
+        floors: RowWeights | None = None,
     ) -> None:
-        """Fit to new rows amid known ones, as `recipe.compile_fit` says."""
-        self._fit(recipe, new, seed, reference=reference, log=log, progress=progress)
+        """Fit to new rows amid known ones, as `TrainingLoop.fit` says."""
+        self.loop.fit(recipe, new, seed, reference, log, progress, floors)
 
     def snapshot(self, about: Version) -> Weights:
         """Copies of what the network and its optimizer are now."""
@@ -89,47 +94,160 @@ class Fitting:
         return Weights(about, networks.get_arrays(self.network), optimizer)
 
 
-def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
-    """The fitting of a network: one compiled loop over all steps of an epoch, traced on first use.
+class TrainingLoop:
+    """The fitting of a network: compiled loops over all steps of an epoch, each traced on first use.
 
-    Returns `fit(recipe, new, seed, reference=None, log=None, progress=None)`. It trains on the rows of `new`, in an
-    order, with draws and with dropout that follow from `seed` alone, from the network's and the optimizer's present
-    state. `reference` are known rows that the network has learned before; `log` the verdicts so far, to which those
-    of `new` are added. `progress` is called with the number of rows after each epoch.
-    Loss: categorical cross-entropy.
+    It trains from the network's and the optimizer's present state; the order of the rows, the draws and the dropout
+    follow from a seed alone. Loss: categorical cross-entropy, and while it settles how far the log-odds of known rows
+    have moved. `predict` is the network's compiled forward pass.
     """
-    import keras
-    import tensorflow as tf
 
-    variables = network.trainable_variables
-    sums = [tf.Variable(variable.value, trainable=False) for variable in variables]
-    rows = {name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for name, tensor in network.input.items()}
-    classes = network.output.shape[-1]
-    examples = (rows, tf.TensorSpec((None, classes), tf.float32), tf.TensorSpec((None,), tf.float32))
-    numbers = [tf.TensorSpec((), tf.int32)] * 3
-    signature = [examples, tf.TensorSpec((None,), tf.int32), examples, tf.TensorSpec((None, None), tf.int32), *numbers]
+    def __init__(self, network: keras.Model, optimizer: Any, predict: Predict | None = None) -> None:
+        import tensorflow as tf
 
-    def losses(inputs: Any, targets: Any, dropout: bool) -> Any:
-        probabilities = network(inputs, training=dropout)
+        self.network = network
+        self.optimizer = optimizer
+        self.variables = network.trainable_variables
+        self.classes = network.output.shape[-1]
+        self._given_predict = predict
+        self._sums = [tf.Variable(variable.value, trainable=False) for variable in self.variables]
+        self._epochs = {dropout: self._compile(dropout, anchored=False) for dropout in (True, False)}
+        self._settling = self._compile(dropout=False, anchored=True)
+
+    @cached_property
+    def predict(self) -> Predict:
+        return self._given_predict or networks.compile_predict(self.network)
+
+    def fit(
+        self,
+        recipe: Recipe,
+        new: Examples,
+        seed: int,
+        reference: Examples | None = None,
+        log: Examples | None = None,
+        progress: Callable[[int], None] | None = None,
+        floors: RowWeights | None = None,
+    ) -> None:
+        """Follow a recipe over the rows of `new`. `reference` are known rows that the network has learned before; `log`
+        the verdicts so far, to which those of `new` are added. `progress` is called with the number of rows after each
+        epoch. `floors` (n,) are the probabilities of their labels that rows of `new` must reach; 0 where that is left
+        to the recipe.
+        """
+        import tensorflow as tf
+
+        for number, variable in enumerate(v for v in self.network.variables if "seed_generator" in v.path):
+            variable.assign([seed % 2**31, number])
+        random = np.random.default_rng(seed)
+        known = _Known.of(recipe, new, reference, log, self.classes)
+        floors = np.zeros(len(new), np.float32) if floors is None else floors
+        steps = -(-len(new) // recipe.batch_size)
+        settling = bool(steps and recipe.settle_steps) and (steps < recipe.settle_steps // 2 or bool(floors.any()))
+        if settling and len(known.rows):
+            known = replace(known, anchors=self.predict(known.rows.arrays))
+        tensors = _tensors(known, new, recipe, self.classes, floors)
+        sum_from = steps * recipe.epochs // 2 if recipe.averaged and not settling else _NEVER
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+        for place in range(recipe.epochs):
+            self.optimizer.learning_rate.assign(recipe.rate(place))
+            order = random.permutation(len(new)).astype(np.int32)
+            draws = known.draw(steps, recipe, random)
+            counts = (recipe.batch_size, place * steps, sum_from)
+            self._epochs[place < recipe.dropout_epochs](*tensors, order, draws, *map(np.int32, counts), np.float32(0))
+            if progress:
+                progress(len(new))
+        if settling:
+            self._settle(recipe, new, known, tensors, floors, random)
+        elif recipe.averaged and steps:
+            self._take_mean(steps * recipe.epochs - sum_from)
+
+    def _settle(
+        self,
+        recipe: Recipe,
+        new: Examples,
+        known: _Known,
+        tensors: Any,
+        floors: RowWeights,
+        random: np.random.Generator,
+    ) -> None:
+        """Bring back what has moved besides the new rows, which stay within their margins; again, with more weight on
+        these, while some are below their floors. The optimizer's state afterwards is that before: it belongs to the
+        recipe's own steps."""
+        import tensorflow as tf
+
+        state = [np.array(variable.value.numpy()) for variable in self.optimizer.variables]
+        self.optimizer.learning_rate.assign(recipe.settle_rate)
+        count = len(new)
+        steps = max(recipe.settle_steps, -(-count // recipe.batch_size))
+        rounds = -(-steps * recipe.batch_size // count)
+        order = np.concatenate([random.permutation(count) for _ in range(rounds)]).astype(np.int32)
+        draws = known.draw_settled(steps, recipe, random, most=steps * recipe.batch_size // count)
+        sum_from = steps // 2 if recipe.averaged else _NEVER
+        numbers = (*map(np.int32, (recipe.batch_size, 0, sum_from)), np.float32(recipe.anchor / count))
+        (arrays, targets, weights, margins), known_rows = tensors
+        for attempt in range(MOST_SETTLINGS):
+            for total in self._sums:
+                total.assign(tf.zeros_like(total))
+            new_rows = (arrays, targets, weights * MORE_WEIGHT**attempt, margins)
+            self._settling(new_rows, known_rows, order, draws, *numbers)
+            if recipe.averaged:
+                self._take_mean(steps - sum_from)
+            if not floors.any() or (self.predict(new.arrays)[np.arange(count), new.targets] >= floors - SLACK).all():
+                break
+        for variable, value in zip(self.optimizer.variables, state, strict=True):
+            variable.assign(value)
+
+    def _take_mean(self, count: int) -> None:
+        """The mean of so many iterates takes the place of the last one."""
+        for total, variable in zip(self._sums, self.variables, strict=True):
+            variable.assign(total / count)
+
+    def _losses(self, probabilities: Any, targets: Any) -> Any:
+        import keras
+        import tensorflow as tf
+
         if probabilities.shape.rank == 3:  # of members that each learn for themselves
             targets = tf.repeat(targets[:, None], probabilities.shape[1], axis=1)
             return tf.reduce_mean(keras.losses.categorical_crossentropy(targets, probabilities), axis=1)
         return keras.losses.categorical_crossentropy(targets, probabilities)
 
-    def compile_epoch(dropout: bool) -> Callable[..., None]:
+    def _compile(self, dropout: bool, anchored: bool) -> Callable[..., None]:
+        import tensorflow as tf
+
+        network, optimizer, variables, sums = self.network, self.optimizer, self.variables, self._sums
+        inputs = {n: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for n, tensor in network.input.items()}
+        per_class, per_row = tf.TensorSpec((None, self.classes), tf.float32), tf.TensorSpec((None,), tf.float32)
+        new_rows = (inputs, per_class, per_row, per_row)  # with the targets, the weights and the margins
+        known_rows = (inputs, per_class, per_row, per_class)  # with the targets, the weights and the anchors
+        places = [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.int32)]
+        numbers = [tf.TensorSpec((), tf.int32)] * 3 + [tf.TensorSpec((), tf.float32)]
+
         # One compiled loop instead of a call per step: with few rows a step, the calls would cost more than the steps.
-        @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-        def epoch(new: Any, order: Any, known: Any, draws: Any, batch_size: Any, done: Any, sum_from: Any) -> None:
+        @tf.function(input_signature=[new_rows, known_rows, *places, *numbers])  # type: ignore[untyped-decorator]
+        def epoch(
+            new: Any, known: Any, order: Any, draws: Any, batch_size: Any, done: Any, sum_from: Any, anchor: Any
+        ) -> None:
             for number in tf.range(tf.shape(draws)[0]):
                 chosen, drawn = order[number * batch_size : (number + 1) * batch_size], draws[number]
 
                 def take(mine: Any, others: Any, chosen: Any = chosen, drawn: Any = drawn) -> Any:
                     return tf.concat([tf.gather(mine, chosen), tf.gather(others, drawn)], axis=0)
 
-                inputs = {name: take(new[0][name], known[0][name]) for name in rows}
+                batch = {name: take(new[0][name], known[0][name]) for name in inputs}
                 weights = take(new[2] / tf.cast(tf.shape(chosen)[0], tf.float32), known[2])
+                targets = take(new[1], known[1])
                 with tf.GradientTape() as tape:
-                    loss = tf.reduce_sum(weights * losses(inputs, take(new[1], known[1]), dropout))
+                    probabilities = network(batch, training=dropout)
+                    losses = self._losses(probabilities, targets)
+                    if anchored:
+                        # Only new rows have margins; a known row never reaches one above 1.
+                        margins = take(new[3], tf.fill(tf.shape(known[2]), 2.0))
+                        reached = tf.reduce_sum(targets * probabilities, axis=1) >= margins
+                        losses = tf.where(reached, 0.0, losses)
+                        moved = _log_odds(probabilities[tf.shape(chosen)[0] :]) - _log_odds(tf.gather(known[3], drawn))
+                        loss = tf.reduce_sum(weights * losses) + anchor * tf.reduce_mean(tf.square(moved))
+                    else:
+                        loss = tf.reduce_sum(weights * losses)
                 optimizer.apply(tape.gradient(loss, variables), variables)
                 if done + number >= sum_from:
                     for total, variable in zip(sums, variables, strict=True):
@@ -137,47 +255,64 @@ def compile_fit(network: keras.Model, optimizer: Any) -> Fit:
 
         return epoch  # type: ignore[no-any-return]
 
-    epochs = {dropout: compile_epoch(dropout) for dropout in (True, False)}
 
-    def fit(
-        recipe: Recipe,
-        new: Examples,
-        seed: int,
-        reference: Examples | None = None,
-        log: Examples | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        for number, variable in enumerate(v for v in network.variables if "seed_generator" in v.path):
-            variable.assign([seed % 2**31, number])
-        random = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class _Known:
+    """The known rows of a fitting: those of the reference set, those of the log, and the new ones, with what they are
+    taught. `anchors` are the scores that settling holds them to."""
+
+    rows: Examples
+    reference: Examples
+    log: Examples
+    new: Examples
+    targets: npt.NDArray[np.float32]
+    anchors: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, new: Examples, reference: Examples | None, log: Examples | None, classes: int
+    ) -> _Known:
         nothing = Examples({name: array[:0] for name, array in new.arrays.items()}, new.targets[:0])
-        log = join(log, new) if log is not None else new
+        log = log if log is not None else nothing
         reference = reference if reference is not None else nothing
-        known = join(reference, log) if recipe.replay_rows else nothing
-        steps = -(-len(new) // recipe.batch_size)
-        sum_from = steps * recipe.epochs // 2 if recipe.averaged else _NEVER
-        new_rows = (dict(new.arrays), _one_hot(new.targets, classes), _row_weights(recipe, new.targets))
-        known_targets, known_weights = _one_hot(known.targets, classes), _row_weights(recipe, known.targets)
-        if reference.scores is not None and len(known):
-            known_targets[: len(reference)] *= 1 - recipe.distilled
-            known_targets[: len(reference)] += recipe.distilled * reference.scores
-        for total in sums:
-            total.assign(tf.zeros_like(total))
-        for place in range(recipe.epochs):
-            optimizer.learning_rate.assign(recipe.rate(place))
-            order = random.permutation(len(new)).astype(np.int32)
-            draws = draw_replay(reference.targets, log.targets, steps, recipe, random, reference.scores)
-            weights = known_weights * np.float32(recipe.replay_weight / max(draws.shape[1], 1))
-            known_rows = (dict(known.arrays), known_targets, weights)
-            counts = (np.int32(n) for n in (recipe.batch_size, place * steps, sum_from))
-            epochs[place < recipe.dropout_epochs](new_rows, order, known_rows, draws, *counts)
-            if progress:
-                progress(len(new))
-        if recipe.averaged and steps:
-            for total, variable in zip(sums, variables, strict=True):
-                variable.assign(total / (steps * recipe.epochs - sum_from))
+        rows = join(reference, log, new) if recipe.replay_rows else nothing
+        targets = _one_hot(rows.targets, classes)
+        if reference.scores is not None and len(rows):
+            targets[: len(reference)] *= 1 - recipe.distilled
+            targets[: len(reference)] += recipe.distilled * reference.scores
+        return cls(rows, reference, log, new, targets, targets)
 
-    return fit
+    def draw(self, steps: int, recipe: Recipe, random: np.random.Generator) -> npt.NDArray[np.int32]:
+        """The places of the known rows of each step, the new ones among them."""
+        logged = np.concatenate([self.log.targets, self.new.targets])
+        return draw_replay(self.reference.targets, logged, steps, recipe, random, self.reference.scores)
+
+    def draw_settled(self, steps: int, recipe: Recipe, random: np.random.Generator, most: int) -> npt.NDArray[np.int32]:
+        """The places of the known rows of each step of settling, in which each new row comes `most` times: none of the
+        log comes more often, and the new ones are not among them."""
+        scores = self.reference.scores
+        return draw_replay(self.reference.targets, self.log.targets, steps, recipe, random, scores, most)
+
+
+def _tensors(known: _Known, new: Examples, recipe: Recipe, classes: int, floors: RowWeights) -> tuple[Any, Any]:
+    """What a compiled loop is given of the new and the known rows, converted once."""
+    import tensorflow as tf
+
+    drawn = recipe.replay_rows if len(known.rows) else 0
+    drawn = known.draw(1, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
+    weights = _row_weights(recipe, known.rows.targets) * np.float32(recipe.replay_weight / max(drawn, 1))
+    margins = np.maximum(np.minimum(floors, HIGHEST_FLOOR), recipe.margin).astype(np.float32)
+    new_rows = (dict(new.arrays), _one_hot(new.targets, classes), _row_weights(recipe, new.targets), margins)
+    known_rows = (dict(known.rows.arrays), known.targets, weights, known.anchors)
+    return tf.nest.map_structure(tf.constant, new_rows), tf.nest.map_structure(tf.constant, known_rows)
+
+
+def _log_odds(probabilities: Any) -> Any:
+    """The logarithms of n rows of probabilities (n, labels), less their mean: for two labels half the log-odds."""
+    import tensorflow as tf
+
+    logarithms = tf.math.log(tf.clip_by_value(probabilities, LEAST_PROBABILITY, 1.0))
+    return logarithms - tf.reduce_mean(logarithms, axis=1, keepdims=True)
 
 
 def _one_hot(targets: Targets, classes: int) -> npt.NDArray[np.float32]:

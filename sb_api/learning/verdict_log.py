@@ -65,6 +65,12 @@ class VerdictLog:
         """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first."""
         return self._select(VERDICTS.c.status.in_(("refused", "held")))
 
+    def has_kept(self) -> bool:
+        """Whether there are any of `kept`."""
+        query = self._query(VERDICTS.c.number).where(VERDICTS.c.status.in_(("refused", "held"))).limit(1)
+        with self._begin() as connection:
+            return connection.scalar(query) is not None
+
     def taken_back(self, verdicts: Iterable[LoggedVerdict]) -> dict[int, LoggedVerdict]:
         """By the number of those of `verdicts` that correct one: what its reporter said before, otherwise than now, and
         weights had learned."""

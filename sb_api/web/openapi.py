@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from datetime import datetime
+from typing import Annotated, Any, get_args
 
 import msgspec
 from flask import Flask
+from msgspec import Meta
 
 from sb_api import errors
+from sb_api.client import answers
 from sb_api.errors import SbApiError
+from sb_api.judgements import Outcome, Status
 from sb_api.web import schemas
 from sb_api.web.schemas import Editors, LabelledMessages, Messages, Verdicts
 
@@ -29,8 +33,12 @@ DESCRIPTION = (
 )
 # What some errors say besides the members of every problem.
 MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
-    errors.InvalidRecords: {"errors": dict[str, schemas.Fault]},
-    errors.TrainingRefused: dict.fromkeys(("before", "after", "reference"), schemas.Figures),
+    errors.InvalidRecords: {"errors": dict[str, answers.Fault]},
+    errors.TrainingRefused: {
+        **dict.fromkeys(("before", "after", "reference"), answers.Figures),
+        "kept": int,
+        "records": dict[str, Outcome],
+    },
     errors.NoAnswerInTime: {"task_id": str},
 }
 
@@ -53,6 +61,10 @@ def _query(name: str, description: str, kind: Any = bool, default: Any = False) 
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+def _filter(name: str, description: str, kind: Any) -> Schema:
+    return {"name": name, "in": "query", "description": description, "schema": msgspec.json.schema(kind)}
+
+
 def _header(name: str, description: str) -> Schema:
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
@@ -61,7 +73,14 @@ PARTIAL = _query("partial", "judge the sound records and list the others under `
 EXPLAIN = _query("explain", "add the reasons behind each score")
 FORCE = _query("force", "promote the weights even if the guard finds them worse")
 WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
-MODEL = _query("model", "which classifier", schemas.Model, "lodbrok")
+MODEL = _query("model", "which classifier", answers.Model, "lodbrok")
+VERDICT_QUERY = (
+    _filter("id", "only those on this record", str),
+    _filter("reporter", "only those of this reporter", str),
+    _filter("status", "only those of this status", Status),
+    _filter("since", "only those received since this moment (UTC)", datetime),
+    _query("limit", "at most so many", Annotated[int, Meta(ge=1, le=1000)], 50),
+)
 PREFER = _header("Prefer", "`respond-async`: answer 202 at once")
 IDEMPOTENCY_KEY = _header("Idempotency-Key", "the same key stands for the same content while its result is kept")
 
@@ -89,7 +108,7 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
     ),
     "POST /classify": Operation(
-        {202: schemas.Accepted},
+        {202: answers.Accepted},
         schemas.EditorTask | schemas.MessageTask,
         {"model": "lodbrok", "data": [EDITOR]},
         (IDEMPOTENCY_KEY,),
@@ -102,31 +121,36 @@ OPERATIONS: Mapping[str, Operation] = {
         },
         errors=(errors.UnknownTask, errors.Unavailable),
     ),
-    "GET /weights": Operation({200: schemas.WeightsChain}, parameters=(MODEL,), errors=STORED),
+    "GET /weights": Operation({200: answers.WeightsChain}, parameters=(MODEL,), errors=STORED),
     "GET /quality": Operation({200: schemas.Quality}, parameters=(MODEL,), errors=STORED),
+    "GET /verdicts": Operation(
+        {200: answers.PastVerdicts},
+        parameters=(MODEL, *VERDICT_QUERY),
+        errors=(errors.InvalidParameter, *QUEUED),
+    ),
     "POST /train": Operation(
-        {200: schemas.Trained, 202: schemas.Accepted},
+        {200: answers.Trained, 202: answers.Accepted},
         Verdicts,
         [{**EDITOR, "verdict": 1, "reporter": "moderator 7"}],
         (FORCE, PREFER),
         LEARNING,
     ),
     "POST /intents/train": Operation(
-        {200: schemas.Trained, 202: schemas.Accepted},
+        {200: answers.Trained, 202: answers.Accepted},
         LabelledMessages,
         [{**MESSAGE, "intent": "bug report"}],
         (FORCE, PREFER),
         LEARNING,
     ),
     "POST /rollback": Operation(
-        {200: schemas.RolledBack},
+        {200: answers.RolledBack},
         schemas.Rollback,
         {"to": "previous"},
         (MODEL,),
         (*BODY, errors.InvalidParameter, errors.UnknownVersion, *QUEUED),
     ),
     "POST /replay": Operation(
-        {202: schemas.Accepted},
+        {202: answers.Accepted},
         parameters=(MODEL, FORCE, WITH_UNDONE),
         errors=(errors.InvalidParameter, errors.QueueFull, errors.Unavailable),
     ),
@@ -250,7 +274,7 @@ def _answer(kind: Any, describe: Describe) -> Schema:
         "description": " ".join(member.__doc__ for member in members),
         "content": {"application/json": {"schema": describe(kind)}},
     }
-    if kind is schemas.Accepted:
+    if kind is answers.Accepted:
         described["headers"] = {"Location": {"schema": {"type": "string"}}, "Retry-After": RETRY_AFTER}
     return described
 

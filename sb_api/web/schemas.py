@@ -7,20 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.judgements import Outcome, Reason
+from sb_api.client.answers import Fault, Figures, Model, Slots, Success
+from sb_api.judgements import Reason
 from sb_api.records import Editor, LabelledMessage, Message, Verdict
-from sb_api.versions import Drift, EventKind, Version
+from sb_api.versions import Drift, EventKind
 
-Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
-Model = Literal["lodbrok", "intent"]
-Slots = Annotated[dict[str, str | None], Meta(description="the versions that are original, previous and current")]
-Figures = Annotated[
-    dict[str, int | float | list[list[int]] | None],
-    Meta(
-        description="count, accuracy, precision, recall, F1 and the like; the confusion matrix has rows of what is true"
-    ),
-]
 FiguresUntil = Annotated[
     dict[str, str | int | float | list[list[int]] | None],
     Meta(description="figures of some verdicts in a row, and `until` when the last of them came (ISO 8601, UTC)"),
@@ -52,13 +44,6 @@ class Rollback(msgspec.Struct):
     to: str
 
 
-class Fault(msgspec.Struct):
-    """What is wrong with one record."""
-
-    field: str
-    detail: str
-
-
 class EditorPredictions(msgspec.Struct, kw_only=True):
     """By the editor's id: the label, the calibrated probability of spam, its band, and when asked for the reasons,
     strongest first. `errors` lists by key the records that could not be judged, with `partial=true` alone."""
@@ -82,49 +67,6 @@ class MessagePredictions(msgspec.Struct, kw_only=True):
     scores: dict[str, dict[str, Annotated[float, Meta(ge=0, le=1)]]]
     errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
     weights: str
-
-
-class Step(msgspec.Struct):
-    """The version of the weights that is current now, and the one before it."""
-
-    version: str
-    previous: str | None
-
-
-class Trained(msgspec.Struct, kw_only=True):
-    """What a training did. Verdicts that are not learned were `known`, or are `kept` to be learned later: `held` over
-    their reporter's cap, or `waiting` for a second reporter. `superseded` counts the earlier verdicts that these
-    replace, `records` says what became of each. Figures of the verdicts `before` and `after`, and of the
-    reference set."""
-
-    success: Success
-    response: str
-    learned: int
-    known: int
-    superseded: int
-    kept: int
-    held: int
-    waiting: int
-    records: dict[str, Outcome]
-    weights: Step
-    before: Figures | msgspec.UnsetType = msgspec.UNSET
-    after: Figures | msgspec.UnsetType = msgspec.UNSET
-    reference: Figures | msgspec.UnsetType = msgspec.UNSET
-
-
-class RolledBack(msgspec.Struct):
-    """The weights that are current again."""
-
-    success: Success
-    weights: Step
-
-
-class Accepted(msgspec.Struct):
-    """The task is queued; `Location` says where its result will be."""
-
-    success: Success
-    task_id: str
-    message: str
 
 
 class TaskQueued(msgspec.Struct, tag_field="status", tag="queued"):
@@ -166,16 +108,6 @@ class TaskFailed(msgspec.Struct, tag_field="status", tag="failed"):
     success: Failure
     task_id: str
     error: Problem
-
-
-class WeightsChain(msgspec.Struct):
-    """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
-
-    success: Success
-    model: Model
-    slots: Slots
-    versions: list[Version]
-    damaged: list[Literal["previous", "current"]]
 
 
 class Replaced(msgspec.Struct):

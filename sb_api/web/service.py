@@ -25,7 +25,7 @@ from sb_api.errors import (
     Unavailable,
     error_from_problem,
 )
-from sb_api.judgements import Judged, describe_answers
+from sb_api.judgements import Judged, PastVerdict, VerdictQuery, describe_answers
 from sb_api.records import KINDS, Kind, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
@@ -132,6 +132,15 @@ def find_result(service: Service, task: str) -> Answer | None:
     """What became of a task of whoever asks; None when there is none, no longer, or it is another's."""
     answer = service.producer.result(task)
     return answer if owns(current_identity().name, task) else None
+
+
+def ask_verdicts(service: Service, kind: Kind, query: VerdictQuery, timeout: float | None = None) -> list[PastVerdict]:
+    """The verdicts that are asked for, from the train process, which has the log. Raises QueueFull, Unavailable,
+    NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may take, by default)."""
+    patience = timeout or service.settings.predict_timeout
+    job = _job(service, "verdicts", kind, encode_payload(query))
+    found = _completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
+    return msgspec.convert(found["verdicts"], list[PastVerdict])
 
 
 def read_quality(service: Service, kind: Kind) -> dict[str, Any]:

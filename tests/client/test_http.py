@@ -20,8 +20,9 @@ import pytest
 
 from sb_api import errors
 from sb_api.client import AsyncClient, Client
+from sb_api.client.answers import Trained
 from sb_api.client.batching import in_order
-from sb_api.client.protocol import Predictions, Trained
+from sb_api.client.protocol import Predictions
 from sb_api.client.rows import Fault, Judgement
 from tests.support.service import Service, make_editors, make_verdicts
 

@@ -137,6 +137,34 @@ def test_verdicts_are_listed_and_purged(service: Service) -> None:
     assert "No such verdicts" in invoke(service, "verdicts", "list").output
 
 
+def test_the_verdicts_that_were_given_are_told_newest_first(service: Service) -> None:
+    service.post("/train", [{**verdict, "reporter": "ann"} for verdict in make_verdicts(3)])
+    answer = service.post("/train", [{**make_verdicts(1)[0], "verdict": 1, "reporter": "ann"}]).json()
+    assert (answer["learned"], answer["superseded"], answer["records"]["0"]["superseded"]) == (1, 1, 1)
+    told = service.get("/verdicts").json()
+    assert (told["success"], told["model"]) == (True, "lodbrok")
+    found = [(row["record"], row["label_name"], row["status"]) for row in told["verdicts"]]
+    assert found == [
+        ("0", SPAM, "learned"),
+        ("2", NOT_SPAM, "learned"),
+        ("1", SPAM, "learned"),
+        ("0", NOT_SPAM, "superseded"),
+    ]
+    assert told["verdicts"][0]["supersedes"] == told["verdicts"][3]["number"]
+    assert "said something since" in told["verdicts"][3]["reason"]
+    only = service.get("/verdicts?id=0&status=superseded&reporter=ann&limit=1&since=2001-01-01T00:00:00Z").json()
+    assert [row["record"] for row in only["verdicts"]] == ["0"]
+    listed = invoke(service, "verdicts", "list", "--status", "superseded").output
+    assert "superseded" in listed
+    assert "said something since" in listed
+    assert "No such verdicts" in invoke(service, "verdicts", "list", "--kept").output
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday"])
+def test_a_query_for_verdicts_that_cannot_be_read_is_refused(client: FlaskClient, query: str) -> None:
+    assert_problem(client.get(f"/verdicts?{query}"), 400, "invalid-parameter")
+
+
 def test_purging_everything_by_mistake_is_not_possible(service: Service) -> None:
     refused = invoke(service, "verdicts", "purge", "--yes")
     assert refused.exit_code == 2

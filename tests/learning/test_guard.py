@@ -9,7 +9,7 @@ import pytest
 
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.learning.guard import appraise, find_losses, measure
+from sb_api.learning.guard import RESAMPLES, appraise, find_losses, measure
 from sb_api.learning.reference_set import calibrate, load_reference
 from sb_api.models.calibration import calibrated
 from sb_api.models.classifiers import CLASSIFIERS
@@ -66,6 +66,38 @@ def test_the_tolerance_is_what_may_be_lost() -> None:
     worse, good = scores(0.90, 0.001), scores(0.95, 0.001)
     assert losses(worse, good, 0.0)
     assert losses(worse, good, 0.2) == []
+
+
+def test_resamples_are_what_drawing_the_records_again_would_give() -> None:
+    """The figures of one resample, by its counts, are those of its records one by one."""
+    some = scores(0.9, 0.05)
+    resampled = appraise(TARGETS, some, 0.01).resampled
+    random = np.random.default_rng(0)
+    counts = {label: random.multinomial(1000, np.full(1000, 1 / 1000), RESAMPLES) for label in (0, 1)}
+    for place in range(20):
+        rows = np.concatenate([np.repeat(np.flatnonzero(n == TARGETS), counts[n][place]) for n in (0, 1)])
+        drawn = measure(TARGETS[rows], some[rows], 0.01)
+        assert {name: values[place] for name, values in resampled.items()} == pytest.approx(drawn, abs=1e-6)
+
+
+@pytest.mark.parametrize(("records", "refused"), [(3, False), (8, True)])
+def test_three_records_of_a_small_set_decide_nothing(records: int, refused: bool) -> None:
+    targets = np.arange(40) % 2
+    good = np.eye(2, dtype=np.float32)[targets] * 0.8 + 0.1
+    worse = good.copy()
+    worse[targets == 1] = np.where(np.arange(20)[:, None] < records, good[targets == 0], good[targets == 1])
+    appraised = [appraise(targets, each, BUDGET) for each in (worse, good)]
+    assert bool(find_losses(appraised[0], {"original": appraised[1]}, 0.01)) == refused
+
+
+def test_more_innocents_called_spam_are_a_loss_though_the_scores_rank_as_well() -> None:
+    """One right verdict took them from 2.7 to 13 in a thousand once, and balanced accuracy hardly moved."""
+    good = scores(0.95, 0.003)
+    order = np.argsort(-good[:, 1] * (TARGETS == 0))
+    worse = good.copy()
+    worse[order[:13]] = (0.45, 0.55)
+    (loss,) = losses(worse, good)
+    assert "innocent recall would fall to 0.987" in loss
 
 
 def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:

@@ -185,6 +185,9 @@ def test_a_training_that_would_ruin_the_weights_is_refused_with_its_figures(
     problem = refused.value.problem()
     assert problem["status"] == 409
     assert {"before", "after", "reference"} <= problem.keys()
+    assert "kept" in problem["detail"]
+    assert problem["kept"] == 200
+    assert {outcome["state"] for outcome in problem["records"].values()} == {"kept"}
     assert trainer.publication.version == before == trainer.store.chain().slots["current"]
     assert len(trainer.store.chain().versions) == 1
     assert statuses(trainer) == ["refused"] * 200
@@ -195,6 +198,61 @@ def test_force_learns_against_the_guards_word(make_trainer: Callable[..., Traine
     answer = trainer.train("bad", flipped(everyone(200)), proceed, force=True)
     assert answer["weights"]["version"] == trainer.publication.version
     assert statuses(trainer) == ["learned"] * 200
+
+
+def refuse_any_of(trainer: Trainer, records: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard that finds a loss in every training with one of these records in it."""
+    make = trainer._make
+
+    def guarded(current: Any, rows: Any, *arguments: Any) -> Any:
+        if records & {row.record for row in rows}:
+            raise TrainingRefused("Nothing was changed: it would be worse.")
+        return make(current, rows, *arguments)
+
+    monkeypatch.setattr(trainer, "_make", guarded)
+
+
+def test_what_was_refused_is_learned_along_with_what_follows(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"9001"}, patch)
+        with pytest.raises(TrainingRefused):
+            trainer.train("one", pat(0), proceed)
+    answer = trainer.train("two", pat(0, id=9002, bio="Another bio"), proceed)
+    assert (answer["learned"], list(answer["records"])) == (1, ["9002"])
+    assert statuses(trainer) == ["learned", "learned"]
+    assert trainer.replay("three", proceed, False, lambda _: None)["learned"] == 2
+
+
+def test_a_verdict_is_learned_alone_where_those_kept_before_stand_in_its_way(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    refuse_any_of(trainer, {"9001"}, monkeypatch)
+    with pytest.raises(TrainingRefused):
+        trainer.train("one", pat(0), proceed)
+    answer = trainer.train("two", pat(0, id=9002, bio="Another bio"), proceed)
+    assert answer["learned"] == 1
+    assert statuses(trainer) == ["refused", "learned"]
+
+
+def test_kept_verdicts_are_tried_by_themselves_and_one_that_is_wrong_holds_up_no_other(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    several = [pat(0, id=number, bio=f"Bio {number}")[0] for number in range(1, 5)]
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"1", "2", "3", "4"}, patch)
+        with pytest.raises(TrainingRefused):
+            trainer.train("one", several, proceed)
+    assert trainer.has_kept()
+    refuse_any_of(trainer, {"2"}, monkeypatch)
+    assert trainer.try_kept(proceed) == 3
+    assert statuses(trainer) == ["learned", "refused", "learned", "learned"]
+    assert trainer.try_kept(proceed) == 0
+    assert trainer.has_kept()
 
 
 def test_replaying_the_untouched_log_gives_the_same_bits_each_time(make_trainer: Callable[..., Trainer]) -> None:

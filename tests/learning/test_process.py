@@ -83,3 +83,18 @@ def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_the_ne
         wait_until(lambda: f"it is {learned['version']} again, from Redis" in service.log)
         assert "Traceback" not in service.log
         assert service.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_what_the_guard_refused_is_tried_again_by_itself(tmp_path: Path) -> None:
+    """Also by a process that has started itself anew meanwhile, with nothing loaded."""
+    settings = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_RETRY_KEPT": "4", "SB_API_TRAINER_IDLE": "0"}
+    thin_reference(tmp_path / "state")
+    with start_service(tmp_path / "state", tmp_path, SB_API_REPORTER_TRAINING_CAP="2", **settings) as service:
+        service.wait_warm()
+        answer = service.post("/train", [{**verdict, "reporter": "ann"} for verdict in make_verdicts(3)]).json()
+        assert (answer["learned"], answer["kept"], answer["held"]) == (2, 1, 1)
+        train = service.child("sb_api trainer")
+        wait_until(lambda: "--retry-in" in train.cmdline(), 60)
+        wait_until(lambda: {row.status for row in service.verdict_log().find()} == {"learned"}, 60)
+        assert service.get("/weights").json()["versions"][0]["learned"] == 1

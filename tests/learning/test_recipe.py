@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, Recipe, draw_replay, join, mix, weigh_labels
-from sb_api.learning.training_loop import compile_fit
+from sb_api.learning.training_loop import TrainingLoop
 from sb_api.models.networks import build_intent, get_arrays, import_keras, set_arrays
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Fitted:
         }
         self.optimizer = keras.optimizers.Adam(0.001)
         self.optimizer.build(self.network.trainable_variables)
-        self.fit = compile_fit(self.network, self.optimizer)
+        self.fit = TrainingLoop(self.network, self.optimizer).fit
 
     def reset(self) -> None:
         set_arrays(self.network, self._made)
@@ -225,7 +225,9 @@ def test_members_that_learn_for_themselves_are_fitted_too() -> None:
     targets = np.arange(30) % 3
     arrays = {name: np.broadcast_to(targets[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
     arrays["weight_input"] = random.random(shapes["weight_input"]).astype(np.float32)
-    compile_fit(network, optimizer)(replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1)
+    TrainingLoop(network, optimizer).fit(
+        replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1
+    )
     assert (np.asarray(network(arrays, training=False)).argmax(axis=1) == targets).all()
 
 

@@ -1,0 +1,94 @@
+"""What the service answers, as typed records: the web part builds the OpenAPI document from them, clients read them.
+
+Predictions are not among them: each kind of records has answers of its own in the document, where a client reads both
+alike.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sb_api.judgements import Outcome, PastVerdict
+from sb_api.versions import Version
+
+Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
+Model = Literal["lodbrok", "intent"]
+Slots = Annotated[dict[str, str | None], Meta(description="the versions that are original, previous and current")]
+Figures = Annotated[
+    dict[str, int | float | list[list[int]] | None],
+    Meta(
+        description="count, accuracy, precision, recall, F1 and the like; the confusion matrix has rows of what is true"
+    ),
+]
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What is wrong with one record."""
+
+    field: str
+    detail: str
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The version of the weights that is current now, and the one before it."""
+
+    version: str
+    previous: str | None
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training did, in words (`response`) and in numbers. Verdicts that are not learned were `known`, or are
+    `kept` to be learned later: `held` over their reporter's cap, `waiting` for a second reporter, or refused by the
+    guard. `superseded` counts the earlier verdicts that these replace, `records` says what became of each. Figures of
+    the verdicts `before` and `after`, and of the reference set; none where nothing was learned.
+    """
+
+    success: Success = True
+    response: str = ""
+    learned: int
+    known: int = 0
+    superseded: int = 0
+    kept: int = 0
+    held: int = 0
+    waiting: int = 0
+    records: dict[str, Outcome] = {}
+    weights: Step
+    before: Figures | msgspec.UnsetType = msgspec.UNSET
+    after: Figures | msgspec.UnsetType = msgspec.UNSET
+    reference: Figures | msgspec.UnsetType = msgspec.UNSET
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """The weights that are current again."""
+
+    weights: Step
+    success: Success = True
+
+
+class WeightsChain(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
+
+    success: Success = True
+    model: Model
+    slots: Slots
+    versions: list[Version]
+    damaged: list[Literal["previous", "current"]] = []
+
+
+class PastVerdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """Verdicts that were given, newest first."""
+
+    success: Success = True
+    model: Model
+    verdicts: list[PastVerdict]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The task is queued; `Location` says where its result will be."""
+
+    success: Success = True
+    task_id: str
+    message: str

@@ -1,0 +1,52 @@
+"""What is told of logged verdicts, to the page, to clients and on the command line: everything but their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+
+from sb_api.judgements import PastVerdict, VerdictQuery
+from sb_api.learning.log_schema import LoggedVerdict
+from sb_api.learning.outcomes import KEPT
+from sb_api.learning.verdict_log import VerdictLog
+
+UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
+SUPERSEDED = "Its reporter has said something since."
+
+
+def find_verdicts(log: VerdictLog, labels: Sequence[str], query: VerdictQuery) -> list[PastVerdict]:
+    """The verdicts that are asked for, newest first."""
+    since = query.since.astimezone(UTC).replace(tzinfo=None) if query.since and query.since.tzinfo else query.since
+    found = log.find(
+        reporter=query.reporter, since=since, record=query.record, statuses=query.statuses, limit=query.limit
+    )
+    return describe_verdicts(found, labels)
+
+
+def describe_verdicts(verdicts: Iterable[LoggedVerdict], labels: Sequence[str]) -> list[PastVerdict]:
+    """What is told of verdicts on these labels."""
+    return [
+        PastVerdict(
+            number=verdict.number,
+            record=verdict.record,
+            reporter=verdict.reporter,
+            label=verdict.label,
+            label_name=_name(labels, verdict.label),
+            predicted=verdict.predicted,
+            predicted_name=_name(labels, verdict.predicted),
+            score=verdict.score,
+            weights=verdict.weights,
+            received=verdict.received.isoformat(timespec="seconds") + "Z",
+            status=verdict.status,
+            reason={**KEPT, "undone": UNDONE, "superseded": SUPERSEDED}.get(verdict.status, ""),
+            version=verdict.version,
+            supersedes=verdict.supersedes,
+            attempts=verdict.attempts,
+        )
+        for verdict in verdicts
+    ]
+
+
+def _name(labels: Sequence[str], label: int) -> str:
+    # Weights with fewer labels may have taken the place of those that the verdict was learned with.
+    return labels[label] if label < len(labels) else str(label)
