@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -58,6 +58,31 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     supersedes: int | None = None
     attempts: int = 0
+
+
+AuditKind = Literal["verdicts", "rollback", "replay", "promotion", "purge", "token added", "token revoked", "start"]
+
+
+def now() -> datetime:
+    """This moment, in UTC, as logs have it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who had what done: at `moment` (UTC), by a `credential`, under a `name` where that is another, from an `address`;
+    `count` verdicts, `version` current afterwards. No detail of an account is in it."""
+
+    kind: AuditKind
+    moment: datetime
+    credential: str = ""
+    name: str = ""
+    address: str = ""
+    classifier: str = ""
+    count: int = 0
+    outcome: Literal["done", "refused", "failed"] = "done"
+    version: str = ""
+    detail: str = ""
+    number: int = 0
 
 
 class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):

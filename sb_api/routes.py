@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 from flask import Blueprint, Response, request
 
-from sb_api.auth.access import check_role, current_identity, require
+from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Job
 from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
 from sb_api.judgements import Status, VerdictQuery
@@ -17,6 +17,7 @@ from sb_api.records import EDITORS, MESSAGES, Kind, decode_records, decode_task,
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
+from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
 from sb_api.web.service import (
     ask_verdicts,
@@ -81,9 +82,13 @@ def answer_train(kind: Kind) -> Response:
         check_role("admin")
     records = decode_records(read_body(), kind.verdict, service.settings.max_records)
     verdicts = records.all_sound()
+    ignored = set_reporters(verdicts, current_identity())
+    actor = current_actor()
     if "respond-async" in request.headers.get("Prefer", ""):
-        return accept_task(submit_training(service, kind, verdicts, force=force))
-    trained = await_training(service, kind, verdicts, force=force)
+        return accept_task(submit_training(service, kind, verdicts, actor, force=force))
+    trained = await_training(service, kind, verdicts, actor, force=force)
+    if ignored:
+        trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
     return answer_json({"success": True, **trained})
 
 
@@ -99,7 +104,7 @@ def rollback() -> Response:
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
-    return answer_json({"success": True, **await_rollback(service, kind, wanted)})
+    return answer_json({"success": True, **await_rollback(service, kind, wanted, current_actor())})
 
 
 @api.post("/replay")
@@ -107,7 +112,8 @@ def rollback() -> Response:
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, kind = get_service(), _kind()
-    return accept_task(submit_replay(service, kind, force=_flag("force"), with_undone=_flag("with_undone")))
+    flags = {"force": _flag("force"), "with_undone": _flag("with_undone")}
+    return accept_task(submit_replay(service, kind, current_actor(), **flags))
 
 
 @api.get("/verdicts")

@@ -13,6 +13,7 @@ from sb_api.auth.addresses import is_loopback
 from sb_api.auth.credentials import Role
 from sb_api.auth.gate import COOKIE, IDENTITY, Gate, Identity
 from sb_api.auth.headers import host_name, refuse_cross_site, refuse_unknown_client
+from sb_api.broker.jobs import Actor
 from sb_api.errors import Forbidden
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,11 @@ def check_role(role: Role) -> Identity:
     if not identity.may(role):
         raise Forbidden(f"This needs the role {role}; {identity.name} has {identity.role}.", role=role)
     return identity
+
+
+def current_actor() -> Actor:
+    """Who sent the request under way, and from where, for the audit log. Raises what `current_identity` raises."""
+    return Actor(credential=current_identity().name, address=request.remote_addr or "")
 
 
 def require(role: Role) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -30,12 +30,14 @@ TIME_COST, MEMORY_COST, PARALLELISM = 2, 19 * 1024, 1
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """One who may come in. `hash` is argon2id's, in its encoded form, with the salt and the cost in it."""
+    """One who may come in. `hash` is argon2id's, in its encoded form, with the salt and the cost in it.
+    `may_name_reporters`: its verdicts may be those of others, whom it names."""
 
     name: str
     role: Role
     hash: str
     created: datetime
+    may_name_reporters: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +63,9 @@ def has_credentials(path: Path) -> bool:
         return False
 
 
-def add_credential(path: Path, name: str, role: Role, password: str | None = None) -> str:
+def add_credential(
+    path: Path, name: str, role: Role, password: str | None = None, *, may_name_reporters: bool = False
+) -> str:
     """Let someone in, by a new token or by a chosen password; returns the secret, which is kept nowhere.
 
     A token begins with its credential's name. Raises InvalidCredentials when the name is taken or not fit to be one,
@@ -75,7 +79,13 @@ def add_credential(path: Path, name: str, role: Role, password: str | None = Non
     with _changing(path) as credentials:
         if name in credentials:
             raise InvalidCredentials(f"There is a credential {name} already; revoke it first, or take another name.")
-        credentials[name] = Credential(name=name, role=role, hash=hash_secret(secret), created=datetime.now(UTC))
+        credentials[name] = Credential(
+            name=name,
+            role=role,
+            hash=hash_secret(secret),
+            created=datetime.now(UTC),
+            may_name_reporters=may_name_reporters,
+        )
     return secret
 
 

@@ -45,16 +45,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks, and in which role. Without credentials it is nobody by name, who may do everything."""
+    """Who asks, in which role, and whether for others. Without credentials it is nobody by name, who may do all."""
 
     name: str
     role: Role
+    may_name_reporters: bool = False
 
     def may(self, role: Role) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-NOBODY = Identity("", "admin")
+NOBODY = Identity("", "admin", may_name_reporters=True)
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ class Gate:
 
 
 def _identity(credential: Credential) -> Identity:
-    return Identity(credential.name, credential.role)
+    return Identity(credential.name, credential.role, credential.may_name_reporters)
 
 
 def _check_csrf(request: Request, session: Session) -> None:

@@ -24,14 +24,26 @@ ENDED = ("completed", "failed")  # the last states of an answer
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 
 
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who had something done, for the audit log: their credential, the name that they go by where that is another, and
+    the address that they asked from."""
+
+    credential: str = ""
+    name: str = ""
+    address: str = ""
+
+
+NOBODY = Actor()
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `patience` is how long its sender waits for that
     (seconds, 0: for ever), `keep` how long it is kept under the task id (seconds, 0: not at all), `weights` the version
     to work with, if the process still has it (else the current), `request` the id of the request that it comes from,
-    `trace` its W3C traceparent, if it is traced."""
+    `actor` who sent that, `trace` its W3C traceparent, if it is traced."""
 
     task: str
-    operation: Literal["predict", "explain", "train", "rollback", "replay", "verdicts"]
+    operation: Literal["predict", "explain", "train", "rollback", "replay", "verdicts", "audit"]
     classifier: str
     body: bytes
     reply: str = ""
@@ -40,6 +52,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     weights: str = ""
     request: str = ""
     trace: str = ""
+    actor: Actor = NOBODY
 
 
 class Training(msgspec.Struct, frozen=True):

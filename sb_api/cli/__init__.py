@@ -24,6 +24,7 @@ COMMANDS = {
     "token": ("token",),
     "train": ("train",),
     "verdicts": ("verdicts",),
+    "audit": ("audit",),
     "weights": ("replay", "rollback", "weights"),
 }
 WITHOUT_LEARNING = (

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from sb_api.cli.audit import write_down
 from sb_api.cli.options import MODEL
 from sb_api.cli.output import JSON, show, show_line, tell, wants_json
 from sb_api.config import load_settings
@@ -86,6 +87,10 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
     if count and not yes:
         click.confirm(f"Take {count} verdicts out of the log for good?", abort=True, err=True)
     purged = log.purge(reporter=reporter, since=since, record=record)
+    if purged:
+        chosen = {"reporter": reporter, "since": since, "id": record}
+        by = ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
+        write_down(load_settings(), "purge", f"by {by}", count=purged, classifier=model)
     text = f"{purged} verdicts taken out. The weights still know them; `sb-api replay` rebuilds them without."
     tell({"purged": purged}, text)
 

@@ -76,6 +76,24 @@ EVENTS = sa.Table(
     sa.Index("events_latest", "classifier", "number"),
 )
 
+# Who had what done. Rows are added, never changed and never taken out.
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("moment", sa.DateTime, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("credential", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("detail", sa.String(1000), nullable=False),
+    sa.Index("audit_moment", "moment"),
+)
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The current weights were replaced: `version` took the place of `previous` at `moment` (UTC). `learned` is the

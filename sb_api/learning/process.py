@@ -7,22 +7,25 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sb_api.broker.connection import connect
 from sb_api.broker.consumer import Consumer
-from sb_api.broker.jobs import TRAIN, Answer, Claim, Replay, Training
+from sb_api.broker.jobs import TRAIN, Answer, Claim
 from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
-from sb_api.errors import JobFailed, SbApiError, Unavailable
-from sb_api.judgements import VerdictQuery
+from sb_api.errors import SbApiError, Unavailable
+from sb_api.judgements import AuditEntry, now
+from sb_api.learning.train_jobs import do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
-from sb_api.records import KINDS, decode_payload
+from sb_api.records import KINDS
 
 if TYPE_CHECKING:
+    from sb_api.learning.audit import AuditLog
     from sb_api.learning.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -30,56 +33,34 @@ logger = logging.getLogger(__name__)
 NICENESS = 5  # where both want a processor, predictions get about three quarters of it
 
 
-def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim) -> Answer:
-    """Train, roll back, replay or look into the log, as the job says. Raises SbApiError when it cannot be done; then
-    nothing changes."""
-    job = claim.job
-    trainer = trainers.get(job.classifier)
-    if trainer is None:
-        raise JobFailed(f"There is no classifier {job.classifier!r}.")
-    if job.operation == "verdicts":
-        return Answer(status="completed", data=trainer.find_verdicts(decode_payload(job.body, VerdictQuery)))
-    with (
-        worker.instruments.training(job.classifier, job.operation),
-        worker.alone(f"train:{job.classifier}") as check,
-    ):
-        trainer.publication.synchronize()
-        if job.operation == "train":
-            training = decode_payload(job.body, Training)
-            verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
-            data = trainer.train(job.task, verdicts, check, training.force)
-        elif job.operation == "replay":
-            asked = decode_payload(job.body, bool | Replay)
-            wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
-
-            def report(done: dict[str, Any]) -> None:
-                worker.consumer.mark_processing([claim], done)
-
-            data = trainer.replay(job.task, check, wanted.force, report, wanted.with_undone)
-        else:
-            data = trainer.roll_back(decode_payload(job.body, str), check)
-        return Answer(status="completed", data=data)
-
-
 class TrainProcess:
     """The train process: what it has in memory, and when that comes and goes.
 
     `cold`: TensorFlow is loaded for the next training, not before. `found` is what a cold process has seen of the
     weights, on disk and in Redis; `used` is when (monotonic seconds) anything was last done with what is loaded, and
-    `retry_at` when kept verdicts are tried again, None where none are kept.
+    `retry_at` when kept verdicts are tried again, None where none are kept; `starting` until its start is written down.
     """
 
     def __init__(self, settings: Settings, cold: bool, retry_in: float | None = None) -> None:
         self.settings = settings
+        self.starting = not cold
         self.cold = cold or not settings.trainer_idle
         self.broker = Broker.of(connect(settings), settings)
         self.trainers: dict[str, Trainer] = {}
         self.found: dict[str, str] = {}
+        self.promoted: dict[str, str] = {}
         self.used = monotonic()
         self.retry_at = None if retry_in is None else monotonic() + retry_in
         self.worker = Worker(
             Consumer(self.broker), "train", OneAtATime(TRAIN), do=self.do, refresh=self.refresh, idle=self.idle
         )
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        # Opened when it is needed: a cold process carries no database.
+        from sb_api.learning.audit import open_audit_log
+
+        return open_audit_log(self.settings)
 
     def load(self) -> None:
         """Have a trainer of every classifier."""
@@ -90,12 +71,18 @@ class TrainProcess:
             if name not in self.trainers:
                 self.trainers[name] = Trainer(self.broker, classifier)
                 self.used = monotonic()
+        if self.starting:
+            from sb_api.learning.audit import describe_changes
+
+            self.audit.append(AuditEntry(kind="start", moment=now(), detail=describe_changes(self.settings)))
+            self.starting = False
 
     def do(self, claims: Sequence[Claim]) -> list[Answer]:
         try:
             self.load()
-            return [do_job(self.trainers, self.worker, claim) for claim in claims]
+            return [do_job(self.trainers, self.worker, claim, self.audit) for claim in claims]
         finally:
+            self._write_down_promotions()
             release_memory()
             self.used = monotonic()
             self._plan_retry()
@@ -111,6 +98,7 @@ class TrainProcess:
         for trainer in self.trainers.values():
             trainer.publication.synchronize()
         self.load()
+        self._write_down_promotions()
         return {name: trainer.publication.version for name, trainer in self.trainers.items()}
 
     def idle(self) -> None:
@@ -154,9 +142,21 @@ class TrainProcess:
                     trainer.try_kept(check)
             except SbApiError as error:
                 logger.error("kept verdicts of %s could not be tried again: %s", name, error.detail)
+        self._write_down_promotions()
         release_memory()
         self.used = monotonic()
         self._plan_retry()
+
+    def _write_down_promotions(self) -> None:
+        """Have the audit log know of other weights that are current, whoever has made them so."""
+        for name, trainer in self.trainers.items():
+            version, before = trainer.publication.version, self.promoted.get(name)
+            if before not in (None, version):
+                entry = AuditEntry(
+                    kind="promotion", moment=now(), classifier=name, version=version, detail=f"in the place of {before}"
+                )
+                self.audit.append(entry)
+            self.promoted[name] = version
 
 
 def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, retry_in: float | None = None) -> None:

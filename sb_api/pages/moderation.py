@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, render_template, request
 
-from sb_api.auth.access import current_identity, require
+from sb_api.auth.access import current_actor, current_identity, require
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.pastes import read_editors, read_messages
@@ -60,7 +60,7 @@ def give_verdict() -> str:
         verdict = _verdict(kind, record, said)
         known = {about.version: about for about in read_chain(service, kind).versions}
         try:
-            learned = await_training(service, kind, [verdict])
+            learned = await_training(service, kind, [verdict], current_actor())
         except SbApiError as error:
             if error.status != 409:
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 from flask import current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from sb_api.auth.access import require
+from sb_api.auth.access import current_actor, require
 from sb_api.errors import Unavailable
 from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
@@ -79,7 +79,7 @@ def show_weights() -> str:
 def roll_back() -> BaseResponse:
     """Make the version of the form current."""
     kind = _kind()
-    await_rollback(get_service(), kind, request.form.get("to", ""))
+    await_rollback(get_service(), kind, request.form.get("to", ""), current_actor())
     return redirect(url_for("pages.show_weights", model=kind.name, rolled_back=1), 303)
 
 
@@ -88,7 +88,7 @@ def roll_back() -> BaseResponse:
 def replay() -> BaseResponse:
     """Start to rebuild the weights."""
     kind = _kind()
-    task = submit_replay(get_service(), kind, force=False)
+    task = submit_replay(get_service(), kind, current_actor())
     return redirect(url_for("pages.show_weights", model=kind.name, task=task), 303)
 
 

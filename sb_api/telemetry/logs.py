@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from sb_api.config import Settings
+from sb_api.judgements import AuditEntry
 
 IDS_NAMED = 8  # of the requests of a batch; a log line stays a line
 
@@ -45,6 +46,12 @@ def is_logged(request: str, share: float) -> bool:
 def about_requests(ids: Iterable[str]) -> None:
     """From now on, log lines of this thread or greenlet are about these requests."""
     _requests.set(tuple(ids))
+
+
+def log_entry(entry: AuditEntry) -> None:
+    """Write an entry of the audit log as a line of this process's log."""
+    fields = {name: value for name, value in msgspec.to_builtins(entry).items() if value not in ("", 0)}
+    logging.getLogger("sb_api.audit").info("audit", extra={"fields": fields})
 
 
 def current_request() -> str:

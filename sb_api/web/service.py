@@ -14,7 +14,18 @@ from flask import current_app
 from sb_api.auth.access import current_identity
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.examination import Examined, examine
-from sb_api.broker.jobs import BULK, SMALL, SMALL_RECORDS, TRAIN, Answer, Job, Replay, Training
+from sb_api.broker.jobs import (
+    BULK,
+    NOBODY,
+    SMALL,
+    SMALL_RECORDS,
+    TRAIN,
+    Actor,
+    Answer,
+    Job,
+    Replay,
+    Training,
+)
 from sb_api.broker.producer import Producer
 from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import Broker
@@ -25,8 +36,8 @@ from sb_api.errors import (
     Unavailable,
     error_from_problem,
 )
-from sb_api.judgements import Judged, PastVerdict, VerdictQuery, describe_answers
-from sb_api.records import KINDS, Kind, decode_records, encode_payload
+from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, describe_answers
+from sb_api.records import EDITORS, KINDS, Kind, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
@@ -103,28 +114,30 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
     return Judged(parts[0].version, errors=errors, **joined)
 
 
-def await_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool = False) -> dict[str, Any]:
+def await_training(
+    service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, *, force: bool = False
+) -> dict[str, Any]:
     """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return _trained(service, _training(service, kind, verdicts, force))
+    return _trained(service, _training(service, kind, verdicts, actor, force))
 
 
-def submit_training(service: Service, kind: Kind, verdicts: Sequence[Any], *, force: bool) -> str:
+def submit_training(service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, *, force: bool) -> str:
     """Queue a training; its task. Raises QueueFull, Unavailable."""
-    return _submitted(service, _training(service, kind, verdicts, force))
+    return _submitted(service, _training(service, kind, verdicts, actor, force))
 
 
-def await_rollback(service: Service, kind: Kind, wanted: str) -> dict[str, Any]:
+def await_rollback(service: Service, kind: Kind, wanted: str, actor: Actor) -> dict[str, Any]:
     """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
     # Resolved here, so that a job that is done twice does not go back two steps.
     version = read_chain(service, kind).resolve(wanted)
-    job = _job(service, "rollback", kind, encode_payload(version), keep=service.settings.result_ttl)
+    job = _job(service, "rollback", kind, encode_payload(version), keep=service.settings.result_ttl, actor=actor)
     return _trained(service, job)
 
 
-def submit_replay(service: Service, kind: Kind, *, force: bool, with_undone: bool = False) -> str:
+def submit_replay(service: Service, kind: Kind, actor: Actor, *, force: bool = False, with_undone: bool = False) -> str:
     """Queue a replay; its task. Raises QueueFull, Unavailable."""
     body = encode_payload(Replay(force, with_undone))
-    job = _job(service, "replay", kind, body, keep=service.settings.result_ttl)
+    job = _job(service, "replay", kind, body, keep=service.settings.result_ttl, actor=actor)
     return _submitted(service, job)
 
 
@@ -141,6 +154,13 @@ def ask_verdicts(service: Service, kind: Kind, query: VerdictQuery, timeout: flo
     job = _job(service, "verdicts", kind, encode_payload(query))
     found = _completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
     return msgspec.convert(found["verdicts"], list[PastVerdict])
+
+
+def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:
+    """The latest entries of the audit log, from the train process. Raises as `ask_verdicts` does."""
+    job = _job(service, "audit", EDITORS, encode_payload(limit))
+    found = _completed(service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
+    return msgspec.convert(found["entries"], list[AuditEntry])
 
 
 def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
@@ -217,7 +237,15 @@ def _damaged(service: Service, classifier: str) -> list[str]:
     return slots
 
 
-def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 0, weights: str = "") -> Job:
+def _job(
+    service: Service,
+    operation: Any,
+    kind: Kind,
+    body: bytes,
+    keep: int = 0,
+    weights: str = "",
+    actor: Actor = NOBODY,
+) -> Job:
     return Job(
         task=own_task(current_identity().name, uuid.uuid4().bytes) if keep else _unique(),
         operation=operation,
@@ -229,6 +257,7 @@ def _job(service: Service, operation: Any, kind: Kind, body: bytes, keep: int = 
         weights=weights,
         request=current_request(),
         trace=current_trace(),
+        actor=actor,
     )
 
 
@@ -237,9 +266,9 @@ def _unique() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _training(service: Service, kind: Kind, verdicts: Sequence[Any], force: bool) -> Job:
+def _training(service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, force: bool) -> Job:
     body = encode_payload(Training(encode_payload(verdicts), force))
-    return _job(service, "train", kind, body, keep=service.settings.result_ttl)
+    return _job(service, "train", kind, body, keep=service.settings.result_ttl, actor=actor)
 
 
 def _submitted(service: Service, job: Job) -> str:

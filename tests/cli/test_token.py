@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,14 @@ def test_what_is_wrong_is_said_in_one_line(state: Path, arguments: tuple[str, ..
 def test_a_role_that_is_none_is_wrong_usage(state: Path) -> None:
     assert token("add", "one", "--role", "root").exit_code == 2
     assert token("add", "one").exit_code == 2
+
+
+def test_who_may_name_reporters_is_told_and_what_was_changed_is_in_the_audit_log(state: Path) -> None:
+    token("add", "ninja", "--role", "train", "--may-name-reporters")
+    assert "may name reporters" in token("list").stdout
+    assert json.loads(token("list", "--json").stdout)[0]["may_name_reporters"] is True
+    token("revoke", "ninja")
+    told = CliRunner().invoke(main, ["audit"]).stdout
+    revoked, added = told.splitlines()
+    assert re.search(r"token revoked, by .* from this machine: ninja$", revoked)
+    assert added.endswith("ninja, in the role train, may name reporters")

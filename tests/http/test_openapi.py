@@ -22,7 +22,7 @@ MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
-    **dict.fromkeys(("/train", "/intents/train"), "train"),
+    **dict.fromkeys(("/train", "/intents/train", "/verdicts"), "train"),
     **dict.fromkeys(("/rollback", "/replay"), "admin"),
 }
 

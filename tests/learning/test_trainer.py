@@ -15,9 +15,10 @@ from sb_api.broker.jobs import TRAIN, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.audit import AuditLog
 from sb_api.learning.guard import measure
-from sb_api.learning.process import do_job
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
+from sb_api.learning.train_jobs import do_job
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.training_loop import Fitting, make_adam
 from sb_api.models import networks
@@ -505,10 +506,10 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     )
     original = trainer.publication.version
     body = encode_payload({"verdicts": encode_payload(as_verdicts(make_verdicts(3)))})
-    trained = do_job({"lodbrok": trainer}, worker, make_claim("train", body))
+    trained = do_job({"lodbrok": trainer}, worker, make_claim("train", body), AuditLog(None))
     assert trained.data["learned"] == 3
     assert trained.data["weights"] == {"version": trainer.publication.version, "previous": original}
-    back = do_job({"lodbrok": trainer}, worker, make_claim("rollback", encode_payload("original")))
+    back = do_job({"lodbrok": trainer}, worker, make_claim("rollback", encode_payload("original")), AuditLog(None))
     assert back.data["weights"]["version"] == trainer.publication.version == original
     assert locked == [True, True]
     assert not jobs.lock("train:lodbrok").locked()
@@ -517,7 +518,7 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
 def test_a_job_of_an_unknown_classifier_fails(jobs: Jobs) -> None:
     worker = Worker(jobs, "train", OneAtATime(TRAIN), lambda _: [], dict)
     with pytest.raises(JobFailed, match="no classifier 'nobody'"):
-        do_job({}, worker, make_claim("train", b"", classifier="nobody"))
+        do_job({}, worker, make_claim("train", b"", classifier="nobody"), AuditLog(None))
 
 
 def make_claim(operation: Any, body: bytes, classifier: str = "lodbrok") -> Claim:

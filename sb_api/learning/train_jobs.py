@@ -1,0 +1,113 @@
+"""What the train process is asked to do: one job, done and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sb_api.broker.jobs import Answer, Claim, Job, Replay, Training
+from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
+from sb_api.judgements import AuditEntry, AuditKind, VerdictQuery, now
+from sb_api.processes.worker import Worker
+from sb_api.records import decode_payload
+
+if TYPE_CHECKING:
+    from sb_api.learning.audit import AuditLog
+    from sb_api.learning.trainer import Trainer
+
+KINDS_OF_ENTRIES: dict[str, AuditKind] = {"train": "verdicts", "rollback": "rollback", "replay": "replay"}
+NAMES_TOLD = 5  # reporters of one training that the audit log names
+
+
+@dataclass
+class Deed:
+    """What a job has done so far, for the audit log."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+    forced: bool = False
+    version: str = ""
+    detail: str = ""
+
+
+def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: AuditLog) -> Answer:
+    """Train, roll back, replay or look into the logs, as the job says. Raises SbApiError when it cannot be done; then
+    nothing changes."""
+    job = claim.job
+    trainer = trainers.get(job.classifier)
+    if trainer is None:
+        raise JobFailed(f"There is no classifier {job.classifier!r}.")
+    if job.operation == "verdicts":
+        return Answer(status="completed", data=trainer.find_verdicts(decode_payload(job.body, VerdictQuery)))
+    if job.operation == "audit":
+        entries = audit.latest(decode_payload(job.body, int))
+        return Answer(status="completed", data={"entries": msgspec.to_builtins(entries)})
+    with (
+        worker.instruments.training(job.classifier, job.operation),
+        worker.alone(f"train:{job.classifier}") as check,
+        audited(job, audit) as deed,
+    ):
+        trainer.publication.synchronize()
+        if job.operation == "train":
+            training = decode_payload(job.body, Training)
+            verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
+            deed.count = len(verdicts)
+            deed.names = sorted({verdict.reporter or "" for verdict in verdicts} - {"", job.actor.credential})
+            deed.forced = training.force
+            data = trainer.train(job.task, verdicts, check, training.force)
+        elif job.operation == "replay":
+            asked = decode_payload(job.body, bool | Replay)
+            wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
+            deed.forced = wanted.force
+
+            def tell(progress: dict[str, Any]) -> None:
+                worker.consumer.mark_processing([claim], progress)
+
+            data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
+            deed.count = data["learned"]
+        else:
+            data = trainer.roll_back(decode_payload(job.body, str), check)
+        deed.version = data["weights"]["version"]
+        deed.detail = data.get("response", "")
+        return Answer(status="completed", data=data)
+
+
+@contextmanager
+def audited(job: Job, audit: AuditLog) -> Iterator[Deed]:
+    """Write down what comes of a job, in the end."""
+    deed, outcome = Deed(), "done"
+    try:
+        yield deed
+    except LeaseLost:
+        outcome = ""  # another process does it, and writes it down
+        raise
+    except SbApiError as error:
+        outcome, deed.detail = "refused" if isinstance(error, TrainingRefused) else "failed", error.detail
+        raise
+    except Exception as error:
+        outcome, deed.detail = "failed", type(error).__name__
+        raise
+    finally:
+        if outcome:
+            entry = _entry(job, deed, outcome)
+            audit.append(entry)
+
+
+def _entry(job: Job, deed: Deed, outcome: Any) -> AuditEntry:
+    told, more = deed.names[:NAMES_TOLD], len(deed.names) - NAMES_TOLD
+    return AuditEntry(
+        kind=KINDS_OF_ENTRIES[job.operation],
+        moment=now(),
+        credential=job.actor.credential,
+        name=", ".join(told) + (f" and {more} more" if more > 0 else ""),
+        address=job.actor.address,
+        classifier=job.classifier,
+        count=deed.count,
+        outcome=outcome,
+        version=deed.version,
+        detail=f"forced: {deed.detail}" if deed.forced else deed.detail,
+    )
