@@ -112,6 +112,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     two_reporters: Annotated[
         Literal["on", "off"], Meta(description="verdicts against a certain score wait for a second reporter")
     ] = "off"
+    log_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="of the known records beside each verdict, at most such a share are learned verdicts; it grows "
+            "with their number",
+        ),
+    ] = 0.75
+    calibration_verdicts: Annotated[
+        int,
+        _integer("latest verdicts, as judged before they were learned, by which scores are calibrated too; 0: none", 0),
+    ] = 1_000
     retry_kept: Annotated[
         float,
         Meta(ge=0, le=31_536_000, description="after so long, kept verdicts are tried again by themselves; 0: never"),

@@ -13,9 +13,9 @@ import numpy as np
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
-from sb_api.learning.reference_set import Reference, calibrate
+from sb_api.learning.reference_set import Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.calibration import apply_temperature
+from sb_api.models.calibration import undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.weights_file import Weights, named
@@ -54,6 +54,7 @@ def retrain_model(
     task: str | None = None,
     force: bool = False,
     floors: RowWeights | None = None,
+    observed: Observed | None = None,
     now: datetime | None = None,
 ) -> Candidate:
     """`current`, its optimizer state carried on, fine-tuned on n new records amid known ones, those of the reference
@@ -62,7 +63,8 @@ def retrain_model(
     `reference` is that of `with_scores`. Figures are those on the new records before and after learning them, and on
     the guard's records; scores are calibrated anew. `number` is its number in the chain, and the seed. `floors` (n,)
     are the probabilities that corrections must reach, as clients are told them: those of their labels before the
-    verdict that they take back was learned; 0 for all others. Nothing is stored.
+    verdict that they take back was learned; 0 for all others. `observed` are verdicts that scores are calibrated by
+    besides. Nothing is stored.
     """
     labels = current.about.labels
     guard = reference.guard
@@ -94,7 +96,7 @@ def retrain_model(
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution)
+    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution, observed=observed)
     about = msgspec.structs.replace(
         current.about,
         version="",
@@ -112,7 +114,7 @@ def retrain_model(
 def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:
     """The probabilities (n,) of two labels' one that calibration turns into these."""
     pairs = np.stack([1 - probabilities, probabilities], axis=1)
-    raw = apply_temperature(pairs, 1 / temperature)[:, 1].astype(np.float32)
+    raw = undo_temperature(pairs, temperature)[:, 1].astype(np.float32)
     return np.where(probabilities > 0, raw, np.float32(0))
 
 

@@ -15,11 +15,12 @@ from sb_api.config import Settings
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.learning.recipe import Examples
+from sb_api.learning.reference_set import Observed
 from sb_api.learning.verdict_log import VerdictLog
-from sb_api.models.calibration import calibrated, name_band
+from sb_api.models.calibration import calibrated, name_band, undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
-from sb_api.records import content_digest
+from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import BANDS, Version
 
@@ -164,6 +165,21 @@ class Intake:
         before = (taken_back.get(row.number) for row in rows)
         return np.array([1 - row.score if row else 0.0 for row in before], np.float32)
 
+    def observe(self) -> Observed | None:
+        """The latest verdicts with what the weights had said before they learned them; None where there are none or
+        there are more than two labels."""
+        count = self.settings.calibration_verdicts
+        if self.log is None or not count or self.classifier.kind is not EDITORS:
+            return None
+        rows = [row for row in self.log.latest(count) if row.temperature is not None]
+        if not rows:
+            return None
+        spam = np.array([row.score if row.label == 1 else 1 - row.score for row in rows])
+        calibrated_scores = np.stack([1 - spam, spam], axis=1)
+        temperatures = np.array([row.temperature for row in rows])
+        raw = undo_temperature(calibrated_scores, temperatures)
+        return Observed(np.array([row.label for row in rows], np.int64), raw)
+
     def draw_log(self, earlier: Sequence[tuple[int, int]], about: Version, seed: int, like: Arrays) -> Examples | None:
         """Up to `replay_records` verdicts of every label among `earlier` ones, the number and label of each, drawn at
         random from `seed`; None when there are none."""
@@ -227,6 +243,7 @@ class Intake:
                 vector=vector,
                 status="learning",
                 digest=content_digest(verdict),
+                temperature=current.about.temperature,
             )
             for verdict, label, row, vector in zip(verdicts, labels, scores, pack_rows(arrays), strict=True)
         ]

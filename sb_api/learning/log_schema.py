@@ -32,6 +32,7 @@ VERDICTS = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("tried", sa.DateTime),
     sa.Column("supersedes", sa.Integer),
+    sa.Column("temperature", sa.Float),
     sa.Index("verdicts_same", "classifier", "record", "label", "reporter"),
     sa.Index("verdicts_task", "classifier", "task"),
     sa.Index("verdicts_status", "classifier", "status"),
@@ -120,7 +121,8 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     training first made of it.
 
     `digest` is of what was judged, "" in rows of older releases; `attempts` counts the trainings that the guard has
-    refused it in, `tried` is when the last of them was (UTC), `supersedes` the number of what its reporter said before.
+    refused it in, `tried` is when the last of them was (UTC), `supersedes` the number of what its reporter said before,
+    `temperature` that of the weights which gave the score (None in rows of older releases).
     """
 
     classifier: str
@@ -140,6 +142,7 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     tried: datetime | None = None
     supersedes: int | None = None
+    temperature: float | None = None
     number: int = 0
 
     def is_about_the_same(self, other: LoggedVerdict) -> bool:

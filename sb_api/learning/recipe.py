@@ -86,6 +86,16 @@ RETRAINING = replace(
 )
 
 
+LOG_HALF = 1_000  # learned verdicts with which half of the way to the largest share of the log is gone
+
+
+def share_of_log(learned: int, most: float) -> float:
+    """Which share of the known rows comes from the log of so many learned verdicts, at most `most`: the made-up
+    accounts of the reference set give way to real ones."""
+    least = min(RETRAINING.log_share, most)
+    return least + (most - least) * learned / (learned + LOG_HALF)
+
+
 @dataclass(frozen=True)
 class Examples:
     """n rows as named arrays, with the numbers of their labels (n,), and what the original says of them (n, labels)."""

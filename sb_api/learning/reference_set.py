@@ -22,6 +22,7 @@ from sb_api.models.calibration import (
     choose_borders,
     correct_log_odds,
     fit_temperature,
+    hold_border,
     raise_border,
 )
 from sb_api.models.classifiers import Classifier
@@ -59,6 +60,26 @@ class Reference:
     def unlearn(self, on_guard: Scores) -> Scores:
         """The scores (n, labels) of the guard's records as they would be of records not learned."""
         return on_guard if self.unlearning is None else correct_log_odds(on_guard, self.unlearning)
+
+
+# How many verdicts a temperature is chosen by, with so many of either label, and how many innocent ones say anything
+# of a border: fewer are mostly those that somebody complained about.
+ENOUGH, ENOUGH_OF_A_LABEL = 200, 50
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The latest verdicts and what the weights had said before they learned them: the numbers of their labels (n,), and
+    the probabilities of both labels (n, 2), not calibrated."""
+
+    targets: Targets
+    scores: Scores
+
+    @property
+    def suffice(self) -> bool:
+        """Whether a temperature can be chosen by them."""
+        counts = np.bincount(self.targets, minlength=2)
+        return len(self.targets) >= ENOUGH and int(counts.min()) >= ENOUGH_OF_A_LABEL
 
 
 def load_reference(path: Path, classifier: Classifier) -> Reference:
@@ -141,9 +162,11 @@ def calibrate(
     budget: float,
     caution: float,
     temperature: float | None = None,
+    observed: Observed | None = None,
 ) -> tuple[float, list[float]]:
     """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
-    records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`.
+    records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`, and
+    on the `observed` verdicts, as far as these can tell. Where they suffice, the temperature is theirs.
 
     Only scores of two labels have bands; others are left as they are.
     """
@@ -153,9 +176,14 @@ def calibrate(
         return 1.0, []
     if reference.uncalibrating is not None:
         scores = correct_log_odds(scores, reference.uncalibrating)
+    if temperature is None and observed is not None and observed.suffice:
+        temperature = round(fit_temperature(observed.targets, observed.scores), 4)
     temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
     guarded = apply_temperature(reference.unlearn(on_guard), temperature)[guard.targets == 0, 1]
     certain, probable, fine = raise_border(borders, guarded, budget if kept is None else kept)
+    if observed is not None and (observed.targets == 0).sum() >= ENOUGH_OF_A_LABEL:
+        innocent = apply_temperature(observed.scores, temperature)[observed.targets == 0, 1]
+        certain = hold_border(certain, innocent, budget)
     certain = min(certain + ROUNDING, 1.0)
     return temperature, [float(np.float32(border)) for border in (certain, probable, fine)]
 

@@ -42,7 +42,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
     if trainer is None:
         raise JobFailed(f"There is no classifier {job.classifier!r}.")
     if job.operation == "verdicts":
-        return Answer(status="completed", data=trainer.find_verdicts(decode_payload(job.body, VerdictQuery)))
+        return Answer(status="completed", data=look_up(trainer, decode_payload(job.body, VerdictQuery)))
     if job.operation == "audit":
         entries = audit.latest(decode_payload(job.body, int))
         return Answer(status="completed", data={"entries": msgspec.to_builtins(entries)})
@@ -74,6 +74,15 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         deed.version = data["weights"]["version"]
         deed.detail = data.get("response", "")
         return Answer(status="completed", data=data)
+
+
+def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
+    """The verdicts that are asked for, newest first. Raises JobFailed without a log."""
+    from sb_api.learning.history import find_verdicts
+
+    if trainer.intake.log is None:
+        raise JobFailed("The verdict log is off.")
+    return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.publication.labels, query))}
 
 
 @contextmanager

@@ -17,14 +17,12 @@ import msgspec
 from sb_api.arrays import Scores
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
-from sb_api.judgements import VerdictQuery
 from sb_api.learning import quality
-from sb_api.learning.history import find_verdicts
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.log_schema import Event, LoggedVerdict
 from sb_api.learning.outcomes import describe_outcomes, say
 from sb_api.learning.publication import Publication
-from sb_api.learning.recipe import RETRAINING, Examples
+from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.training_loop import Fitting
@@ -270,10 +268,15 @@ class Trainer:
             budget=self.settings.fp_budget,
             tolerance=self.settings.guard_tolerance,
             number=number,
-            recipe=replace(RETRAINING, replay_rows=self.settings.replay_rows),
+            recipe=replace(
+                RETRAINING,
+                replay_rows=self.settings.replay_rows,
+                log_share=share_of_log(len(earlier), self.settings.log_share),
+            ),
             task=task,
             force=force,
             floors=self.intake.floors(rows),
+            observed=self.intake.observe(),
         )
         if candidate.losses and not force:
             figures = candidate.weights.about.figures
@@ -298,13 +301,6 @@ class Trainer:
         logger.error("errors have risen from %s to %s", drift.error_rate_before, drift.error_rate)
         self.roll_back(version, check)
         return True
-
-    def find_verdicts(self, query: VerdictQuery) -> dict[str, Any]:
-        """The verdicts that are asked for, newest first. Raises JobFailed without a log."""
-        if self.intake.log is None:
-            raise JobFailed("The verdict log is off.")
-        labels = self.publication.labels
-        return {"verdicts": msgspec.to_builtins(find_verdicts(self.intake.log, labels, query))}
 
     def has_kept(self) -> bool:
         """Whether there are verdicts that may be learned later without anybody saying more."""

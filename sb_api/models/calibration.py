@@ -28,6 +28,14 @@ def apply_temperature(scores: Scores, temperature: float) -> npt.NDArray[np.floa
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
 
 
+def undo_temperature(scores: Scores, temperature: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The probabilities (n, labels) that `apply_temperature` made these of, at one temperature or one of each row."""
+    logits = np.log(np.clip(np.asarray(scores, np.float64), _LEAST_PROBABILITY, 1.0))
+    logits *= np.reshape(temperature, (-1, 1))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
 def calibrated(scores: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
     """What clients are told: float32 probabilities (n, labels) at a version's temperature, as they are at 1."""
     return scores if temperature == 1.0 else apply_temperature(scores, temperature).astype(np.float32)
@@ -134,6 +142,22 @@ def raise_border(borders: tuple[float, float, float], innocent: Scores, budget: 
         ordered = np.sort(np.asarray(innocent, np.float64))[::-1]
         certain = max(certain, float(ordered[min(int(budget * len(ordered)), len(ordered) - 1)]))
     return certain, probable, fine
+
+
+def hold_border(certain: float, innocent: Scores, budget: float, confidence: float = 0.95) -> float:
+    """The border of `certain spam`, raised until n scores (n,) of accounts that people called innocent no longer say
+    that more than a share `budget` exceeds it.
+
+    Where n are enough to tell, no more than the budget may exceed it; before that, no more than chance explains: as
+    many as occur in more than 1 - confidence of such sets at the budget (binomial test).
+    """
+    from scipy.stats import binom
+
+    n = len(innocent)
+    allowed = int(budget * n) or int(binom.ppf(confidence, n, budget))
+    if allowed >= n:
+        return certain
+    return max(certain, float(np.sort(np.asarray(innocent, np.float64))[n - 1 - allowed]))
 
 
 def name_bands(scores: Scores, borders: tuple[float, float, float]) -> list[str]:

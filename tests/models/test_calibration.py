@@ -17,11 +17,13 @@ from sb_api.models.calibration import (
     choose_threshold,
     correct_log_odds,
     fit_temperature,
+    hold_border,
     log_odds,
     name_band,
     name_bands,
     negative_log_likelihood,
     raise_border,
+    undo_temperature,
 )
 from sb_api.versions import BANDS
 
@@ -172,3 +174,29 @@ def test_the_bands_of_many_scores_are_those_of_each() -> None:
     assert name_bands(scores, borders) == [name_band(float(score), borders) for score in scores]
     assert name_bands(scores[:0], borders) == []
     assert name_bands(np.array([0.95, 0.6, 0.3, 0.05]), borders) == list(BANDS)
+
+
+@pytest.mark.parametrize(
+    ("innocent", "above", "raised"),
+    [
+        (100, 1, False),  # what chance explains at a budget of 0.25%
+        (100, 2, True),
+        (400, 1, False),  # the budget itself
+        (400, 2, True),
+        (2000, 5, False),
+        (2000, 6, True),
+    ],
+)
+def test_a_border_is_raised_when_verdicts_say_that_it_does_not_hold(innocent: int, above: int, raised: bool) -> None:
+    scores = np.concatenate([np.linspace(0.95, 0.97, above), np.linspace(0.0, 0.5, innocent - above)])
+    held = hold_border(0.9, scores, 0.0025)
+    assert (held > 0.9) == raised
+    assert (scores > held).sum() <= max(above - 1, 0) if raised else held == 0.9
+    assert hold_border(0.9, scores[:0], 0.0025) == 0.9
+
+
+def test_what_temperatures_made_of_scores_can_be_undone_row_by_row() -> None:
+    raw = np.array([[0.9, 0.1], [0.3, 0.7], [0.002, 0.998]])
+    temperatures = np.array([0.7, 1.0, 2.5])
+    made = np.concatenate([apply_temperature(raw[n : n + 1], temperatures[n]) for n in range(3)])
+    np.testing.assert_allclose(undo_temperature(made, temperatures), raw, rtol=1e-6)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sb_api.learning.ingest import Intake
-from sb_api.learning.recipe import Examples
+from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.train import retrain_model
@@ -46,13 +47,16 @@ def retrain(bare: Bare, service: Service, current: Weights, records: list[dict[s
     targets = np.array([verdict.verdict for verdict in verdicts], np.int64)
     new = Examples(LODBROK.preprocess(verdicts, bare.model.vocabularies), targets)
     intake = Intake(service.settings, LODBROK, service.verdict_log())
-    first = service.verdict_log().latest(len(records))[0].number
-    log = intake.draw_log(current.about, first, number, bare.reference.guard.arrays)
+    learned = service.verdict_log().learned_numbers(current.about.features)
+    earlier = learned[: -len(records)]
+    log = intake.draw_log(earlier, current.about, number, bare.reference.guard.arrays)
     candidate = retrain_model(
         *(bare.fitting, LODBROK, bare.original, current, new, bare.reference, log),
         budget=BUDGET,
         tolerance=1.0,
         number=number,
+        recipe=replace(RETRAINING, log_share=share_of_log(len(earlier), service.settings.log_share)),
+        observed=intake.observe(),
     )
     return candidate.weights
 
