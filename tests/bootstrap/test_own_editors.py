@@ -205,3 +205,24 @@ def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tm
     with pytest.raises(InvalidRecords, match="The shipped weights are as good as they are"):
         plan_original(settings, check_editors(some), seed=1, from_shipped=True, progress=lambda *_: None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(400)
+def test_fine_tuned_weights_keep_what_the_shipped_ones_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known stays in guard and replay, also where little is gained."""
+    monkeypatch.setattr("sb_api.bootstrap.own_editors.SURELY", -np.inf)
+    settings = Settings(state_dir=str(tmp_path))
+    checked = check_editors(list(generate_editors(60, seed=5)))
+    plan = plan_original(settings, checked, seed=1, from_shipped=True, progress=lambda *_: None)
+    assert plan.untouched is not None
+    shipped = WeightsStore.of(settings, "lodbrok").load("original").about
+    about = replace_original(settings, plan)
+    assert (about.tokenizers, about.architecture or "lodbrok") == (shipped.tokenizers, plan.classifier.architecture)
+    path = f"reference/{plan.classifier.name}.npz"
+    own = load_reference(settings.find(path), plan.classifier)
+    known = load_reference(settings.static / path, plan.classifier)
+    assert len(own.calibration) == 60
+    assert len(own.guard) == 60 + len(known.guard)
+    assert len(own.replay) == min(60 + len(known.replay), 20_000)
+    assert own.unlearning is not None
+    assert not own.unlearning[60:].any()
