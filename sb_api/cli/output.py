@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import msgspec
@@ -82,6 +82,20 @@ def read_settings(**overrides: Any) -> Settings:
     settings = load_settings(**overrides)
     configure_logging(settings)
     return settings
+
+
+class Screen:
+    """Standard output that is a terminal, for lines of results: whatever ids are in them do nothing to it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, content: bytes) -> None:
+        text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+        self._stream.write("\n".join(map(escape_controls, text.split("\n"))).encode())
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def show_note(text: str, *, as_json: bool | None = None) -> None:

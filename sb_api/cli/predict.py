@@ -14,7 +14,7 @@ import click
 
 from sb_api.cli import exit_codes
 from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.output import count, show, show_line, tell, wants_json, with_notes
+from sb_api.cli.output import Screen, count, show, show_line, tell, wants_json, with_notes
 from sb_api.cli.progress import Share, progress
 from sb_api.client.bulk import (
     Committed,
@@ -157,7 +157,9 @@ def _plain_output(stack: ExitStack, output: Path | None, wrong: Path | None, res
         path.touch(0o600)
         return stack.enter_context(path.open("wb"))
 
-    target = create(output) if output else sys.stdout.buffer
+    target: Any = create(output) if output else sys.stdout.buffer
+    if output is None and sys.stdout.isatty():
+        target = Screen(target)
     return Output(target, create(wrong) if wrong else None, results, Committed())
 
 

@@ -8,23 +8,17 @@ from typing import Any, get_args
 import click
 
 from sb_api.cli.audit import write_down
-from sb_api.cli.options import MODEL
-from sb_api.cli.output import JSON, show, show_line, tell, wants_json
+from sb_api.cli.options import MODEL, with_options
+from sb_api.cli.output import JSON, count, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 from sb_api.judgements import Status, VerdictQuery
 
-_FILTERS = (
+_filters = with_options(
     click.option("--reporter", help="Only those of this reporter."),
     click.option("--since", type=click.DateTime(), help="Only those received since this moment (UTC)."),
     click.option("--id", "record", help="Only those on this record."),
     MODEL,
 )
-
-
-def _filters(command: Any) -> Any:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -83,15 +77,15 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
     if reporter is None and since is None and record is None:
         raise click.UsageError("Say which: --reporter, --since or --id.")
     log = _open_log(model)
-    count = len(log.find(reporter=reporter, since=since, record=record))
-    if count and not yes:
-        click.confirm(f"Take {count} verdicts out of the log for good?", abort=True, err=True)
+    found = len(log.find(reporter=reporter, since=since, record=record))
+    if found and not yes:
+        click.confirm(f"Take {count(found, 'verdict')} out of the log for good?", abort=True, err=True)
     purged = log.purge(reporter=reporter, since=since, record=record)
     if purged:
         chosen = {"reporter": reporter, "since": since, "id": record}
         by = ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
         write_down(load_settings(), "purge", f"by {by}", count=purged, classifier=model)
-    text = f"{purged} verdicts taken out. The weights still know them; `sb-api replay` rebuilds them without."
+    text = f"{count(purged, 'verdict')} taken out. The weights still know them; `sb-api replay` rebuilds them without."
     tell({"purged": purged}, text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from sb_api.cli import exit_codes, main
-from sb_api.cli.output import count, escape_controls
+from sb_api.cli.output import Screen, count, escape_controls
 from tests.client.test_http import scripted
 from tests.support.service import ROOT, clean_environment
 
@@ -51,6 +52,12 @@ def test_ids_and_reasons_of_a_file_do_nothing_to_the_terminal(tmp_path: Path) ->
     done = CliRunner(env={"SB_API_STATE_DIR": str(tmp_path / "state")}).invoke(main, ["data", "ingest", str(file)])
     assert r"\x1b]0;owned\x07" in done.stderr
     assert "\x1b" not in done.output
+
+
+def test_results_on_a_terminal_do_nothing_to_it() -> None:
+    stream = io.BytesIO()
+    Screen(stream).write(b'"x\x1b[2J\xc2\x9b",spam,0.5\r\n2,"\xc3\xa9"\r\n')
+    assert stream.getvalue().decode() == r'"x\x1b[2J\x9b",spam,0.5' + '\n2,"é"\n'
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])
