@@ -11,27 +11,25 @@ character n-grams of each word, which typing errors and slang leave mostly whole
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain, pairwise
 from math import log, sqrt
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Matrix
-from sb_api.records import Editor, Message
+from sb_api.records import Editor, EditorFields, Message
+from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.masking import mask_personal_data
+from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
+from sb_api.text.spelling import join_spelt_out_in, separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
-
-if TYPE_CHECKING:
-    pass
 
 FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE = 192, 24
 MESSAGE_LENGTH = 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE
@@ -53,10 +51,7 @@ _UNSET = (None, "")
 _RANKS = slice(1, 1 + FEATURES_PER_MESSAGE)
 _WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
 _ORDERED = slice(_WEIGHTS.stop, _WEIGHTS.stop + WORDS_PER_MESSAGE)
-_WORD = re.compile(r"<\w+>|\w+|[^\w\s]")
 _STRETCHED = re.compile(r"(.)\1{2,}", re.DOTALL)
-_BEFORE_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
-_PLAIN_WEBSITE = re.compile(r"https?://([a-z0-9.-]+)(?:[/?#]|\Z)")
 
 
 def _term_frequency(count: int) -> float:
@@ -66,21 +61,19 @@ def _term_frequency(count: int) -> float:
 _TERM_FREQUENCIES = np.array([0.0, *map(_term_frequency, range(1, 256))])
 
 
-def email_domain(email: str) -> str:
-    """What stands behind the last `@`, lower-cased; "" when there is none."""
-    return email.rpartition("@")[2].strip().lower() if "@" in email else ""
+def normal_bios(editors: Sequence[EditorFields]) -> list[NormalText]:
+    """The bios of n editors in their normal form; "" where there is none."""
+    return normalize_texts([editor.bio or "" for editor in editors])
 
 
-def website_host(website: str) -> str:
-    """The lower-cased host of a URL, with or without a scheme; "" when it cannot be told."""
-    plain = _PLAIN_WEBSITE.match(website)
-    if plain:
-        return plain[1]
-    website = website.strip()
-    try:
-        return urlsplit(website if _BEFORE_HOST.match(website) else f"//{website}").hostname or ""
-    except ValueError:
-        return ""
+def texts_of_words(normal: Sequence[NormalText]) -> list[str]:
+    """n texts in which blanks part all words, also those of scripts without blanks; what a text spells out stands
+    behind it once more, joined."""
+    texts = [separate_words(one.text) if one.unspaced else one.text for one in normal]
+    return [
+        " ".join((text, *joined)) if joined else text
+        for text, joined in zip(texts, join_spelt_out_in([one.text for one in normal]), strict=True)
+    ]
 
 
 def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
@@ -88,8 +81,9 @@ def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Mat
     matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
     if not editors:
         return matrix
-    bios = [editor.bio or "" for editor in editors]
-    emails, websites = vocabularies["email"].ranks, vocabularies["website"].ranks
+    normal = normal_bios(editors)
+    bios = [bio.text for bio in normal]
+    emails, websites = vocabularies["email"].host_ranks, vocabularies["website"].host_ranks
     matrix[:, 0] = [getattr(editor, "verdict", 0) for editor in editors]
     matrix[:, 1] = [editor.area not in _UNSET for editor in editors]
     matrix[:, 2] = [editor.gender not in _UNSET for editor in editors]
@@ -100,7 +94,7 @@ def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Mat
     matrix[:, 7:10] = [_hours_since_member(editor) for editor in editors]
     matrix[:, 10] = [_email_token(editor.email, emails) for editor in editors]
     matrix[:, 11] = [_website_token(editor.website, websites) for editor in editors]
-    _write_tf_idf(matrix[:, 12:], bios, vocabularies["bio"])
+    _write_tf_idf(matrix[:, 12:], texts_of_words(normal), vocabularies["bio"])
     return matrix
 
 
@@ -145,11 +139,19 @@ def _hours(since: datetime, date: str | None) -> float:
 
 
 def _email_token(email: str | None, ranks: Mapping[str, int]) -> int:
-    return ranks.get(email_domain(email), UNKNOWN_EMAIL) if email else NO_EMAIL
+    return _rank_of(email_domain(email), ranks) or UNKNOWN_EMAIL if email else NO_EMAIL
 
 
 def _website_token(website: str | None, ranks: Mapping[str, int]) -> int:
-    return ranks.get(website_host(website), UNKNOWN_WEBSITE) if website else NO_WEBSITE
+    return _rank_of(website_host(website), ranks) or UNKNOWN_WEBSITE if website else NO_WEBSITE
+
+
+def _rank_of(host: str, ranks: Mapping[str, int]) -> int:
+    """The rank of a host, or of the first that it falls back to; 0 where none is known."""
+    rank = ranks.get(host)
+    if rank is None:
+        rank = next((ranks[candidate] for candidate in host_candidates(host) if candidate in ranks), 0)
+    return rank
 
 
 def _write_tf_idf(columns: Matrix, texts: Sequence[str], vocabulary: Vocabulary) -> None:
@@ -168,8 +170,14 @@ def _write_tf_idf(columns: Matrix, texts: Sequence[str], vocabulary: Vocabulary)
 def message_words(text: str) -> list[str]:
     """Lower-cased words and marks. "soooo" and "sooooooo" are one word, and so are all addresses and numbers
     that are personal data."""
-    masked = mask_personal_data(unicodedata.normalize("NFKC", text))
-    return _WORD.findall(_STRETCHED.sub(r"\1\1", masked.lower()))
+    masked = separate_words(mask_personal_data(normalize_text(text).text))
+    return _word().findall(_STRETCHED.sub(r"\1\1", masked.lower()))
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A placeholder, a word with the marks of its letters (Python's \\w knows no vowel signs), or another mark."""
+    return re.compile(rf"<\w+>|[\w{letter_marks()}]+|[^\w\s]")
 
 
 def message_features(words: Sequence[str]) -> tuple[list[str], list[str]]:

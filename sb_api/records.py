@@ -68,11 +68,15 @@ class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
-    """A MusicBrainz editor account. Dates are ISO 8601; null, "" and absent all mean that nothing is known."""
+    """A MusicBrainz editor account. Dates are ISO 8601; null, absent and blank all mean that nothing is known."""
 
     def __post_init__(self) -> None:
+        # By attribute and without a call more than it takes: every editor of every request passes here.
+        for text in (self.bio, self.website, self.email, self.name, self.area, self.gender):
+            if text and type(text) is str and text.isspace():
+                self._forget_blanks()
+                break
         try:
-            # By attribute and without a call more than it takes: every editor of every request passes here.
             for date in (
                 self.birth_date,
                 self.member_since,
@@ -83,6 +87,7 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
                 if date:
                     _parse_date(date)
         except ValueError:
+            self._forget_blanks()
             self._check_dates()
 
     def _check_dates(self) -> None:
@@ -97,6 +102,11 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
             except ValueError:
                 detail = f"{str(date)[:40]!r} is not an ISO 8601 date such as 2000-07-05T14:22:08"
                 raise FieldError(name, detail) from None
+
+    def _forget_blanks(self) -> None:
+        for name in ("bio", "website", "email", "name", "area", "gender", *DATES):
+            if str(getattr(self, name)).isspace():
+                setattr(self, name, None)
 
 
 class Verdict(Editor, kw_only=True, gc=False):

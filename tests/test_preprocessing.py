@@ -27,14 +27,13 @@ from sb_api.preprocessing import (
     UNKNOWN_WEBSITE,
     WEBSITE_HOSTS,
     editor_vectors,
-    email_domain,
     name_inputs,
     preprocess_editor,
     preprocess_editors,
-    website_host,
 )
 from sb_api.records import Editor, Verdict, decode_records
 from sb_api.synthetic.editors import generate_editors
+from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 from sb_api.text.words import split_words
@@ -105,6 +104,37 @@ def test_null_empty_and_absent_give_the_same_numbers(name: str) -> None:
         others = {field: value for field, value in known.items() if field != name}
         np.testing.assert_array_equal(vector(**others, **{name: None}), vector(**others))
         np.testing.assert_array_equal(vector(**others, **{name: ""}), vector(**others))
+
+
+@pytest.mark.parametrize(
+    "bio",
+    [
+        "\ufeffVisit the CASINO",
+        "Visit\u200b the cas\xadino",
+        "Visit the c\u0430sino",
+        "Ｖｉｓｉｔ ｔｈｅ 𝐜𝐚𝐬𝐢𝐧𝐨",
+        "Visit&#32;the c&#97;sino",
+        "Visit\xa0the\u2003casino",
+        "V\u0336isit the casino\u0353",
+    ],
+)
+def test_a_disguised_bio_has_the_numbers_of_a_plain_one(bio: str) -> None:
+    np.testing.assert_array_equal(vector(bio=bio), vector(bio="Visit the casino"))
+
+
+def test_words_in_quotes_spelt_out_or_without_blanks_are_found() -> None:
+    plain = vector(bio="visit the casino")[BIO_START:]
+    for bio in (
+        "“visit”—the «casino»…",
+        "visit the c-a-s-i-n-o",
+        "v i s i t  the c.a.s.i.n.o",
+        "官网visit，the注册casino",
+    ):
+        np.testing.assert_array_equal(vector(bio=bio)[BIO_START:], plain)
+
+
+def test_composed_or_not_a_bio_has_the_same_numbers() -> None:
+    np.testing.assert_array_equal(vector(bio="Caf\xe9 \u1ed9"), vector(bio="Cafe\u0301 o\u0302\u0323"))
 
 
 def test_the_verdict_is_0_for_an_editor_without_one() -> None:
@@ -191,6 +221,9 @@ def test_a_missing_date_is_minus_1_and_a_missing_member_since_minus_2() -> None:
         ("a@gmail.com", 1),
         ("a@GMAIL.COM", 1),
         ("a@gmail.com ", 1),
+        ("a@gmail.com.", 1),
+        ("a@mx1.eu.spam.example", 2),
+        ("a@notgmail.com", UNKNOWN_EMAIL),
         ("a@spam.example", 2),
         ("a@b@gmail.com", 1),
         ('"a@b"@spam.example', 2),
@@ -201,7 +234,7 @@ def test_a_missing_date_is_minus_1_and_a_missing_member_since_minus_2() -> None:
         ("@", UNKNOWN_EMAIL),
         ("@@", UNKNOWN_EMAIL),
         ("gmail.com@", UNKNOWN_EMAIL),
-        (" ", UNKNOWN_EMAIL),
+        (" ", NO_EMAIL),
     ],
 )
 def test_the_email_token_is_the_rank_of_the_domain(email: str | None, token: int) -> None:
@@ -224,7 +257,11 @@ def test_the_email_token_is_the_rank_of_the_domain(email: str | None, token: int
         ("http://user:password@spam.example:8080/", 1),
         ("http://youtube.com/c/x", 2),
         ("http://gmail.com", 3),
-        ("http://www.spam.example", UNKNOWN_WEBSITE),
+        ("http://www.spam.example", 1),
+        ("http://spam.example.", 1),
+        ("http://shop.eu.spam.example:80/x", 1),
+        ("HTTP://SPAM.example", 1),
+        ("http://notspam.example", UNKNOWN_WEBSITE),
         ("http://elsewhere.org/spam.example", UNKNOWN_WEBSITE),
         ("http://", UNKNOWN_WEBSITE),
         ("http://[::1", UNKNOWN_WEBSITE),
@@ -271,8 +308,8 @@ def test_domain_and_host_are_looked_up_each_in_its_own_vocabulary() -> None:
 
 
 def test_domains_and_hosts_are_lower_cased_alike() -> None:
-    assert email_domain("X@ÉXAMPLE.Com") == "éxample.com"
-    assert website_host("http://ÉXAMPLE.Com/") == "éxample.com"
+    assert email_domain("X@ÉXAMPLE.Com") == email_domain("x@éxample.com") == "xn--xample-9ua.com"
+    assert website_host("http://ÉXAMPLE.Com/") == website_host("http://éxample.com") == "xn--xample-9ua.com"
 
 
 @pytest.mark.parametrize(

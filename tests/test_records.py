@@ -242,7 +242,6 @@ def test_privs_in_words_are_named() -> None:
         "0000-01-01",
         "10000-01-01",
         "2000-07-05T14:22:08+25:00",
-        " ",
         "\x00",
         "2000-07-05 and a lot of other text " * 1000,
         "२०००-०७-०५",
@@ -497,3 +496,19 @@ def test_nothing_like_records_raises_anything_but_our_own_errors(value: object, 
 @given(st.binary(max_size=60), st.sampled_from([b"", b'[{"id":1,"bio":"', b'[{"id":']))
 def test_no_bytes_raise_anything_but_our_own_errors(body: bytes, start: bytes) -> None:
     judge(start + body, Editor)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t\n ", "\u3000", "\xa0"])
+@pytest.mark.parametrize("name", ["name", "email", "website", "bio", "area", "gender", *DATES])
+def test_a_blank_field_is_an_absent_one(name: str, blank: str) -> None:
+    others = {key: value for key, value in EDITOR.items() if key != name}
+    for kind, more in ((Editor, {}), (Verdict, {"verdict": 1})):
+        (found,) = decode([{**others, **more, name: blank}], kind).all_sound()
+        assert found == decode([{**others, **more}], kind).all_sound()[0]
+
+
+def test_all_fields_may_be_blank_and_a_wrong_date_beside_them_is_named() -> None:
+    blank = dict.fromkeys((name for name in EDITOR if name not in ("id", "privs")), " ")
+    (found,) = decode([{"id": 1, **blank}]).all_sound()
+    assert found == Editor(id=1)
+    assert fault({"id": 1, **blank, "last_updated": "yesterday"})["field"] == "last_updated"

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Matrix
 from sb_api.judgements import Reason
-from sb_api.preprocessing import editor_vectors, email_domain, name_inputs, website_host
+from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor
+from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies
 
 WORDS = 8  # words of a bio that are tried, those of the greatest weight

@@ -22,7 +22,6 @@ _SCHEME = re.compile(r"(?:h(?:tt|xx)ps?(?::/*+|/++)|(?:[a-z][a-z0-9+.-]{0,31}:)?
 _END_OF_HOST = re.compile("[/?#]")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _END = ".\x1c\x1d\x1e\x1f" + string.whitespace
-_PORT = re.compile(r":[0-9]*\Z")
 
 
 def website_host(website: str) -> str:
@@ -39,8 +38,8 @@ def website_host(website: str) -> str:
     url = url.replace("\\", "/")
     scheme = _SCHEME.match(url)
     authority = _END_OF_HOST.split(url[scheme.end() if scheme else 0 :], maxsplit=1)[0]
-    host = normalize_host(_PORT.sub("", authority.rpartition("@")[2]))
-    return _without_www(host)
+    host = authority.rpartition("@")[2]
+    return _without_www(normalize_host(host if host.startswith("[") else host.partition(":")[0]))
 
 
 def email_domain(email: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ _SMALL_CAPITALS = {
     for letter in map(chr, [*range(0x250, 0x2B0), *range(0x1D00, 0x1D80), *range(0xA700, 0xA800)])
     if re.fullmatch("LATIN LETTER SMALL CAPITAL [A-Z]", name := unicodedata.name(letter, ""))
 }
-_LATIN = _SMALL_CAPITALS | {"ɑ": "a", "ɡ": "g"}
+LATIN_LOOK_ALIKES = _SMALL_CAPITALS | {"ɑ": "a", "ɡ": "g"}
 # A run of letters of scripts that put blanks between words, or could: no Thai, Lao, Myanmar, Khmer, kana, Han.
 _LETTERS = re.compile(
     "[^\\W\\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u31ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+"
@@ -40,7 +40,7 @@ def script_of(letter: str) -> str:
 
 
 @cache
-def _to_latin() -> Mapping[str, str]:
+def look_alikes_of_latin() -> Mapping[str, str]:
     """The ASCII letter that each letter of another script looks like, by Unicode's table of confusables (UTS 39).
 
     The table is the data file of confusable-homoglyphs, whose code is left alone: it holds ten times as much.
@@ -67,8 +67,10 @@ def _is_composed_letter(character: str) -> bool:
 @cache
 def _from_latin(script: str) -> Mapping[str, str]:
     """The letters of `script`, of the same case, that ASCII letters and look-alikes of a third script stand for."""
-    own = {latin: letter for letter, latin in reversed([*_to_latin().items()]) if script_of(letter) == script}
-    return own | {letter: own[latin] for letter, latin in _to_latin().items() if latin in own}
+    own = {
+        latin: letter for letter, latin in reversed([*look_alikes_of_latin().items()]) if script_of(letter) == script
+    }
+    return own | {letter: own[latin] for letter, latin in look_alikes_of_latin().items() if latin in own}
 
 
 def undo_look_alikes(text: str) -> tuple[str, int]:
@@ -83,12 +85,12 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
     if not _FOREIGN.search(text):
         return text, 0
     found = [match for match in _LETTERS.finditer(text) if not match[0].isascii()]
-    told = _told_scripts(match[0] for match in found)
+    told = {_told_script(match[0]) for match in found} - {""}
     # Mixed words first: what becomes of them tells about the others.
     words = [_unmix(match[0], bool(told)) for match in found]
-    told = _told_scripts(words)
-    beside_latin = _ASCII_LETTER.search(text) is not None or any("LATIN" in _scripts(word) for word in words)
-    words = [_in_latin_wholly(word, told) if beside_latin else word for word in words]
+    told = {_told_script(word) for word in words} - {""}
+    if _ASCII_LETTER.search(text) or any("LATIN" in _scripts(word) for word in words):
+        words = [word if _scripts(word) & told else _in_latin_wholly(word) for word in words]
     pieces, end, changed = [], 0, 0
     for match, word in zip(found, words, strict=True):
         if word != match[0]:
@@ -98,30 +100,31 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
     return "".join([*pieces, text[end:]]), changed
 
 
-def _scripts(word: str) -> set[str]:
-    return {script_of(letter) for letter in word}
+@lru_cache(maxsize=16_384)
+def _scripts(word: str) -> frozenset[str]:
+    return frozenset(map(script_of, word))
 
 
-def _told_scripts(words: Iterable[str]) -> set[str]:
-    """The scripts, Latin apart, that have a word of their own with a letter that no Latin one looks like."""
-    strict = _to_latin()
-    apart = (_scripts(word) for word in words if not all(letter in strict for letter in word))
-    return {script for scripts in apart if len(scripts) == 1 for script in scripts} - {"LATIN"}
+@lru_cache(maxsize=16_384)
+def _told_script(word: str) -> str:
+    """The script, other than Latin, of a word of one script with a letter that no Latin one looks like; else ""."""
+    strict, scripts = look_alikes_of_latin(), _scripts(word)
+    told = len(scripts) == 1 and "LATIN" not in scripts and not all(letter in strict for letter in word)
+    return next(iter(scripts)) if told else ""
 
 
-def _in_latin_wholly(word: str, told: set[str]) -> str:
-    """A word of a script that nothing is told to be written in, in Latin where all its letters look so."""
-    strict = _to_latin()
-    if all(letter in strict for letter in word) and not _scripts(word) & told:
-        return "".join(strict[letter] for letter in word)
-    return word
+def _in_latin_wholly(word: str) -> str:
+    """A word in Latin letters where all its letters look so."""
+    strict = look_alikes_of_latin()
+    return "".join(strict[letter] for letter in word) if all(letter in strict for letter in word) else word
 
 
+@lru_cache(maxsize=16_384)
 def _unmix(word: str, others_told: bool) -> str:
     """A word of several scripts in one of them, Latin in its own letters; as it is where none can stand for all."""
     scripts = _scripts(word)
     if len(scripts) == 1:
-        return "".join(_LATIN.get(letter, letter) for letter in word) if "LATIN" in scripts else word
+        return "".join(LATIN_LOOK_ALIKES.get(letter, letter) for letter in word) if "LATIN" in scripts else word
     counts = {script: sum(script_of(letter) == script for letter in word) for script in sorted(scripts)}
     latin = _in_latin(word) if "LATIN" in scripts else None
     for script in sorted(scripts - {"LATIN"}, key=lambda script: -counts[script]):
@@ -134,9 +137,11 @@ def _unmix(word: str, others_told: bool) -> str:
 
 
 def _in_latin(word: str) -> str | None:
-    table = _to_latin()
+    table = look_alikes_of_latin()
     latin = sum(script_of(letter) == "LATIN" for letter in word)
     if 3 * latin > len(word):  # in "DJ" before a Russian name the other letters are meant
         table = {**_ALSO, **table}
-    letters = [_LATIN.get(letter, letter) if script_of(letter) == "LATIN" else table.get(letter) for letter in word]
+    letters = [
+        LATIN_LOOK_ALIKES.get(letter, letter) if script_of(letter) == "LATIN" else table.get(letter) for letter in word
+    ]
     return None if None in letters else "".join(filter(None, letters))

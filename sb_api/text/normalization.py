@@ -5,35 +5,44 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from sb_api.records import LONGEST_TEXT
+from sb_api.text.glance import (
+    AMPERSAND,
+    APOSTROPHES,
+    COMPOSE,
+    DROP,
+    IN_ASCII,
+    INVISIBLE,
+    INVISIBLE_CLASS,
+    LOOK_ALIKE,
+    MARK,
+    MARKS_PER_LETTER,
+    PUNCTUATION,
+    SYMBOL,
+    UNSPACED,
+    WORK,
+    look_at,
+)
 from sb_api.text.look_alikes import undo_look_alikes
 
-MARKS_PER_LETTER = 4  # Hebrew with vowels and accents has so many
 _ENTITY_ROUNDS = 3  # "&amp;amp;amp;#99;" takes so many
 
 # A byte a character of an ASCII text: 1 for control characters, of which only white space has a place in a text.
 _CONTROLS = bytes(code < 9 or 0x0E <= code < 0x1C or code == 0x7F for code in range(256))
 # References to letters need no semicolon where a number ends them; names do, as "?a=1&copy=2" is no copyright sign.
 _ENTITY = re.compile("&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});?|[A-Za-z][A-Za-z0-9]{1,31};)")
-# Format characters (category Cf), variation selectors, fillers that show nothing, and control characters.
-_INVISIBLE = re.compile(
-    "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
-    "\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
-)
-_HIDDEN = re.compile(f"(?<=[A-Za-z\xc0-\u052f]){_INVISIBLE.pattern}(?=[A-Za-z\xc0-\u052f])")
-_DASHES = dict.fromkeys("\u058a\u2010\u2011\u2012\u2013\u2014\u2015\u2027\u2043\u2212\u2e3a\u2e3b\u301c\u30a0", "-")
-_QUOTES = dict.fromkeys("\xab\xbb\u201c\u201d\u201e\u201f\u2039\u203a\u2e42\u301d\u301e\u301f\U0001f676\U0001f677", '"')
-_APOSTROPHES = "\u02b9\u02bb\u02bc\u2018\u2019\u201a\u201b\u2032\u055a\ua78c"
-_ASCII_MARKS = _DASHES | _QUOTES
-_MARK = re.compile(f"[{''.join(_ASCII_MARKS)}]")
-_BETWEEN_LETTERS = re.compile(rf"(?<=[^\W\d_])[{_APOSTROPHES}](?=[^\W\d_])")
-_APOSTROPHE = re.compile(f"[{_APOSTROPHES}]")
+_INVISIBLE = re.compile(f"[{INVISIBLE_CLASS}]+")
+_HIDDEN = re.compile(f"(?<=[A-Za-z\xc0-\u052f])[{INVISIBLE_CLASS}]+(?=[A-Za-z\xc0-\u052f])")
+_PUNCTUATION = re.compile(f"[{''.join(map(re.escape, IN_ASCII))}{APOSTROPHES}]")
+# Where letters stand that only look otherwise: letter-like, encircled, full-width, mathematical.
+_STYLED = re.compile("[\u2100-\u214f\u24b6-\u24e9\uff21-\uff5a\U0001d400-\U0001d7ff\U0001f110-\U0001f149]")
+_RARE = re.compile("[\U00010000-\U0001efff]")
 _ENCLOSED = {
     chr(first + number): chr(ord("A") + number) for first in (0x1F150, 0x1F170) for number in range(26)
 }  # white letters on black circles and squares
@@ -55,6 +64,7 @@ class NormalText(msgspec.Struct, frozen=True, gc=False):
 
     text: str
     undone: Undone
+    unspaced: bool = False  # whether it has letters of scripts without blanks between words
 
 
 NOTHING = Undone()
@@ -67,48 +77,98 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
     left out, quotation marks, dashes and apostrophes are those of ASCII, other symbols stand apart from words, and a
     word has the letters of one script. Normalizing twice is normalizing once. Never raises.
     """
-    if (
+    return normalize_texts([text], longest)[0]
+
+
+def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[NormalText]:
+    """`normalize_text` of each of n texts, for which all of them are looked at together."""
+    normal = [NormalText(text, NOTHING) for text in texts]
+    rows = [row for row, text in enumerate(texts) if not _is_plain(text)]
+    if not rows:
+        return normal
+    seen = look_at([texts[row] for row in rows])
+    decoded = {
+        row: _decode(texts[row][:longest], bits, longest)
+        for row, bits in zip(rows, seen, strict=True)
+        if bits & (INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not _is_composed(texts[row]))
+    }
+    # What was decoded is looked at again: it may have anything in it now.
+    again = dict(zip(decoded, look_at([one.text for one in decoded.values()]) if decoded else (), strict=True))
+    for row, bits in zip(rows, seen, strict=True):
+        one, bits = (decoded[row], again[row]) if row in decoded else (_Decoded(texts[row]), bits)
+        if row in decoded or bits & WORK:
+            normal[row] = _finish(one, bits, longest)
+        elif bits & UNSPACED:
+            normal[row] = NormalText(texts[row], NOTHING, True)
+    return normal
+
+
+def _is_plain(text: str) -> bool:
+    return (
         text.isascii()
         and b"\1" not in text.encode().translate(_CONTROLS)
         and ("&" not in text or not _ENTITY.search(text))
-    ):
-        return NormalText(text, NOTHING)
-    text, entities, styled, invisible = _decode(text, longest)
-    if text.isascii():
-        return NormalText(_keep_from_unescaping(text), Undone(entities, styled, invisible))
-    text, marks = _drop_marks(text)
-    text = _write_marks_in_ascii(text)
-    text = _marks().symbols.sub(_set_apart, text)[:longest]
-    text, look_alikes = undo_look_alikes(text)
-    return NormalText(_keep_from_unescaping(text), Undone(entities, styled, invisible, marks, look_alikes))
+    )
 
 
-def _decode(text: str, longest: int) -> tuple[str, int, int, int]:
-    """The characters that are meant, composed, with how many entities, styled letters and invisible ones there were."""
-    text = text[:longest]
+class _Decoded(NamedTuple):
+    text: str
+    entities: int = 0
+    styled: int = 0
+    invisible: int = 0
+
+
+def _decode(text: str, seen: int, longest: int) -> _Decoded:
+    """The characters that are meant, composed, and how many entities, styled letters and so on there were."""
     entities = styled = invisible = 0
     for _ in range(_ENTITY_ROUNDS):
-        text, found = _ENTITY.subn(_unescape, text) if "&" in text else (text, 0)
-        entities += found
-        if _INVISIBLE.search(text):
+        found = 0
+        if seen & AMPERSAND:
+            text, found = _ENTITY.subn(_unescape, text)
+            entities += found
+        if found or seen & INVISIBLE:
             invisible += len(_HIDDEN.findall(text))
             text = _INVISIBLE.sub("", text)
-        if not unicodedata.is_normalized("NFKC", text):
-            styled += sum(map(_is_styled, text))
+        if not _is_composed(text):
+            styled += sum(map(_is_styled, _STYLED.findall(text)))
             # What the longest of them become, 18 characters, is cut before the next round.
             text = unicodedata.normalize("NFKC", text)
-        text, found = _ENCLOSED_LETTER.subn(lambda match: _ENCLOSED[match[0]], text)
-        styled += found
+        if found or seen & SYMBOL:
+            text, enclosed = _ENCLOSED_LETTER.subn(lambda match: _ENCLOSED[match[0]], text)
+            styled += enclosed
         text = text[:longest]
         if not _ENTITY.search(text):
             break
-    return text, entities, styled, invisible
+        seen |= AMPERSAND
+    return _Decoded(text, entities, styled, invisible)
+
+
+def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
+    """The normal form of a decoded text of which `look_at` has seen the bits."""
+    text, marks = decoded.text, 0
+    if seen & (COMPOSE | DROP):
+        text, marks = _drop_marks(text)
+        seen = look_at([text])[0]
+    if seen & PUNCTUATION:
+        text = _PUNCTUATION.sub(_in_ascii, text)
+    if seen & SYMBOL:
+        text = _marks_of(text).symbols.sub(_set_apart, text)
+    cut, look_alikes = text[:longest], 0
+    if seen & LOOK_ALIKE or len(cut) < len(text):
+        cut, look_alikes = undo_look_alikes(cut)
+    undone = Undone(decoded.entities, decoded.styled, decoded.invisible, marks, look_alikes)
+    return NormalText(_keep_from_unescaping(cut), undone if any(undone) else NOTHING, bool(seen & UNSPACED))
+
+
+def _is_composed(text: str) -> bool:
+    return unicodedata.is_normalized("NFKC", text)
 
 
 def _unescape(match: re.Match[str]) -> str:
     return html.unescape(match[0])
 
 
+@lru_cache(maxsize=4096)
 def _is_styled(character: str) -> bool:
     if character.isascii():
         return False
@@ -122,30 +182,44 @@ def _keep_from_unescaping(text: str) -> str:
 
 
 class _Marks(NamedTuple):
-    bare: re.Pattern[str]
+    of_letters: str
+    any: re.Pattern[str]
     combining: re.Pattern[str]
     own: re.Pattern[str]
     symbols: re.Pattern[str]
 
 
 @cache
-def _marks() -> _Marks:
-    """Expressions for the combining marks of all scripts, which Python's do not know by category.
+def _marks(end: int) -> _Marks:
+    """Expressions for the combining marks of all scripts up to a code point; Python's do not know them by category.
 
     What NFKC left apart of the marks called COMBINING belongs to no letter. Others belong to letters of their scripts.
     """
     combining: list[int] = []
     own: list[int] = []
-    for code in range(0x300, 0x1F000):
+    for code in range(0x300, end):
         if unicodedata.category(chr(code)).startswith("M"):
             (combining if unicodedata.name(chr(code), "").startswith("COMBINING") else own).append(code)
     marks = _as_class(own)
+    apart = re.compile(f"[^\\w\\s{marks}]")
+    symbols = [code for code in range(0x80, end) if apart.match(chr(code))]
     return _Marks(
-        bare=re.compile(f"[{_as_class(combining)}{marks}]"),
+        of_letters=marks,
+        any=re.compile(f"[{_as_class(combining)}{marks}]"),
         combining=re.compile(f"[{_as_class(combining)}]+"),
         own=re.compile(f"([^\\W\\d_A-Za-z\xaa-\u0482\u048a-\u052f\u1e00-\u1fff])?([{marks}]+)"),
-        symbols=re.compile(f"[^\\w\\s\0-\x7f{marks}]+"),
+        symbols=re.compile(f"[{_as_class(symbols)}\U0001f000-\U0010ffff]+"),
     )
+
+
+def _marks_of(text: str) -> _Marks:
+    # Where it can be, without the marks of rare scripts: a class of the first 65,536 characters is a bitmap.
+    return _marks(0x1F000 if _RARE.search(text) else 0x10000)
+
+
+def letter_marks() -> str:
+    """The vowel signs, tones and points that letters of some scripts bear, as the inside of a character class."""
+    return _marks(0x10000).of_letters
 
 
 def _as_class(codes: list[int]) -> str:
@@ -157,8 +231,8 @@ def _as_class(codes: list[int]) -> str:
 
 def _drop_marks(text: str) -> tuple[str, int]:
     """`text` without combining marks that are no letter's own, and how many went."""
-    marks = _marks()
-    if not marks.bare.search(text):
+    marks = _marks_of(text)
+    if not marks.any.search(text):
         return text, 0
     dropped = marks.own.sub(lambda match: match[1] + match[2][:MARKS_PER_LETTER] if match[1] else "", text)
     dropped = marks.combining.sub("", dropped)
@@ -166,14 +240,20 @@ def _drop_marks(text: str) -> tuple[str, int]:
     return unicodedata.normalize("NFKC", dropped), len(text) - len(dropped)
 
 
-def _write_marks_in_ascii(text: str) -> str:
-    text = _MARK.sub(lambda match: _ASCII_MARKS[match[0]], text)
-    return _APOSTROPHE.sub(" ", _BETWEEN_LETTERS.sub("'", text))
+def _in_ascii(match: re.Match[str]) -> str:
+    """The mark in ASCII; for an apostrophe, which quotes where it does not stand between letters, a blank there."""
+    mark = IN_ASCII.get(match[0])
+    if mark is not None:
+        return mark
+    place, text = match.start(), match.string
+    return "'" if text[place - 1 : place].isalpha() and text[place + 1 : place + 2].isalpha() else " "
 
 
 def _set_apart(match: re.Match[str]) -> str:
-    """A run of symbols with a blank on either side that has none."""
+    """A run of symbols with a blank on either side that has none; Catalan writes its l·l without."""
     text, start, end = match.string, match.start(), match.end()
+    if match[0] == "\xb7" and text[start - 1 : start] + text[end : end + 1] in ("ll", "LL"):
+        return match[0]
     before = " " if start and not text[start - 1].isspace() else ""
     after = " " if end < len(text) and not text[end].isspace() else ""
     return f"{before}{match[0]}{after}"

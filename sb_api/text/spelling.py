@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Sequence
+from operator import add
 
-# A byte a character of an ASCII text: letters and digits are "a", all else blanks.
-_SHAPES = bytes(ord("a") if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
+import numpy as np
+
+# A byte a character: letters and digits are "a", all else blanks. Beyond ASCII a character is its first byte in UTF-8.
+_SHAPES = bytes(ord("a") if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
+_FURTHER_BYTES = bytes(range(0x80, 0xC0))
+_FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 # Letters (a digit may stand for one) with the same one to three marks or blanks between all of them.
 _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})(?:[^\W_]\1){2,}[^\W_](?![^\W_])")
 
@@ -17,6 +22,7 @@ UNSPACED += "\u3041-\u30ff\u3105-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U
 _ATTACHED = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060"
 _ATTACHED += "\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d\u108f\u17b6-\u17d3\u30fc"
 _RUN = re.compile(f"[{UNSPACED}]+")
+_MARKS = re.compile(f"[{_ATTACHED}]")
 _CHARACTER = re.compile(f"[{UNSPACED}][{_ATTACHED}]*")
 
 
@@ -26,11 +32,33 @@ def join_spelt_out(text: str) -> list[str]:
     "c-a-s-i-n-o", "c a s i n o" and "c . a . s . i . n . o" are all casino: at least four letters, and between all of
     them the same mark, blank, or run of up to three.
     """
-    if text.isascii():
-        shape = (" " + text).encode().translate(_SHAPES)
-        if b" a a a a" not in shape and b"  a  a  " not in shape.replace(b"   ", b"  "):
-            return []
+    shape = _shape(text)
+    if b" a a a a" not in shape and b"  a  " not in shape:
+        return []
     return ["".join(match[0].split(match[1])) for match in _SPELT_OUT.finditer(text)]
+
+
+def join_spelt_out_in(texts: Sequence[str]) -> list[list[str]]:
+    """`join_spelt_out` of each of n texts, for which all of them are looked through at once."""
+    if sum(map(len, texts)) < _FEW:
+        return [join_spelt_out(text) for text in texts]
+    letters = np.frombuffer(_shape("   ".join([*texts, ""])), np.uint8) == ord("a")
+    single = letters[1:-1] & ~letters[:-2] & ~letters[2:]
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 3)
+    found: list[list[str]] = [[] for _ in texts]
+    rows: set[int] = set()
+    for apart in (2, 3, 4):  # with one, two or three marks between them
+        pairs = single[:-apart] & single[apart:]
+        four = pairs[: -2 * apart] & pairs[2 * apart :]
+        rows.update(np.searchsorted(ends, np.flatnonzero(four), "right").tolist())
+    for row in rows:
+        found[row] = join_spelt_out(texts[row])
+    return found
+
+
+def _shape(text: str) -> bytes:
+    """What is a letter in the text, with a blank before it. A symbol beyond ASCII is taken for a letter."""
+    return b" " + text.encode("utf-8", "surrogatepass").translate(_SHAPES, b"" if text.isascii() else _FURTHER_BYTES)
 
 
 def separate_words(text: str) -> str:
@@ -44,6 +72,7 @@ def separate_words(text: str) -> str:
 
 
 def _pair(match: re.Match[str]) -> str:
-    characters = _CHARACTER.findall(match[0])
-    pairs = map("".join, pairwise(characters)) if len(characters) > 1 else characters
+    run = match[0]
+    characters = _CHARACTER.findall(run) if _MARKS.search(run) else run
+    pairs = map(add, characters, characters[1:]) if len(characters) > 1 else characters
     return f" {' '.join(pairs)} "

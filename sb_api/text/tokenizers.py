@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.errors import InvalidTokenizer
+from sb_api.text.hosts import website_host
 from sb_api.text.words import WordFinder
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -39,6 +40,15 @@ class Vocabulary:
     @cached_property
     def ranks(self) -> Mapping[str, int]:
         return {word: rank for rank, (word, _) in enumerate(self.words, start=1)}
+
+    @cached_property
+    def host_ranks(self) -> Mapping[str, int]:
+        """The ranks of hosts or domains in the form that `website_host` gives them: the most common one's, where
+        several have one form."""
+        ranks: dict[str, int] = {}
+        for word, rank in self.ranks.items():
+            ranks.setdefault(website_host(word) or word, rank)
+        return ranks
 
     @cached_property
     def inverse_document_frequencies(self) -> Mapping[str, float]:

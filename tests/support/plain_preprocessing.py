@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from math import log
-from urllib.parse import urlsplit
 
 import numpy as np
 from urlextract import URLExtract
 
-from sb_api.preprocessing import email_domain
 from sb_api.records import Editor
+from sb_api.text.hosts import email_domain, host_candidates, website_host
+from sb_api.text.normalization import normalize_text
+from sb_api.text.spelling import join_spelt_out, separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 from sb_api.text.words import split_words
@@ -41,7 +41,7 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
     """The vectors of n editors, (n, 524)."""
     matrix = np.zeros((len(editors), 524), np.float32)
     for row, editor in zip(matrix, editors, strict=True):
-        bio = editor.bio or ""
+        bio = normalize_text(editor.bio or "").text
         row[:12] = (
             getattr(editor, "verdict", 0),
             editor.area not in (None, ""),
@@ -51,21 +51,21 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
             len(bio),
             has_url(bio),
             *hours_since_member(editor),
-            vocabularies["email"].ranks.get(email_domain(editor.email), 1024) if editor.email else 1023,
-            vocabularies["website"].ranks.get(website_host(editor.website), 1023) if editor.website else 1024,
+            rank_of_host(email_domain(editor.email), vocabularies["email"], 1024) if editor.email else 1023,
+            rank_of_host(website_host(editor.website), vocabularies["website"], 1023) if editor.website else 1024,
         )
-        write_tf_idf(row[12:], bio, vocabularies["bio"])
+        words = " ".join([separate_words(bio), *join_spelt_out(bio)])
+        write_tf_idf(row[12:], words, vocabularies["bio"])
     return matrix
 
 
-def website_host(website: str) -> str:
-    website = website.strip()
-    try:
-        return (
-            urlsplit(website if re.match("([A-Za-z][A-Za-z0-9+.-]*:)?//", website) else f"//{website}").hostname or ""
-        )
-    except ValueError:
-        return ""
+def rank_of_host(host: str, vocabulary: Vocabulary, unknown: int) -> int:
+    """The rank of the most telling name of the host that any known one has in the same form."""
+    for candidate in host_candidates(host):
+        for word, rank in vocabulary.ranks.items():
+            if (website_host(word) or word) == candidate:
+                return rank
+    return unknown
 
 
 def hours_since_member(editor: Editor) -> list[float]:

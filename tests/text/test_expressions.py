@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 import sb_api
+from sb_api import preprocessing
 from sb_api.errors import SbApiError
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.preprocessing import message_words
@@ -39,7 +40,8 @@ REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 ENDS = ("", "\0", "!", " ", "é", "\n", "1", "a", ".", "@", ":")
 # Made in functions, from what Python knows of Unicode.
 MADE_LATER: dict[tuple[str, str], Callable[[], Any]] = {
-    ("sb_api.text.normalization", "_marks"): normalization._marks,
+    ("sb_api.text.normalization", "_marks"): lambda: normalization._marks(0x1F000),
+    ("sb_api.preprocessing", "_word"): preprocessing._word,
 }
 
 
