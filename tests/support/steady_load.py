@@ -281,7 +281,8 @@ class SteadyLoad:
         return ""
 
     def _judge_trainings(self, log: VerdictLog) -> None:
-        rows = log.learned(self.versions.model.about.tokenizers)
+        # With those that the rollbacks of this load have undone: they were learned all the same.
+        rows = log.learned(self.versions.model.about.tokenizers, undone=True)
         learned = Counter(row.record for row in rows)
         for record, times in learned.items():
             if times > 1:
