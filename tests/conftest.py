@@ -24,7 +24,7 @@ from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.processes.redis_server import find_redis_server
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 if TYPE_CHECKING:
     from tests.support.deployments import Deployment

@@ -29,8 +29,8 @@ from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
-from tests.support.service import LODBROK, NOT_SPAM, SPAM, Bare, Service, as_editors, clean_environment, make_editors
+from tests.support.jobs import Jobs
+from tests.support.service import NOT_SPAM, SHIPPED, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
 FAILED_REASON = "it cannot be turned into numbers"
 SPOILT = 13  # the id of a record that the next fixture makes unreadable
@@ -43,16 +43,16 @@ def spoilt(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Predictor:
     def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
         if any(record.id == SPOILT for record in records):
             raise OverflowError("of ours")
-        return LODBROK.preprocess(records, vocabularies)
+        return SHIPPED.preprocess(records, vocabularies)
 
-    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    monkeypatch.setattr(bare.model, "classifier", replace(SHIPPED, preprocess=preprocess))
     return bare.model
 
 
 @pytest.fixture
 def models(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> dict[str, Predictor]:
     """The models of a classify process that knows one classifier."""
-    monkeypatch.setattr(classify, "CLASSIFIERS", {"lodbrok": LODBROK})
+    monkeypatch.setattr(classify, "CLASSIFIERS", {"lodbrok": SHIPPED})
     return {"lodbrok": bare.model}
 
 
@@ -88,7 +88,7 @@ def publish(jobs: Jobs, weights: Weights, vocabularies: Vocabularies, file: byte
 def test_it_judges_as_the_network_does(count: int, bare: Bare) -> None:
     editors = as_editors(make_editors(count))
     scores, errors = bare.model.judge(editors)
-    inputs = LODBROK.preprocess(editors, bare.model.vocabularies)
+    inputs = SHIPPED.preprocess(editors, bare.model.vocabularies)
     raw = bare.fitting.network(dict(inputs), training=False).numpy()
     expected = calibrated(raw, bare.original.about.temperature)
     assert scores.shape == (count, 2)
@@ -103,7 +103,7 @@ def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged
     assert errors == {SPOILT: FAILED_REASON}
     assert np.isnan(scores[SPOILT]).all()
     sound = [position for position in range(20) if position != SPOILT]
-    inputs = LODBROK.preprocess([editors[position] for position in sound], bare.model.vocabularies)
+    inputs = SHIPPED.preprocess([editors[position] for position in sound], bare.model.vocabularies)
     np.testing.assert_allclose(scores[sound], bare.model.score(inputs), atol=1e-6)
 
 
@@ -117,21 +117,21 @@ def test_a_fault_that_is_of_no_one_record_is_raised(bare: Bare, monkeypatch: pyt
     def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
         if len(records) > 1:
             raise MemoryError
-        return LODBROK.preprocess(records, vocabularies)
+        return SHIPPED.preprocess(records, vocabularies)
 
-    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    monkeypatch.setattr(bare.model, "classifier", replace(SHIPPED, preprocess=preprocess))
     with pytest.raises(MemoryError):
         bare.model.judge(as_editors(make_editors(2)))
 
 
 def test_a_score_that_is_no_number_is_an_error_of_its_record(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
     def preprocess(records: Sequence[Any], vocabularies: Vocabularies) -> Any:
-        arrays = dict(LODBROK.preprocess(records, vocabularies))
+        arrays = dict(SHIPPED.preprocess(records, vocabularies))
         arrays["main_input"] = arrays["main_input"].copy()
         arrays["main_input"][1] = np.inf
         return arrays
 
-    monkeypatch.setattr(bare.model, "classifier", replace(LODBROK, preprocess=preprocess))
+    monkeypatch.setattr(bare.model, "classifier", replace(SHIPPED, preprocess=preprocess))
     scores, errors = bare.model.judge(as_editors(make_editors(3)))
     assert errors == {1: "its score is not a finite number"}
     assert np.isfinite(scores[[0, 2]]).all()
@@ -241,7 +241,7 @@ def replace_entry(claim: Claim, number: int) -> Claim:
 
 
 def test_while_none_are_published_it_works_with_this_hosts_files(jobs: Jobs, bare: Bare) -> None:
-    weights, vocabularies = load_current(jobs.broker, LODBROK)
+    weights, vocabularies = load_current(jobs.broker, SHIPPED)
     assert weights.about == bare.original.about
     assert vocabularies == bare.model.vocabularies
 
@@ -252,7 +252,7 @@ def test_a_host_without_files_works_with_what_is_published(jobs: Jobs, bare: Bar
     others = make_others(bare)
     others = replace(others, about=msgspec.structs.replace(others.about, tokenizers=vocabularies.fingerprint))
     publish(jobs, others, vocabularies)
-    weights, found = load_current(jobs.broker, LODBROK)
+    weights, found = load_current(jobs.broker, SHIPPED)
     assert weights.about == others.about
     assert found == vocabularies
     np.testing.assert_array_equal(weights.arrays["output/kernel"], others.arrays["output/kernel"])

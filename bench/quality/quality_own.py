@@ -29,7 +29,7 @@ from sb_api.bootstrap.checks import check_editors
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.bootstrap.own_editors import describe_scores, plan_original, replace_original
 from sb_api.config import Settings
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.synthetic.editors import SyntheticEditor
@@ -90,8 +90,8 @@ def judge_half(learned: Sequence[SyntheticEditor], unseen: Sequence[SyntheticEdi
         settings = Settings(state_dir=folder)
         plan = plan_original(settings, check_editors(learned), seed=seed, progress=lambda *_: None)
         replace_original(settings, plan)
-        classifier = CLASSIFIERS["lodbrok"]
-        weights = WeightsStore.of(settings, classifier.name).load_current()
+        weights = WeightsStore.of(settings, "lodbrok").load_current()
+        classifier = find_classifier(weights.about)
         predictor = Predictor(classifier, weights, classifier.load_vocabularies(settings))
     scores, _ = predictor.judge(to_verdicts(unseen))
     numbers = describe_scores(targets_of(unseen), scores[:, 1].astype(np.float64), weights.about.borders)

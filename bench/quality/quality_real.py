@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bench.figures import Figures, figure, tell
 from sb_api.config import load_settings
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
@@ -77,8 +77,8 @@ def bench_real(quick: bool) -> Figures:
 def load_shipped() -> Predictor:
     """The original as it ships, whatever has been learned on this machine."""
     settings = load_settings({}, state_dir=str(ROOT / "build" / "nothing-is-kept-here"))
-    classifier = CLASSIFIERS["lodbrok"]
-    weights = WeightsStore.of(settings, classifier.name).load("original")
+    weights = WeightsStore.of(settings, "lodbrok").load("original")
+    classifier = find_classifier(weights.about)
     return Predictor(classifier, weights, classifier.load_vocabularies(settings))
 
 

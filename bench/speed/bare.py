@@ -9,7 +9,7 @@ import msgspec
 
 from sb_api.config import load_settings
 from sb_api.judgements import describe_answers
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
@@ -19,8 +19,9 @@ ROUNDING = 1e-6  # of a score: sums of float32 depend on the size of the batch (
 
 def load_model() -> Predictor:
     """Lodbrok with the shipped weights, in this process."""
-    settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS["lodbrok"]
+    settings = load_settings({}, state_dir="/nonexistent")
     weights = WeightsStore.of(settings, "lodbrok").load("original")
+    classifier = find_classifier(weights.about)
     return Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
 
 

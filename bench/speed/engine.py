@@ -31,12 +31,13 @@ def run_engine(engine: Any, name: str) -> dict[str, Any]:
     import psutil
 
     from sb_api.config import load_settings
-    from sb_api.models.classifiers import CLASSIFIERS
+    from sb_api.models.classifiers import find_classifier
     from sb_api.models.predictor import Predictor
     from sb_api.models.weights_store import WeightsStore
 
-    settings, classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS[name]
+    settings = load_settings({}, state_dir="/nonexistent")
     weights = WeightsStore.of(settings, name).load("original")
+    classifier = find_classifier(weights.about)
     model = Predictor(classifier, weights, classifier.load_vocabularies(settings), engine)
     figures: dict[str, Any] = {"ready": time.perf_counter() - start}
     figures["memory"] = psutil.Process().memory_full_info().uss / 2**20

@@ -23,7 +23,7 @@ from sb_api.errors import Unavailable
 from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, assert_problem
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "how-to-scale-out.md"

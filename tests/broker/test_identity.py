@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sb_api.broker.connection import connect
 from sb_api.broker.identity import Identity
 from sb_api.broker.shared_state import Broker
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 FORK = """
 import os

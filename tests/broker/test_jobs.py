@@ -21,7 +21,7 @@ from sb_api.broker.shared_state import BEATS_TTL, WORKERS, Published
 from sb_api.config import Settings
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import assert_stays
 
 LEASE = 0.8

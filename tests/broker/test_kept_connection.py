@@ -9,7 +9,7 @@ import redis
 from sb_api.broker.connection import connect
 from sb_api.broker.kept_connection import keep_connection
 from sb_api.config import Settings
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 
 def test_a_client_asks_its_pool_for_a_connection_before_each_command_and_gives_it_back_after(jobs: Jobs) -> None:

@@ -22,7 +22,7 @@ from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
 from tests.support.certificates import make_certificates, tls_arguments, tls_options
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.redis_servers import (
     find_tls_server,
     free_port,

@@ -22,7 +22,7 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.serve import hold_state
 from sb_api.synthetic.editors import generate_editors
 from tests.bootstrap.test_legacy import files  # noqa: F401  what Keras 2 left behind
-from tests.support.service import LODBROK, SPAM, as_editors, as_verdicts
+from tests.support.service import SHIPPED, SPAM, as_editors, as_verdicts
 
 FIELDS = ("bio", "email", "website")
 SERVING = ("run", "web", "worker", "trainer")  # what would go on and on if it started
@@ -58,7 +58,7 @@ def run(*arguments: str | Path) -> Result:
 def load_model(state: Path) -> Predictor:
     """The model as a classify process would make it of a state directory."""
     settings = load_settings({}, state_dir=str(state))
-    return Predictor(LODBROK, WeightsStore.of(settings, "lodbrok").load_current(), LODBROK.load_vocabularies(settings))
+    return Predictor(SHIPPED, WeightsStore.of(settings, "lodbrok").load_current(), SHIPPED.load_vocabularies(settings))
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

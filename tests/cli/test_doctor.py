@@ -20,7 +20,7 @@ from sb_api.cli.diagnosis import Patient, examine
 from sb_api.client import Client
 from sb_api.config import load_settings
 from tests.client.test_http import scripted
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import Service
 
 

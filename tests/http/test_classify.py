@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from sb_api.broker.jobs import PREDICT_STREAMS
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 RECORDS = {
     "lodbrok": {"0": {"id": 1, "website": "http://shop.example"}, "1": {"id": 2, "bio": "music"}},

@@ -12,7 +12,7 @@ from sb_api import create_app
 from sb_api.broker.jobs import TRAIN, Answer, Claim, failure
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import assert_problem, make_verdicts
 
 ASYNC = {"Prefer": "respond-async"}

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sb_api import create_app
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import CLASSIFIERS
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import RedisServer, Service
 
 

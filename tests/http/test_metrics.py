@@ -25,7 +25,7 @@ from sb_api import create_app
 from sb_api.broker.shared_state import WEB, Published
 from sb_api.config import Settings, load_settings
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import ROOT, RedisServer, Service, clean_environment, make_editors, make_verdicts
 
 DEPLOY = ROOT / "deploy"

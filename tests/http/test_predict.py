@@ -22,7 +22,7 @@ from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from sb_api.web.service import ROUNDS
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import (
     EDITOR,
     MALFORMED_BODIES,

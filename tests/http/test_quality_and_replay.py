@@ -15,7 +15,7 @@ from sb_api.broker.shared_state import Published
 from sb_api.cli import main
 from sb_api.versions import BANDS
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import NOT_SPAM, SPAM, Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
 
 

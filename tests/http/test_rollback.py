@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, assert_problem, make_editors, make_verdicts, waiting
 
 

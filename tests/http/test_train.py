@@ -13,7 +13,7 @@ from sb_api import create_app
 from sb_api.broker.jobs import TRAIN, Answer
 from sb_api.config import Settings
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import (
     EDITOR,
     MALFORMED_BODIES,

@@ -13,7 +13,7 @@ from sb_api.learning.guard import RESAMPLES, appraise, find_losses, measure
 from sb_api.learning.reference_set import calibrate, load_reference
 from sb_api.models.calibration import calibrated
 from sb_api.models.classifiers import CLASSIFIERS
-from tests.support.service import LODBROK, Bare
+from tests.support.service import SHIPPED, Bare
 
 BUDGET = 0.0025
 TARGETS = np.arange(2000) % 2
@@ -102,9 +102,9 @@ def test_more_innocents_called_spam_are_a_loss_though_the_scores_rank_as_well() 
 
 def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:
     """The borders were chosen on other records, and hold on these."""
-    shipped = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", LODBROK)
+    shipped = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", SHIPPED)
     on_guard = bare.fitting.predict(shipped.guard.arrays)
-    temperature, borders = calibrate(shipped, bare.fitting.predict, on_guard, BUDGET, LODBROK.caution)
+    temperature, borders = calibrate(shipped, bare.fitting.predict, on_guard, BUDGET, SHIPPED.caution)
     assert temperature > 0
     certain, likely, unsure = borders
     assert certain >= likely >= unsure

@@ -20,15 +20,15 @@ from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import generate_campaign, generate_editors
-from tests.support.queue import Jobs
-from tests.support.service import LODBROK, Bare
+from tests.support.jobs import Jobs
+from tests.support.service import SHIPPED, Bare
 
 
 @pytest.fixture(scope="module")
 def shipped(bare_session: Bare) -> Reference:
     """The whole reference set, with what the original says of it."""
     bare_session.reset()
-    reference = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", LODBROK)
+    reference = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", SHIPPED)
     return with_scores(reference, bare_session.fitting, bare_session.original)
 
 
@@ -40,7 +40,7 @@ def make_trainer(jobs: Jobs, bare: Bare, shipped: Reference, monkeypatch: pytest
     monkeypatch.setattr(Trainer, "reference", shipped)
 
     def make(**settings: Any) -> Trainer:
-        return Trainer(Broker.of(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), LODBROK)
+        return Trainer(Broker.of(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), SHIPPED)
 
     return make
 

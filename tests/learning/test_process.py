@@ -12,7 +12,7 @@ import redis
 
 from sb_api.config import Settings
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import (
     ROOT,
     Service,

@@ -28,17 +28,17 @@ from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.train import retrain_model
 from sb_api.versions import Chain
-from tests.support.queue import Jobs
-from tests.support.service import BUDGET, LODBROK, Bare, as_editors, as_verdicts, make_editors, make_verdicts
+from tests.support.jobs import Jobs
+from tests.support.service import BUDGET, SHIPPED, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
 
 def make_rows(bare: Bare, count: int, start: int = 0) -> Examples:
     verdicts = as_verdicts(make_verdicts(count, start))
     targets = np.array([verdict.verdict for verdict in verdicts], np.int64)
-    return Examples(LODBROK.preprocess(verdicts, bare.model.vocabularies), targets)
+    return Examples(SHIPPED.preprocess(verdicts, bare.model.vocabularies), targets)
 
 
-LODBROKS = replace(RETRAINING, label_weights=weigh_labels(LODBROK.caution))
+LODBROKS = replace(RETRAINING, label_weights=weigh_labels(SHIPPED.caution))
 
 
 def fitted(fitting: Fitting, bare: Bare, rows: Examples, seed: int, recipe: Recipe = LODBROKS) -> Weights:
@@ -63,7 +63,7 @@ def differ(one: Weights, other: Weights) -> bool:
 @pytest.fixture(scope="module")
 def second(bare_session: Bare) -> Fitting:
     """Another network with another optimizer, as in another process."""
-    return Fitting(LODBROK, bare_session.original.about.labels, bare_session.model.vocabularies)
+    return Fitting(SHIPPED, bare_session.original.about.labels, bare_session.model.vocabularies)
 
 
 # One fitting
@@ -171,7 +171,7 @@ def test_learning_verdicts_brings_the_scores_towards_them(bare: Bare) -> None:
 
 def retrain(bare: Bare, rows: Examples, number: int) -> Weights:
     candidate = retrain_model(
-        *(bare.fitting, LODBROK, bare.original, bare.original, rows, bare.reference),
+        *(bare.fitting, SHIPPED, bare.original, bare.original, rows, bare.reference),
         budget=BUDGET,
         tolerance=1.0,
         number=number,
@@ -189,7 +189,7 @@ def test_a_candidate_says_where_it_comes_from_and_how_good_it_is(bare: Bare) -> 
     assert (about.learned, about.labels) == (4, bare.original.about.labels)
     guard, scores = bare.reference.guard, bare.fitting.predict(bare.reference.guard.arrays)
     measured = measure(guard.targets, scores, BUDGET)
-    assert about.figures["reference"] == LODBROK.score(guard.targets, scores, about.labels) | measured
+    assert about.figures["reference"] == SHIPPED.score(guard.targets, scores, about.labels) | measured
     assert bare.fitting.snapshot(about).arrays.keys() == candidate.arrays.keys()
     assert retrain(bare, rows, number=41).about.version == about.version
     assert retrain(bare, rows, number=42).about.version != about.version
@@ -211,7 +211,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     answers = iter([["worse"]] * refusals + [[]])
     monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(
-        *(bare.fitting, LODBROK, bare.original, current, rows, bare.reference),
+        *(bare.fitting, SHIPPED, bare.original, current, rows, bare.reference),
         budget=BUDGET,
         tolerance=0.01,
         number=2,
@@ -230,7 +230,7 @@ def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_
     for force in (False, True):
         # No candidate can be better than the standard by more than everything.
         candidate = retrain_model(
-            *(bare.fitting, LODBROK, bare.original, bare.original, rows, bare.reference),
+            *(bare.fitting, SHIPPED, bare.original, bare.original, rows, bare.reference),
             budget=BUDGET,
             tolerance=-1.0,
             number=1,
@@ -261,7 +261,7 @@ def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Cal
                 **changes,
             },
         )
-        return Trainer(Broker.of(jobs.redis, settings), LODBROK)
+        return Trainer(Broker.of(jobs.redis, settings), SHIPPED)
 
     return make
 
@@ -550,4 +550,4 @@ def test_what_is_learned_is_what_is_judged_by(make_trainer: Callable[..., Traine
     bare.model.swap(trainer.store.load_current(), bare.model.vocabularies)
     scores, _ = bare.model.judge(as_editors(make_editors(4, start_of("1"))))
     targets = np.array([number % 2 for number in range(4)])
-    assert LODBROK.score(targets, scores, bare.original.about.labels) == learned["after"]
+    assert SHIPPED.score(targets, scores, bare.original.about.labels) == learned["after"]

@@ -26,8 +26,8 @@ from sb_api.models.onnx_graphs import parse_graph
 from sb_api.models.weights_store import WeightsStore
 from tests.conftest import wait_until
 from tests.models.test_classifiers import SAMPLES
-from tests.support.queue import Jobs
-from tests.support.service import LODBROK, Service, as_verdicts, make_editors, make_verdicts
+from tests.support.jobs import Jobs
+from tests.support.service import SHIPPED, Service, as_verdicts, make_editors, make_verdicts
 
 Numbers = Mapping[str, npt.NDArray[Any]]
 
@@ -203,7 +203,7 @@ def test_a_difference_is_refused_with_a_word_of_what_to_do(case: Case) -> None:
             check(case.rows, wrong)
 
 
-FAULTY = replace(LODBROK, graph=lambda *_: LODBROK.graph((), None).replace("Tanh (website_c)", "Sigmoid (website_c)"))  # type: ignore[arg-type]
+FAULTY = replace(SHIPPED, graph=lambda *_: SHIPPED.graph((), None).replace("Tanh (website_c)", "Sigmoid (website_c)"))  # type: ignore[arg-type]
 
 
 def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(jobs: Jobs) -> None:
@@ -250,7 +250,7 @@ def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Setti
     models: dict[str, Predictor] = {}
     refresh_predictors(Broker.of(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})
     assert {model.engine for model in models.values()} == {"keras"}
-    editors = LODBROK.preprocess(as_verdicts(make_verdicts(5)), models["lodbrok"].vocabularies)
+    editors = SHIPPED.preprocess(as_verdicts(make_verdicts(5)), models["lodbrok"].vocabularies)
     onnx: dict[str, Predictor] = {}
     refresh_predictors(jobs.broker, onnx, {})
     assert {model.engine for model in onnx.values()} == {"onnx"}

@@ -13,9 +13,9 @@ from sb_api.config import load_settings
 from sb_api.models.explain import LEAST_EFFECT, explain_editors, usual_editor
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor
-from tests.support.service import LODBROK, Bare, make_editors
+from tests.support.service import SHIPPED, Bare, make_editors
 
-VOCABULARIES = LODBROK.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
+VOCABULARIES = SHIPPED.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
 PLAIN = {
     "id": 1,
     "email": "someone@gmail.com",

@@ -21,7 +21,7 @@ from tests.support.deployments import (
     socket_activated,
     systemd_start,
 )
-from tests.support.service import EDITOR, LODBROK, ROOT
+from tests.support.service import EDITOR, ROOT, SHIPPED
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 
@@ -87,8 +87,8 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
     assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o077 == 0
     restored = load_settings({}, state_dir=str(tmp_path / "restored"))
     assert restored.state.stat().st_mode & 0o077 == 0
-    assert WeightsStore.of(restored, LODBROK.name).load_current().about.version == version
-    log = open_verdict_log(restored, LODBROK.name)
+    assert WeightsStore.of(restored, SHIPPED.name).load_current().about.version == version
+    log = open_verdict_log(restored, SHIPPED.name)
     assert log is not None
     found = [(verdict.record, verdict.label) for verdict in log.find() if verdict.version == version]
     assert sorted(found) == sorted((str(verdict["id"]), verdict["verdict"]) for verdict in verdicts)

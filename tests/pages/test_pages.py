@@ -21,7 +21,7 @@ from sb_api.auth.credentials import add_credential
 from sb_api.broker.jobs import BULK
 from sb_api.config import Settings, load_settings
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, Service, make_editors, shown_score
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"

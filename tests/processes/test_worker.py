@@ -27,7 +27,7 @@ from sb_api.processes import worker as worker_module
 from sb_api.processes.claiming import Claiming, LargeOnly, OneAtATime, SmallFirst
 from sb_api.processes.worker import Worker
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, RedisServer, assert_stays, clean_environment
 
 LEASE = 0.5

@@ -26,17 +26,17 @@ from sb_api.config import Settings, load_settings
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server
 from sb_api.records import Editor, Verdict
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 ROOT = Path(__file__).parents[2]
-LODBROK = CLASSIFIERS["lodbrok"]
+SHIPPED = WIDE_DEEP  # the classifier whose original weights of editors ship
 SPAM, NOT_SPAM = "Spam Editor Account", "Non Spam Editor Account"
 BUDGET = 0.05  # of the shared service
 # What the shared service starts with. Tests teach it nonsense, which its guard would refuse; tests of the guard have
@@ -350,11 +350,11 @@ class Bare:
 def make_bare(state: Path) -> Bare:
     """With the reference set of a state directory."""
     settings = load_settings({}, state_dir=str(state))
-    original = WeightsStore.of(settings, LODBROK.name).load("original")
+    original = WeightsStore.of(settings, SHIPPED.name).load("original")
     # Keras is the truth, also of what the service's engine says.
-    model = Predictor(LODBROK, original, LODBROK.load_vocabularies(settings), "keras")
-    fitting = Fitting(LODBROK, original.about.labels, model.vocabularies)
-    reference = load_reference(settings.find("reference/lodbrok.npz"), LODBROK)
+    model = Predictor(SHIPPED, original, SHIPPED.load_vocabularies(settings), "keras")
+    fitting = Fitting(SHIPPED, original.about.labels, model.vocabularies)
+    reference = load_reference(settings.find("reference/lodbrok.npz"), SHIPPED)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)
 
 

@@ -24,7 +24,7 @@ from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
-from tests.support.service import LODBROK, NOT_SPAM, SPAM, as_editors, make_editors, make_verdicts
+from tests.support.service import NOT_SPAM, SHIPPED, SPAM, as_editors, make_editors, make_verdicts
 
 TOLERANCE = 1e-5  # ONNX Runtime rounds differently with the size of a batch
 LOST_AFTER = 90.0  # seconds without an answer; longer than any time limit of the service under test
@@ -61,8 +61,8 @@ class Versions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = load_settings({}, state_dir="/nonexistent")
-        original = WeightsStore.of(self.settings, LODBROK.name).load("original")
-        self.model = Predictor(LODBROK, original, LODBROK.load_vocabularies(self.settings))
+        original = WeightsStore.of(self.settings, SHIPPED.name).load("original")
+        self.model = Predictor(SHIPPED, original, SHIPPED.load_vocabularies(self.settings))
         self.found = {original.about.version: original}
         self._seen: set[Path] = set()
 

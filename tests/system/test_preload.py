@@ -19,7 +19,7 @@ from sb_api.config import Settings
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import NOT_SPAM, clean_environment
 
 WEB_PROCESSES = 3

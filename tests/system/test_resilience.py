@@ -17,8 +17,8 @@ from sb_api.broker.jobs import SMALL
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
-from tests.support.service import LODBROK, Service, assert_problem, make_editors, make_verdicts, waiting
+from tests.support.jobs import Jobs
+from tests.support.service import SHIPPED, Service, assert_problem, make_editors, make_verdicts, waiting
 from tests.support.steady_load import SteadyLoad, Versions
 from tools.faults import Target, cut_connections, damage, is_normal, kill, out_of_memory, stop, wait_warm
 from tools.soak import Work, measure
@@ -32,7 +32,7 @@ def target(service: Service) -> Target:
 
 def test_under_faults_nothing_is_lost_wrong_or_doubled(target: Target, service: Service) -> None:
     """Single and bulk requests, trainings and rollbacks at once, each answer checked against the bare model."""
-    versions = Versions(service.state / "weights" / "versions" / LODBROK.name)
+    versions = Versions(service.state / "weights" / "versions" / SHIPPED.name)
     versions.look()
     load = SteadyLoad(target.address, versions, seed=5)
     chance = random.Random(5)

@@ -17,9 +17,9 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.train import retrain_model
 from tests.support.service import (
     BUDGET,
-    LODBROK,
     NOT_SPAM,
     ROOT,
+    SHIPPED,
     SPAM,
     Bare,
     Service,
@@ -45,13 +45,13 @@ def retrain(bare: Bare, service: Service, current: Weights, records: list[dict[s
     """What the bare model makes of verdicts that the service has just learned, with the same log behind it."""
     verdicts = as_verdicts(records)
     targets = np.array([verdict.verdict for verdict in verdicts], np.int64)
-    new = Examples(LODBROK.preprocess(verdicts, bare.model.vocabularies), targets)
-    intake = Intake(service.settings, LODBROK, service.verdict_log())
+    new = Examples(SHIPPED.preprocess(verdicts, bare.model.vocabularies), targets)
+    intake = Intake(service.settings, SHIPPED, service.verdict_log())
     learned = service.verdict_log().learned_numbers(current.about.features)
     earlier = learned[: -len(records)]
     log = intake.draw_log(earlier, current.about, number, bare.reference.guard.arrays)
     candidate = retrain_model(
-        *(bare.fitting, LODBROK, bare.original, current, new, bare.reference, log),
+        *(bare.fitting, SHIPPED, bare.original, current, new, bare.reference, log),
         budget=BUDGET,
         tolerance=1.0,
         number=number,

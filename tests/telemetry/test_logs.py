@@ -32,7 +32,7 @@ from sb_api.telemetry.logs import (
     logging_about,
 )
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
 
 

@@ -18,7 +18,7 @@ from sb_api.telemetry.aggregation import Publisher, collect_totals
 from sb_api.telemetry.gauges import StreamState, read_stream
 from sb_api.telemetry.metrics import Instruments
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import RedisServer
 
 

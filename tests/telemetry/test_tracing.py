@@ -22,7 +22,7 @@ from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.telemetry.tracing import open_tracer
 from tests.conftest import wait_until
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import Bare, clean_environment, make_editors
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

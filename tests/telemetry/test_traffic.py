@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from sb_api.telemetry.aggregation import Publisher
 from sb_api.telemetry.metrics import Instruments
 from sb_api.telemetry.traffic import WINDOW, Vitals, quantile
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 
 
 def buckets(values: list[float]) -> dict[float, float]:

@@ -17,7 +17,7 @@ from sb_api import create_app
 from sb_api.auth.credentials import add_credential, revoke_credential
 from sb_api.config import Settings, load_settings
 from sb_api.web.shedding import SMALL_BYTES
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, MALFORMED_BODIES, WRONG_RECORDS, assert_problem, make_editors
 
 LONG_WAY = "?partial=false"  # says no more than what goes without saying

@@ -16,7 +16,7 @@ from sb_api.broker.limiter import Limiter
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
 from sb_api.web.shedding import LONGEST_TURN, SMALL_BYTES
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, assert_problem, waiting
 
 

@@ -15,7 +15,7 @@ from sb_api.auth.credentials import add_credential
 from sb_api.broker.jobs import TRAIN, Answer
 from sb_api.config import Settings
 from sb_api.web.results import LOOK, MARK, SHARE, own_task, owns
-from tests.support.queue import Jobs
+from tests.support.jobs import Jobs
 from tests.support.service import assert_problem, make_verdicts, waiting
 
 LIMIT = 32 * 2**20  # bytes of Redis's memory
