@@ -24,10 +24,11 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Matrix
 from sb_api.records import Editor, EditorFields, Message
+from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
-from sb_api.text.spelling import join_spelt_out_in, separate_words
+from sb_api.text.spelling import separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 
@@ -67,12 +68,12 @@ def normal_bios(editors: Sequence[EditorFields]) -> list[NormalText]:
 
 
 def texts_of_words(normal: Sequence[NormalText]) -> list[str]:
-    """n texts in which blanks part all words, also those of scripts without blanks; what a text spells out stands
-    behind it once more, joined."""
+    """n texts in which blanks part all words, also those of scripts without blanks; the words that a text spells
+    out or hides stand behind it once more, as they would be read."""
     texts = [separate_words(one.text) if one.unspaced else one.text for one in normal]
     return [
         " ".join((text, *joined)) if joined else text
-        for text, joined in zip(texts, join_spelt_out_in([one.text for one in normal]), strict=True)
+        for text, joined in zip(texts, hidden_words_in([one.text for one in normal]), strict=True)
     ]
 
 

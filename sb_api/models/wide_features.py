@@ -20,10 +20,10 @@ from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
 from sb_api.records import Editor
+from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_texts, hash_words, lay_texts, mix
 from sb_api.text.hosts import email_domain, registered_domain, website_host
 from sb_api.text.normalization import NOTHING, Undone, normalize_text
-from sb_api.text.spelling import join_spelt_out
 from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]
@@ -173,7 +173,7 @@ def _read_texts(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> tu
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
     bios = [_normal(editor.bio, LONGEST_BIO) if editor.bio else _NO_TEXT for editor in editors]
     names = [_normal(editor.name, LONGEST_FIELD) if editor.name else _NO_TEXT for editor in editors]
-    spelt_out = [join_spelt_out(bio) for bio, _ in bios]
+    spelt_out = hidden_words_in([bio for bio, _ in bios])
     websites: list[str] = []
     mailboxes: list[str] = []
     laid: list[str] = []

@@ -12,10 +12,10 @@ import numpy as np
 
 from sb_api.models import editor_bins, wide_features
 from sb_api.records import EditorFields
+from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import email_domain, registered_domain, website_host
 from sb_api.text.normalization import NormalText, normalize_text
 from sb_api.text.scripts import KINDS
-from sb_api.text.spelling import join_spelt_out
 from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
 DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
@@ -44,7 +44,7 @@ class Texts:
         self.host, self.domain = website_host(website), email_domain(email)
         self.path = website.partition("//")[2].partition("/")[2][:100]
         self.mailbox = email.rpartition("@")[0][:100]
-        self.spelt_out = join_spelt_out(bio.text)
+        self.spelt_out = hidden_words(bio.text)
         self.area = normal(editor.area, 100).text if isinstance(editor.area, str) else editor.area
         self.gender = "" if editor.gender is None else str(editor.gender).strip().lower()
         self.undone = [a + b for a, b in zip(bio.undone, name.undone, strict=True)] + [len(self.spelt_out)]

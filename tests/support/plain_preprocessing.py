@@ -12,9 +12,10 @@ import numpy as np
 from urlextract import URLExtract
 
 from sb_api.records import Editor
+from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.normalization import normalize_text
-from sb_api.text.spelling import join_spelt_out, separate_words
+from sb_api.text.spelling import separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 from sb_api.text.words import split_words
@@ -54,7 +55,7 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
             rank_of_host(email_domain(editor.email), vocabularies["email"], 1024) if editor.email else 1023,
             rank_of_host(website_host(editor.website), vocabularies["website"], 1023) if editor.website else 1024,
         )
-        words = " ".join([separate_words(bio), *join_spelt_out(bio)])
+        words = " ".join([separate_words(bio), *hidden_words(bio)])
         write_tf_idf(row[12:], words, vocabularies["bio"])
     return matrix
 

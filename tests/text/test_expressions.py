@@ -28,7 +28,7 @@ from sb_api import preprocessing
 from sb_api.errors import SbApiError
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.preprocessing import message_words
-from sb_api.text import hosts, masking, normalization, spelling, urls
+from sb_api.text import disguises, hosts, masking, normalization, spelling, urls
 
 PACKAGE = Path(sb_api.__file__).parent
 SHORT = 1_500  # characters; the long ones have ten times as many
@@ -342,7 +342,7 @@ HARD_UNITS = [
     *("GB29", "GB29 ", "4111 1111 ", "+49 30 1234567 ", "+1", "(212) 555-2368 ", "1234567/", "12345 ext ", "#1234"),
     *("a ", "a b ", "c-", "c - ", "a" * 50 + " ", "a\u0301", "\u0301", "\u200b", "a\u200b", "\ufdfa", "\u0430a"),
     *("\u4e2d", "\u0e01\u0e34", "\u0e34", "\u3042.com", "\u201c", "\U0001f3b0", "a\U0001f3b0", "\u0915\u093f"),
-    *("\u0430 ", "e.g. ", "::", "1 "),
+    *("\u0430 ", "e.g. ", "::", "1 ", "aa", "ca-si ", "c4s1 ", "\u1ea1", "a-"),
 ]
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "mask_personal_data": masking.mask_personal_data,
@@ -350,6 +350,7 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "has_url": urls.has_url,
     "normalize_text": normalization.normalize_text,
     "join_spelt_out": spelling.join_spelt_out,
+    "hidden_words": disguises.hidden_words,
     "separate_words": spelling.separate_words,
     "website_host": hosts.website_host,
     "email_domain": hosts.email_domain,

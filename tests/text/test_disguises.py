@@ -1,0 +1,66 @@
+"""What a text hides by writing all its words in one odd way is read; what words of ordinary people have is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sb_api.synthetic.editors import generate_editors
+from sb_api.text.disguises import hidden_words, hidden_words_in, readings
+from sb_api.text.normalization import normalize_text
+from tests.text.test_normalization import TEXTS
+
+PLAIN = ["cheap", "poker", "bonus", "every", "casino", "viagra", "money"]
+WAYS: dict[str, Callable[[str], str]] = {
+    "a dash inside": lambda word: f"{word[:2]}-{word[2:]}",
+    "a dot inside": lambda word: f"{word[:1]}.{word[1:]}",
+    "a star inside": lambda word: f"{word[:1]}*{word[1:]}",
+    "dots below": lambda word: "".join(letter + "\u0323" for letter in word),
+    "acute accents": lambda word: "".join(letter + "\u0301" for letter in word),
+    "each letter twice": lambda word: "".join(letter * 2 for letter in word),
+    "vowels twice": lambda word: re.sub("([aeiou])", r"\1\1", word),
+    "digits for vowels": lambda word: word.translate(str.maketrans("aeio", "4310")),
+    "letters apart": "-".join,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_words_that_are_all_hidden_in_one_way_are_read(way: Callable[[str], str]) -> None:
+    text = normalize_text(", ".join(map(way, PLAIN))).text
+    assert hidden_words(text) == PLAIN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I collect records of hip-hop, post-punk, trip-hop and drum-and-bass; write an e-mail to me",
+        "Keeping coffee, books and little dolls; all well, will call soon",
+        "mp3 and 2pac since 1999: 45 rpm, 33 rpm, 78 rpm",
+        "see example.com, records.example.org and last.fm",
+        "https://a-b.example/c-d-e https://f-g.example/h-i https://j-k.example/x_y_z",
+        "Příliš žluťoučký kůň úpěl ďábelské ódy",
+        "Tiếng Việt có nhiều dấu, đường phố đã tắt",
+        "naïve café à côté de l'été",
+        "Kaalkop koos maan sees meer weer oor teen",
+        "tuuli puu maa kaatuu suureen metsään hyvää päivää kaikki",
+        "no-one",
+        "",
+    ],
+)
+def test_what_people_write_hides_nothing(text: str) -> None:
+    assert readings(text) == []
+
+
+def test_made_up_innocents_hide_next_to_nothing() -> None:
+    bios = [str(e.record["bio"]) for e in generate_editors(2000, seed=8) if not e.verdict and e.record["bio"]]
+    assert len(bios) > 300
+    assert sum(bool(readings(normalize_text(bio).text)) for bio in bios) <= len(bios) / 200
+
+
+@given(st.lists(TEXTS, max_size=5))
+def test_together_is_as_alone(texts: list[str]) -> None:
+    assert hidden_words_in(texts) == [hidden_words(text) for text in texts]
