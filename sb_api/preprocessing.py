@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 from math import log, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,40 +62,46 @@ def _term_frequency(count: int) -> float:
 _TERM_FREQUENCIES = np.array([0.0, *map(_term_frequency, range(1, 256))])
 
 
-def normal_bios(editors: Sequence[EditorFields]) -> list[NormalText]:
-    """The bios of n editors in their normal form; "" where there is none."""
-    return normalize_texts([editor.bio or "" for editor in editors])
+class Bios(NamedTuple):
+    """The bios of n editors in their normal form, "" where there is none, and the words that each spells out or
+    hides."""
+
+    normal: list[NormalText]
+    hidden: list[list[str]]
 
 
-def texts_of_words(normal: Sequence[NormalText]) -> list[str]:
+def read_bios(editors: Sequence[EditorFields]) -> Bios:
+    normal = normalize_texts([editor.bio or "" for editor in editors])
+    return Bios(normal, hidden_words_in([one.text for one in normal]))
+
+
+def texts_of_words(bios: Bios) -> list[str]:
     """n texts in which blanks part all words, also those of scripts without blanks; the words that a text spells
     out or hides stand behind it once more, as they would be read."""
-    texts = [separate_words(one.text) if one.unspaced else one.text for one in normal]
-    return [
-        " ".join((text, *joined)) if joined else text
-        for text, joined in zip(texts, hidden_words_in([one.text for one in normal]), strict=True)
-    ]
+    texts = [separate_words(one.text) if one.unspaced else one.text for one in bios.normal]
+    return [" ".join((text, *hidden)) if hidden else text for text, hidden in zip(texts, bios.hidden, strict=True)]
 
 
-def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
-    """The vectors of n editors, (n, 524). Column 0, the verdict, is 0 for an editor without one."""
+def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies, bios: Bios | None = None) -> Matrix:
+    """The vectors of n editors, (n, 524), whose bios may have been read already. Column 0, the verdict, is 0 for an
+    editor without one."""
     matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
     if not editors:
         return matrix
-    normal = normal_bios(editors)
-    bios = [bio.text for bio in normal]
+    bios = bios or read_bios(editors)
+    texts = [bio.text for bio in bios.normal]
     emails, websites = vocabularies["email"].host_ranks, vocabularies["website"].host_ranks
     matrix[:, 0] = [getattr(editor, "verdict", 0) for editor in editors]
     matrix[:, 1] = [editor.area not in _UNSET for editor in editors]
     matrix[:, 2] = [editor.gender not in _UNSET for editor in editors]
     matrix[:, 3] = [bool(editor.birth_date) for editor in editors]
     matrix[:, 4] = [bool(editor.privs) for editor in editors]
-    matrix[:, 5] = [len(bio) for bio in bios]
-    matrix[:, 6] = [has_url(bio) for bio in bios]
+    matrix[:, 5] = [len(text) for text in texts]
+    matrix[:, 6] = [has_url(text) for text in texts]
     matrix[:, 7:10] = [_hours_since_member(editor) for editor in editors]
     matrix[:, 10] = [_email_token(editor.email, emails) for editor in editors]
     matrix[:, 11] = [_website_token(editor.website, websites) for editor in editors]
-    _write_tf_idf(matrix[:, 12:], texts_of_words(normal), vocabularies["bio"])
+    _write_tf_idf(matrix[:, 12:], texts_of_words(bios), vocabularies["bio"])
     return matrix
 
 

@@ -28,7 +28,7 @@ from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import WIDE_DEEP, Classifier
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.wide_features import FEATURES
-from sb_api.preprocessing import VECTOR_LENGTH, normal_bios, texts_of_words
+from sb_api.preprocessing import VECTOR_LENGTH, read_bios, texts_of_words
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
 from sb_api.text.hosts import email_domain, website_host
@@ -130,7 +130,7 @@ def choose_recipe(classifier: Classifier, rows: int, caution: float | None) -> R
 
 def fit_vocabularies(editors: Sequence[Verdict]) -> Vocabularies:
     """The vocabularies of bio words, e-mail domains and website hosts of n editors."""
-    bios = (split_words(text) for text in texts_of_words(normal_bios(editors)) if text)
+    bios = (split_words(text) for text in texts_of_words(read_bios(editors)) if text)
     domains = ([email_domain(editor.email)] for editor in editors if editor.email and "@" in editor.email)
     hosts = ([host] for editor in editors if editor.website and (host := website_host(editor.website)))
     return Vocabularies(

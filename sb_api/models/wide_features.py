@@ -19,8 +19,8 @@ from sb_api import preprocessing
 from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
+from sb_api.preprocessing import Bios
 from sb_api.records import Editor
-from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_texts, hash_words, lay_texts, mix
 from sb_api.text.hosts import email_domain, registered_domain, website_host
 from sb_api.text.normalization import NOTHING, Undone, normalize_text
@@ -98,16 +98,17 @@ def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any
 
 
 def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:
-    vectors = preprocessing.editor_vectors(editors, vocabularies)
+    bios = preprocessing.read_bios(editors)
+    vectors = preprocessing.editor_vectors(editors, vocabularies, bios)
     vectors[:, _PRIVILEGES] = [*map(is_trusted, editors)]
-    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0)
+    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0, bios)
 
 
-def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> Buckets:
+def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], bios: Bios | None = None) -> Buckets:
     """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
-    a link."""
+    a link; the bios may have been read already."""
     buckets = np.zeros((len(editors), SLOTS), np.int32)
-    texts, laid, whole = _read_texts(editors, has_url)
+    texts, laid, whole = _read_texts(editors, has_url, bios or preprocessing.read_bios(editors))
     blocks = _find_spans(laid)
     # All blocks at once: for a few editors numpy's calls cost more than what they do.
     block = np.repeat(np.arange(len(blocks)), [len(spans.hashes) for spans in blocks])
@@ -134,7 +135,7 @@ def weigh_features(buckets: Buckets) -> Weights:
 
 def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
     """The distinct words of the bios of n editors, each with the slots that it has a part in."""
-    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_))
+    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_), preprocessing.read_bios(editors))
     found: list[dict[str, list[int]]] = []
     for bio in laid[:: len(TEXTS)]:
         points = lay_texts([bio]).points
@@ -169,11 +170,13 @@ def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
 
 
-def _read_texts(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_]) -> tuple[EditorTexts, list[str], list[str]]:
+def _read_texts(
+    editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Bios
+) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
-    bios = [_normal(editor.bio, LONGEST_BIO) if editor.bio else _NO_TEXT for editor in editors]
+    bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.normal]
     names = [_normal(editor.name, LONGEST_FIELD) if editor.name else _NO_TEXT for editor in editors]
-    spelt_out = hidden_words_in([bio for bio, _ in bios])
+    spelt_out = read.hidden
     websites: list[str] = []
     mailboxes: list[str] = []
     laid: list[str] = []

@@ -38,13 +38,14 @@ class Texts:
     """What an editor's fields say."""
 
     def __init__(self, editor: EditorFields) -> None:
-        bio, name = normal(editor.bio, 2000), normal(editor.name, 100)
+        whole, name = normalize_text(editor.bio or ""), normal(editor.name, 100)
+        bio = NormalText(whole.text[:2000].strip(), whole.undone)
         website, email = (editor.website or "").strip(), (editor.email or "").strip()
         self.bio, self.name = bio.text, name.text
         self.host, self.domain = website_host(website), email_domain(email)
         self.path = website.partition("//")[2].partition("/")[2][:100]
         self.mailbox = email.rpartition("@")[0][:100]
-        self.spelt_out = hidden_words(bio.text)
+        self.spelt_out = hidden_words(whole.text)
         self.area = normal(editor.area, 100).text if isinstance(editor.area, str) else editor.area
         self.gender = "" if editor.gender is None else str(editor.gender).strip().lower()
         self.undone = [a + b for a, b in zip(bio.undone, name.undone, strict=True)] + [len(self.spelt_out)]
