@@ -10,7 +10,7 @@ import msgspec
 from sb_api.config import load_settings
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.calibration import calibrated, name_bands
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import find_classifier
 from sb_api.models.engine import load_engine
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
@@ -20,9 +20,10 @@ class Lodbrok:
     """The classifier with its shipped weights."""
 
     def __init__(self) -> None:
-        settings, self.classifier = load_settings({}, state_dir="/nonexistent"), CLASSIFIERS["lodbrok"]
+        settings = load_settings({}, state_dir="/nonexistent")
         weights = WeightsStore.of(settings, "lodbrok").load("original")
         self.about = weights.about
+        self.classifier = find_classifier(self.about)
         self.vocabularies = self.classifier.load_vocabularies(settings)
         load = load_engine("onnx", self.classifier, self.about.labels, self.vocabularies)
         self.predict = load(weights.arrays)
