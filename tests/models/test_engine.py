@@ -19,7 +19,7 @@ from sb_api.config import Settings, load_settings
 from sb_api.errors import EngineDisagrees, InvalidWeights
 from sb_api.learning.reference_set import load_reference
 from sb_api.learning.trainer import Trainer
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import ARCHITECTURES, CLASSIFIERS, find_classifier
 from sb_api.models.engine import TOLERANCE, EngineName, check_engine, load_engine
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.onnx_graphs import parse_graph
@@ -37,8 +37,8 @@ class Case:
 
     def __init__(self, name: str) -> None:
         settings = load_settings({}, state_dir="/nonexistent")
-        self.classifier = CLASSIFIERS[name]
         self.weights = WeightsStore.of(settings, name).load("original")
+        self.classifier = find_classifier(self.weights.about)
         self.labels = self.weights.about.labels
         self.vocabularies = self.classifier.load_vocabularies(settings)
         self.rows = load_reference(settings.find(f"reference/{name}.npz"), self.classifier).guard.arrays
@@ -206,8 +206,11 @@ def test_a_difference_is_refused_with_a_word_of_what_to_do(case: Case) -> None:
 FAULTY = replace(SHIPPED, graph=lambda *_: SHIPPED.graph((), None).replace("Tanh (website_c)", "Sigmoid (website_c)"))  # type: ignore[arg-type]
 
 
-def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(jobs: Jobs) -> None:
+def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A graph with one operation mistaken; with Keras as the engine, the same training passes."""
+    monkeypatch.setitem(ARCHITECTURES, FAULTY.architecture, FAULTY)
     settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0)
     trainer = Trainer(Broker.of(jobs.redis, settings), FAULTY)
     original = trainer.publication.version
