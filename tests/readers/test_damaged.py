@@ -121,12 +121,14 @@ def test_of_a_damaged_file_every_line_is_used_or_named(seed: int) -> None:
 )
 def test_the_time_to_read_damage_grows_with_its_size_alone(line: bytes) -> None:
     def seconds(lines: int) -> float:
-        content = b"id,bio\n" + line * lines
-        began = time.process_time()
-        account(content, read(content, size=1000))
-        return time.process_time() - began
+        """The least of three: other work on the machine only ever adds to a time."""
+        content, took = b"id,bio\n" + line * lines, []
+        for _ in range(3):
+            began = time.process_time()
+            account(content, read(content, size=1000))
+            took.append(time.process_time() - began)
+        return min(took)
 
-    seconds(1000)
     assert seconds(20_000) < 30 * max(0.01, seconds(2_000))
 
 
