@@ -180,7 +180,7 @@ def thin_reference(state: Path) -> None:
     folder.mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
     with np.load(ROOT / "static" / "reference" / "lodbrok.npz") as shipped:
-        thinned = {name: shipped[name][:: 10 if name == "replay" else 3] for name in shipped}
+        thinned = {name: shipped[name][:: 10 if name.startswith("replay") else 3] for name in shipped}
     np.savez(folder / "lodbrok.npz", **thinned)
     (folder / "lodbrok.npz").chmod(0o600)
 
