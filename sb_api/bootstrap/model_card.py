@@ -38,7 +38,7 @@ def render_card(card: ModelCard) -> str:
     """The card in Markdown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    environment = Environment(  # nosec B701
         loader=PackageLoader("sb_api.bootstrap"),
         autoescape=False,  # noqa: S701  Markdown, of our own words and numbers
         undefined=StrictUndefined,
