@@ -91,4 +91,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     success: Success = True
     task_id: str
-    message: str
+    message: str = ""
