@@ -172,7 +172,9 @@ def worker(helper: bool, standby: bool, after_kill: int) -> None:
 
 @main.command()
 @click.option("--cold", is_flag=True, help="Load TensorFlow with the first training, not at the start.")
-@click.option("--retry-in", type=click.FloatRange(0), hidden=True)  # how the process starts itself anew
+@click.option(
+    "--retry-in", type=click.FloatRange(0), hidden=True, help="Of a process that started itself anew: seconds to wait."
+)
 @AFTER_KILL
 @JSON
 def trainer(cold: bool, after_kill: int, retry_in: float | None) -> None:

@@ -35,6 +35,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("GET", "/get-result/no-task"): "predict",
     ("GET", "/weights"): "predict",
     ("GET", "/quality"): "predict",
+    ("GET", "/verdicts"): "train",
     ("POST", "/train"): "train",
     ("POST", "/intents/train"): "train",
     ("POST", "/train?force=true"): "admin",

@@ -25,6 +25,13 @@ from tests.support.service import ROOT, Service, clean_environment, make_editors
 
 COMMANDS_DOC = ROOT / "docs" / "commands.md"
 
+SPAMMER = {
+    "id": 1,
+    "website": "http://win-casino.example",
+    "bio": "best online casino bonus",
+    "member_since": "2024-01-01",
+}
+
 
 def call(service: Service | str, *arguments: object, code: int = 0, **options: Any) -> Result:
     address = service if isinstance(service, str) else service.address
@@ -105,7 +112,7 @@ def test_messages_and_reasons(service: Service, tmp_path: Path) -> None:
     (found,) = rows(call(service, "predict", "--model", "intent", input=message).stdout)
     assert (found["prediction"], found["band"]) == ("praise", None)
     assert found["score"]["praise"] > 0.5
-    (explained,) = rows(call(service, "predict", "--explain", input=lines(make_editors(1))).stdout)
+    (explained,) = rows(call(service, "predict", "--explain", input=lines([SPAMMER])).stdout)
     assert explained["reasons"]
 
 
@@ -195,7 +202,7 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     done = call(service, "train", file, "--json", code=exit_codes.SOME_WRONG)
     trained, in_all = rows(done.stdout)
     assert trained["learned"] == 5
-    assert in_all == {"success": True, "trainings": 1, "learned": 5, "known": 0, "wrong": 2}
+    assert in_all == {"success": True, "trainings": 1, "learned": 5, "known": 0, "superseded": 0, "kept": 0, "wrong": 2}
     assert [row["line"] for row in rows((tmp_path / "verdicts.jsonl.wrong").read_bytes())] == [7, 6]
     assert "0 learned, 5 known before" in call(service, "train", file, code=exit_codes.SOME_WRONG).stdout
     current = service.get("/weights").json()["slots"]["current"]

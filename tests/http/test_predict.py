@@ -83,7 +83,7 @@ def test_nothing_but_the_id_is_needed_and_unknown_fields_are_ignored(client: Fla
     for record in (
         {"id": 1, **dict.fromkeys(optional)},
         {"id": 1, **dict.fromkeys(optional, ""), "privs": ""},
-        {"id": 1, "privs": 0, "name": "someone", "verdict": 1, "nested": {"a": [1]}},
+        {"id": 1, "privs": 0, "nickname": "someone", "verdict": 1, "nested": {"a": [1]}},
     ):
         assert predict(client, [record]).get_json()["scores"] == pytest.approx(bare["scores"], abs=1e-6)
 

@@ -497,7 +497,7 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
 ) -> None:
     trainer = make_trainer()
     # No beat renews this worker's lock, and a training takes a while.
-    patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=60.0))
+    patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=600.0))
     worker = Worker(patient, "train", OneAtATime(TRAIN), lambda _: [], dict)
     locked: list[bool] = []
     synchronize = trainer.publication.synchronize

@@ -444,7 +444,7 @@ def test_nothing_of_an_editor_or_a_message_is_logged(service: Service) -> None:
         ("/predict", [{**editor, "privs": marker}]),
         ("/predict", {marker: {**editor, "birth_date": marker}}),
         (f"/predict?explain={marker}", [editor]),
-        ("/train", [{**editor, "verdict": 1, "reporter": marker}]),
+        ("/train", [{**editor, "verdict": 1, "reporter": "a moderator"}]),
         ("/train", [{**editor, "verdict": marker}]),
         ("/classify", {"model": "lodbrok", "data": [editor]}),
         ("/classify", {"model": marker, "data": [editor]}),
