@@ -95,7 +95,9 @@ def audited(job: Job, audit: AuditLog) -> Iterator[Deed]:
         outcome = ""  # another process does it, and writes it down
         raise
     except SbApiError as error:
-        outcome, deed.detail = "refused" if isinstance(error, TrainingRefused) else "failed", error.detail
+        # What a refusal says is figures. What other errors say may name a record, and no record belongs in here.
+        refused = isinstance(error, TrainingRefused)
+        outcome, deed.detail = ("refused", error.detail) if refused else ("failed", error.title)
         raise
     except Exception as error:
         outcome, deed.detail = "failed", type(error).__name__

@@ -502,7 +502,9 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     locked: list[bool] = []
     synchronize = trainer.publication.synchronize
     monkeypatch.setattr(
-        trainer.publication, "synchronize", lambda: locked.append(jobs.lock("train:lodbrok").locked()) or synchronize()
+        trainer.publication,
+        "synchronize",
+        lambda: locked.append(patient.lock("train:lodbrok").locked()) or synchronize(),
     )
     original = trainer.publication.version
     body = encode_payload({"verdicts": encode_payload(as_verdicts(make_verdicts(3)))})
