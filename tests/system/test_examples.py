@@ -67,8 +67,8 @@ def test_the_cron_job_reads_from_postgresql(service: Service, tmp_path: Path) ->
         psycopg.connect(url, autocommit=True) as connection,
     ):
         connection.execute(
-            "CREATE TABLE editor (id int, email text, website text, bio text, area int, privs int, gender int, "
-            "birth_date date, member_since timestamptz, email_confirm_date timestamptz, last_updated timestamptz, "
+            "CREATE TABLE editor (id int, name text, email text, website text, bio text, area int, privs int, "
+            "gender int, birth_date date, member_since timestamptz, email_confirm_date timestamptz, last_updated timestamptz, "
             "last_login_date timestamptz)"
         )
         rows = [(n, f"http://casino{n}.example", "2024-01-01T10:00:00+00") for n in range(1, 6)]
