@@ -68,8 +68,8 @@ def test_the_cron_job_reads_from_postgresql(service: Service, tmp_path: Path) ->
     ):
         connection.execute(
             "CREATE TABLE editor (id int, name text, email text, website text, bio text, area int, privs int, "
-            "gender int, birth_date date, member_since timestamptz, email_confirm_date timestamptz, last_updated timestamptz, "
-            "last_login_date timestamptz)"
+            "gender int, birth_date date, member_since timestamptz, email_confirm_date timestamptz, "
+            "last_updated timestamptz, last_login_date timestamptz)"
         )
         rows = [(n, f"http://casino{n}.example", "2024-01-01T10:00:00+00") for n in range(1, 6)]
         connection.cursor().executemany("INSERT INTO editor (id, website, member_since) VALUES (%s, %s, %s)", rows)
