@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sb_api.config import load_settings
-from sb_api.learning.verdict_log import open_verdict_log
+from sb_api.verdicts.verdict_log import open_verdict_log
 from tests.conftest import wait_until
 from tests.support.steady_load import SteadyLoad, Tally, Versions
 from tests.support.tables import HEADER, describe_tally, fault_figures, figure, write_figures

@@ -25,7 +25,7 @@ from sklearn.svm import LinearSVC
 from bench.figures import Figures, figure
 from sb_api.bootstrap.csv_messages import same_text
 from sb_api.bootstrap.messages import EPOCHS, REJECTED_SHARE, fit_messages
-from sb_api.cli.output import progress_bar
+from sb_api.cli.terminal.output import progress_bar
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.measures import calibrate_threshold
 from sb_api.records import LabelledMessage

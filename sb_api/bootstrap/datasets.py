@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.learning.databases import begin, open_database
 from sb_api.records import LabelledMessage
+from sb_api.verdicts.databases import begin, open_database
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)

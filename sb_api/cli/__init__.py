@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from sb_api.cli import exit_codes
-from sb_api.cli.output import JSON, escape_controls, note_json, read_settings, show, tell, wants_json
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.output import JSON, escape_controls, note_json, read_settings, show, tell, wants_json
 from sb_api.errors import CannotStart, InvalidParameter, SbApiError, did_you_mean
 
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the

@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from sb_api.cli.output import JSON, show, show_line, wants_json
+from sb_api.cli.terminal.output import JSON, show, show_line, wants_json
 from sb_api.config import Settings, load_settings
 from sb_api.judgements import AuditEntry, AuditKind, now
 from sb_api.telemetry.logs import log_entry
@@ -27,7 +27,7 @@ def audit(since: datetime | None, kind: str | None, limit: int) -> None:
 
     The audit log lies beside the verdict log, in the same database. No detail of an account is in it.
     """
-    from sb_api.learning.audit import open_audit_log
+    from sb_api.verdicts.audit import open_audit_log
 
     settings = load_settings()
     if settings.verdict_log == "off":
@@ -65,7 +65,7 @@ def write_down(settings: Settings, kind: AuditKind, detail: str, count: int = 0,
         detail=detail,
     )
     try:
-        from sb_api.learning.audit import open_audit_log
+        from sb_api.verdicts.audit import open_audit_log
     except ModuleNotFoundError:  # where only what serves is installed there is no database
         log_entry(entry)
     else:

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from sb_api.cli.options import MODEL, asked_of, read_labelled_file, with_format
-from sb_api.cli.output import JSON, progress_bar, read_settings, show, tell, wants_json
+from sb_api.cli.terminal.options import MODEL, asked_of, read_labelled_file, with_format
+from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, tell, wants_json
 from sb_api.config import Settings
 from sb_api.records import Verdict
 

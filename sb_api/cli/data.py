@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sb_api.cli.bootstrap import make_intent
-from sb_api.cli.options import (
+from sb_api.cli.terminal.options import (
     ENCODING,
     FORMAT,
     MODEL,
@@ -21,7 +21,7 @@ from sb_api.cli.options import (
     with_format,
     with_options,
 )
-from sb_api.cli.output import (
+from sb_api.cli.terminal.output import (
     JSON,
     count,
     progress_bar,
@@ -214,7 +214,7 @@ def evaluate_current(
 
     from sb_api.bootstrap.evaluation import evaluate_weights
     from sb_api.bootstrap.report import render_html
-    from sb_api.cli.evaluation import print_report
+    from sb_api.cli.terminal.evaluation import print_report
     from sb_api.models.classifiers import CLASSIFIERS
 
     with progress_bar(1, f"judging with {model}") as advance:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from sb_api.cli import exit_codes
-from sb_api.cli.options import client_of, with_service
-from sb_api.cli.output import show, wants_json
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.options import client_of, with_service
+from sb_api.cli.terminal.output import show, wants_json
 from sb_api.config import load_settings
 from sb_api.errors import SbApiError
 

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 
 import click
 
-from sb_api.cli import exit_codes
-from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.output import Screen, count, show, show_line, tell, wants_json, with_notes
-from sb_api.cli.progress import Share, progress
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
+from sb_api.cli.terminal.output import Screen, count, show, show_line, tell, wants_json, with_notes
+from sb_api.cli.terminal.progress import Share, progress
 from sb_api.client.bulk import (
     Committed,
     Identity,

@@ -14,9 +14,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sb_api.cli import exit_codes
-from sb_api.cli.options import client_of, with_service
-from sb_api.cli.output import escape_controls, show, wants_json
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.options import client_of, with_service
+from sb_api.cli.terminal.output import escape_controls, show, wants_json
 from sb_api.client.answers import WeightsChain
 from sb_api.client.http import Client
 from sb_api.client.protocol import PATHS

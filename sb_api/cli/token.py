@@ -8,7 +8,7 @@ import click
 
 from sb_api.auth.credentials import ROLES, Role, add_credential, read_credentials, revoke_credential
 from sb_api.cli.audit import write_down
-from sb_api.cli.output import JSON, show, show_line, tell, wants_json
+from sb_api.cli.terminal.output import JSON, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 
 

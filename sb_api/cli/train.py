@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 
-from sb_api.cli import exit_codes
-from sb_api.cli.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.output import count, show, show_line, tell, wants_json, with_notes
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
+from sb_api.cli.terminal.output import count, show, show_line, tell, wants_json, with_notes
 from sb_api.client.answers import Trained
 from sb_api.client.http import Client
 from sb_api.errors import InvalidParameter, InvalidRecords

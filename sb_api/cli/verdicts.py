@@ -8,8 +8,8 @@ from typing import Any, get_args
 import click
 
 from sb_api.cli.audit import write_down
-from sb_api.cli.options import MODEL, with_options
-from sb_api.cli.output import JSON, count, show, show_line, tell, wants_json
+from sb_api.cli.terminal.options import MODEL, with_options
+from sb_api.cli.terminal.output import JSON, count, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 from sb_api.judgements import Status, VerdictQuery
 
@@ -44,9 +44,9 @@ def list_verdicts(
     limit: int,
 ) -> None:
     """Show verdicts, newest first, and what became of each."""
-    from sb_api.learning.history import find_verdicts
-    from sb_api.learning.outcomes import KEPT
     from sb_api.models.weights_store import WeightsStore
+    from sb_api.verdicts.history import find_verdicts
+    from sb_api.verdicts.outcomes import KEPT
 
     log = _open_log(model)
     labels = WeightsStore.of(load_settings(), model).load_current().about.labels
@@ -90,7 +90,7 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
 
 
 def _open_log(model: str) -> Any:
-    from sb_api.learning.verdict_log import open_verdict_log
+    from sb_api.verdicts.verdict_log import open_verdict_log
 
     log = open_verdict_log(load_settings(), model)
     if log is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from sb_api.cli.options import MODEL, MODELS, client_of, with_service
-from sb_api.cli.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
+from sb_api.cli.terminal.options import MODEL, MODELS, client_of, with_service
+from sb_api.cli.terminal.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
 from sb_api.client.answers import Trained
 
 

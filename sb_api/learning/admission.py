@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from sb_api.judgements import Status
-from sb_api.learning.log_schema import LoggedVerdict
+from sb_api.verdicts.log_schema import LoggedVerdict
 
 FREE_TRIES = 3  # trainings that a refused verdict is tried again with, one after the other
 BACKOFF, LONGEST_BACKOFF = timedelta(hours=1), timedelta(days=2)  # from then on; twice as long each time

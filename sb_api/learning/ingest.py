@@ -13,15 +13,15 @@ import numpy as np
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
-from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import Observed
-from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.calibration import calibrated, name_band, undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
 DAY = timedelta(days=1)

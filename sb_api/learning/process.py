@@ -25,8 +25,8 @@ from sb_api.processes.worker import Worker
 from sb_api.records import KINDS
 
 if TYPE_CHECKING:
-    from sb_api.learning.audit import AuditLog
     from sb_api.learning.trainer import Trainer
+    from sb_api.verdicts.audit import AuditLog
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class TrainProcess:
     @cached_property
     def audit(self) -> AuditLog:
         # Opened when it is needed: a cold process carries no database.
-        from sb_api.learning.audit import open_audit_log
+        from sb_api.verdicts.audit import open_audit_log
 
         return open_audit_log(self.settings)
 
@@ -72,7 +72,7 @@ class TrainProcess:
                 self.trainers[name] = Trainer(self.broker, classifier)
                 self.used = monotonic()
         if self.starting:
-            from sb_api.learning.audit import describe_changes
+            from sb_api.verdicts.audit import describe_changes
 
             self.audit.append(AuditEntry(kind="start", moment=now(), detail=describe_changes(self.settings)))
             self.starting = False

@@ -10,10 +10,10 @@ import msgspec
 from sb_api.broker.shared_state import Published, Registry
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning import quality
-from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.weights_file import dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Chain
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.learning.log_schema import Event, LoggedVerdict, Stretch
-from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.measures import reliability
+from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
+from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Drift
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at

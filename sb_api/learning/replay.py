@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.models.weights_file import Weights
 from sb_api.train import Candidate
+from sb_api.verdicts.log_schema import LoggedVerdict
 
 Progress = Callable[[dict[str, Any]], None]
 # A training's number, the weights it starts from, its verdicts, and the number and the label of each one before them.

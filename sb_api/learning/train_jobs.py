@@ -16,8 +16,8 @@ from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 
 if TYPE_CHECKING:
-    from sb_api.learning.audit import AuditLog
     from sb_api.learning.trainer import Trainer
+    from sb_api.verdicts.audit import AuditLog
 
 KINDS_OF_ENTRIES: dict[str, AuditKind] = {"train": "verdicts", "rollback": "rollback", "replay": "replay"}
 NAMES_TOLD = 5  # reporters of one training that the audit log names
@@ -78,7 +78,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
 
 def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
     """The verdicts that are asked for, newest first. Raises JobFailed without a log."""
-    from sb_api.learning.history import find_verdicts
+    from sb_api.verdicts.history import find_verdicts
 
     if trainer.intake.log is None:
         raise JobFailed("The verdict log is off.")

@@ -19,20 +19,20 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
-from sb_api.learning.log_schema import Event, LoggedVerdict
-from sb_api.learning.outcomes import describe_outcomes, say
 from sb_api.learning.publication import Publication
 from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
+from sb_api.verdicts.log_schema import Event, LoggedVerdict
+from sb_api.verdicts.outcomes import describe_outcomes, say
+from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
 from sb_api.versions import EventKind
 
 logger = logging.getLogger(__name__)

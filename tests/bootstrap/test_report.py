@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb_api.bootstrap.report import LARGEST_MATRIX, render_html
-from sb_api.cli.evaluation import print_report
+from sb_api.cli.terminal.evaluation import print_report
 from sb_api.models.measures import describe_classes
 
 HOSTILE = "[/bold] <script>alert(1)</script> [red]"

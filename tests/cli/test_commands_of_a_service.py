@@ -17,8 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sb_api import errors
-from sb_api.cli import exit_codes, main
-from sb_api.cli.options import open_client
+from sb_api.cli import main
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.options import open_client
 from sb_api.errors import InvalidSettings
 from tests.client.test_http import CUT, PREDICTED, problem, scripted
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service

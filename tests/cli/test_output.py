@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sb_api.cli import exit_codes, main
-from sb_api.cli.output import Screen, count, escape_controls
+from sb_api.cli import main
+from sb_api.cli.terminal import exit_codes
+from sb_api.cli.terminal.output import Screen, count, escape_controls
 from tests.client.test_http import scripted
 from tests.support.service import ROOT, clean_environment
 
@@ -35,8 +36,10 @@ def test_control_characters_are_shown_and_letters_kept() -> None:
 
 
 def test_what_a_service_answers_does_nothing_to_the_terminal() -> None:
-    version = {"version": HOSTILE, "created": "2026-01-01T00:00:00", "learned": 1}
-    weights = json.dumps({"model": "m", "slots": {"current": HOSTILE}, "versions": [version]}).encode()
+    named = dict.fromkeys(("version", "parent", "tokenizers", "classifier"), HOSTILE)
+    version = named | {"created": "2026-01-01T00:00:00", "labels": [], "learned": 1}
+    slots = dict.fromkeys(("original", "previous", "current"), HOSTILE)
+    weights = json.dumps({"success": True, "model": "lodbrok", "slots": slots, "versions": [version]}).encode()
     refused = json.dumps({"type": "urn:sb_api:problem:forbidden", "detail": HOSTILE}).encode()
     with scripted((200, {}, weights), (403, {}, refused), (403, {}, refused)) as server:
         for arguments in (("weights",), ("weights",), ("weights", "--json")):

@@ -18,8 +18,8 @@ from sb_api.learning.admission import (
     choose_retried,
     is_due,
 )
-from sb_api.learning.log_schema import LoggedVerdict
-from tests.learning.test_verdict_log import NOON, verdict
+from sb_api.verdicts.log_schema import LoggedVerdict
+from tests.verdicts.test_verdict_log import NOON, verdict
 
 OPEN = Rules(training_cap=100, day_cap=100, two_reporters=False)
 TWO = Rules(training_cap=100, day_cap=100, two_reporters=True)

@@ -13,11 +13,11 @@ import pytest
 from sb_api.arrays import Arrays
 from sb_api.config import load_settings
 from sb_api.learning.ingest import Intake
-from sb_api.learning.verdict_log import open_verdict_log
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights
 from sb_api.records import Verdict
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import Version
 
 LODBROK = CLASSIFIERS["lodbrok"]

@@ -14,12 +14,12 @@ from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.log_schema import LoggedVerdict
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
 from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import generate_campaign, generate_editors
+from sb_api.verdicts.log_schema import LoggedVerdict
 from tests.support.jobs import Jobs
 from tests.support.service import SHIPPED, Bare
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_api.learning.log_schema import Event, LoggedVerdict, Stretch
 from sb_api.learning.quality import (
     FRESH,
     WINDOW,
@@ -15,7 +14,8 @@ from sb_api.learning.quality import (
     measure,
     score_confusion,
 )
-from tests.learning.test_verdict_log import NOON, verdict
+from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
+from tests.verdicts.test_verdict_log import NOON, verdict
 
 
 def stream(errors: list[bool], weights: str = "000001-aaaaaaaa") -> list[LoggedVerdict]:

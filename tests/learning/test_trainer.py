@@ -15,7 +15,6 @@ from sb_api.broker.jobs import TRAIN, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.audit import AuditLog
 from sb_api.learning.guard import measure
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.train_jobs import do_job
@@ -27,6 +26,7 @@ from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.train import retrain_model
+from sb_api.verdicts.audit import AuditLog
 from sb_api.versions import Chain
 from tests.support.jobs import Jobs
 from tests.support.service import BUDGET, SHIPPED, Bare, as_editors, as_verdicts, make_editors, make_verdicts

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from sb_api.config import load_settings
-from sb_api.learning.verdict_log import open_verdict_log
 from sb_api.models.weights_store import WeightsStore
+from sb_api.verdicts.verdict_log import open_verdict_log
 from tests.support.deployments import (
     DEPLOY,
     Deployment,

@@ -25,13 +25,13 @@ from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
 from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server
 from sb_api.records import Editor, Verdict
+from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 

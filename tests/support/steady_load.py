@@ -20,10 +20,10 @@ import numpy as np
 import requests
 
 from sb_api.config import load_settings
-from sb_api.learning.verdict_log import VerdictLog
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
+from sb_api.verdicts.verdict_log import VerdictLog
 from tests.support.service import NOT_SPAM, SHIPPED, SPAM, as_editors, make_editors, make_verdicts
 
 TOLERANCE = 1e-5  # ONNX Runtime rounds differently with the size of a batch

@@ -24,7 +24,7 @@ import redis
 import requests
 
 from sb_api.config import load_settings
-from sb_api.learning.verdict_log import open_verdict_log
+from sb_api.verdicts.verdict_log import open_verdict_log
 from tests.conftest import wait_until
 from tests.support.certificates import make_certificates, tls_arguments, tls_options
 from tests.support.redis_servers import find_tls_server, redis_command, sentinel_command, wait_answers, wait_watched

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from sb_api.cli.output import JSON, show_note, wants_json, with_notes
+from sb_api.cli.terminal.output import JSON, show_note, wants_json, with_notes
 from sb_api.client.http import DEFAULT_PATIENCE, Client
 from sb_api.client.protocol import PATHS
 from sb_api.config import load_settings

@@ -10,8 +10,8 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
-from sb_api.learning import lineage
-from sb_api.learning.log_schema import EVENTS, FOLLOWED, LEARNINGS, LINEAGE, METADATA, VERDICTS, LoggedVerdict
+from sb_api.verdicts import lineage
+from sb_api.verdicts.log_schema import EVENTS, FOLLOWED, LEARNINGS, LINEAGE, METADATA, VERDICTS, LoggedVerdict
 
 ORIGINAL = "000000-"  # the number of an original in its chain
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb_api.cli.output import escape_controls
+from sb_api.cli.terminal.output import escape_controls
 
 
 def print_report(document: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sb_api.judgements import Outcome, State, Status
-from sb_api.learning.log_schema import LoggedVerdict
+from sb_api.verdicts.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."
 KEPT: dict[Status, str] = {

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from sb_api.config import load_settings
-from sb_api.learning.databases import open_database
-from sb_api.learning.log_schema import LoggedVerdict
-from sb_api.learning.verdict_log import VerdictLog, open_verdict_log
+from sb_api.verdicts.databases import open_database
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
 from tests.support import databases
 
 # What release 0.1 wrote: 1 was called spam and then corrected, 3 was judged with two contents, and the weights that had

@@ -13,10 +13,10 @@ from sb_api.broker.jobs import Actor, Job
 from sb_api.config import load_settings
 from sb_api.errors import JobFailed, LeaseLost, TrainingRefused
 from sb_api.judgements import AuditEntry
-from sb_api.learning.audit import AuditLog, describe_changes, open_audit_log
 from sb_api.learning.train_jobs import audited
-from sb_api.learning.verdict_log import open_verdict_log
-from tests.learning.test_verdict_log import NOON, verdict
+from sb_api.verdicts.audit import AuditLog, describe_changes, open_audit_log
+from sb_api.verdicts.verdict_log import open_verdict_log
+from tests.verdicts.test_verdict_log import NOON, verdict
 
 JOB = Job(
     task="t", operation="train", classifier="lodbrok", body=b"", actor=Actor(credential="ninja", address="192.0.2.7")

@@ -16,11 +16,11 @@ import msgspec
 import sqlalchemy as sa
 
 from sb_api.config import Settings
-from sb_api.learning import lineage
-from sb_api.learning.databases import begin, open_database
-from sb_api.learning.lineage import parts
-from sb_api.learning.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, LoggedVerdict, Stretch
-from sb_api.learning.migrations import migrate
+from sb_api.verdicts import lineage
+from sb_api.verdicts.databases import begin, open_database
+from sb_api.verdicts.lineage import parts
+from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, LoggedVerdict, Stretch
+from sb_api.verdicts.migrations import migrate
 
 # What no longer counts: its reporter has said something since.
 _STANDING = VERDICTS.c.status != "superseded"

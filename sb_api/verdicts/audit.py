@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import Unavailable
 from sb_api.judgements import AuditEntry
-from sb_api.learning.databases import begin, open_database
-from sb_api.learning.log_schema import AUDIT
-from sb_api.learning.migrations import migrate
 from sb_api.telemetry.logs import log_entry
+from sb_api.verdicts.databases import begin, open_database
+from sb_api.verdicts.log_schema import AUDIT
+from sb_api.verdicts.migrations import migrate
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sb_api.learning.log_schema import FOLLOWED, LEARNINGS, LINEAGE, VERDICTS
+from sb_api.verdicts.log_schema import FOLLOWED, LEARNINGS, LINEAGE, VERDICTS
 
 PART = 500  # values in one query
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 
 from sb_api.judgements import PastVerdict, VerdictQuery
-from sb_api.learning.log_schema import LoggedVerdict
-from sb_api.learning.outcomes import KEPT
-from sb_api.learning.verdict_log import VerdictLog
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.outcomes import KEPT
+from sb_api.verdicts.verdict_log import VerdictLog
 
 UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
 SUPERSEDED = "Its reporter has said something since."
