@@ -131,6 +131,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3600.0
     reporter_training_cap: Annotated[int, _integer("verdicts of one reporter learned in one training", 1)] = 1_000
     reporter_day_cap: Annotated[int, _integer("verdicts of one reporter learned in 24 hours", 1)] = 5_000
+    kept_cap: Annotated[
+        int,
+        _integer(
+            "verdicts of one credential, or of one reporter without credentials, that wait to be learned or were sent "
+            "within 24 hours and not learned; more are refused",
+            1,
+        ),
+    ] = 20_000
     redis_memory: Annotated[
         str, Meta(pattern=r"^[1-9][0-9]*[kmg]b\Z", description="memory limit of the embedded Redis")
     ] = "1gb"

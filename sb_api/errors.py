@@ -107,6 +107,18 @@ class TrainingRefused(SbApiError):
     title = "The training would have made the weights worse"
 
 
+class TooManyKept(SbApiError):
+    """So many verdicts of one credential wait to be learned that no more are taken."""
+
+    status = 429
+    type = "too-many-kept"
+    title = "Too many verdicts wait to be learned"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.retry_after = 3600
+
+
 class UnknownVersion(SbApiError):
     status = 404
     type = "unknown-version"

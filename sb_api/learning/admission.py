@@ -7,14 +7,14 @@ The newest verdict of a reporter on a record supersedes what the same reporter s
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 
 from sb_api.judgements import Status
-from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.log_schema import Kept, LoggedVerdict
 
 FREE_TRIES = 3  # trainings that a refused verdict is tried again with, one after the other
 BACKOFF, LONGEST_BACKOFF = timedelta(hours=1), timedelta(days=2)  # from then on; twice as long each time
@@ -111,7 +111,7 @@ def admit(
     return admission
 
 
-def is_due(verdict: LoggedVerdict, now: datetime) -> bool:
+def is_due(verdict: Kept, now: datetime) -> bool:
     """Whether a verdict that the guard has refused may be tried again at `now` (UTC): at once for a few times, then
     after longer and longer pauses, so that a wrong one does not make every later training twice as long."""
     if verdict.attempts < FREE_TRIES or verdict.tried is None:
@@ -120,9 +120,9 @@ def is_due(verdict: LoggedVerdict, now: datetime) -> bool:
     return bool(now - verdict.tried >= pause)
 
 
-def choose_retried(kept: Sequence[LoggedVerdict], now: datetime, caps: Caps, most: int) -> list[LoggedVerdict]:
+def choose_retried(kept: Iterable[Kept], now: datetime, caps: Caps, most: int) -> list[Kept]:
     """Which of the kept verdicts may be tried again at `now` (UTC), at most so many."""
-    chosen: list[LoggedVerdict] = []
+    chosen: list[Kept] = []
     for verdict in kept:
         if len(chosen) == most:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
+from sb_api.errors import TooManyKept
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import Observed
@@ -20,7 +22,7 @@ from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
-from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.log_schema import Kept, LoggedVerdict
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
@@ -70,7 +72,8 @@ class Intake:
     ) -> Batch:
         """Score, log and admit the verdicts of a training. Repeated for the same task, it gives the same batch.
 
-        `ancestry` are the versions that the current weights came from, themselves included.
+        `ancestry` are the versions that the current weights came from, themselves included. Raises TooManyKept, and
+        then logs nothing.
         """
         earlier = self.log.of_task(task) if self.log else []
         if earlier:
@@ -85,11 +88,12 @@ class Intake:
         admission = admit(rows, contradicting, caps, standing=standing, learned=learned)
         if self.log is None:
             return Batch(admission.logged, known=admission.known)
+        self._check_kept(admission.logged)
         retried = self._due(admission.superseded, current, caps) if admission.count("learning") else []
         self.log.add(admission.logged, admission.superseded)
         # Their second reporter makes them part of this training, also when it is done again.
-        self.log.adopt([row.number for row in [*admission.released, *retried]], task)
         mine = {row.number for row in retried}
+        self.log.adopt([*(row.number for row in admission.released), *sorted(mine)], task)
         logged = [row for row in self.log.of_task(task) if row.status == "learning"]
         return Batch(
             [row for row in logged if row.number not in mine],
@@ -124,7 +128,9 @@ class Intake:
 
     def caps(self) -> Caps:
         """What the caps leave to each reporter now."""
-        return Caps(self._rules, self.log.learned_since(self._now() - DAY) if self.log else {})
+        # Who has so many left that a training's cap comes first needs no count: there may be any number of reporters.
+        least = max(1, self._rules.day_cap - self._rules.training_cap + 1)
+        return Caps(self._rules, self.log.learned_since(self._now() - DAY, least) if self.log else {})
 
     def settle_abandoned(self, task: str, learned_by: Callable[[str], str | None]) -> None:
         """Settle what trainings before `task` have left unsettled, by the version that each of them made and that the
@@ -193,14 +199,27 @@ class Intake:
             numbers += random.choice(mine, count, replace=False).tolist() if mine else []
         return self.examples(self.log.numbered(numbers), like) if numbers else None
 
-    def _due(self, superseded: Collection[int], current: Weights, caps: Caps) -> list[LoggedVerdict]:
+    def _check_kept(self, logged: Sequence[LoggedVerdict]) -> None:
+        """Raises TooManyKept when more verdicts of an account than may be would be in the log and not learned."""
+        new = Counter(row.account for row in logged)
+        unlearned = self.log.unlearned_since(self._now() - DAY, new) if self.log and new else {}
+        most = self.settings.kept_cap
+        for account, there in unlearned.items():
+            count = new[account]
+            if there + count > most:
+                raise TooManyKept(
+                    f"{there} verdicts of {account or 'nobody in particular'} wait to be learned, or came within 24 "
+                    f"hours and were not; these are {count} more, and at most {most} are kept. None of them was taken; "
+                    "send them when others have been learned, or tomorrow."
+                )
+
+    def _due(self, superseded: Collection[int], current: Weights, caps: Caps) -> list[Kept]:
         """The kept verdicts that may be tried again."""
-        kept = [
-            row
-            for row in (self.log.kept() if self.log else [])
-            if row.tokenizers == current.about.features and row.number not in superseded
-        ]
-        return choose_retried(kept, self._now(), caps, MOST_RETRIED)
+        if self.log is None:
+            return []
+        with closing(self.log.kept()) as kept:
+            fit = (r for r in kept if r.tokenizers == current.about.features and r.number not in superseded)
+            return choose_retried(fit, self._now(), caps, MOST_RETRIED)
 
     def _contradicting(
         self, rows: Sequence[LoggedVerdict], scores: Any, standing: Sequence[LoggedVerdict], current: Weights

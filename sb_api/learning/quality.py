@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from heapq import nlargest
 from typing import Any
 
 import msgspec
@@ -21,8 +22,10 @@ DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so man
 FRESH = 200  # verdicts for which a detected rise of errors stays flagged
 STRETCHES, LEAST = 40, 25  # points of the figures over time, and verdicts that one is made of
 EVENTS = 100  # trainings and rollbacks that are told of
+MOST_TOLD = 100  # reporters, and versions of the weights, with figures of their own: clients name any number
 
 Confusion = npt.NDArray[np.int64]
+Cells = dict[tuple[int, int], int]  # of a confusion matrix, those that are not 0
 
 
 def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
@@ -39,25 +42,31 @@ def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
 def measure(
     counts: Iterable[tuple[str, str, int, int, int]], latest: Sequence[LoggedVerdict], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """The running figures: of all time, of the latest verdicts, per weights version and per reporter.
+    """The running figures: of all time, of the latest verdicts, of the latest weights and of the reporters with the
+    most verdicts, and `told_of`, how many there are of both.
 
     `counts` are `VerdictLog.counts()`, `latest` the verdicts of the window, oldest first. With two labels, those of the
     window tell also how far a probability of label 1 can be taken at its word.
     """
     size = len(labels)
-    confusions: dict[tuple[str, str], Confusion] = defaultdict(lambda: np.zeros((size, size), np.int64))
+    all_time: Cells = {}
+    weights: dict[str, Cells] = defaultdict(dict)
+    reporters: dict[str, Cells] = defaultdict(dict)
     for version, reporter, label, predicted, count in counts:
-        for key in (("all", ""), ("weights", version), ("reporter", reporter)):
-            confusions[key][label, predicted] += count
+        for cells in (all_time, weights[version], reporters[reporter]):
+            cells[label, predicted] = cells.get((label, predicted), 0) + count
+    most = sorted(nlargest(MOST_TOLD, reporters, key=lambda name: (sum(reporters[name].values()), name)))
     window = np.zeros((size, size), np.int64)
     for verdict in latest:
         window[verdict.label, verdict.predicted] += 1
     return {
         "labels": list(labels),
-        "all_time": score_confusion(confusions["all", ""]),
+        "all_time": score_confusion(_confusion(all_time, size)),
         "window": score_confusion(window),
-        "weights": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "weights"},
-        "reporters": {name: score_confusion(c) for (kind, name), c in sorted(confusions.items()) if kind == "reporter"},
+        # Their names begin with their number.
+        "weights": {name: score_confusion(_confusion(weights[name], size)) for name in sorted(weights)[-MOST_TOLD:]},
+        "reporters": {name: score_confusion(_confusion(reporters[name], size)) for name in most},
+        "told_of": {"weights": len(weights), "reporters": len(reporters)},
         "calibration": _calibration(latest) if size == 2 and latest else None,
         "drift": msgspec.to_builtins(detect_drift(latest)),
     }
@@ -73,11 +82,16 @@ def describe_history(history: Iterable[Stretch], size: int) -> list[dict[str, An
     """The figures of each stretch of verdicts on `size` labels, and when its last one came."""
     series = []
     for stretch in history:
-        confusion = np.zeros((size, size), np.int64)
-        for cell, count in stretch.counts.items():
-            confusion[cell] = count
-        series.append({"until": _utc(stretch.until), **score_confusion(confusion)})
+        series.append({"until": _utc(stretch.until), **score_confusion(_confusion(stretch.counts, size))})
     return series
+
+
+def _confusion(counts: Mapping[tuple[int, int], int], size: int) -> Confusion:
+    """The confusion matrix (size, size) of counts by `(label, predicted)`."""
+    confusion = np.zeros((size, size), np.int64)
+    for cell, count in counts.items():
+        confusion[cell] = count
+    return confusion
 
 
 def estimate_replay(verdicts: int, trainings: int, events: Iterable[Event]) -> dict[str, Any]:

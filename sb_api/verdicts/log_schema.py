@@ -37,6 +37,7 @@ VERDICTS = sa.Table(
     sa.Index("verdicts_task", "classifier", "task"),
     sa.Index("verdicts_status", "classifier", "status"),
     sa.Index("verdicts_reporter", "classifier", "reporter", "received"),
+    sa.Index("verdicts_received", "classifier", "received"),
     sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
 )
 # Which version has learned which verdict: a replay learns again what trainings before it have learned.
@@ -96,6 +97,22 @@ AUDIT = sa.Table(
 )
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """A verdict that may be learned later, without its numbers: see LoggedVerdict."""
+
+    number: int
+    reporter: str
+    status: Status
+    attempts: int
+    tried: datetime | None
+    tokenizers: str
+
+
+def account_of(reporter: str) -> str:
+    """Who answers for a reporter: the credential before the `/`, or the reporter."""
+    return reporter.partition("/")[0]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """The current weights were replaced: `version` took the place of `previous` at `moment` (UTC). `learned` is the
     number of verdicts in it, `seconds` how long it took."""
@@ -144,6 +161,11 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: int | None = None
     temperature: float | None = None
     number: int = 0
+
+    @property
+    def account(self) -> str:
+        """Whose it is: the credential, where it speaks for others as `credential/name`; else the reporter."""
+        return account_of(self.reporter)
 
     def is_about_the_same(self, other: LoggedVerdict) -> bool:
         """Whether both are on one record: its id, and what was judged. Where that was not kept, its numbers tell."""

@@ -29,6 +29,8 @@ def migrate(connection: sa.Connection) -> None:
             if column.name not in columns:
                 _add_column(connection, column)
     METADATA.create_all(connection)
+    for index in VERDICTS.indexes:
+        index.create(connection, checkfirst=True)
     if is_old:
         query = sa.select(VERDICTS.c.classifier).distinct().union(sa.select(EVENTS.c.classifier).distinct())
         for classifier in sorted(connection.scalars(query)):

@@ -7,7 +7,7 @@ default; MariaDB, MySQL or PostgreSQL by URL.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -19,11 +19,19 @@ from sb_api.config import Settings
 from sb_api.verdicts import lineage
 from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
-from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, LoggedVerdict, Stretch
+from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
 
+MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since.
 _STANDING = VERDICTS.c.status != "superseded"
+# The vector of a verdict is most of it, and only of use where nothing else says what it is about.
+_WITHOUT_VECTOR = [
+    sa.case((VERDICTS.c.digest == "", VERDICTS.c.vector), else_=sa.literal(b"", sa.LargeBinary)).label("vector")
+    if column is VERDICTS.c.vector
+    else column
+    for column in VERDICTS.c
+]
 
 
 class VerdictLog:
@@ -53,17 +61,25 @@ class VerdictLog:
         return self._select(VERDICTS.c.status == "learning", VERDICTS.c.task != task)
 
     def standing(self, records: Iterable[str]) -> list[LoggedVerdict]:
-        """The verdicts on these records that no later one of the same reporter supersedes, oldest first."""
-        found = [
-            verdict
-            for part in parts(sorted(set(records)))
-            for verdict in self._select(_STANDING, VERDICTS.c.record.in_(part))
-        ]
+        """The verdicts on these records that no later one of the same reporter supersedes, oldest first; of those that
+        have a digest without their vectors."""
+        query = self._query(*_WITHOUT_VECTOR).where(_STANDING)
+        with self._begin() as connection:
+            found = [
+                _verdict(row)
+                for part in parts(sorted(set(records)))
+                for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
+            ]
         return sorted(found, key=lambda verdict: verdict.number)
 
-    def kept(self) -> list[LoggedVerdict]:
-        """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first."""
-        return self._select(VERDICTS.c.status.in_(("refused", "held")))
+    def kept(self) -> Generator[Kept, None, None]:
+        """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first;
+        read as they are looked at."""
+        query = self._query(*(VERDICTS.c[name] for name in Kept.__struct_fields__))
+        query = query.where(VERDICTS.c.status.in_(("refused", "held"))).order_by(VERDICTS.c.number)
+        with self._begin() as connection:
+            for row in connection.execution_options(yield_per=MOST_AT_ONCE).execute(query):
+                yield Kept(*row)
 
     def has_kept(self) -> bool:
         """Whether there are any of `kept`."""
@@ -95,17 +111,35 @@ class VerdictLog:
         with self._begin() as connection:
             return lineage.learned_by(connection, self.classifier, versions) & set(numbers)
 
-    def learned_since(self, moment: datetime) -> Mapping[str, int]:
-        """How many verdicts of each reporter were learned, or are being learned, since `moment` (UTC). Those that were
-        taken back count too, or who takes back could go on for ever."""
+    def learned_since(self, moment: datetime, least: int = 1) -> Mapping[str, int]:
+        """How many verdicts of each reporter with `least` of them were learned, or are being learned, since `moment`
+        (UTC). Those that were taken back count too, or who takes back could go on for ever."""
         learned = sa.or_(VERDICTS.c.status.in_(("learned", "learning")), VERDICTS.c.version.is_not(None))
         query = (
             self._query(VERDICTS.c.reporter, sa.func.count())
             .where(VERDICTS.c.received >= moment, learned)
             .group_by(VERDICTS.c.reporter)
+            .having(sa.func.count() >= least)
         )
         with self._begin() as connection:
             return {str(reporter): int(count) for reporter, count in connection.execute(query)}
+
+    def unlearned_since(self, moment: datetime, accounts: Collection[str]) -> Mapping[str, int]:
+        """How many verdicts of each of some accounts were logged since `moment` (UTC), or are kept from before, and
+        were never learned."""
+        never = self._query(VERDICTS.c.reporter, sa.func.count()).where(VERDICTS.c.version.is_(None))
+        if len(accounts) == 1:
+            (account,) = accounts
+            others = VERDICTS.c.reporter.startswith(f"{account}/", autoescape=True)
+            never = never.where(sa.or_(VERDICTS.c.reporter == account, others))
+        late = never.where(VERDICTS.c.received >= moment)
+        kept = never.where(VERDICTS.c.received < moment, VERDICTS.c.status.in_(("refused", "held", "waiting")))
+        counts: dict[str, int] = defaultdict(int)
+        with self._begin() as connection:
+            for query in (late, kept):
+                for reporter, count in connection.execute(query.group_by(VERDICTS.c.reporter)):
+                    counts[account_of(reporter)] += count
+        return {account: counts[account] for account in accounts}
 
     def settle_learned(self, numbers: Sequence[int], version: str) -> None:
         """Say that `version` has learned verdicts. May be repeated."""
@@ -161,9 +195,18 @@ class VerdictLog:
 
     def latest(self, count: int) -> list[LoggedVerdict]:
         """The latest verdicts that were scored and that nothing supersedes, oldest of them first."""
-        query = self._query(VERDICTS).where(_STANDING).order_by(VERDICTS.c.number.desc()).limit(count)
+        columns = (VERDICTS.c.number, VERDICTS.c.classifier, VERDICTS.c.status)
+        # By the number alone: with more than that databases take an index, and sort all that there is.
+        late = sa.select(*columns).order_by(VERDICTS.c.number.desc())
         with self._begin() as connection:
-            return [_verdict(row) for row in connection.execute(query)][::-1]
+            highest = connection.scalar(sa.select(sa.func.max(VERDICTS.c.number))) or 0
+            numbers: list[int] = []
+            span = 4 * count
+            while len(numbers) < count and not span > 8 * (highest + count):
+                rows = connection.execute(late.where(VERDICTS.c.number > highest - span))
+                numbers = [n for n, owner, status in rows if owner == self.classifier and status != "superseded"]
+                span *= 8
+        return self.numbered(numbers[:count])
 
     def counts(self) -> list[tuple[str, str, int, int, int]]:
         """`(weights, reporter, label, predicted, count)` over all verdicts that nothing supersedes, in no order."""

@@ -98,7 +98,7 @@ MESSAGE = {"id": 1, "text": "the search page crashes when I press enter"}
 QUEUED = (errors.QueueFull, errors.Unavailable, errors.NoAnswerInTime)
 BODY = (errors.MalformedBody, errors.TooLarge, errors.UnsupportedEncoding)
 RECORDS = (*BODY, errors.InvalidRecords)
-LEARNING = (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, *QUEUED)
+LEARNING = (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, errors.TooManyKept, *QUEUED)
 JUDGING = (*RECORDS, errors.InvalidParameter, *QUEUED)
 STORED = (errors.InvalidParameter, errors.Unavailable)
 

@@ -144,6 +144,14 @@ class Calibration(msgspec.Struct):
     expected_calibration_error: float
 
 
+class ToldOf(msgspec.Struct):
+    """Of how many weights and reporters there are verdicts: figures of their own have the latest 100 weights, and the
+    100 reporters with the most verdicts."""
+
+    weights: int
+    reporters: int
+
+
 class Quality(msgspec.Struct, kw_only=True):
     """How right the weights were on verdicts before they learned them. Only `log: off` when there is no log."""
 
@@ -155,6 +163,7 @@ class Quality(msgspec.Struct, kw_only=True):
     window: Figures | msgspec.UnsetType = msgspec.UNSET
     weights: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
     reporters: dict[str, Figures] | msgspec.UnsetType = msgspec.UNSET
+    told_of: ToldOf | msgspec.UnsetType = msgspec.UNSET
     calibration: Calibration | msgspec.UnsetType | None = msgspec.UNSET
     drift: Drift | msgspec.UnsetType = msgspec.UNSET
     series: list[FiguresUntil] | msgspec.UnsetType = msgspec.UNSET

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import pytest
 
 from sb_api.arrays import Arrays
 from sb_api.config import load_settings
+from sb_api.errors import TooManyKept
+from sb_api.learning.admission import choose_retried
 from sb_api.learning.ingest import Intake
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights
 from sb_api.records import Verdict
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.verdicts.log_schema import Kept
 from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import Version
+from tests.verdicts.test_verdict_log import verdict as logged
 
 LODBROK = CLASSIFIERS["lodbrok"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -110,6 +115,54 @@ def test_a_reporter_over_a_cap_is_held(tmp_path: Path) -> None:
     assert take(own, "one", [verdict(n) for n in range(3)]).held == 1
     second = take(own, "two", [verdict(n) for n in range(10, 13)])
     assert (len(second.learn), second.held) == (1, 2)
+
+
+def test_so_many_verdicts_of_one_credential_are_kept_and_no_more(tmp_path: Path) -> None:
+    """Whomever it speaks for. What is learned makes room."""
+    own = intake(tmp_path, kept_cap=3)
+    first = take(own, "one", [verdict(n, reporter=f"tool/{n}") for n in range(3)])
+    assert len(first.learn) == 3
+    own.settle_refused(first.learn)
+    assert own.log is not None
+    with pytest.raises(TooManyKept, match="3 verdicts of tool wait"):
+        take(own, "two", [verdict(10, reporter="tool/ann")])
+    assert len(own.log.find()) == 3
+    assert len(take(own, "three", [verdict(20, reporter="tools"), verdict(21, reporter="tool_")]).learn) == 2
+    own.settle_learned(first.learn[:1], LEARNED)
+    assert len(take(own, "four", [verdict(10, reporter="tool/ann")]).learn) == 1
+
+
+def test_what_replaces_itself_over_and_over_counts_each_time_for_a_day(tmp_path: Path) -> None:
+    clock = [NOON]
+    loaded = load_settings({}, state_dir=str(tmp_path), reporter_day_cap=1, kept_cap=5)
+    own = Intake(loaded, LODBROK, open_verdict_log(loaded, "lodbrok"), clock=lambda: clock[0])
+    for number in range(6):
+        own.settle_learned(take(own, str(number), [verdict(1, number % 2)]).learn, LEARNED)
+    with pytest.raises(TooManyKept):
+        take(own, "more", [verdict(1, 0)])
+    clock[0] += timedelta(days=2)
+    assert len(take(own, "more", [verdict(1, 0)]).learn) == 1
+
+
+def test_of_many_reporters_few_are_looked_at_for_a_training_of_one_verdict(tmp_path: Path) -> None:
+    """Those learned in 24 hours that are near their cap, and kept verdicts until there are enough to try."""
+    own = intake(tmp_path, reporter_training_cap=2, reporter_day_cap=4)
+    assert own.log is not None
+    day = NOON.replace(tzinfo=None)
+    own.log.add(logged(str(n), reporter=f"r{n}", received=day, tokenizers="t") for n in range(2000))
+    own.log.add(logged(f"a{n}", reporter="ann", received=day) for n in range(3))
+    assert own.caps().learned_today == {"ann": 3}
+    own.log.add(logged(f"k{n}", reporter=f"r{n}", status="held", tokenizers="t") for n in range(5000))
+    read = []
+
+    def look_at(row: Kept) -> Kept:
+        read.append(row.number)
+        return row
+
+    with closing(own.log.kept()) as kept:
+        choose_retried(map(look_at, kept), day, own.caps(), 200)
+    assert len(read) == 201
+    assert len(take(own, "one", [verdict(1, reporter="bob")]).retried) == 200
 
 
 def test_against_a_certain_score_two_reporters_are_needed(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from sb_api.learning.quality import (
     FRESH,
+    MOST_TOLD,
     WINDOW,
     describe_history,
     detect_drift,
@@ -53,6 +55,19 @@ def test_figures_are_given_for_all_time_for_the_window_per_version_and_per_repor
     assert measured["weights"]["v1"]["recall"] == pytest.approx(0.75)
     assert measured["reporters"]["bob"]["recall"] == 0
     assert measured["labels"] == ["fine", "spam"]
+
+
+def test_figures_of_their_own_have_the_reporters_with_the_most_verdicts_and_the_latest_weights() -> None:
+    """However many names clients send, what is published stays small."""
+    counts = [(f"{n:06d}-aaaaaaaa", f"made up {n}", 1, n % 2, 1) for n in range(20_000)]
+    counts += [("000001-aaaaaaaa", "ann", 1, 1, 5)]
+    measured = measure(counts, [], ["fine", "spam"])
+    assert measured["all_time"]["count"] == 20_005
+    assert measured["told_of"] == {"weights": 20_000, "reporters": 20_001}
+    assert len(measured["reporters"]) == len(measured["weights"]) == MOST_TOLD
+    assert measured["reporters"]["ann"]["count"] == 5
+    assert max(measured["weights"]) == "019999-aaaaaaaa"
+    assert len(msgspec.json.encode(measured)) < 64 * 1024
 
 
 def test_a_rise_of_errors_is_flagged_with_the_weights_in_use_before_it() -> None:

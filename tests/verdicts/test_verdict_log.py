@@ -92,6 +92,16 @@ def test_what_is_superseded_counts_nowhere(log: VerdictLog) -> None:
     assert sum(stretch.counts.values()) == 2
 
 
+def test_the_latest_are_found_behind_any_number_of_others(log: VerdictLog) -> None:
+    """Of another classifier, or superseded since."""
+    log.add([verdict("1"), verdict("2")])
+    log.add(verdict(str(n), classifier="intent") for n in range(100))
+    log.add(verdict(str(n), status="superseded") for n in range(100))
+    log.add([verdict("3")])
+    assert [row.record for row in log.latest(2)] == ["2", "3"]
+    assert [row.record for row in log.latest(9)] == ["1", "2", "3"]
+
+
 def test_a_verdict_takes_back_the_one_before_that_was_learned(log: VerdictLog) -> None:
     """Also where what lies between was never learned; not where the same was said and learned since."""
     log.add([verdict("1", version="v1"), verdict("2", version="v1", label=0)])

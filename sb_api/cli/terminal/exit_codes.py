@@ -9,6 +9,7 @@ from sb_api.errors import (
     OutcomeUnknown,
     QueueFull,
     SbApiError,
+    TooManyKept,
     TrainingRefused,
     Unavailable,
 )
@@ -32,7 +33,7 @@ def exit_code(error: SbApiError) -> int:
     """The exit code that tells of an error."""
     if isinstance(error, InvalidSettings | InvalidParameter):
         return USAGE
-    if isinstance(error, Unavailable | QueueFull | NoAnswerInTime):
+    if isinstance(error, Unavailable | QueueFull | NoAnswerInTime | TooManyKept):
         return AWAY
     if error.status in (401, 403, 429):
         return NOT_ALLOWED
