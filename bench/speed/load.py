@@ -157,18 +157,17 @@ async def _run_open(url: str, token: str, bodies: Sequence[bytes], rate: float, 
     due: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
     latencies: list[float] = []
     late: list[float] = []
-    failed = 0
+    failed: list[bool] = []
 
     async def work(connection: Connection) -> None:
-        nonlocal failed
         while (item := await due.get()) is not None:
             moment, body = item
             late.append(time.perf_counter() - moment)
             try:
                 status, _ = await connection.post("/predict", body)
-                failed += status != 200
+                failed.append(status != 200)
             except (OSError, EOFError):
-                failed += 1
+                failed.append(True)
             latencies.append(time.perf_counter() - moment)
         connection.close()
 
@@ -189,7 +188,7 @@ async def _run_open(url: str, token: str, bodies: Sequence[bytes], rate: float, 
     ms = 1000 * np.array(latencies)
     return {
         "requests": len(latencies),
-        "failed": failed,
+        "failed": sum(failed),
         "rate": len(latencies) / took,
         "p50": float(np.percentile(ms, 50)),
         "p99": float(np.percentile(ms, 99)),

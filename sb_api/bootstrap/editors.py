@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -96,12 +97,10 @@ def bootstrap_lodbrok(
     echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     fit_scaling(fitting, parts.training)
-    done = 0
+    epochs = itertools.count(1)
 
     def progress(_: int) -> None:
-        nonlocal done
-        done += 1
-        echo(f"epoch {done} of {recipe.epochs}: {len(parts.training)} editors")
+        echo(f"epoch {next(epochs)} of {recipe.epochs}: {len(parts.training)} editors")
 
     rows = add_masked(parts.training, MASKED_COPIES[classifier.architecture], seed)
     fitting.fit(to_examples(classifier, rows), seed, recipe=recipe, progress=progress)

@@ -169,17 +169,16 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
         """Answer a request with another body than the one whose environment this is."""
-        status, headers = "", []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
 
-        def start_response(given: str, named: list[tuple[str, str]], *_: Any) -> None:
-            nonlocal status, headers
-            status, headers = given, named
+        def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            started.append((status, headers))
 
         own = environ | {"CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
         answer: Iterable[bytes] = self.wsgi(own, start_response)
         try:
             content = b"".join(answer)
-            data = encode_head(status, headers, len(content)) + content
+            data = encode_head(*started[-1], len(content)) + content
             # Nearly always all of it; gevent's sendall begins with a system call that asks how much may be sent.
             if (sent := sock.send(data)) < len(data):
                 sock.sendall(data[sent:])
