@@ -50,7 +50,7 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> l
     for position, claim in enumerate(claims):
         try:
             predictor = predictors[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[predictor.classifier.kind.queued])  # type: ignore[name-defined]
+            records = decode_payload(claim.job.body, list[predictor.classifier.record_type.queued])  # type: ignore[name-defined]
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
             answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))

@@ -166,18 +166,18 @@ class Records:
 
 
 @cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+def _decoder(struct: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(struct)
 
 
 @cache
-def _group_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(dict[str, kind] | list[kind])
+def _group_decoder(struct: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(dict[str, struct] | list[struct])
 
 
 @cache
-def _payload_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+def _payload_decoder(struct: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(struct)
 
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -191,7 +191,7 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
 
 
-def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
+def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
     """Decode `{"key": record, ...}` or `[record, ...]`, at most `limit` records (a list's keys are its positions).
 
     Raises MalformedBody when the body is not such JSON, holds no record or two under one key, TooLarge past the limit.
@@ -202,7 +202,7 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
     _refuse_too_many(body, limit)
     records = Records()
     try:
-        keyed = _keyed(_decode(body, _group_decoder(kind)), limit)
+        keyed = _keyed(_decode(body, _group_decoder(struct)), limit)
     except msgspec.ValidationError:
         # The quick pass stops at the first fault; this one judges record by record to name them all.
         try:
@@ -212,7 +212,7 @@ def decode_records(body: bytes, kind: type[Record], limit: int) -> Records:
         keyed = {}
         for key, text in raw.items():
             try:
-                keyed[key] = _decode(bytes(text), _decoder(kind))
+                keyed[key] = _decode(bytes(text), _decoder(struct))
             except msgspec.ValidationError as error:
                 records.errors[key] = _fault(error)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
@@ -338,14 +338,14 @@ def encode_payload(value: Any) -> bytes:
     return msgspec.msgpack.encode(value)
 
 
-def decode_payload(payload: bytes, kind: Any = Any) -> Any:
-    """What `encode_payload` encoded, as `kind`. Raises msgspec.ValidationError when it is something else."""
-    return _payload_decoder(kind).decode(payload)
+def decode_payload(payload: bytes, struct: Any = Any) -> Any:
+    """What `encode_payload` encoded, as `struct`. Raises msgspec.ValidationError when it is something else."""
+    return _payload_decoder(struct).decode(payload)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of records, by the name of the classifier that judges them.
+class RecordType:
+    """One type of record, by the name of the classifier that judges them.
 
     They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
     is a `verdict`.
@@ -357,14 +357,14 @@ class Kind:
     verdict: type[Any]
 
 
-EDITORS = Kind("lodbrok", Editor, EditorFields, Verdict)
-MESSAGES = Kind("intent", Message, Message, LabelledMessage)
-KINDS = {kind.name: kind for kind in (EDITORS, MESSAGES)}
+EDITORS = RecordType("lodbrok", Editor, EditorFields, Verdict)
+MESSAGES = RecordType("intent", Message, Message, LabelledMessage)
+RECORD_TYPES = {each.name: each for each in (EDITORS, MESSAGES)}
 
 
-def find_kind(name: str) -> Kind:
+def find_record_type(name: str) -> RecordType:
     """The records that the classifier of a name judges. Raises InvalidParameter."""
     try:
-        return KINDS[name]
+        return RECORD_TYPES[name]
     except KeyError:
-        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(KINDS)}.") from None
+        raise InvalidParameter(f"model={name[:40]!r}: there are {', '.join(RECORD_TYPES)}.") from None

@@ -13,7 +13,7 @@ from sb_api.auth.access import check_role, current_actor, current_identity, requ
 from sb_api.broker.jobs import Job
 from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
 from sb_api.judgements import Status, VerdictQuery
-from sb_api.records import EDITORS, MESSAGES, Kind, decode_records, decode_task, encode_payload, find_kind
+from sb_api.records import EDITORS, MESSAGES, RecordType, decode_records, decode_task, encode_payload, find_record_type
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
@@ -53,11 +53,11 @@ def predict_intents() -> Response:
     return answer_predict(MESSAGES)
 
 
-def answer_predict(kind: Kind) -> Response:
+def answer_predict(record_type: RecordType) -> Response:
     """Have the records of this request judged."""
     # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
-    return answer_json(judge_body(get_service(), kind, read_body(), partial=partial, explain=explain))
+    return answer_json(judge_body(get_service(), record_type, read_body(), partial=partial, explain=explain))
 
 
 @api.post("/train")
@@ -74,19 +74,19 @@ def train_intents() -> Response:
     return answer_train(MESSAGES)
 
 
-def answer_train(kind: Kind) -> Response:
+def answer_train(record_type: RecordType) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
     force = _flag("force")
     if force:
         check_role("admin")
-    records = decode_records(read_body(), kind.verdict, service.settings.max_records)
+    records = decode_records(read_body(), record_type.verdict, service.settings.max_records)
     verdicts = records.all_sound()
     ignored = set_reporters(verdicts, current_identity())
     actor = current_actor()
     if "respond-async" in request.headers.get("Prefer", ""):
-        return accept_task(submit_training(service, kind, verdicts, actor, force=force))
-    trained = await_training(service, kind, verdicts, actor, force=force)
+        return accept_task(submit_training(service, record_type, verdicts, actor, force=force))
+    trained = await_training(service, record_type, verdicts, actor, force=force)
     if ignored:
         trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
     return answer_json({"success": True, **trained})
@@ -96,7 +96,7 @@ def answer_train(kind: Kind) -> Response:
 @require("admin")
 def rollback() -> Response:
     """Make earlier weights current again."""
-    service, kind = get_service(), _kind()
+    service, record_type = get_service(), _record_type()
     try:
         body = msgspec.json.decode(read_body())
         wanted = body["to"]
@@ -104,42 +104,42 @@ def rollback() -> Response:
         raise MalformedBody('Send {"to": "previous"}, {"to": "original"} or {"to": "<version>"}.') from None
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
-    return answer_json({"success": True, **await_rollback(service, kind, wanted, current_actor())})
+    return answer_json({"success": True, **await_rollback(service, record_type, wanted, current_actor())})
 
 
 @api.post("/replay")
 @require("admin")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
-    service, kind = get_service(), _kind()
+    service, record_type = get_service(), _record_type()
     flags = {"force": _flag("force"), "with_undone": _flag("with_undone")}
-    return accept_task(submit_replay(service, kind, current_actor(), **flags))
+    return accept_task(submit_replay(service, record_type, current_actor(), **flags))
 
 
 @api.get("/verdicts")
 @require("train")
 def verdicts() -> Response:
     """The verdicts that were given, newest first, and what became of each."""
-    service, kind = get_service(), _kind()
-    found = ask_verdicts(service, kind, _read_query())
-    return answer_json({"success": True, "model": kind.name, "verdicts": msgspec.to_builtins(found)})
+    service, record_type = get_service(), _record_type()
+    found = ask_verdicts(service, record_type, _read_query())
+    return answer_json({"success": True, "model": record_type.name, "verdicts": msgspec.to_builtins(found)})
 
 
 @api.get("/quality")
 @require("predict")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
-    service, kind = get_service(), _kind()
-    return answer_json({"success": True, "model": kind.name, **read_quality(service, kind)})
+    service, record_type = get_service(), _record_type()
+    return answer_json({"success": True, "model": record_type.name, **read_quality(service, record_type)})
 
 
 @api.get("/weights")
 @require("predict")
 def weights() -> Response:
     """The slots and the versions with their figures."""
-    service, kind = get_service(), _kind()
-    chain = read_chain(service, kind)
-    return answer_json({"success": True, "model": kind.name, **msgspec.to_builtins(chain)})
+    service, record_type = get_service(), _record_type()
+    chain = read_chain(service, record_type)
+    return answer_json({"success": True, "model": record_type.name, **msgspec.to_builtins(chain)})
 
 
 @api.post("/classify")
@@ -148,11 +148,11 @@ def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()
     model, data = decode_task(read_body())
-    kind = find_kind(model)
-    records = decode_records(data, kind.record, service.settings.max_records).all_sound()
+    record_type = find_record_type(model)
+    records = decode_records(data, record_type.record, service.settings.max_records).all_sound()
     body = encode_payload(records)
     owner = current_identity().name
-    task = own_task(owner, _digest(kind.name, body))
+    task = own_task(owner, _digest(record_type.name, body))
     keep = service.settings.result_ttl
     key = request.headers.get("Idempotency-Key")
     # Each credential has its own keys: another's are neither in the way nor found out.
@@ -165,7 +165,7 @@ def classify() -> Response:
         job = Job(
             task=task,
             operation="predict",
-            classifier=kind.name,
+            classifier=record_type.name,
             body=body,
             keep=keep,
             request=current_request(),
@@ -217,8 +217,8 @@ def accept_task(task: str) -> Response:
     return response
 
 
-def _kind() -> Kind:
-    return find_kind(_parameter("model", "lodbrok"))
+def _record_type() -> RecordType:
+    return find_record_type(_parameter("model", "lodbrok"))
 
 
 def _parameter(name: str, default: str) -> str:
@@ -251,5 +251,5 @@ def _flag(name: str) -> bool:
     return value in ("true", "1")
 
 
-def _digest(kind: str, content: bytes) -> bytes:
-    return hashlib.sha256(kind.encode() + b"\0" + content).digest()
+def _digest(classifier: str, content: bytes) -> bytes:
+    return hashlib.sha256(classifier.encode() + b"\0" + content).digest()

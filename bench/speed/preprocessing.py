@@ -53,7 +53,7 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
     cases: dict[str, Callable[[], Any]] = {
         "decode and check": lambda: decode_records(body, Editor, len(records)).all_sound(),
         "encode for the queue": lambda: encode_payload(editors),
-        "decode from the queue": lambda: decode_payload(payload, list[lodbrok.kind.queued]),
+        "decode from the queue": lambda: decode_payload(payload, list[lodbrok.record_type.queued]),
         "preprocess": lambda: editor_vectors(editors, vocabularies),
         "has_url": lambda: [has_url(bio) for bio in bios],
         "describe answers": lambda: describe_answers(editors, judged),

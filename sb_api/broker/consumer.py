@@ -14,7 +14,7 @@ import redis
 from sb_api.broker.connection import PREFIX, has_code
 from sb_api.broker.jobs import GROUP, REPLY_TTL, Answer, Claim, Claimed, Job, entry_key, reply_key, task_key
 from sb_api.broker.shared_state import Broker, ask_versions, name_versions
-from sb_api.records import KINDS, decode_payload, encode_payload
+from sb_api.records import RECORD_TYPES, decode_payload, encode_payload
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Consumer:
             return self._claim([(awaited or streams, count)], round(block * 1000))
         except redis.ResponseError as error:
             self._mend_group(error, streams)
-            return Claimed([], self.broker.registry.published_versions(KINDS))
+            return Claimed([], self.broker.registry.published_versions(RECORD_TYPES))
 
     def _claim(self, wanted: Sequence[tuple[Sequence[str], int]], block: int | None = None) -> Claimed:
         """Up to so many jobs of each of some streams, of each group of them, in one exchange with Redis; `block` are
@@ -107,10 +107,10 @@ class Consumer:
         pipeline = self.redis.pipeline(transaction=False)
         for streams, count in wanted:
             pipeline.xreadgroup(GROUP, self.name, dict.fromkeys(streams, ">"), count=count, block=block)
-        ask_versions(pipeline, KINDS)
+        ask_versions(pipeline, RECORD_TYPES)
         *found, (seconds, micros) = pipeline.time().execute()
         claims = [claim for read in found[: len(wanted)] for claim in self._claims(read)]
-        return Claimed(claims, name_versions(KINDS, found[len(wanted) :]), seconds + micros / 1e6)
+        return Claimed(claims, name_versions(RECORD_TYPES, found[len(wanted) :]), seconds + micros / 1e6)
 
     def claim_stale(self, streams: Sequence[str]) -> list[Claim]:
         """A job whose lease ran out, now this process's: whoever had it is dead or stands still.

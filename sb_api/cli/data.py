@@ -35,7 +35,7 @@ from sb_api.cli.terminal.output import (
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
 from sb_api.readers.batches import Asked, Format
-from sb_api.records import find_kind
+from sb_api.records import find_record_type
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -192,7 +192,7 @@ def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: P
             raise InvalidParameter(f"{target} is there already and was not made by `evaluate`; choose another file.")
     settings, records = load_settings(), []
     if file is not None:
-        records = read_labelled_file(file, asked_of(options), find_kind(model).verdict)
+        records = read_labelled_file(file, asked_of(options), find_record_type(model).verdict)
     evaluate_current(settings, model, records, str(file or ""), json_file, html_file)
 
 

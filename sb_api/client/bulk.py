@@ -104,14 +104,14 @@ class Output:
         self.synced = time.monotonic()
 
 
-def header(kind: ResultFormat) -> bytes:
+def header(result_format: ResultFormat) -> bytes:
     """What stands before all results."""
-    return f"{','.join(COLUMNS)}\r\n".encode() if kind == "csv" else b""
+    return f"{','.join(COLUMNS)}\r\n".encode() if result_format == "csv" else b""
 
 
-def encode(judgements: Sequence[Judgement], kind: ResultFormat) -> bytes:
+def encode(judgements: Sequence[Judgement], result_format: ResultFormat) -> bytes:
     """Judgements as JSON Lines, or as rows of CSV in which the score of a message is JSON."""
-    if kind == "jsonl":
+    if result_format == "jsonl":
         return msgspec.json.Encoder().encode_lines(judgements)
     text = io.StringIO()
     csv.writer(text).writerows(

@@ -186,23 +186,23 @@ class Client:
     def wait(
         self,
         task: str,
-        kind: type[T],
+        answer: type[T],
         *,
         timeout: float = 300.0,
         on_progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> T:
-        """The result of a task, as `Predictions`, `Trained` or whatever `kind` it is of, once there is one."""
-        return self._run(protocol.wait(task, kind, self.patience, timeout, on_progress))
+        """The result of a task, as `Predictions`, `Trained` or whatever `answer` names, once there is one."""
+        return self._run(protocol.wait(task, answer, self.patience, timeout, on_progress))
 
-    def get(self, path: str, kind: type[T], **query: str) -> T:
+    def get(self, path: str, answer: type[T], **query: str) -> T:
         """What a path answers to GET, such as `/quality` or `/readyz`."""
-        return self._run(protocol.ask(_get(path, query), self.patience, kind))
+        return self._run(protocol.ask(_get(path, query), self.patience, answer))
 
     def text(self, path: str) -> str:
         """What a path answers to GET, as text, such as `/metrics`."""
         return self._run(protocol.exchange(_get(path, {}), self.patience)).content.decode("utf-8", "replace")
 
-    def look(self, path: str, kind: type[T]) -> T:
+    def look(self, path: str, answer: type[T]) -> T:
         """What a path answers to one GET, be it 503: `/readyz` of a service that is not ready tells why."""
         request = _get(path, {})
         reply = self._transport.send(request)
@@ -210,7 +210,7 @@ class Client:
             raise Unavailable(f"GET {path}: {reply.reason}.")
         if reply.status not in (200, 503):
             raise protocol.failure(request, reply)
-        return protocol.parse(request, reply, kind)
+        return protocol.parse(request, reply, answer)
 
     def close(self) -> None:
         """Give the connections back, and let threads that wait to ask again give up."""
@@ -220,7 +220,7 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -319,15 +319,15 @@ class AsyncClient:
     async def wait(
         self,
         task: str,
-        kind: type[T],
+        answer: type[T],
         *,
         timeout: float = 300.0,
         on_progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> T:
-        return await self._run(protocol.wait(task, kind, self.patience, timeout, on_progress))
+        return await self._run(protocol.wait(task, answer, self.patience, timeout, on_progress))
 
-    async def get(self, path: str, kind: type[T], **query: str) -> T:
-        return await self._run(protocol.ask(_get(path, query), self.patience, kind))
+    async def get(self, path: str, answer: type[T], **query: str) -> T:
+        return await self._run(protocol.ask(_get(path, query), self.patience, answer))
 
     async def close(self) -> None:
         self._transport.close()
@@ -337,7 +337,7 @@ class AsyncClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, exception: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
 

@@ -163,10 +163,10 @@ def _retry_after(outcome: Reply | Lost) -> float:
         return 0.0
 
 
-def parse(request: Request, reply: Reply, kind: type[T]) -> T:
-    """The document of an answer. Raises UnexpectedAnswer when it is none of `kind`."""
+def parse(request: Request, reply: Reply, answer: type[T]) -> T:
+    """The document of an answer. Raises UnexpectedAnswer when it is no `answer`."""
     try:
-        return msgspec.json.decode(reply.content, type=kind)
+        return msgspec.json.decode(reply.content, type=answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnexpectedAnswer(
             f"{request.method} {request.target.partition('?')[0]} was answered with {reply.status} and something that "
@@ -174,10 +174,10 @@ def parse(request: Request, reply: Reply, kind: type[T]) -> T:
         ) from None
 
 
-def ask(request: Request, patience: float, kind: type[T]) -> Steps[T]:
-    """One request and its answer as `kind`."""
+def ask(request: Request, patience: float, answer: type[T]) -> Steps[T]:
+    """One request and its answer as `answer`."""
     reply = yield from exchange(request, patience)
-    return parse(request, reply, kind)
+    return parse(request, reply, answer)
 
 
 Payload = bytes | Sequence[Any] | Mapping[str, Any]
@@ -251,7 +251,7 @@ def replay(model: str, force: bool, with_undone: bool, patience: float) -> Steps
 
 def wait(
     task: str,
-    kind: type[T],
+    answer: type[T],
     patience: float,
     timeout: float,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
@@ -267,7 +267,7 @@ def wait(
         reply = yield from exchange(request, min(patience, max(0.0, deadline - now())))
         found = parse(request, reply, _Task)
         if found.status == "completed":
-            return parse(request, Reply(reply.status, {}, bytes(found.data)), kind)
+            return parse(request, Reply(reply.status, {}, bytes(found.data)), answer)
         if found.status == "failed":
             raise error_from_problem(found.error)
         if found.progress and on_progress is not None:

@@ -175,7 +175,7 @@ class Intake:
         """The latest verdicts with what the weights had said before they learned them; None where there are none or
         there are more than two labels."""
         count = self.settings.calibration_verdicts
-        if self.log is None or not count or self.classifier.kind is not EDITORS:
+        if self.log is None or not count or self.classifier.record_type is not EDITORS:
             return None
         rows = [row for row in self.log.latest(count) if row.temperature is not None]
         if not rows:

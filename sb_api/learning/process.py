@@ -22,7 +22,7 @@ from sb_api.learning.train_jobs import do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.worker import Worker
-from sb_api.records import KINDS
+from sb_api.records import RECORD_TYPES
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -93,8 +93,8 @@ class TrainProcess:
         if self.cold and not self.trainers:
             now = look_at_files(self.settings) | dict(published)
             self.found = self.found or now
-            if now == self.found and now.keys() >= KINDS.keys():
-                return {name: now[name] for name in KINDS}
+            if now == self.found and now.keys() >= RECORD_TYPES.keys():
+                return {name: now[name] for name in RECORD_TYPES}
         for trainer in self.trainers.values():
             trainer.publication.synchronize()
         self.load()

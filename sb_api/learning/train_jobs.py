@@ -54,7 +54,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         trainer.publication.synchronize()
         if job.operation == "train":
             training = decode_payload(job.body, Training)
-            verdicts = decode_payload(training.verdicts, list[trainer.classifier.kind.verdict])  # type: ignore[name-defined]
+            verdicts = decode_payload(training.verdicts, list[trainer.classifier.record_type.verdict])  # type: ignore[name-defined]
             deed.count = len(verdicts)
             deed.names = sorted({verdict.reporter or "" for verdict in verdicts} - {"", job.actor.credential})
             deed.forced = training.force

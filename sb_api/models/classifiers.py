@@ -13,7 +13,7 @@ from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import Reason
 from sb_api.models import explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.explain import Judge, explain_editors, usual_editor
-from sb_api.records import EDITORS, MESSAGES, Kind, LabelledMessage
+from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
 from sb_api.text.tokenizers import Vocabularies, load_vocabularies
 from sb_api.versions import Version
 
@@ -37,7 +37,7 @@ class Classifier:
     scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
     """
 
-    kind: Kind
+    record_type: RecordType
     architecture: str
     labels: tuple[str, ...]
     vocabulary_sizes: Mapping[str, int]
@@ -56,7 +56,7 @@ class Classifier:
 
     @property
     def name(self) -> str:
-        return self.kind.name
+        return self.record_type.name
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
@@ -92,7 +92,7 @@ def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[i
 
 
 LODBROK = Classifier(
-    kind=EDITORS,
+    record_type=EDITORS,
     architecture="lodbrok",
     labels=("Non Spam Editor Account", "Spam Editor Account"),
     vocabulary_sizes={
@@ -128,7 +128,7 @@ WIDE_DEEP = replace(
     usual=explain_wide.usual_editor,
 )
 INTENT = Classifier(
-    kind=MESSAGES,
+    record_type=MESSAGES,
     architecture="intent",
     labels=(),
     vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},

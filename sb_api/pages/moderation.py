@@ -13,7 +13,7 @@ from sb_api.auth.access import current_actor, current_identity, require
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.pastes import read_editors, read_messages
-from sb_api.records import EDITORS, MESSAGES, Editor, Kind, LabelledMessage, Records, Verdict
+from sb_api.records import EDITORS, MESSAGES, Editor, LabelledMessage, Records, RecordType, Verdict
 from sb_api.versions import BANDS
 from sb_api.web.service import Service, await_training, get_service, judge, read_chain
 
@@ -49,18 +49,18 @@ def check_messages() -> tuple[str, int] | str:
 def give_verdict() -> str:
     """What a person says of one record: it is learned, and judged again."""
     service = get_service()
-    kind = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
-    (key, record), *_ = _read(kind, service, request.form.get("record", "")).items()
+    record_type = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
+    (key, record), *_ = _read(record_type, service, request.form.get("record", "")).items()
     said = request.form.get("verdict", "")
-    before = judge(service, kind, [record])
+    before = judge(service, record_type, [record])
     learned: dict[str, Any] | None = None
     refusal: SbApiError | None = None
     figures: dict[str, Any] = {}
     if said != "unsure":
-        verdict = _verdict(kind, record, said)
-        known = {about.version: about for about in read_chain(service, kind).versions}
+        verdict = _verdict(record_type, record, said)
+        known = {about.version: about for about in read_chain(service, record_type).versions}
         try:
-            learned = await_training(service, kind, [verdict], current_actor())
+            learned = await_training(service, record_type, [verdict], current_actor())
         except SbApiError as error:
             if error.status != 409:
                 raise
@@ -68,10 +68,10 @@ def give_verdict() -> str:
         else:
             parent = known.get(learned["weights"]["previous"] or "")
             figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
-    after = _judge_with_reasons(service, kind, [(key, record)])
+    after = _judge_with_reasons(service, record_type, [(key, record)])
     return render_template(
         "verdict.html",
-        model=kind.name,
+        model=record_type.name,
         card=_describe([(key, record)], after)[0],
         before=_describe([(key, record)], before)[0],
         said=said,
@@ -82,13 +82,13 @@ def give_verdict() -> str:
     )
 
 
-def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str, int] | str:
+def _results(template: str, record_type: RecordType, text: str, **members: Any) -> tuple[str, int] | str:
     """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
     service = get_service()
     # The script puts in the results alone; the paste, which may be large, is there already.
     members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
     try:
-        records = _records(kind, service, text)
+        records = _records(record_type, service, text)
     except SbApiError as error:
         if error.status >= 500:
             raise
@@ -96,12 +96,12 @@ def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str,
     if not records.sound:
         return render_template(template, faults=records.errors, **members), 422
     keyed = list(records.sound.items())
-    judged = judge(service, kind, list(records.sound.values()))
+    judged = judge(service, record_type, list(records.sound.values()))
     faults = records.errors | {
         keyed[position][0]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     order = [position for position in range(len(keyed)) if position not in judged.errors]
-    if kind is EDITORS:
+    if record_type is EDITORS:
         order.sort(key=lambda position: -judged.scores[position])
     pages = max(1, -(-len(order) // SHOWN))
     page = min(max(1, request.form.get("page", 1, type=int)), pages)
@@ -109,7 +109,7 @@ def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str,
     predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
     return render_template(
         template,
-        cards=_describe(shown, _judge_with_reasons(service, kind, shown)) if shown else [],
+        cards=_describe(shown, _judge_with_reasons(service, record_type, shown)) if shown else [],
         count=len(order),
         groups=[(band, judged.bands.count(band)) for band in BANDS]
         if judged.bands
@@ -123,8 +123,8 @@ def _results(template: str, kind: Kind, text: str, **members: Any) -> tuple[str,
     )
 
 
-def _judge_with_reasons(service: Service, kind: Kind, keyed: Sequence[tuple[str, Any]]) -> Judged:
-    return judge(service, kind, [record for _, record in keyed], explain=kind is EDITORS)
+def _judge_with_reasons(service: Service, record_type: RecordType, keyed: Sequence[tuple[str, Any]]) -> Judged:
+    return judge(service, record_type, [record for _, record in keyed], explain=record_type is EDITORS)
 
 
 def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
@@ -143,20 +143,20 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str
     ]
 
 
-def _records(kind: Kind, service: Service, text: str) -> Records:
-    read = read_editors if kind is EDITORS else read_messages
+def _records(record_type: RecordType, service: Service, text: str) -> Records:
+    read = read_editors if record_type is EDITORS else read_messages
     return read(text, service.settings.max_records)
 
 
-def _read(kind: Kind, service: Service, text: str) -> dict[str, Any]:
-    records = _records(kind, service, text)
+def _read(record_type: RecordType, service: Service, text: str) -> dict[str, Any]:
+    records = _records(record_type, service, text)
     records.all_sound()
     return records.sound
 
 
-def _verdict(kind: Kind, record: Any, said: str) -> Verdict | LabelledMessage:
+def _verdict(record_type: RecordType, record: Any, said: str) -> Verdict | LabelledMessage:
     reporter = current_identity().name or None
-    if kind is MESSAGES:
+    if record_type is MESSAGES:
         return LabelledMessage(id=record.id, text=record.text, intent=said, reporter=reporter)
     if said not in ("0", "1"):
         raise InvalidParameter("The verdict must be spam, not spam or unsure.")

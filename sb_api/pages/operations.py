@@ -13,7 +13,7 @@ from sb_api.errors import Unavailable
 from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
 from sb_api.pages.moderation import checks
-from sb_api.records import KINDS, Kind, find_kind
+from sb_api.records import RECORD_TYPES, RecordType, find_record_type
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
 from sb_api.web.service import (
@@ -33,8 +33,8 @@ pages.register_blueprint(checks)
 @require("predict")
 def show_quality() -> str:
     """How right the weights were on verdicts before they learned them."""
-    kind = _kind()
-    quality = read_quality(get_service(), kind)
+    record_type = _record_type()
+    quality = read_quality(get_service(), record_type)
     series = quality.get("series", [])
     moments = [row["until"] for row in series]
     events = [(event["moment"], event["kind"], _name(event)) for event in quality.get("events", [])]
@@ -47,28 +47,28 @@ def show_quality() -> str:
             charts["alarms"] = draw_series(moments, alarms, events)
     calibration = quality.get("calibration")
     dots = draw_reliability(calibration["bins"]) if calibration else []
-    return render_template("quality.html", model=kind.name, quality=quality, charts=charts, dots=dots)
+    return render_template("quality.html", model=record_type.name, quality=quality, charts=charts, dots=dots)
 
 
 @pages.get("/page/weights")
 @require("predict")
 def show_weights() -> str:
     """The chain of versions, two of them side by side, and a replay under way."""
-    service, kind = get_service(), _kind()
-    chain = read_chain(service, kind)
+    service, record_type = get_service(), _record_type()
+    chain = read_chain(service, record_type)
     known = {about.version: about for about in chain.versions}
     current = known[chain.slots["current"] or ""]
     chosen = [known.get(request.args.get("one", current.parent or "")), known.get(request.args.get("two", ""), current)]
     task = _task_id(request.args.get("task", ""))
     return render_template(
         "weights.html",
-        model=kind.name,
+        model=record_type.name,
         chain=chain,
         current=current.version,
         slots={version: slot for slot, version in chain.slots.items()},
         chosen=chosen,
         compared=_compare(chosen[0], chosen[1]) if chosen[0] and chosen[1] and len(known) > 1 else [],
-        replay=read_quality(service, kind).get("replay"),
+        replay=read_quality(service, record_type).get("replay"),
         task=find_result(service, task) if task else None,
         rolled_back="rolled_back" in request.args,
     )
@@ -78,18 +78,18 @@ def show_weights() -> str:
 @require("admin")
 def roll_back() -> BaseResponse:
     """Make the version of the form current."""
-    kind = _kind()
-    await_rollback(get_service(), kind, request.form.get("to", ""), current_actor())
-    return redirect(url_for("pages.show_weights", model=kind.name, rolled_back=1), 303)
+    record_type = _record_type()
+    await_rollback(get_service(), record_type, request.form.get("to", ""), current_actor())
+    return redirect(url_for("pages.show_weights", model=record_type.name, rolled_back=1), 303)
 
 
 @pages.post("/page/replay")
 @require("admin")
 def replay() -> BaseResponse:
     """Start to rebuild the weights."""
-    kind = _kind()
-    task = submit_replay(get_service(), kind, current_actor())
-    return redirect(url_for("pages.show_weights", model=kind.name, task=task), 303)
+    record_type = _record_type()
+    task = submit_replay(get_service(), record_type, current_actor())
+    return redirect(url_for("pages.show_weights", model=record_type.name, task=task), 303)
 
 
 @pages.get("/page/service")
@@ -120,8 +120,8 @@ def _name(event: dict[str, Any]) -> str:
     return f"{event['kind']} at {moment} UTC: {event['previous'] or 'nothing'} to {event['version']}"
 
 
-def _kind() -> Kind:
-    return find_kind(request.values.get("model", next(iter(KINDS))))
+def _record_type() -> RecordType:
+    return find_record_type(request.values.get("model", next(iter(RECORD_TYPES))))
 
 
 def _task_id(text: str) -> str:

@@ -13,7 +13,7 @@ from redis.exceptions import LockError
 from sb_api.broker.connection import PREFIX
 from sb_api.broker.consumer import Consumer
 from sb_api.broker.jobs import BULK, SMALL, Claimed
-from sb_api.records import KINDS
+from sb_api.records import RECORD_TYPES
 
 BLOCK = 1.0  # seconds to wait for a job before looking after other things
 BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
@@ -155,4 +155,4 @@ class OneAtATime:
                 with suppress(LockError):
                     lock.release()
         stopping.wait(PAUSE)
-        return Claimed([], consumer.broker.registry.published_versions(KINDS))
+        return Claimed([], consumer.broker.registry.published_versions(RECORD_TYPES))

@@ -24,7 +24,7 @@ from sb_api.errors import JobFailed, LeaseLost, NoAnswerInTime, SbApiError, Unav
 from sb_api.memory import freeze_objects, release_memory, resident_bytes
 from sb_api.processes.claiming import PAUSE, Claiming
 from sb_api.processes.supervisor import ends
-from sb_api.records import KINDS
+from sb_api.records import RECORD_TYPES
 from sb_api.telemetry.aggregation import Publisher
 from sb_api.telemetry.logs import is_logged, logging_about
 from sb_api.telemetry.metrics import Instruments
@@ -122,7 +122,7 @@ class Worker:
         if self._after_kill:
             self.consumer.release_claims_of(self.claiming.streams, self._after_kill)
             self._after_kill = 0
-        self._refresh(self.consumer.broker.registry.published_versions(KINDS))
+        self._refresh(self.consumer.broker.registry.published_versions(RECORD_TYPES))
         freeze_objects()
         worked = False
         while not self.stopping.is_set():
@@ -153,7 +153,7 @@ class Worker:
         if monotonic() >= self._look_for_stale:
             stale = self.consumer.claim_stale(self.claiming.streams)
             if stale:
-                return Claimed(stale, self.consumer.broker.registry.published_versions(KINDS))
+                return Claimed(stale, self.consumer.broker.registry.published_versions(RECORD_TYPES))
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.consumer.settings.lease / 10
         return self.claiming.claim(self.consumer, self.stopping)

@@ -14,7 +14,7 @@ from sb_api.broker.connection import PREFIX
 from sb_api.broker.examination import examine
 from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
 from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
-from sb_api.records import KINDS
+from sb_api.records import RECORD_TYPES
 from sb_api.versions import Chain
 
 LABELS_SHOWN = 20  # a confusion matrix of more labels is left to GET /quality
@@ -82,7 +82,7 @@ def _collect_weights(broker: Broker) -> Iterator[Metric]:
         "sb_api_workers_outdated", "Processes that work with other weights than the current.", labels=["classifier"]
     )
     alive = broker.registry.alive()
-    for name in KINDS:
+    for name in RECORD_TYPES:
         published = broker.registry.published_about(name, "chain")
         if published is None:
             continue
@@ -108,7 +108,7 @@ def _collect_quality(broker: Broker) -> Iterator[Metric]:
     of_weights = _quality_families("sb_api_weights_quality", "version", ", by the weights that judged them")
     of_reporters = _quality_families("sb_api_reporter_quality", "reporter", ", by who gave them")
     drift = GaugeMetricFamily("sb_api_drift", "Whether errors have risen (1) or not (0).", labels=["classifier"])
-    for name in KINDS:
+    for name in RECORD_TYPES:
         published = broker.registry.published_about(name, "quality")
         measured: dict[str, Any] = msgspec.json.decode(published) if published else {}
         if "drift" not in measured:

@@ -17,7 +17,7 @@ from flask import Flask
 from werkzeug.wsgi import get_input_stream
 
 from sb_api.auth.gate import Gate
-from sb_api.records import Kind
+from sb_api.records import RecordType
 from sb_api.web.http import encode_answer, read_stream
 from sb_api.web.problems import answer_exception
 from sb_api.web.service import Service, judge_body
@@ -33,13 +33,13 @@ def answer_small_requests(application: WSGIApplication, app: Flask, service: Ser
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         route = environ.get("PATH_INFO", "")
-        kind = PREDICT_ROUTES.get(route)
+        record_type = PREDICT_ROUTES.get(route)
         is_plain = not environ.get("QUERY_STRING") and "HTTP_CONTENT_ENCODING" not in environ
-        if kind is None or not is_plain or not is_small(environ, largest):
+        if record_type is None or not is_plain or not is_small(environ, largest):
             return application(environ, start_response)
         try:
             identity = gate.recognize(environ)
-            body = _judge(service, kind, environ) if identity and identity.may("predict") else None
+            body = _judge(service, record_type, environ) if identity and identity.may("predict") else None
         except Exception as error:
             with app.request_context(environ):
                 return answer_exception(error)(environ, start_response)
@@ -52,6 +52,6 @@ def answer_small_requests(application: WSGIApplication, app: Flask, service: Ser
     return answer
 
 
-def _judge(service: Service, kind: Kind, environ: WSGIEnvironment) -> bytes:
+def _judge(service: Service, record_type: RecordType, environ: WSGIEnvironment) -> bytes:
     body = read_stream(get_input_stream(environ), int(environ["CONTENT_LENGTH"]))
-    return encode_answer(judge_body(service, kind, body))
+    return encode_answer(judge_body(service, record_type, body))

@@ -56,13 +56,13 @@ class Operation:
     errors: tuple[type[SbApiError], ...] = ()
 
 
-def _query(name: str, description: str, kind: Any = bool, default: Any = False) -> Schema:
-    schema = {**msgspec.json.schema(kind), "default": default}
+def _query(name: str, description: str, shape: Any = bool, default: Any = False) -> Schema:
+    schema = {**msgspec.json.schema(shape), "default": default}
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def _filter(name: str, description: str, kind: Any) -> Schema:
-    return {"name": name, "in": "query", "description": description, "schema": msgspec.json.schema(kind)}
+def _filter(name: str, description: str, shape: Any) -> Schema:
+    return {"name": name, "in": "query", "description": description, "schema": msgspec.json.schema(shape)}
 
 
 def _header(name: str, description: str) -> Schema:
@@ -184,8 +184,8 @@ def build_document(app: Flask, version: str) -> Schema:
     """The OpenAPI 3.1 document of the application. Raises KeyError for a route that OPERATIONS does not have."""
     components: dict[str, Schema] = {}
 
-    def describe(kind: Any) -> Schema:
-        (schema,), found = msgspec.json.schema_components((kind,), ref_template=TEMPLATE)
+    def describe(shape: Any) -> Schema:
+        (schema,), found = msgspec.json.schema_components((shape,), ref_template=TEMPLATE)
         components.update(found)
         return schema
 
@@ -219,7 +219,7 @@ def _problem(error: type[SbApiError], describe: Describe) -> Schema:
     """The problem document of one class of errors."""
     fixed = {"type": f"urn:sb_api:problem:{error.type}", "status": error.status, "title": error.title}
     properties = {name: {"const": value} for name, value in fixed.items()}
-    properties |= {name: describe(kind) for name, kind in MEMBERS.get(error, {}).items()}
+    properties |= {name: describe(shape) for name, shape in MEMBERS.get(error, {}).items()}
     text = (error.__doc__ or f"{error.title}.").partition("`detail`")[0]
     return {
         "title": error.__name__,
@@ -233,7 +233,7 @@ def _operation(route: str, view: Callable[..., Any], describe: Describe) -> Sche
     operation, text = OPERATIONS[route], view.__doc__ or ""
     role = getattr(view, "role", None)
     in_path = re.findall(r"{(\w+)}", route)
-    responses = {status: _answer(kind, describe) for status, kind in operation.answers.items()}
+    responses = {status: _answer(shape, describe) for status, shape in operation.answers.items()}
     for status, possible in _errors_by_status(operation, needs_role=role is not None).items():
         references = [{"$ref": TEMPLATE.format(name=error.__name__)} for error in possible]
         title = "; ".join(error.title for error in possible)
@@ -266,15 +266,15 @@ def _problems(schemas: list[Schema]) -> Schema:
     return {"content": {"application/problem+json": {"schema": {"anyOf": schemas}}}}
 
 
-def _answer(kind: Any, describe: Describe) -> Schema:
-    if isinstance(kind, str):
-        return {"description": "The file.", "content": {kind: {}}}
-    members = get_args(kind) or (kind,)
+def _answer(shape: Any, describe: Describe) -> Schema:
+    if isinstance(shape, str):
+        return {"description": "The file.", "content": {shape: {}}}
+    members = get_args(shape) or (shape,)
     described: Schema = {
         "description": " ".join(member.__doc__ for member in members),
-        "content": {"application/json": {"schema": describe(kind)}},
+        "content": {"application/json": {"schema": describe(shape)}},
     }
-    if kind is answers.Accepted:
+    if shape is answers.Accepted:
         described["headers"] = {"Location": {"schema": {"type": "string"}}, "Retry-After": RETRY_AFTER}
     return described
 

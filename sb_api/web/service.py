@@ -37,7 +37,7 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, describe_answers
-from sb_api.records import EDITORS, KINDS, Kind, decode_records, encode_payload
+from sb_api.records import EDITORS, RECORD_TYPES, RecordType, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
@@ -71,7 +71,7 @@ def choose_stream(count: int) -> str:
     return SMALL if count <= SMALL_RECORDS else BULK
 
 
-def judge(service: Service, kind: Kind, records: Sequence[Any], *, explain: bool = False) -> Judged:
+def judge(service: Service, record_type: RecordType, records: Sequence[Any], *, explain: bool = False) -> Judged:
     """Have n records judged by the classify processes, all by one version of the weights.
 
     Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
@@ -85,7 +85,8 @@ def judge(service: Service, kind: Kind, records: Sequence[Any], *, explain: bool
     for _ in range(ROUNDS):
         stream = choose_stream(len(records))
         jobs = [
-            _job(service, operation, kind, encode_payload(slices[position]), weights=version) for position in wanted
+            _job(service, operation, record_type, encode_payload(slices[position]), weights=version)
+            for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
         for position, answer in zip(wanted, answers, strict=True):
@@ -115,29 +116,33 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
 
 
 def await_training(
-    service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, *, force: bool = False
+    service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool = False
 ) -> dict[str, Any]:
     """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return _trained(service, _training(service, kind, verdicts, actor, force))
+    return _trained(service, _training(service, record_type, verdicts, actor, force))
 
 
-def submit_training(service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, *, force: bool) -> str:
+def submit_training(
+    service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool
+) -> str:
     """Queue a training; its task. Raises QueueFull, Unavailable."""
-    return _submitted(service, _training(service, kind, verdicts, actor, force))
+    return _submitted(service, _training(service, record_type, verdicts, actor, force))
 
 
-def await_rollback(service: Service, kind: Kind, wanted: str, actor: Actor) -> dict[str, Any]:
+def await_rollback(service: Service, record_type: RecordType, wanted: str, actor: Actor) -> dict[str, Any]:
     """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
     # Resolved here, so that a job that is done twice does not go back two steps.
-    version = read_chain(service, kind).resolve(wanted)
-    job = _job(service, "rollback", kind, encode_payload(version), keep=service.settings.result_ttl, actor=actor)
+    version = read_chain(service, record_type).resolve(wanted)
+    job = _job(service, "rollback", record_type, encode_payload(version), keep=service.settings.result_ttl, actor=actor)
     return _trained(service, job)
 
 
-def submit_replay(service: Service, kind: Kind, actor: Actor, *, force: bool = False, with_undone: bool = False) -> str:
+def submit_replay(
+    service: Service, record_type: RecordType, actor: Actor, *, force: bool = False, with_undone: bool = False
+) -> str:
     """Queue a replay; its task. Raises QueueFull, Unavailable."""
     body = encode_payload(Replay(force, with_undone))
-    job = _job(service, "replay", kind, body, keep=service.settings.result_ttl, actor=actor)
+    job = _job(service, "replay", record_type, body, keep=service.settings.result_ttl, actor=actor)
     return _submitted(service, job)
 
 
@@ -147,11 +152,13 @@ def find_result(service: Service, task: str) -> Answer | None:
     return answer if owns(current_identity().name, task) else None
 
 
-def ask_verdicts(service: Service, kind: Kind, query: VerdictQuery, timeout: float | None = None) -> list[PastVerdict]:
+def ask_verdicts(
+    service: Service, record_type: RecordType, query: VerdictQuery, timeout: float | None = None
+) -> list[PastVerdict]:
     """The verdicts that are asked for, from the train process, which has the log. Raises QueueFull, Unavailable,
     NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may take, by default)."""
     patience = timeout or service.settings.predict_timeout
-    job = _job(service, "verdicts", kind, encode_payload(query))
+    job = _job(service, "verdicts", record_type, encode_payload(query))
     found = _completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
     return msgspec.convert(found["verdicts"], list[PastVerdict])
 
@@ -163,18 +170,18 @@ def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:
     return msgspec.convert(found["entries"], list[AuditEntry])
 
 
-def read_quality(service: Service, kind: Kind) -> dict[str, Any]:
+def read_quality(service: Service, record_type: RecordType) -> dict[str, Any]:
     """The running figures that the train process has published. Raises Unavailable."""
-    measured = service.broker.registry.published_about(kind.name, "quality")
+    measured = service.broker.registry.published_about(record_type.name, "quality")
     if measured is None:
         raise Unavailable(NOTHING_PUBLISHED)
     quality: dict[str, Any] = msgspec.json.decode(measured)
     return quality
 
 
-def read_chain(service: Service, kind: Kind) -> Chain:
+def read_chain(service: Service, record_type: RecordType) -> Chain:
     """The slots and versions of the published weights. Raises Unavailable."""
-    published = service.broker.registry.published_about(kind.name, "chain")
+    published = service.broker.registry.published_about(record_type.name, "chain")
     if published is None:
         raise Unavailable(NOTHING_PUBLISHED)
     return msgspec.json.decode(published, type=Chain)
@@ -184,15 +191,15 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     """The answer of /readyz."""
     problems = []
     alive: list[Any] = []
-    published: dict[str, str | None] = dict.fromkeys(KINDS)
+    published: dict[str, str | None] = dict.fromkeys(RECORD_TYPES)
     drifting: list[str] = []
     damaged: dict[str, list[str]] = {}
     redis = Examined()
     try:
         alive = service.broker.registry.alive()
-        published |= service.broker.registry.published_versions(KINDS)
-        drifting = [name for name in KINDS if _drifts(service, name)]
-        damaged = {name: _damaged(service, name) for name in KINDS}
+        published |= service.broker.registry.published_versions(RECORD_TYPES)
+        drifting = [name for name in RECORD_TYPES if _drifts(service, name)]
+        damaged = {name: _damaged(service, name) for name in RECORD_TYPES}
         with unavailable_when_lost():
             redis = examine(service.broker.redis)
     except Unavailable as error:
@@ -212,7 +219,7 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         for name, slots in damaged.items()
         for slot in slots
     ]
-    if classify and not all(name in beat.versions for beat in classify for name in KINDS):
+    if classify and not all(name in beat.versions for beat in classify for name in RECORD_TYPES):
         problems.append("a classifier has no weights yet")
     return {
         "success": not problems,
@@ -240,7 +247,7 @@ def _damaged(service: Service, classifier: str) -> list[str]:
 def _job(
     service: Service,
     operation: Any,
-    kind: Kind,
+    record_type: RecordType,
     body: bytes,
     keep: int = 0,
     weights: str = "",
@@ -249,7 +256,7 @@ def _job(
     return Job(
         task=own_task(current_identity().name, uuid.uuid4().bytes) if keep else _unique(),
         operation=operation,
-        classifier=kind.name,
+        classifier=record_type.name,
         body=body,
         reply=service.mailbox.name,
         patience=0.0 if keep else service.settings.predict_timeout,
@@ -266,9 +273,9 @@ def _unique() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _training(service: Service, kind: Kind, verdicts: Sequence[Any], actor: Actor, force: bool) -> Job:
+def _training(service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, force: bool) -> Job:
     body = encode_payload(Training(encode_payload(verdicts), force))
-    return _job(service, "train", kind, body, keep=service.settings.result_ttl, actor=actor)
+    return _job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
 
 
 def _submitted(service: Service, job: Job) -> str:
@@ -293,16 +300,16 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
 
 
 def judge_body(
-    service: Service, kind: Kind, body: bytes, *, partial: bool = False, explain: bool = False
+    service: Service, record_type: RecordType, body: bytes, *, partial: bool = False, explain: bool = False
 ) -> dict[str, Any]:
     """Have the records of a body judged: the answer to it.
 
     Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
     only some are wrong.
     """
-    records = decode_records(body, kind.record, service.settings.max_records)
+    records = decode_records(body, record_type.record, service.settings.max_records)
     sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, kind, sound, explain=explain)
+    judged = judge(service, record_type, sound, explain=explain)
     errors = records.errors
     if judged.errors:
         keys = list(records.sound)

@@ -54,7 +54,7 @@ class Sample:
 
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
-        return self.classifier.preprocess(self.decode(self.classifier.kind.record), self.vocabularies)
+        return self.classifier.preprocess(self.decode(self.classifier.record_type.record), self.vocabularies)
 
     @cached_property
     def network(self) -> Any:
@@ -89,27 +89,27 @@ def test_lodbrok_is_made_with_the_labels_of_the_contract() -> None:
 
 
 def test_its_records_decode(sample: Sample) -> None:
-    records = sample.decode(sample.classifier.kind.record)
+    records = sample.decode(sample.classifier.record_type.record)
     assert [record.id for record in records] == [body["id"] for body in sample.bodies]
-    assert all(type(record) is sample.classifier.kind.record for record in records)
+    assert all(type(record) is sample.classifier.record_type.record for record in records)
 
 
 def test_its_verdicts_decode_and_are_records_too(sample: Sample) -> None:
-    verdicts = sample.decode(sample.classifier.kind.verdict)
-    assert all(isinstance(verdict, sample.classifier.kind.record) for verdict in verdicts)
+    verdicts = sample.decode(sample.classifier.record_type.verdict)
+    assert all(isinstance(verdict, sample.classifier.record_type.record) for verdict in verdicts)
     with pytest.raises(InvalidRecords):
-        decode_records(b'[{"id": 1}]', sample.classifier.kind.verdict, 10).all_sound()
+        decode_records(b'[{"id": 1}]', sample.classifier.record_type.verdict, 10).all_sound()
 
 
 def test_its_records_travel_through_the_queue(sample: Sample) -> None:
-    for kind in (sample.classifier.kind.record, sample.classifier.kind.verdict):
+    for kind in (sample.classifier.record_type.record, sample.classifier.record_type.verdict):
         records = sample.decode(kind)
         assert decode_payload(encode_payload(records), list[kind]) == records  # type: ignore[valid-type]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_preprocessing_gives_named_arrays_of_a_row_per_record(sample: Sample, rows: int) -> None:
-    records = sample.decode(sample.classifier.kind.record)[:rows]
+    records = sample.decode(sample.classifier.record_type.record)[:rows]
     arrays = sample.classifier.preprocess(records, sample.vocabularies)
     assert arrays
     assert {len(array) for array in arrays.values()} == {rows}
@@ -117,14 +117,14 @@ def test_preprocessing_gives_named_arrays_of_a_row_per_record(sample: Sample, ro
 
 
 def test_a_record_is_preprocessed_the_same_alone_and_among_others(sample: Sample) -> None:
-    for position, record in enumerate(sample.decode(sample.classifier.kind.record)):
+    for position, record in enumerate(sample.decode(sample.classifier.record_type.record)):
         alone = sample.classifier.preprocess([record], sample.vocabularies)
         assert all(np.array_equal(alone[name][0], sample.arrays[name][position]) for name in alone)
 
 
 def test_what_a_moderator_says_of_a_record_is_no_input(sample: Sample) -> None:
     """Else the network would learn to read it."""
-    verdicts = sample.decode(sample.classifier.kind.verdict)
+    verdicts = sample.decode(sample.classifier.record_type.verdict)
     told = sample.classifier.preprocess(verdicts, sample.vocabularies)
     assert told.keys() == sample.arrays.keys()
     assert all(np.array_equal(told[name], sample.arrays[name]) for name in told)
@@ -169,7 +169,7 @@ def test_vectors_of_labelled_records_are_those_of_the_records_with_their_labels(
     if sample.classifier.vectors is None:
         assert sample.classifier.labels == ()
         return
-    vectors = sample.classifier.vectors(sample.decode(sample.classifier.kind.verdict), sample.vocabularies)
+    vectors = sample.classifier.vectors(sample.decode(sample.classifier.record_type.verdict), sample.vocabularies)
     assert vectors.shape == (len(sample.bodies), sample.classifier.vector_length)
     assert vectors[:, 0].tolist() == list(sample.targets)
     named = sample.classifier.name_inputs(vectors)
@@ -203,7 +203,7 @@ def test_the_numbers_of_its_network_can_be_taken_out_and_put_back(sample: Sample
 
 
 def test_a_verdict_is_turned_into_the_number_of_its_label(sample: Sample) -> None:
-    verdicts = sample.decode(sample.classifier.kind.verdict)
+    verdicts = sample.decode(sample.classifier.record_type.verdict)
     targets = [sample.classifier.target(verdict, sample.labels) for verdict in verdicts]
     assert targets == sample.targets
     assert all(0 <= target < len(sample.labels) for target in targets)
@@ -250,7 +250,7 @@ def test_a_damaged_vocabulary_is_refused(sample: Sample, tmp_path: Any) -> None:
 def test_an_intent_that_is_no_class_is_named_by_its_message() -> None:
     sample = SAMPLES["intent"]
     (message,) = decode_records(
-        b'[{"id": 7, "text": "x", "intent": "unheard of"}]', sample.classifier.kind.verdict, 1
+        b'[{"id": 7, "text": "x", "intent": "unheard of"}]', sample.classifier.record_type.verdict, 1
     ).all_sound()
     with pytest.raises(InvalidRecords, match="unheard of") as caught:
         sample.classifier.target(message, sample.labels)
