@@ -42,6 +42,8 @@ def import_keras() -> Any:
     # The order of its sums differs from one kind of processor to the next.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # Its settings are in nobody's home: what the user of this service has there is for other work (float16, say).
+    os.environ["KERAS_HOME"] = os.devnull
     is_loaded = "tensorflow" in sys.modules
     # What is loaded is no garbage; looking for some takes a fifth of the time.
     gc.disable()

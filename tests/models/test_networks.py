@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from sb_api.errors import InvalidWeights
 from sb_api.models.networks import BATCH_SIZES, compile_predict, get_arrays, import_keras, set_arrays
-from tests.support.factories import call_network, lodbrok, lodbrok_predict, make_inputs, same_arrays
+from tests.support.factories import call_network, lodbrok, lodbrok_predict, make_inputs, same_arrays, unmeasured
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -270,3 +271,14 @@ def test_a_prediction_goes_by_the_names_of_its_inputs() -> None:
 def test_importing_the_module_imports_no_keras() -> None:
     code = "import sb_api.models.networks, sys; sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_the_users_own_keras_settings_take_no_part(tmp_path: Path) -> None:
+    """With `float16` in ~/.keras/keras.json each training failed, by a message about tensors of other types."""
+    (tmp_path / ".keras").mkdir()
+    settings = tmp_path / ".keras" / "keras.json"
+    settings.write_text('{"floatx": "float16", "epsilon": 0.5, "image_data_format": "channels_first"}')
+    code = "from sb_api.models.networks import import_keras as k; print(k().config.floatx(), k().config.epsilon())"
+    environment = {**unmeasured(), "HOME": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["float32", "1e-07"]
