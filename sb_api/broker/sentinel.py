@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from sb_api.errors import InvalidSettings
 
@@ -31,6 +31,7 @@ def parse_sentinels(url: str) -> Sentinels | None:
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme in DIRECT:
+        _check_direct(url)
         return None
     if not separator or scheme not in SENTINEL:
         raise InvalidSettings(
@@ -51,6 +52,21 @@ def parse_sentinels(url: str) -> Sentinels | None:
         f"{direct}?{urlencode(options)}" if options else direct,
         password,
     )
+
+
+def _check_direct(url: str) -> None:
+    """Raises InvalidSettings where redis-py would take something else than was meant, or name a part of the password
+    in its error."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # it is parsed when it is asked for
+    except ValueError:
+        parts = None
+    if parts is None or parts.fragment or (parts.scheme != "unix" and "@" in parts.path):
+        raise InvalidSettings(
+            "SB_API_REDIS_URL cannot be read: user, password and path are percent-encoded in it, "
+            "so that / is %2F, ? is %3F and # is %23."
+        )
 
 
 def _parse_host(text: str) -> tuple[str, int]:

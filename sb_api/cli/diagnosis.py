@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import msgspec
@@ -197,6 +198,15 @@ def _weights(patient: Patient) -> Iterator[Finding]:
                 yield Finding(check, "ok", f"{slot} is {about.version}, whole, with its tokenizers {fingerprint}")
 
 
+def _verdict_log(patient: Patient) -> Iterator[Finding]:
+    if patient.settings.verdict_log == "off":
+        yield Finding("verdict log", "ok", "off: no verdict is kept, and nothing can be replayed")
+    elif find_spec("sqlalchemy") is not None:  # where only what serves is installed, nobody opens it
+        from sb_api.verdicts.verdict_log import examine_verdict_log
+
+        yield Finding("verdict log", "ok", examine_verdict_log(patient.settings))
+
+
 def _credentials(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     path = settings.credentials_file
@@ -245,7 +255,7 @@ def _token(patient: Patient) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     *(_python, _packages, _state_directory, _disk_space),
-    *(_redis, _weights, _credentials, _service, _token),
+    *(_redis, _weights, _verdict_log, _credentials, _service, _token),
 )
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from sb_api.broker.redis_version import LEAST_TEXT, is_too_old
 from sb_api.config import PREFIX, Settings
@@ -82,7 +83,7 @@ def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
         server = Process("redis", [find_redis_server(), *arguments], dict(os.environ))
         with supervise([server], stop, settings.restart_limit, drain=10.0):
             _await_redis(path, stop, folder / "redis.log")
-            yield f"unix://{path}"
+            yield f"unix://{quote(str(path))}"
 
 
 @contextmanager

@@ -26,7 +26,8 @@ DRAIN = 7.0  # seconds that processes have to finish what is under way
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the whole service until SIGTERM, SIGINT or SIGHUP.
 
-    Raises InvalidSettings, CannotStart, and CannotGoOn when one of its processes keeps dying; nothing is left behind.
+    Raises InvalidSettings, CannotStart, and CannotGoOn when a process that it needs to judge keeps dying; nothing is
+    left behind.
     """
     if settings.redis_url:
         parse_sentinels(settings.redis_url)  # wrong ones would only show when each process connects
@@ -75,7 +76,9 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
         )
         for number in range(1, settings.classify_count + 1)
     ]
-    return [web, *classify, Process("train", [*sb_api, "trainer"], environment, asks_for_kills=True)]
+    # What judges does so without it.
+    train = Process("train", [*sb_api, "trainer"], environment, is_vital=False, asks_for_kills=True)
+    return [web, *classify, train]
 
 
 def web_command(settings: Settings, bind: str) -> list[str]:

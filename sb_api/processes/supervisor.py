@@ -1,4 +1,5 @@
-"""Child processes: started, restarted when they die, and stopped in order. One that keeps dying ends them all."""
+"""Child processes: started, restarted when they die, and stopped in order. One that keeps dying ends them all, unless
+the others can do without it."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from sb_api.errors import CannotStart
 logger = logging.getLogger(__name__)
 
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before each restart of a process that keeps dying
+LONG_PAUSE = 60.0  # seconds before each further one, when the others can do without it
 STEADY = 30.0  # seconds after which a process counts as sound again
 LOOK = 0.1  # seconds between two looks at the processes
 PR_SET_PDEATHSIG = 1
@@ -58,6 +60,7 @@ class Process:
     command: Sequence[str]
     environment: dict[str, str]
     descriptors: tuple[int, ...] = ()
+    is_vital: bool = True  # when it keeps dying, the service stops; else it is started again after LONG_PAUSE
     asks_for_kills: bool = False  # its command takes `--after-kill PID`
     killed: int = 0  # the number of the process before, when it was killed from outside
     out_of_memory: int = 0  # processes that the system had killed for memory when this one was started
@@ -121,7 +124,8 @@ def _die_with_parent() -> None:
 def supervise(processes: Sequence[Process], stop: Stop, limit: int, drain: float) -> Iterator[None]:
     """Start processes and restart those that die; at the end stop them, the first given first, within `drain` s.
 
-    One that dies `limit` times in a row, never steady in between, sets `stop` with what failed. Raises CannotStart.
+    A vital one that dies `limit` times in a row, never steady in between, sets `stop` with what failed. Raises
+    CannotStart.
     """
     stop.processes += processes
     over = threading.Event()
@@ -192,13 +196,17 @@ def _restart_dead(process: Process, stop: Stop, limit: int) -> None:
         process.deaths = 1 if now - process.started > STEADY else process.deaths + 1
         process.killed = process.popen.pid if _is_from_outside(process, code) else 0
         ended = f"{process.name} (process {process.popen.pid}) ended with {code}"
-        if process.deaths >= limit:
+        if process.deaths >= limit and process.is_vital:
             logger.critical("%s, for the %d. time in a row; the service stops", ended, process.deaths)
             stop.fail(f"{ended}, for the {process.deaths}. time in a row.")
             return
-        pause = RESTART_PAUSES[min(process.deaths, len(RESTART_PAUSES)) - 1]
+        pause = RESTART_PAUSES[min(process.deaths, len(RESTART_PAUSES)) - 1] if process.deaths < limit else LONG_PAUSE
         process.restart_at = now + pause
-        logger.error("%s; restarting in %g s (%d of %d)", ended, pause, process.deaths, limit)
+        if process.deaths < limit:
+            logger.error("%s; restarting in %g s (%d of %d)", ended, pause, process.deaths, limit)
+        else:
+            times = f"for the {process.deaths}. time in a row; the others go on without it"
+            logger.critical("%s, %s, and it is tried again in %g s", ended, times, pause)
     if now >= process.restart_at:
         process.restart_at = 0.0
         try:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import sqlalchemy as sa
@@ -92,10 +91,9 @@ def describe_changes(settings: Settings, defaults: Mapping[str, Any] | None = No
 
 
 def _hide_password(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return "(not shown)"
-    if "@" not in parts.netloc:
+    scheme, separator, rest = value.partition("://")
+    if not separator:
         return value
-    return f"{parts.scheme}://(not shown)@{parts.netloc.rpartition('@')[2]}{parts.path}"
+    # Whatever may be a password: what stands before the last `@`, and the options.
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}://{'(not shown)@' if at else ''}{place.partition('?')[0]}"

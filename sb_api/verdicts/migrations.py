@@ -10,15 +10,21 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
+from sb_api.errors import Unavailable
 from sb_api.verdicts import lineage
+from sb_api.verdicts.databases import name_place
 from sb_api.verdicts.log_schema import EVENTS, FOLLOWED, LEARNINGS, LINEAGE, METADATA, VERDICTS, LoggedVerdict
 
 ORIGINAL = "000000-"  # the number of an original in its chain
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Make the tables that are missing, and the columns, and fill them. What is there already is left alone."""
+    """Make the tables that are missing, and the columns, and fill them. What is there already is left alone.
+
+    Raises Unavailable when a table of that name is another program's.
+    """
     there = sa.inspect(connection)
+    refuse_foreign(there, name_place(connection.engine))
     tables = set(there.get_table_names())
     is_old = VERDICTS.name in tables and FOLLOWED.name not in tables
     if tables >= METADATA.tables.keys() and not is_old:
@@ -36,6 +42,22 @@ def migrate(connection: sa.Connection) -> None:
         for classifier in sorted(connection.scalars(query)):
             _supersede(connection, classifier)
             _retrace(connection, classifier)
+
+
+def refuse_foreign(there: sa.Inspector, place: str) -> None:
+    """Raises Unavailable when a table of the database at `place` has the name of one of ours, and is another's."""
+    tables = set(there.get_table_names())
+    for table in METADATA.tables.values():
+        if table.name not in tables:
+            continue
+        columns = {column["name"] for column in there.get_columns(table.name)}
+        # Those that every release has had.
+        wanted = {column.name for column in table.columns if not (column.nullable or column.server_default)}
+        if missing := sorted(wanted - columns):
+            raise Unavailable(
+                f"The table {table.name} of {place} is not one of sb_api: it has no column {', '.join(missing)}. Have "
+                f"SB_API_VERDICT_LOG name a database of sb_api's own."
+            )
 
 
 def _add_column(connection: sa.Connection, column: sa.Column[object]) -> None:

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from sb_api.config import Settings
 from sb_api.verdicts import lineage
-from sb_api.verdicts.databases import begin, open_database
+from sb_api.verdicts.databases import begin, check_whole, name_place, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
-from sb_api.verdicts.migrations import migrate
+from sb_api.verdicts.migrations import migrate, refuse_foreign
 
 MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since.
@@ -307,6 +307,22 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
         return None
     file = settings.state / "verdicts.sqlite"
     return VerdictLog(open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file), classifier)
+
+
+def examine_verdict_log(settings: Settings) -> str:
+    """Where the log is, once it is found whole; nothing is changed. Raises Unavailable, which says what is wrong."""
+    file = settings.state / "verdicts.sqlite"
+    if not settings.verdict_log and not file.exists():
+        return f"{file} is not there yet"
+    engine = open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file)
+    try:
+        with begin(engine, "The verdict log") as connection:
+            if engine.dialect.name == "sqlite":
+                check_whole(connection)
+            refuse_foreign(sa.inspect(connection), name_place(engine))
+        return name_place(engine)
+    finally:
+        engine.dispose()
 
 
 def _verdict(row: Any) -> LoggedVerdict:

@@ -41,9 +41,14 @@ def test_user_password_database_and_options_are_those_of_the_master() -> None:
         "redis+sentinel://:secret@/spam",
         "redis+sentinel://:secret@one/spam/x",
         "redis+sentinel://:secret@one/spam/1/2",
+        "redis://:sec#ret@host/0",
+        "redis://u:sec/ret@host/0",
+        "redis://:secret@host:port/0",
+        "unix:///run/a#b/redis.sock",
     ],
 )
 def test_another_form_is_a_wrong_setting_and_its_password_is_not_told(url: str) -> None:
     with pytest.raises(InvalidSettings, match="SB_API_REDIS_URL") as caught:
         connect(load_settings({"SB_API_REDIS_URL": url}))
     assert "secret" not in caught.value.detail
+    assert "ret@" not in caught.value.detail

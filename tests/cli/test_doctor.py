@@ -54,6 +54,7 @@ def test_a_service_that_is_well_has_nothing_wrong(service: Service) -> None:
     found = diagnose(service.state, SB_API_URL=service.address)
     assert {finding["check"] for finding in found["ok"]} == {
         *("python", "packages", "file modes", "disk space", "redis", "clock", "credentials", "service", "token"),
+        "verdict log",
         *("weights of lodbrok", "weights of intent"),
     }
 
@@ -93,6 +94,13 @@ def test_packages_that_are_not_there(state: Path, monkeypatch: pytest.MonkeyPatc
     leave_out(missing, monkeypatch)
     (finding,) = diagnose(state, 1)["wrong"]
     assert finding["detail"] == "; ".join(f"{name} is not there" for name in sorted(missing))
+
+
+def test_a_verdict_log_that_is_damaged(state: Path) -> None:
+    (state / "verdicts.sqlite").write_bytes(b"no database " * 1000)
+    (finding,) = diagnose(state, 1)["wrong"]
+    assert finding["check"] == "verdict log"
+    assert f"Restore {state}/verdicts.sqlite from a backup" in finding["detail"]
 
 
 def test_settings_that_are_wrong(state: Path) -> None:

@@ -194,18 +194,16 @@ def test_a_process_that_keeps_dying_ends_the_service_with_an_error(tmp_path: Pat
     with start_service(tmp_path / "state", tmp_path, SB_API_RESTART_LIMIT="2") as service:
         children = service.children()
         for _ in range(2):
-            wait_until(
-                lambda: any("sb_api trainer" in " ".join(child.cmdline()) for child in alive(service.children()))
-            )
-            trainer = service.child("sb_api trainer")
-            trainer.kill()
-            trainer.wait(20)
+            wait_until(lambda: any("sb_api worker" in " ".join(child.cmdline()) for child in alive(service.children())))
+            worker = service.child("sb_api worker")
+            worker.kill()
+            worker.wait(20)
         assert service.process.wait(20) == 1
     assert alive(children) == []
     last = service.log.splitlines()[-1]
-    assert last.startswith(f"Error: train (process {trainer.pid}) ended with -9, for the 2. time in a row.")
+    assert last.startswith(f"Error: classify 1 (process {worker.pid}) ended with -9, for the 2. time in a row.")
     assert "SB_API_RESTART_LIMIT" in last
-    assert re.search(r"CRITICAL .*: train .* for the 2\. time in a row; the service stops", service.log)
+    assert re.search(r"CRITICAL .*: classify 1 .* for the 2\. time in a row; the service stops", service.log)
 
 
 def test_a_redis_server_that_is_too_old_is_passed_over_for_the_embedded_one(

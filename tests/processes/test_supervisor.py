@@ -55,6 +55,20 @@ def test_what_keeps_dying_is_started_ever_later_and_ends_the_service_at_the_limi
     assert starts.read_text().count("\n") == 3
 
 
+def test_what_the_others_can_do_without_is_tried_again_and_never_ends_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The train process, say: with a log that cannot be read it took judging down with it."""
+    monkeypatch.setattr(supervisor, "LONG_PAUSE", 0.05)
+    one, other, stop = child("one", "raise SystemExit(7)"), child("other", FOR_EVER), Stop()
+    one.is_vital = False
+    with supervise([one, other], stop, limit=1, drain=5.0):
+        wait_until(lambda: one.deaths == 3)
+        assert not stop.event.is_set()
+        assert other.deaths == 0
+    assert "ended with 7, for the 2. time in a row; the others go on without it, and it is tried again" in caplog.text
+
+
 def test_a_death_after_a_steady_life_counts_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "STEADY", 0.1)
     one, stop = child("one", FOR_EVER), Stop()

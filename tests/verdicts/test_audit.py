@@ -106,3 +106,11 @@ def test_settings_are_told_without_passwords() -> None:
     assert "secret" not in told
     assert "hidden" not in told
     assert describe_changes(load_settings({})) == "all settings as they are by default"
+
+
+@pytest.mark.parametrize("password", ["s@cret", "s#cret", "s/cret", "s%23cret"])
+def test_no_password_is_told_whatever_is_in_it(password: str) -> None:
+    settings = load_settings({}, verdict_log=f"postgresql://u:{password}@db/x", redis_url="redis://h?password=s3cret")
+    told = describe_changes(settings)
+    assert "SB_API_VERDICT_LOG=postgresql://(not shown)@db/x" in told
+    assert "cret" not in told

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+import stat
 import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +21,7 @@ from sb_api.arrays import pack_rows, unpack_rows
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
-from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
+from sb_api.verdicts.verdict_log import VerdictLog, examine_verdict_log, open_verdict_log
 from tests.support import databases
 
 NOON = datetime(2026, 1, 1, 12)
@@ -271,3 +277,65 @@ def test_learned_verdicts_and_their_trainings_are_counted(log: VerdictLog) -> No
     assert log.count_learned() == (0, 0)
     log.add([verdict("1"), verdict("2"), verdict("3", task="b" * 32), verdict("4", task="c" * 32, status="refused")])
     assert log.count_learned() == (3, 2)
+
+
+def test_a_state_directory_may_have_any_name(tmp_path: Path) -> None:
+    """`#`, `?` and `%20` ended the path, and the log lay outside, for all to read."""
+    state = tmp_path / "a#b?c%20d@e"
+    log = open_verdict_log(load_settings({}, state_dir=str(state)), "lodbrok")
+    assert log is not None
+    log.add([verdict()])
+    assert [path.name for path in tmp_path.iterdir()] == [state.name]
+    assert stat.S_IMODE((state / "verdicts.sqlite").stat().st_mode) == 0o600
+    log.close()
+
+
+def make_foreign(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("create table events (id integer, title text)")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: file.write_bytes(b"no database " * 1000), "Restore .* from a backup; or move it away"),
+        (make_foreign, "The table events of .* is not one of sb_api: it has no column classifier, .* of sb_api's own"),
+        (lambda file: file.mkdir(), "cannot be used: unable to open database file"),
+    ],
+    ids=["damaged", "foreign", "a folder"],
+)
+def test_a_log_that_cannot_be_used_is_named_with_what_to_do(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    file = tmp_path / "verdicts.sqlite"
+    spoil(file)
+    settings = load_settings({}, state_dir=str(tmp_path))
+    with pytest.raises(Unavailable, match=said) as caught:
+        open_verdict_log(settings, "lodbrok")
+    assert str(file) in caught.value.detail
+    with pytest.raises(Unavailable, match=said):
+        examine_verdict_log(settings)
+
+
+def test_a_log_damaged_somewhere_is_found_by_looking_at_all_of_it(tmp_path: Path) -> None:
+    settings = load_settings({}, state_dir=str(tmp_path))
+    assert examine_verdict_log(settings).endswith("is not there yet")
+    log = open_verdict_log(settings, "lodbrok")
+    assert log is not None
+    log.add([verdict(record=str(number)) for number in range(500)])
+    log.close()
+    file = tmp_path / "verdicts.sqlite"
+    assert examine_verdict_log(settings) == str(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:40_960] + b"\xff" * 8192 + whole[49_152:])
+    with pytest.raises(Unavailable, match=r"is damaged: .* Restore .* from a backup"):
+        examine_verdict_log(settings)
+
+
+def test_a_server_says_why_and_not_the_password(tmp_path: Path) -> None:
+    url = f"postgres://u:s@cret@/x?host={tmp_path}&password=hidden"
+    for wrong in (url, "mariadb://u:s@cret@127.0.0.1:1/x", "mysql://u:s@cret@127.0.0.1:1/x?nonsense=1"):
+        with pytest.raises(Unavailable, match=r"u:.*cannot be (used|opened)") as caught:
+            open_verdict_log(load_settings({}, state_dir=str(tmp_path), verdict_log=wrong), "lodbrok")
+        told = "".join(traceback.format_exception(caught.value))
+        assert not re.search(r"s@cret|cret@|hidden", told)
