@@ -177,10 +177,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> Path:
         """Where state is kept: `state_dir`; else a checkout's `static/`, or the user's state folder once installed."""
         if self.state_dir:
-            return Path(self.state_dir).expanduser().absolute()
+            return _expand(self.state_dir, "STATE_DIR")
         if self.static.parent != Path(__file__).parent:
             return self.static
-        return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "sb_api"
+        return _expand(os.environ.get("XDG_STATE_HOME") or "~/.local/state", "STATE_DIR") / "sb_api"
 
     def find(self, name: str) -> Path:
         """A file of the state directory, or the shipped one of the same name."""
@@ -189,7 +189,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def credentials_file(self) -> Path:
-        return Path(self.credentials).expanduser().absolute() if self.credentials else self.state / "credentials.json"
+        return _expand(self.credentials, "CREDENTIALS") if self.credentials else self.state / "credentials.json"
 
     @property
     def redis_socket(self) -> Path:
@@ -207,6 +207,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def classify_count(self) -> int:
         return self.classify_processes or _cores()
+
+
+def _expand(path: str, setting: str) -> Path:
+    """A path as it stands in a setting. Raises InvalidSettings when `~` is nowhere: in a container, say, whose user is
+    none of its users."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise InvalidSettings(
+            f"This user has no home directory, so {path} is nowhere: set {PREFIX}{setting} to a path from / on."
+        ) from None
 
 
 def _cores() -> int:

@@ -109,14 +109,22 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
                 setattr(self, name, None)
 
 
+def _check_storable(verdict: Verdict | LabelledMessage) -> None:
+    """Raises FieldError for what the verdict log cannot hold: PostgreSQL takes no U+0000."""
+    for name, text in (("id", verdict.id), ("reporter", verdict.reporter)):
+        if type(text) is str and "\0" in text:
+            raise FieldError(name, "holds U+0000, which no database takes")
+
+
 class Verdict(Editor, kw_only=True, gc=False):
     """An editor and what a moderator says of it: 1 is spam, 0 is not."""
 
-    verdict: BoundedInteger
+    verdict: Annotated[BoundedInteger, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
     reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_storable(self)
         if self.verdict not in (0, 1):
             raise FieldError("verdict", f"must be 1 (spam) or 0 (not spam), not {self.verdict}")
 
@@ -125,7 +133,7 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A short text: a review, an edit note, a line of a support chat."""
 
     id: IntegerId | StringId
-    text: Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+    text: Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT, extra_json_schema={"pattern": r"\S"})]
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -137,6 +145,10 @@ class LabelledMessage(Message, kw_only=True, gc=False):
 
     intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_storable(self)
 
 
 Record = TypeVar("Record", Editor, Message)

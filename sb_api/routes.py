@@ -237,6 +237,8 @@ def _read_query() -> VerdictQuery:
         query = msgspec.convert(wanted, VerdictQuery, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidParameter(f"The query cannot be read: {error}.") from None
+    if "\0" in f"{query.record}{query.reporter}":
+        raise InvalidParameter("`id` and `reporter` hold no U+0000.")
     if not 1 <= query.limit <= MOST_VERDICTS or not set(query.statuses) <= set(get_args(Status)):
         raise InvalidParameter(
             f"`limit` must be between 1 and {MOST_VERDICTS}, `status` one of {', '.join(get_args(Status))}."

@@ -266,3 +266,21 @@ def test_the_address_of_the_embedded_redis_is_quoted() -> None:
     """Of a directory a#b only /a was taken, and no Redis was found."""
     state = load_settings({"SB_API_STATE_DIR": "/a#b?c%20d@e f"})
     assert parse_url(state.redis_address)["path"] == "/a#b?c%20d@e f/redis/redis.sock"
+
+
+@pytest.mark.parametrize(("setting", "path"), [("STATE_DIR", "~nobody-of-that-name/x"), ("CREDENTIALS", "~nobody.x/y")])
+def test_a_home_that_is_not_there_is_a_wrong_setting(setting: str, path: str) -> None:
+    settings = load_settings({f"SB_API_{setting}": path})
+    with pytest.raises(InvalidSettings, match=f"SB_API_{setting}"):
+        assert settings.state and settings.credentials_file  # noqa: PT018
+
+
+def test_without_a_home_the_state_directory_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run by a user whom it does not know; it was a RuntimeError."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    monkeypatch.setattr(Settings, "static", Path(sb_api.__file__).parent / "static")
+    with pytest.raises(InvalidSettings, match="SB_API_STATE_DIR"):
+        load_settings({}).state  # noqa: B018
+    assert load_settings({"SB_API_STATE_DIR": str(tmp_path)}).credentials_file == tmp_path / "credentials.json"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.errors import InvalidRecords, MalformedBody, SbApiError, TooLarge
-from sb_api.records import Editor, Records, Verdict, decode_payload, decode_records, encode_payload
+from sb_api.records import Editor, LabelledMessage, Records, Verdict, decode_payload, decode_records, encode_payload
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 LIMIT = 100
@@ -297,6 +297,16 @@ def test_a_missing_verdict_is_named() -> None:
 def test_a_verdict_is_checked_like_an_editor() -> None:
     assert fault({"id": 1, "verdict": 1, "last_updated": "x"}, Verdict)["field"] == "last_updated"
     assert fault({"id": 1, "verdict": 1, "reporter": "m" * 256}, Verdict)["field"] == "reporter"
+
+
+@pytest.mark.parametrize("field", ["id", "reporter"])
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [({"id": 1, "verdict": 1}, Verdict), ({"id": 1, "text": "x", "intent": "bug report"}, LabelledMessage)],
+)
+def test_a_verdict_that_no_database_takes_is_named(field: str, record: dict[str, object], kind: type) -> None:
+    """PostgreSQL takes no U+0000: it was 503 for ever."""
+    assert fault({**record, field: "a\0b"}, kind)["field"] == field
 
 
 @pytest.mark.parametrize("record", [None, 1, "id", True, [], [1, 2]])

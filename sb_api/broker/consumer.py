@@ -179,6 +179,12 @@ class Consumer:
             if claim.job.keep:
                 self.redis.set(task_key(claim.job.task), processing, ex=claim.job.keep)
 
+    def remember(self, job: Job, value: str) -> str:
+        """What a job was to be done with when it was first done: `value`, unless another process had begun it."""
+        key, seconds = f"{task_key(job.task)}:begun", job.keep or REPLY_TTL
+        _, stored = self.redis.pipeline(transaction=True).set(key, value, ex=seconds, nx=True).get(key).execute()
+        return str(stored.decode())
+
     def finish(self, answers: Sequence[tuple[Claim, Answer]]) -> None:
         """Store every answer and acknowledge its job, in one transaction. May be repeated after a lost connection."""
         replies = defaultdict(list)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -12,6 +14,8 @@ import click
 from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.output import JSON, escape_controls, note_json, read_settings, show, tell, wants_json
 from sb_api.errors import CannotStart, InvalidParameter, SbApiError, did_you_mean
+
+logger = logging.getLogger(__name__)
 
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
 # commands here, and what they import stays in their memory.
@@ -117,11 +121,16 @@ def run(host: str | None = None, port: int | None = None) -> None:
     require_credentials(settings)
 
     def announce(address: str) -> None:
-        tell(
-            {"success": True, "url": address},
+        text = (
             f"sb_api listens on {address} - try: curl {address}/readyz, then "
-            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\'',
+            f'curl {address}/predict -d \'[{{"id": 1, "website": "http://example.com"}}]\''
         )
+        try:
+            tell({"success": True, "url": address}, text)
+        except OSError as error:  # its disk is full, or nobody reads it: no reason not to serve
+            logger.warning("%s (nothing can be written to standard output: %s)", text, error.strerror)
+            # What is left in its buffer would fail again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     serve(settings, announce)
 

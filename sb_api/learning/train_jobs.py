@@ -70,7 +70,9 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
             deed.count = data["learned"]
         else:
-            data = trainer.roll_back(decode_payload(job.body, str), check)
+            version = trainer.store.chain().resolve(decode_payload(job.body, str))
+            # Kept, so that a job that is done twice does not go back two steps.
+            data = trainer.roll_back(worker.consumer.remember(job, version), check)
         deed.version = data["weights"]["version"]
         deed.detail = data.get("response", "")
         return Answer(status="completed", data=data)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -31,6 +32,35 @@ from sb_api.telemetry.metrics import Instruments
 from sb_api.telemetry.tracing import open_tracer
 
 logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 600.0  # seconds between two log lines of one outage
+
+
+@dataclass
+class Outage:
+    """Something that fails again and again: logged at once, and then ever more rarely. Times are monotonic seconds."""
+
+    began: float | None = None
+    reason: str = ""
+    pause: float = 0.0
+    due: float = 0.0
+
+    def note(self, reason: str, moment: float) -> None:
+        """Log that it fails, when the last time was long enough ago or it fails for another reason."""
+        if self.began is None:
+            self.began = moment
+        if reason != self.reason:
+            self.reason, self.pause, self.due = reason, FIRST_PAUSE, moment
+        if moment < self.due:
+            return
+        logger.warning("Redis, a database or a disk fails, trying again: %s", reason)
+        self.due, self.pause = moment + self.pause, min(2 * self.pause, LONGEST_PAUSE)
+
+    def end(self, moment: float) -> None:
+        """Log that it works again, if it failed."""
+        if self.began is not None:
+            logger.warning("it works again, after %.0f s", moment - self.began)
+        self.began, self.reason = None, ""
 
 
 class Worker:
@@ -65,6 +95,7 @@ class Worker:
         self._idling = False
         self._look_for_stale = 0.0
         self._after_kill = 0
+        self._outage = Outage()
         self._held: Sequence[Claim] = ()
         self._locks: list[Any] = []
 
@@ -96,7 +127,7 @@ class Worker:
             try:
                 self._run_connected()
             except (redis.RedisError, Unavailable, OSError) as error:
-                logger.warning("Redis, a database or a disk fails, trying again: %s", error)
+                self._outage.note(str(error), monotonic())
                 self.stopping.wait(PAUSE)
         # Not at the signal: what is under way keeps its lease until it is done.
         over.set()
@@ -116,13 +147,15 @@ class Worker:
 
     def _run_connected(self) -> None:
         redis_server = examine(self.consumer.redis)
-        for fault in (*redis_server.problems(), *redis_server.warnings()):
-            logger.error("%s", fault)
+        if self._outage.began is None:
+            for fault in (*redis_server.problems(), *redis_server.warnings()):
+                logger.error("%s", fault)
         self.consumer.ensure_groups(self.claiming.streams)
         if self._after_kill:
             self.consumer.release_claims_of(self.claiming.streams, self._after_kill)
             self._after_kill = 0
         self._refresh(self.consumer.broker.registry.published_versions(RECORD_TYPES))
+        self._outage.end(monotonic())
         freeze_objects()
         worked = False
         while not self.stopping.is_set():

@@ -29,9 +29,10 @@ def open_database(url: str, setting: str, file: Path) -> sa.Engine:
     options = dict(parts.options)
     if parts.dialect.endswith("pymysql"):
         options["charset"] = "utf8mb4"
-    place = {"username": parts.user, "password": parts.password, "host": parts.host, "port": parts.port}
     try:
-        parsed = sa.URL.create(parts.dialect, **place, database=parts.database or None, query=options)
+        parsed = sa.URL.create(
+            parts.dialect, parts.user, parts.password, parts.host, parts.port, parts.database or None, options
+        )
         return sa.create_engine(parsed, pool_pre_ping=True)
     except (sa.exc.ArgumentError, ImportError) as error:
         raise InvalidSettings(f"{setting} is no database URL that can be used: {error}.") from None

@@ -294,10 +294,12 @@ def _path_parameter(name: str) -> Schema:
 
 
 def _tidy(part: Any) -> Any:
-    """The same with descriptions, which come from docstrings, on one line."""
+    """The same with descriptions, which come from docstrings, on one line; and without defaults of null, for which
+    generators of clients have whoever uses them give every field."""
     if isinstance(part, dict):
         return {
             key: " ".join(value.split()) if key == "description" and isinstance(value, str) else _tidy(value)
             for key, value in part.items()
+            if (key, value) != ("default", None)
         }
     return [_tidy(value) for value in part] if isinstance(part, list | tuple) else part

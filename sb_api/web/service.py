@@ -40,7 +40,7 @@ from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, des
 from sb_api.records import EDITORS, RECORD_TYPES, RecordType, decode_records, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
-from sb_api.versions import Chain
+from sb_api.versions import SLOTS, Chain
 from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
@@ -131,9 +131,11 @@ def submit_training(
 
 def await_rollback(service: Service, record_type: RecordType, wanted: str, actor: Actor) -> dict[str, Any]:
     """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
-    # Resolved here, so that a job that is done twice does not go back two steps.
-    version = read_chain(service, record_type).resolve(wanted)
-    job = _job(service, "rollback", record_type, encode_payload(version), keep=service.settings.result_ttl, actor=actor)
+    chain = read_chain(service, record_type)
+    # What a slot stands for is found when it is done: trainings may wait before it.
+    if wanted not in SLOTS:
+        chain.resolve(wanted)
+    job = _job(service, "rollback", record_type, encode_payload(wanted), keep=service.settings.result_ttl, actor=actor)
     return _trained(service, job)
 
 

@@ -201,3 +201,29 @@ def test_it_is_asked_for_again_only_when_it_changed(client: FlaskClient) -> None
 
 def test_the_running_service_serves_the_same_document(service: Service, document: Any) -> None:
     assert service.get("/openapi.json").json() == document
+
+
+def test_it_says_of_verdicts_and_texts_what_is_taken(document: Any) -> None:
+    """It took any integer for a verdict, and an empty text."""
+    schemas = document["components"]["schemas"]
+    taken = [
+        ("Verdict", {"id": 1, "verdict": 1}, {"id": 1, "verdict": 2}),
+        ("Message", {"id": 1, "text": "  hm"}, {"id": 1, "text": " \n"}),
+        ("LabelledMessage", {"id": 1, "text": "hm", "intent": "x"}, {"id": 1, "text": "", "intent": "x"}),
+    ]
+    for name, right, wrong in taken:
+        validator = Draft202012Validator({**schemas[name], "components": document["components"]})
+        assert validator.is_valid(right)
+        assert not validator.is_valid(wrong)
+
+
+def test_nothing_has_a_default_of_null(document: Any) -> None:
+    """Generated clients asked for every field that has one."""
+
+    def defaults(part: Any) -> list[Any]:
+        below = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        own = [part["default"]] if isinstance(part, dict) and "default" in part else []
+        return own + [default for each in below for default in defaults(each)]
+
+    assert None not in defaults(document)
+    assert defaults(document)

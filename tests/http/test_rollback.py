@@ -126,3 +126,13 @@ def test_while_no_weights_are_published_it_says_who_publishes_them(lonely_client
     problem = assert_problem(lonely_client.post("/rollback", json={"to": "original"}), 503, "unavailable")
     assert "sb-api trainer" in problem["detail"]
     assert waiting(jobs) == 0
+
+
+def test_previous_is_what_is_previous_when_it_is_done(client: FlaskClient) -> None:
+    """After a training that was asked for and not waited for it went back two versions."""
+    first = learn(client, 0)
+    assert client.post("/train", json=make_verdicts(2, 10), headers={"Prefer": "respond-async"}).status_code == 202
+    answer = roll_back(client, "previous")
+    assert answer["weights"]["version"] == first
+    assert answer["weights"]["previous"] != first
+    assert slots(client)["current"] == first

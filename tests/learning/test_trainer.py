@@ -517,6 +517,21 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     assert not jobs.lock("train:lodbrok").locked()
 
 
+def test_a_rollback_that_is_done_twice_goes_back_once(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
+    """Its process may die before it is acknowledged."""
+    trainer = make_trainer()
+    patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=600.0))
+    worker = Worker(patient, "train", OneAtATime(TRAIN), lambda _: [], dict)
+    versions = [trainer.publication.version]
+    for number in range(2):
+        trainer.train(f"task {number}", as_verdicts(make_verdicts(2, 10 * number)), lambda: None)
+        versions.append(trainer.publication.version)
+    for _ in range(2):
+        claim = make_claim("rollback", encode_payload("previous"))
+        assert do_job({"lodbrok": trainer}, worker, claim, AuditLog(None)).data["weights"]["version"] == versions[1]
+    assert trainer.publication.version == versions[1]
+
+
 def test_a_job_of_an_unknown_classifier_fails(jobs: Jobs) -> None:
     worker = Worker(jobs, "train", OneAtATime(TRAIN), lambda _: [], dict)
     with pytest.raises(JobFailed, match="no classifier 'nobody'"):

@@ -300,6 +300,20 @@ def test_the_address_that_it_names_is_a_url(host: str, url: str) -> None:
         assert url_of(listener) == f"{url}{listener.getsockname()[1]}"
 
 
+def test_a_standard_output_that_takes_nothing_keeps_nothing_from_starting() -> None:
+    """Its disk is full, say."""
+    code = (
+        "import sb_api.processes.serve as s\n"
+        "s.serve = lambda settings, announce: announce('http://x')\n"
+        "from sb_api.cli import main\nmain(['run'])"
+    )
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "sb_api listens on http://x" in ran.stderr
+    assert "No space left on device" in ran.stderr
+
+
 # Why it does not start
 
 

@@ -25,7 +25,7 @@ from sb_api.errors import InvalidWeights, LeaseLost
 from sb_api.processes import claiming
 from sb_api.processes import worker as worker_module
 from sb_api.processes.claiming import Claiming, LargeOnly, OneAtATime, SmallFirst
-from sb_api.processes.worker import Worker
+from sb_api.processes.worker import Outage, Worker
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, RedisServer, assert_stays, clean_environment
@@ -685,3 +685,18 @@ def test_a_process_whose_job_has_passed_to_another_drops_its_answer_and_goes_on(
         queue.submit(SMALL, [make_job("2")])
         wait_until(lambda: completed(queue, "2"))
     assert "another has taken the job over" in lost[0]
+
+
+def test_an_outage_is_logged_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    """It was twice a second, for as long as it lasted."""
+    outage = Outage()
+    for tick in range(2 * 86_400):
+        outage.note("Connection refused.", tick / 2)
+    assert 100 < len(caplog.records) < 200
+    outage.note("OOM", 86_400)
+    assert "OOM" in caplog.records[-1].getMessage()
+    outage.end(86_401)
+    assert caplog.records[-1].getMessage() == "it works again, after 86401 s"
+    said = len(caplog.records)
+    outage.end(86_402)
+    assert len(caplog.records) == said
