@@ -113,7 +113,7 @@ def is_local(environ: dict[str, Any], host: str) -> bool:
     if any(name in environ for name in FORWARDED):
         return False
     name = host_name(environ)
-    return name in LOCAL_NAMES or name == host or is_loopback(name.strip("[]"))
+    return name in LOCAL_NAMES or name in (host, f"[{host}]") or is_loopback(name.strip("[]"))
 
 
 def host_name(environ: dict[str, Any]) -> str:

@@ -142,13 +142,13 @@ def run(host: str | None = None, port: int | None = None) -> None:
 def web(host: str | None, port: int | None) -> None:
     """Start the web processes alone."""
     from sb_api.auth.gate import require_credentials
-    from sb_api.processes.serve import web_command
+    from sb_api.processes.serve import importable, web_command
 
     settings = read_settings(host=host, port=port)
     require_credentials(settings)
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     command = web_command(settings, f"{address}:{settings.port}")
-    os.execv(command[0], command)
+    os.execve(command[0], command, importable(os.environ))
 
 
 AFTER_KILL = click.option(

@@ -7,16 +7,16 @@ import logging
 import os
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from sb_api.broker.sentinel import parse_sentinels
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import CannotGoOn, CannotStart
 from sb_api.files import close_folder, make_private_folder
 from sb_api.processes.redis_server import embedded_redis
-from sb_api.processes.supervisor import Process, Stop, ends, supervise
+from sb_api.processes.supervisor import PYTHON, Process, Stop, ends, supervise
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             signal.signal(number, lambda *_: stop.event.set())
         url = settings.redis_url or stack.enter_context(embedded_redis(settings, stop))
         environment = {
-            **os.environ,
+            **importable(os.environ),
             **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.__struct_fields__},
             f"{PREFIX}REDIS_URL": url,
             f"{PREFIX}STATE_DIR": str(settings.state),
@@ -56,6 +56,15 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             raise CannotGoOn(f"{stop.failure} The log says why; {PREFIX}RESTART_LIMIT sets how many deaths are borne.")
 
 
+def importable(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that is to find this sb_api, also in a checkout that nobody has installed."""
+    root = Path(__file__).parents[2]
+    if not (root / "sb_api.py").exists():
+        return dict(environment)
+    given = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": f"{root}{os.pathsep}{given}" if given else str(root)}
+
+
 def url_of(listener: socket.socket) -> str:
     """The address that a listening socket has, as a URL."""
     host, port = listener.getsockname()[:2]
@@ -63,7 +72,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def _processes(settings: Settings, environment: dict[str, str], listener: socket.socket) -> list[Process]:
-    sb_api = [sys.executable, "-m", "sb_api"]
+    sb_api = [*PYTHON, "sb_api"]
     web = Process(
         "web", web_command(settings, f"fd://{listener.fileno()}"), environment, descriptors=(listener.fileno(),)
     )
@@ -84,7 +93,7 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
 def web_command(settings: Settings, bind: str) -> list[str]:
     """The gunicorn command of the web processes."""
     return [
-        *(sys.executable, "-m", "gunicorn", "sb_api:create_app()"),
+        *(*PYTHON, "sb_api.web.gunicorn_server", "sb_api:create_app()"),
         *(
             "--bind",
             bind,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import time
 from typing import NoReturn
 
@@ -16,6 +15,7 @@ from sb_api.broker.consumer import Consumer
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL
 from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
+from sb_api.processes.supervisor import PYTHON
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ LOOK = 0.5  # seconds between two looks at the queue
 def stand_by() -> NoReturn:
     """Start this process anew, without what it has in memory; it is the same process to its parent."""
     logger.info("no large request for long: this helper stands by until the next")
-    os.execv(sys.executable, [sys.executable, "-m", "sb_api", "worker", "--helper", "--standby"])
+    os.execv(PYTHON[0], [*PYTHON, "sb_api", "worker", "--helper", "--standby"])
 
 
 def await_need(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from sb_api.errors import CannotStart
 logger = logging.getLogger(__name__)
 
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before each restart of a process that keeps dying
+PYTHON = (sys.executable, "-P", "-m")  # of all processes: nothing is imported from the working directory
 LONG_PAUSE = 60.0  # seconds before each further one, when the others can do without it
 STEADY = 30.0  # seconds after which a process counts as sound again
 LOOK = 0.1  # seconds between two looks at the processes

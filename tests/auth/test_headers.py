@@ -90,8 +90,12 @@ def test_what_a_proxy_passes_on_is_not(header: str) -> None:
     assert not is_local(environ(**{header: "10.0.0.1"}), "127.0.0.1")
 
 
-def test_ipv6_loopback_is_local() -> None:
-    assert is_local(environ("::1"), "::1")
+@pytest.mark.parametrize("remote", ["::1", "::ffff:127.0.0.1"])
+def test_ipv6_loopback_is_local(remote: str) -> None:
+    """Also on an address that stands for all of them, by the name that `run` gives it."""
+    assert is_local(environ(remote), "::1")
+    assert is_local(environ(remote, Host="[::]:4321"), "::")
+    assert not is_local(environ(remote, Host="[::2]:4321"), "::")
 
 
 @pytest.mark.parametrize(

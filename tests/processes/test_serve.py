@@ -87,6 +87,11 @@ class Restartable:
         self.state = folder / ("a long path " * 15).strip() / "état"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+        # What is in the working directory takes no part.
+        self.hostile = folder / "hostile"
+        self.hostile.mkdir()
+        for name in ("gunicorn.conf", "redis", "flask", "msgspec", "h5py", "sqlalchemy"):
+            (self.hostile / f"{name}.py").write_text(f"raise RuntimeError('the own {name} of the directory')\n")
         thin_reference(self.state)
         self.stack = ExitStack()
         self.service: Service | None = None
@@ -97,7 +102,8 @@ class Restartable:
         self.stack.close()
         self.lives += 1
         variables = {"TMPDIR": str(self.temporary), "SB_API_CLASSIFY_PROCESSES": "1", "SB_API_PREDICT_TIMEOUT": "55"}
-        self.service = self.stack.enter_context(start_service(self.state, self.folder / str(self.lives), **variables))
+        lives = self.folder / str(self.lives)
+        self.service = self.stack.enter_context(start_service(self.state, lives, cwd=self.hostile, **variables))
         return self.service
 
     def warm(self) -> Service:
@@ -161,6 +167,15 @@ def test_a_state_directory_with_a_very_long_path_works(restartable: Restartable)
     assert len(os.fsencode(path)) > LONGEST_SOCKET_PATH
     assert stat.S_ISSOCK(path.stat().st_mode)
     assert service.post("/predict", [EDITOR]).status_code == 200
+
+
+def test_what_lies_in_the_working_directory_takes_no_part(restartable: Restartable) -> None:
+    """Settings of gunicorn, or a module that has the name of one that is needed."""
+    service = restartable.warm()
+    assert psutil.Process(service.process.pid).cwd() == str(restartable.hostile)
+    assert service.post("/predict", [EDITOR]).status_code == 200
+    wait_until(lambda: service.ready()["train_processes"], 60, interval=0.1)
+    assert "of the directory" not in service.log
 
 
 # What is mended
