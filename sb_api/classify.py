@@ -17,8 +17,8 @@ from sb_api.broker.connection import connect
 from sb_api.broker.consumer import Consumer
 from sb_api.broker.jobs import Answer, Claim, failure
 from sb_api.broker.shared_state import Broker
-from sb_api.config import Settings
-from sb_api.errors import SbApiError
+from sb_api.config import PREFIX, Settings
+from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.predictor import Predictor
@@ -97,8 +97,14 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
 
 
 def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocabularies]:
-    """The published weights with their vocabularies; those of this host's files while none are published."""
+    """The published weights with their vocabularies; while none are published those of this host's files, if the
+    settings allow it. Raises Unavailable if not, or InvalidWeights."""
     published = broker.registry.published(classifier.name)
+    if published is None and broker.settings.unpublished_weights == "off":
+        raise Unavailable(
+            f"No weights of {classifier.name} are published yet, which a train process does (`sb-api trainer`). With "
+            f"{PREFIX}UNPUBLISHED_WEIGHTS=on those of this host's files are taken until then."
+        )
     if published is None:
         store = WeightsStore.of(broker.settings, classifier.name)
         return store.load_current(), classifier.load_vocabularies(broker.settings)

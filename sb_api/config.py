@@ -98,6 +98,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine: Annotated[
         Literal["onnx", "keras"], Meta(description="what predicts: ONNX Runtime, or Keras on TensorFlow")
     ] = "onnx"
+    unpublished_weights: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="while no train process has published weights, a classify process judges by those of its own "
+            "files, which may not be the latest; else it waits. In `run`, where all have the same files, it is on"
+        ),
+    ] = "off"
     trainer_idle: Annotated[
         float,
         Meta(

@@ -119,7 +119,7 @@ def _check_storable(verdict: Verdict | LabelledMessage) -> None:
 class Verdict(Editor, kw_only=True, gc=False):
     """An editor and what a moderator says of it: 1 is spam, 0 is not."""
 
-    verdict: Annotated[BoundedInteger, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
+    verdict: Annotated[BoundedInteger, msgspec.Meta(extra_json_schema={"enum": [0, 1]})]
     reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
     def __post_init__(self) -> None:

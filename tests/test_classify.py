@@ -16,10 +16,10 @@ import pytest
 
 from sb_api import classify
 from sb_api.broker.jobs import BULK, SMALL, Answer, Claim, Job
-from sb_api.broker.shared_state import Published
+from sb_api.broker.shared_state import Broker, Published
 from sb_api.classify import count_labels, judge_claims, load_current, refresh_predictors
 from sb_api.config import Settings
-from sb_api.errors import InvalidWeights
+from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.judgements import Judged
 from sb_api.models.calibration import calibrated
 from sb_api.models.predictor import Predictor
@@ -240,8 +240,17 @@ def replace_entry(claim: Claim, number: int) -> Claim:
 # Which weights
 
 
-def test_while_none_are_published_it_works_with_this_hosts_files(jobs: Jobs, bare: Bare) -> None:
-    weights, vocabularies = load_current(jobs.broker, SHIPPED)
+def test_while_none_are_published_it_waits_and_says_so(jobs: Jobs) -> None:
+    """A worker of its own judged by the shipped weights, whatever the others had learned, and all looked well."""
+    models: dict[str, Predictor] = {}
+    with pytest.raises(Unavailable, match=r"No weights of lodbrok are published yet.*SB_API_UNPUBLISHED_WEIGHTS=on"):
+        refresh(jobs, models)
+    assert not models
+
+
+def test_while_none_are_published_it_works_with_this_hosts_files_if_it_may(jobs: Jobs, bare: Bare) -> None:
+    knowing = msgspec.structs.replace(jobs.settings, unpublished_weights="on")
+    weights, vocabularies = load_current(Broker.of(jobs.redis, knowing), SHIPPED)
     assert weights.about == bare.original.about
     assert vocabularies == bare.model.vocabularies
 

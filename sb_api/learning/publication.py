@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,10 +15,32 @@ from sb_api.learning import quality
 from sb_api.models.weights_file import dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.verdicts.log_schema import Event
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Chain
+from sb_api.versions import Chain, EventKind
 
 logger = logging.getLogger(__name__)
+
+
+def find_missing_event(chain: Chain, events: Sequence[Event]) -> Event | None:
+    """What the log does not know of: that the current weights took the place of what it knows to be current, the last
+    of its `events`. A process that is killed between the two leaves that; None where nothing is missing."""
+    about, original = chain.find("current"), chain.slots["original"]
+    previous = events[-1].version if events else about.parent
+    is_known = about.version in (previous, original) or previous is None or "current" in chain.damaged
+    if is_known or (not events and previous != original):
+        return None
+    kind: EventKind = "replay" if about.parent == original != previous else "training"
+    if about.version in {event.version for event in events}:
+        kind = "rollback"
+    moment = datetime.now(UTC) if kind == "rollback" else datetime.fromisoformat(about.created).astimezone(UTC)
+    return Event(
+        kind=kind,
+        moment=moment.replace(tzinfo=None),
+        version=about.version,
+        previous=previous,
+        learned=0 if kind == "rollback" else about.learned,
+    )
 
 
 class Publication:

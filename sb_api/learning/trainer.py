@@ -19,7 +19,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
-from sb_api.learning.publication import Publication
+from sb_api.learning.publication import Publication, find_missing_event
 from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
@@ -54,6 +54,10 @@ class Trainer:
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
+        log = self.intake.log
+        if log and (missing := find_missing_event(self.store.chain(), log.events(quality.EVENTS))):
+            logger.warning("the log did not know that %s is current, which it now does", missing.version)
+            log.note(missing)
 
     @cached_property
     def original(self) -> Weights:

@@ -43,6 +43,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             **{f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.__struct_fields__},
             f"{PREFIX}REDIS_URL": url,
             f"{PREFIX}STATE_DIR": str(settings.state),
+            f"{PREFIX}UNPUBLISHED_WEIGHTS": "on",  # the files of this host are those that will be published
         }
         url_of_web = url_of(listener)  # while it is open
         processes = _processes(settings, environment, listener)

@@ -53,7 +53,7 @@ class Outage:
             self.reason, self.pause, self.due = reason, FIRST_PAUSE, moment
         if moment < self.due:
             return
-        logger.warning("Redis, a database or a disk fails, trying again: %s", reason)
+        logger.warning("nothing can be done, trying again: %s", reason)
         self.due, self.pause = moment + self.pause, min(2 * self.pause, LONGEST_PAUSE)
 
     def end(self, moment: float) -> None:

@@ -211,7 +211,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     trainers = [beat for beat in alive if beat.role == "train"]
     if not classify:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
+    unpublished = [name for name, version in published.items() if version is None]
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
+    if unpublished and not classify:
+        notes.append(
+            f"no weights of {' and '.join(unpublished)} are published: classify processes wait for a train process"
+        )
     notes += redis.warnings()
     if is_nearly_full(redis):
         notes.append("Redis is nearly full of what is kept: /classify is refused until results have gone")

@@ -40,6 +40,9 @@ def test_without_a_classify_process_it_is_not_and_says_how_to_start_one(lonely_c
     answer = response.get_json()
     assert (response.status_code, answer["success"], answer["status"]) == (503, False, "not ready")
     assert answer["problems"] == ["no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one"]
+    assert answer["notes"] == [
+        "no weights of lodbrok and intent are published: classify processes wait for a train process"
+    ]
     assert (answer["classify_processes"], answer["train_processes"]) == (0, 1)
 
 

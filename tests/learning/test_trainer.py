@@ -27,6 +27,7 @@ from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.train import retrain_model
 from sb_api.verdicts.audit import AuditLog
+from sb_api.verdicts.log_schema import Event
 from sb_api.versions import Chain
 from tests.support.jobs import Jobs
 from tests.support.service import BUDGET, SHIPPED, Bare, as_editors, as_verdicts, make_editors, make_verdicts
@@ -375,6 +376,33 @@ def test_any_training_can_be_rolled_back_and_the_rollback_too(make_trainer: Call
         before = trainer.publication.version
         assert trainer.roll_back(to, lambda: None) == {"weights": {"version": expected, "previous": before}}
         assert published(jobs) == trainer.publication.version == trainer.store.load("current").about.version == expected
+
+
+def test_what_a_kill_kept_from_the_log_is_in_it_at_the_next_start(make_trainer: Callable[..., Trainer]) -> None:
+    """Between weights becoming current and the event of that; a training that was answered after it had none."""
+
+    def note(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    def killed(trainer: Trainer, do: Callable[[], object]) -> Trainer:
+        assert trainer.intake.log is not None
+        trainer.intake.log.note = note  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            do()
+        return make_trainer()
+
+    trainer = make_trainer()
+    original = trainer.publication.version
+    trainer = killed(trainer, lambda: learn(trainer, "1"))
+    first = trainer.publication.version
+    second = learn(trainer, "2")["weights"]["version"]
+    trainer = killed(trainer, lambda: trainer.roll_back(first, lambda: None))
+    trainer = make_trainer()
+    assert trainer.intake.log is not None
+    events = trainer.intake.log.events(10)
+    moves = [("training", original, first), ("training", first, second), ("rollback", second, first)]
+    assert [(event.kind, event.previous, event.version) for event in events] == moves
+    assert [event.learned for event in events] == [events[1].learned, events[1].learned, 0]
 
 
 def test_rolled_back_the_weights_are_those_of_before_to_the_last_bit(make_trainer: Callable[..., Trainer]) -> None:

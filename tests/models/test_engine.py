@@ -251,10 +251,11 @@ def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Setti
     from sb_api.models.predictor import Predictor
 
     models: dict[str, Predictor] = {}
-    refresh_predictors(Broker.of(jobs.redis, msgspec.structs.replace(settings, engine="keras")), models, {})
+    own = msgspec.structs.replace(settings, unpublished_weights="on")
+    refresh_predictors(Broker.of(jobs.redis, msgspec.structs.replace(own, engine="keras")), models, {})
     assert {model.engine for model in models.values()} == {"keras"}
     editors = SHIPPED.preprocess(as_verdicts(make_verdicts(5)), models["lodbrok"].vocabularies)
     onnx: dict[str, Predictor] = {}
-    refresh_predictors(jobs.broker, onnx, {})
+    refresh_predictors(Broker.of(jobs.redis, own), onnx, {})
     assert {model.engine for model in onnx.values()} == {"onnx"}
     np.testing.assert_allclose(onnx["lodbrok"].score(editors), models["lodbrok"].score(editors), rtol=0, atol=TOLERANCE)
