@@ -27,8 +27,8 @@ def find_missing_event(chain: Chain, events: Sequence[Event]) -> Event | None:
     of its `events`. A process that is killed between the two leaves that; None where nothing is missing."""
     about, original = chain.find("current"), chain.slots["original"]
     previous = events[-1].version if events else about.parent
-    is_known = about.version in (previous, original) or previous is None or "current" in chain.damaged
-    if is_known or (not events and previous != original):
+    is_known = about.version in (previous, original) or "current" in chain.damaged
+    if is_known or previous is None or (not events and previous != original):
         return None
     kind: EventKind = "replay" if about.parent == original != previous else "training"
     if about.version in {event.version for event in events}:
