@@ -183,6 +183,13 @@ class InvalidCredentials(SbApiError):
     title = "The credentials file cannot be used"
 
 
+class InvalidBackup(SbApiError):
+    """What was to be copied, or is to be restored, is not there, damaged, or of a newer release."""
+
+    type = "invalid-backup"
+    title = "The backup cannot be made or used"
+
+
 class LeaseLost(SbApiError):
     """Another process took the work over while this one stood still; what this one has must not be stored."""
 

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # The other commands, by module. Each is imported when it is asked for: the processes of the service are started by the
 # commands here, and what they import stays in their memory.
 COMMANDS = {
+    "backup": ("backup", "restore"),
     "bootstrap": ("bootstrap", "tokenizers"),
     "data": ("data", "evaluate"),
     "doctor": ("doctor",),
