@@ -13,7 +13,6 @@ from sb_api.config import load_settings
 from sb_api.models.weights_store import WeightsStore
 from sb_api.verdicts.verdict_log import open_verdict_log
 from tests.support.deployments import (
-    BIN,
     DEPLOY,
     Deployment,
     compose_start,
@@ -83,7 +82,6 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
     commands = documented("Backup and restore")
     places = {"STATE": str(deployment.folder / "trainer"), "ARCHIVE": str(tmp_path / "backup.tar.gz")}
     places["RESTORED"] = str(tmp_path / "restored")
-    places["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
     done = run("bash", "-euc", commands, cwd=ROOT, **places)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o077 == 0
