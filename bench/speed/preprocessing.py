@@ -22,6 +22,7 @@ from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.preprocessing import editor_vectors, has_url
 from sb_api.records import Editor, decode_payload, decode_records, encode_payload
+from sb_api.synthetic.editors import generate_editors
 from tests.support.plain_preprocessing import plain_vectors, urlextract_finds
 
 MEAN_BIOS = (300, 440)  # characters
@@ -58,6 +59,7 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
         "has_url": lambda: [has_url(bio) for bio in bios],
         "describe answers": lambda: describe_answers(editors, judged),
         "encode answers": lambda: msgspec.json.encode(answer),
+        "make synthetic editors": lambda: list(generate_editors(len(editors), seed=1)),
     }
     if plain:
         cases |= {

@@ -285,7 +285,10 @@ def compile_predict(model: keras.Model) -> Predict:
     specification = {
         name: tensorflow.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for name, tensor in model.input.items()
     }
-    forward = tensorflow.function(lambda inputs: model(inputs, training=False), input_signature=[specification])
+    function = tensorflow.function(lambda inputs: model(inputs, training=False), input_signature=[specification])
+    # The function itself keeps its lock for ever when it is called with arrays that do not fit (TensorFlow 2.21), so
+    # that the next thread that calls it would never come back.
+    forward = function.get_concrete_function()
 
     def predict(arrays: Arrays) -> npt.NDArray[np.float32]:
         rows = len(next(iter(arrays.values())))

@@ -46,7 +46,7 @@ PRIVS = [
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """With an original from synthetic editors."""
     made = Settings(state_dir=str(tmp_path_factory.mktemp("wide")))
-    bootstrap_lodbrok(made, None, count=COUNT, seed=SEED, echo=lambda _: None)
+    bootstrap_lodbrok(made, count=COUNT, seed=SEED, echo=lambda _: None)
     return made
 
 

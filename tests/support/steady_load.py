@@ -282,7 +282,7 @@ class SteadyLoad:
 
     def _judge_trainings(self, log: VerdictLog) -> None:
         # With those that the rollbacks of this load have undone: they were learned all the same.
-        rows = log.learned(self.versions.model.about.tokenizers, undone=True)
+        rows = log.learned(self.versions.model.about.features, undone=True)
         learned = Counter(row.record for row in rows)
         for record, times in learned.items():
             if times > 1:
