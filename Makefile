@@ -101,8 +101,11 @@ cluster: $(VENV)/installed-dev
 # The lock files name every package with its hashes, so nothing is resolved anew and nothing else is installed.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
+# An environment of another Python is made anew: what is in it would be of no use to this one.
 $(VENV)/installed: requirements.lock setup.py
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "sb_api needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1): make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $$(test "$$($(PYTHON) -V)" = "$$($(BIN)/python -V 2>&1)" || echo --clear) $(VENV)
 	$(INSTALL) --require-hashes -r requirements.lock
 	$(INSTALL) --editable .
 	touch $@

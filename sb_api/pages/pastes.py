@@ -1,4 +1,4 @@
-"""What moderators paste, as records: JSON, rows of a database dump (PostgreSQL COPY text), or lines of text."""
+"""What moderators paste, as records: JSON, CSV, rows of a database dump (PostgreSQL COPY text), or lines of text."""
 
 from __future__ import annotations
 
@@ -7,43 +7,80 @@ from typing import Any
 import msgspec
 
 from sb_api.errors import MalformedBody
+from sb_api.readers.delimited import find_table, names_columns, read_table
+from sb_api.readers.rows import RECORD_FIELDS, Fields
 from sb_api.records import Editor, Message, Records, decode_records
 from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
+
+EDITOR_FIELDS = RECORD_FIELDS
+MESSAGE_FIELDS = Fields(RECORD_FIELDS.known, ("id", "text"))
 
 
 def read_editors(text: str, limit: int) -> Records:
     """The editors of a paste, by the number of their row: JSON (one editor, an array, an object of editors, or one
-    editor a line) or rows of a database dump, with or without their COPY line.
+    editor a line), CSV that begins with the names of its columns, or rows of a database dump, with or without their
+    COPY line.
 
     Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
     """
     if text.lstrip()[:1] in ("{", "["):
         return _decode(_number_json(text), Editor, limit)
-    rows, faults = _read_copy(text)
-    if not rows and faults:
-        if "\t" not in text:
-            raise MalformedBody(
-                "This is neither JSON nor rows of a database dump, which have tabs between their columns; a "
-                f"terminal may have made spaces of them. The columns are {', '.join(EDITOR_COLUMNS)}."
-            )
-        return Records(errors=faults)
-    records = _decode(msgspec.json.encode(rows) if rows else b"", Editor, limit)
-    merged = records.errors | faults
-    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
-    return records
+    is_csv = _is_csv(text, EDITOR_FIELDS)
+    rows, faults = _read_csv(text, EDITOR_FIELDS) if is_csv else _read_copy(text)
+    if not rows and faults and not is_csv and "\t" not in text:
+        raise MalformedBody(
+            "This is neither JSON, nor CSV whose first line names a column `id`, nor rows of a database dump, which "
+            "have tabs between their columns; a terminal may have made spaces of them. The columns of those are "
+            f"{', '.join(EDITOR_COLUMNS)}."
+        )
+    return _decode_rows(rows, faults, Editor, limit)
 
 
 def read_messages(text: str, limit: int) -> Records:
-    """The messages of a paste: JSON as for editors, or one text a line. Raises as `read_editors` does."""
+    """The messages of a paste: JSON as for editors, CSV with columns `id` and `text`, or one text a line. Raises as
+    `read_editors` does."""
     if text.lstrip()[:1] in ("{", "["):
         try:
             return _decode(_number_json(text), Message, limit)
         except MalformedBody:
             if text.lstrip()[0] == "{":
                 raise
+    if _is_csv(text, MESSAGE_FIELDS):
+        return _decode_rows(*_read_csv(text, MESSAGE_FIELDS), Message, limit)
     lines = {f"row {number}": line for number, line in enumerate(text.splitlines(), start=1) if line.strip()}
     rows = {key: {"id": key, "text": line.strip()} for key, line in lines.items()}
     return _decode(msgspec.json.encode(rows) if rows else b"", Message, limit)
+
+
+def _is_csv(text: str, fields: Fields) -> bool:
+    return names_columns(text.lstrip().partition("\n")[0], fields)
+
+
+def _read_csv(text: str, fields: Fields) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """The rows of CSV, and what is wrong with the others."""
+    content = text.encode("utf-8", "replace")
+    table = find_table(content, fields, (), "what was pasted")
+    rows: dict[str, dict[str, Any]] = {}
+    faults: dict[str, dict[str, str]] = {}
+    for row in read_table(iter([content]), table, fields, table.begin):
+        key = f"row {len(rows) + len(faults) + 1}"
+        if row.fault:
+            faults[key] = {"field": "", "detail": row.fault}
+        elif row.fields is not None:
+            rows[key] = row.fields
+    return rows, faults
+
+
+def _decode_rows(
+    rows: dict[str, dict[str, Any]], faults: dict[str, dict[str, str]], record: type[Any], limit: int
+) -> Records:
+    """The records of rows; what is wrong with any, in the order of the rows."""
+    if not rows and faults:
+        return Records(errors=faults)
+    records = _decode(msgspec.json.encode(rows) if rows else b"", record, limit)
+    merged = records.errors | faults
+    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
+    return records
 
 
 def _decode(body: bytes, kind: type[Any], limit: int) -> Records:

@@ -15,7 +15,7 @@ import msgspec
 
 from sb_api.errors import InvalidParameter
 from sb_api.readers.compression import SUFFIXES, read_blocks
-from sb_api.readers.delimited import SEPARATORS, Table, find_copy, find_table, read_copy, read_table
+from sb_api.readers.delimited import Table, find_copy, find_table, names_columns, read_copy, read_table
 from sb_api.readers.encodings import check_encoding, find_encoding, first_example, to_utf8, with_line_feeds
 from sb_api.readers.json_rows import read_document, read_json_lines
 from sb_api.readers.rows import RECORD_FIELDS, Batch, Fields, Position, collect, skip, split_lines
@@ -176,12 +176,6 @@ def guess_format(name: str, start: bytes, fields: Fields = RECORD_FIELDS) -> For
         except (msgspec.DecodeError, UnicodeDecodeError):
             return "json"
         return "json" if all(isinstance(value, Mapping) for value in alone.values()) else "jsonl"
-    if _names_columns(line, fields):
+    if names_columns(line.decode("utf-8", "replace"), fields):
         return "csv"
     return "copy" if b"\t" in line or stem.endswith(".tsv") or line.startswith(b"COPY ") else "csv"
-
-
-def _names_columns(line: bytes, fields: Fields) -> bool:
-    """Whether a line names the columns that must be there."""
-    text = line.decode("utf-8", "replace").strip()
-    return any(set(fields.required) <= {name.strip(' "') for name in text.split(separator)} for separator in SEPARATORS)

@@ -52,6 +52,12 @@ class Table:
     begin: Position = START
 
 
+def names_columns(line: str, fields: Fields) -> bool:
+    """Whether a line names the columns that must be there."""
+    found = (line.strip().split(separator) for separator in SEPARATORS)
+    return any(set(fields.required) <= {name.strip(' "') for name in names} for names in found)
+
+
 def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str) -> Table:
     """The table that begins with `sample`; its columns are in the first line that is not blank, unless they are given.
 

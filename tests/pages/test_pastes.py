@@ -78,7 +78,7 @@ def test_json_may_be_one_editor_an_array_an_object_or_lines(text: str, keys: lis
     "text",
     [
         "word",
-        "id,name\n1,ann",
+        "name,bio\n1,ann",
         "null",
         "",
         "  \n",
@@ -134,3 +134,27 @@ def test_escaped_bytes_are_read_as_the_utf_8_that_they_are() -> None:
     """And those that are none do not spoil the row."""
     records = read_editors(line(bio="caf\\303\\251 \\xff"), 10)
     assert records.sound["row 1"].bio == "café \ufffd"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_is_read_as_it_is_in_files(separator: str, end: str) -> None:
+    # Where tabs separate, a quotation mark quotes only where it must.
+    bio = "hello there" if separator == "\t" else f"hello there{end}and here"
+    rows = [("id", "bio", "privs", "verdict"), ("7", f'"{bio}"', "1", "0"), ("8", "", "2", "1"), ("x",)]
+    records = read_editors(end.join(separator.join(row) for row in rows), 10)
+    found = [(e.id, e.bio, e.privs) for e in records.sound.values()]
+    assert found == [(7, bio, 1), (8, None, 2)]
+    assert list(records.errors) == ["row 3"]
+
+
+def test_messages_may_be_csv_too_and_a_text_with_commas_is_a_text() -> None:
+    records = read_messages('text,id\n"the page, it crashes",5\nthanks,6', 10)
+    assert [(m.id, m.text) for m in records.sound.values()] == [(5, "the page, it crashes"), (6, "thanks")]
+    assert [m.text for m in read_messages("id, please\ntext me", 10).sound.values()] == ["id, please", "text me"]
+
+
+def test_an_unclosed_quotation_mark_costs_its_line() -> None:
+    records = read_editors('id,bio\n1,"open\n2,fine', 10)
+    assert [e.bio for e in records.sound.values()] == ["fine"]
+    assert "not closed" in records.errors["row 1"]["detail"]
