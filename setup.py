@@ -91,6 +91,7 @@ setup(
             "jsonschema>=4.23",
             "kubernetes-validate>=1.37",
             "locust",
+            "openapi-python-client>=0.29",
             "openapi-spec-validator>=0.9",
             "opentelemetry-exporter-otlp-proto-http>=1.30",
             "opentelemetry-sdk>=1.30",
