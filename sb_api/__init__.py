@@ -29,6 +29,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.auth.headers import secure, trust_proxies
     from sb_api.broker.connection import connect
     from sb_api.broker.jobs import SMALL
+    from sb_api.broker.limiter import Room
     from sb_api.broker.producer import Producer
     from sb_api.broker.rpc import Mailbox
     from sb_api.broker.shared_state import Broker
@@ -52,8 +53,14 @@ def create_app(config: Settings | None = None) -> Flask:
     broker = Broker.of(connect(settings), settings)
     producer = Producer(broker)
     mailbox = Mailbox(producer)
+    largest = settings.max_body_bytes
     service = app.extensions["sb_api"] = Service(
-        settings, producer, mailbox, ResultMemory(broker.redis, settings.result_ttl, settings.web_count)
+        settings,
+        producer,
+        mailbox,
+        ResultMemory(broker.redis, settings.result_ttl, settings.web_count),
+        reading=Room(2 * largest),
+        working=Room(largest),
     )
     gate = app.extensions["sb_api.auth"] = Gate(settings)
     app.before_request(limit_open_bodies)

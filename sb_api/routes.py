@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import msgspec
@@ -20,6 +22,7 @@ from sb_api.web.http import answer_json, read_body
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
 from sb_api.web.service import (
+    Service,
     ask_verdicts,
     await_rollback,
     await_training,
@@ -57,7 +60,9 @@ def answer_predict(record_type: RecordType) -> Response:
     """Have the records of this request judged."""
     # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
-    return answer_json(judge_body(get_service(), record_type, read_body(), partial=partial, explain=explain))
+    service = get_service()
+    with _body(service) as body:
+        return answer_json(judge_body(service, record_type, body, partial=partial, explain=explain))
 
 
 @api.post("/train")
@@ -80,13 +85,13 @@ def answer_train(record_type: RecordType) -> Response:
     force = _flag("force")
     if force:
         check_role("admin")
-    records = decode_records(read_body(), record_type.verdict, service.settings.max_records)
-    verdicts = records.all_sound()
-    ignored = set_reporters(verdicts, current_identity())
-    actor = current_actor()
-    if "respond-async" in request.headers.get("Prefer", ""):
-        return accept_task(submit_training(service, record_type, verdicts, actor, force=force))
-    trained = await_training(service, record_type, verdicts, actor, force=force)
+    with _body(service) as body:
+        verdicts = decode_records(body, record_type.verdict, service.settings.max_records).all_sound()
+        ignored = set_reporters(verdicts, current_identity())
+        actor = current_actor()
+        if "respond-async" in request.headers.get("Prefer", ""):
+            return accept_task(submit_training(service, record_type, verdicts, actor, force=force))
+        trained = await_training(service, record_type, verdicts, actor, force=force)
     if ignored:
         trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
     return answer_json({"success": True, **trained})
@@ -147,10 +152,11 @@ def weights() -> Response:
 def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()
-    model, data = decode_task(read_body())
-    record_type = find_record_type(model)
-    records = decode_records(data, record_type.record, service.settings.max_records).all_sound()
-    body = encode_payload(records)
+    with _body(service) as sent:
+        model, data = decode_task(sent)
+        record_type = find_record_type(model)
+        records = decode_records(data, record_type.record, service.settings.max_records).all_sound()
+        body = encode_payload(records)
     owner = current_identity().name
     task = own_task(owner, _digest(record_type.name, body))
     keep = service.settings.result_ttl
@@ -215,6 +221,17 @@ def accept_task(task: str) -> Response:
     response.headers["Location"] = f"/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
+
+
+@contextmanager
+def _body(service: Service) -> Iterator[bytes]:
+    """The body of this request, while memory has room for it and for what is made of it. Raises as `read_body` does,
+    and QueueFull."""
+    declared = request.content_length
+    with service.reading.take(service.settings.max_body_bytes if declared is None else declared):
+        body = read_body()
+        with service.working.take(len(body)):
+            yield body
 
 
 def _record_type() -> RecordType:

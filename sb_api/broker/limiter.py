@@ -1,13 +1,46 @@
-"""Back-pressure: no more work is let in than would be done in time at the rate of late."""
+"""Back-pressure: no more work is let in than would be done in time at the rate of late, or than memory has room for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
+
+from sb_api.errors import QueueFull
 
 WINDOW = 0.25  # seconds of work that one measurement of the rate takes
 WEIGHT = 0.3  # of the latest measurement
+
+
+SMALL_ENOUGH = 256 * 1024  # bytes of a body that is let in whatever else is inside
+PATIENCE = 5.0  # seconds for which a larger one waits for room
+
+
+class Room:
+    """Lets bodies in that are `most` bytes together; one of them, however large, may always be inside."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.inside = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, size: int, patience: float = PATIENCE) -> Iterator[None]:
+        """Room for a body of so many bytes. Raises QueueFull when there is none within `patience` seconds."""
+        if size <= SMALL_ENOUGH:
+            yield
+            return
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self.inside or self.inside + size <= self.most, patience):
+                raise QueueFull("As many large requests are inside as memory has room for; try again in a moment.")
+            self.inside += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.inside -= size
+                self._changed.notify_all()
 
 
 class Limiter:

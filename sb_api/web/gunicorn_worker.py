@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LARGEST = 96 * 1024  # bytes of a request that is held in memory before the application asks for it
+PIECE, MOST_DISCARDED = 2**20, 64 * 2**20  # bytes of a refused body that are read at a time, and at most
 # What gunicorn does around each request where one of these is set, it must do around all.
 WATCHING = (
     *("accesslog", "logconfig", "logconfig_dict", "logconfig_json", "syslog", "statsd_host"),
@@ -145,8 +146,10 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         req.unreader.sock = PacedReader(sock, self.grace)
         try:
             super().handle_request(listener_name, req, sock, addr)
-            if self.is_watched or req.body.read(1):
-                return True  # What is left of the body is gunicorn's to discard.
+            if not discard(req.body):
+                raise StopIteration
+            if self.is_watched:
+                return True
         except TimeoutError:
             raise StopIteration from None  # as gunicorn ends a connection
         finally:
@@ -185,6 +188,12 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         finally:
             if hasattr(answer, "close"):
                 answer.close()
+
+
+def discard(body: Any) -> bool:
+    """Read what the application has left of a body that it refused; whether that was all of it."""
+    # gunicorn would do so a kilobyte at a time, and at each copy all that it has received beyond: for minutes.
+    return any(not body.read(PIECE) for _ in range(MOST_DISCARDED // PIECE))
 
 
 def _receive(sock: socket.socket, seconds: float) -> bytes:

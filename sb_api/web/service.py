@@ -26,6 +26,7 @@ from sb_api.broker.jobs import (
     Replay,
     Training,
 )
+from sb_api.broker.limiter import Room
 from sb_api.broker.producer import Producer
 from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import Broker
@@ -55,6 +56,8 @@ class Service:
     producer: Producer
     mailbox: Mailbox
     results: ResultMemory
+    reading: Room  # bodies that are read or at work
+    working: Room  # those of which records are made
 
     @property
     def broker(self) -> Broker:

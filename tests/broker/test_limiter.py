@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from sb_api.broker.limiter import WINDOW, Limiter
+from sb_api.broker.limiter import SMALL_ENOUGH, WINDOW, Limiter, Room
+from sb_api.errors import QueueFull
 
 
 class Clock:
@@ -71,3 +74,39 @@ def test_what_is_given_up_leaves_room_and_lowers_the_rate(clock: Clock) -> None:
     limiter.leave(900, done=False)
     assert limiter.inside == 0
     assert limiter.rate == pytest.approx(700)
+
+
+MIB = 2**20
+
+
+def test_large_bodies_are_let_in_while_memory_has_room_and_one_always() -> None:
+    """Four of 30 MiB at once took a process over its limit of memory."""
+    room = Room(32 * MIB)
+    with room.take(40 * MIB, 0):
+        with pytest.raises(QueueFull), room.take(MIB, 0):
+            pytest.fail("there was no room")
+        with room.take(SMALL_ENOUGH, 0):  # small ones never wait behind large ones
+            assert room.inside == 40 * MIB
+    with room.take(16 * MIB, 0), room.take(16 * MIB, 0):
+        assert room.inside == 32 * MIB
+        with pytest.raises(QueueFull), room.take(MIB, 0):
+            pytest.fail("there was no room")
+    assert room.inside == 0
+
+
+def test_who_waits_for_room_is_let_in_when_another_leaves() -> None:
+    room = Room(MIB)
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with room.take(MIB):
+            inside.set()
+            leave.wait(20)
+
+    other = threading.Thread(target=stay)
+    other.start()
+    inside.wait(20)
+    threading.Timer(0.05, leave.set).start()
+    with room.take(MIB, 20):
+        assert leave.is_set()
+    other.join()

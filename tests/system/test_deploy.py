@@ -107,7 +107,7 @@ def test_web_processes_have_room_in_the_memory_that_they_are_given(
     starts = [compose_start(compose, "web"), kubernetes_start(manifests, "web")]
     for memory, start in zip(given, starts, strict=True):
         assert start.environment["SB_API_WEB_PROCESSES"] != "0"
-        assert int(start.environment["SB_API_WEB_PROCESSES"]) * 100 * 2**20 + 60 * 2**20 < memory
+        assert int(start.environment["SB_API_WEB_PROCESSES"]) * 325 * 2**20 + 60 * 2**20 < memory
 
 
 def test_docker_compose_takes_the_file_and_wants_a_password(compose: dict[str, Any]) -> None:

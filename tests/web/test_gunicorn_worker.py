@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,15 @@ from gunicorn.http import wsgi
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.ggevent import GeventWorker
 
-from sb_api.web.gunicorn_worker import LARGEST, Received, encode_head, split_request
+from sb_api.web.gunicorn_worker import (
+    LARGEST,
+    MOST_DISCARDED,
+    PIECE,
+    Received,
+    discard,
+    encode_head,
+    split_request,
+)
 from tests.conftest import wait_until
 from tests.support.echo import LARGE
 from tests.support.redis_servers import free_port
@@ -256,6 +265,28 @@ def test_a_body_that_the_application_leaves_is_no_request(known: Client) -> None
     for _ in range(4):
         assert known.ask(HEAD % 4 + b"evil", head)[2] == b"left"
     assert known.told(b"the next")
+
+
+def test_a_large_body_that_the_application_leaves_is_soon_read_and_one_without_end_is_not(known: Client) -> None:
+    """gunicorn reads on by a kilobyte at a time, and copies all that has come beyond: with a body of 33 MB the process
+    did nothing else for half a minute, and was killed for that."""
+    head, large = HEAD.replace(b"/path?query=1", b"/unread"), b"x" * (40 * 2**20)
+    sender = threading.Thread(target=known.send, args=(head % len(large) + large,))
+    sender.start()
+    assert known.receive()[2] == b"left"
+    sender.join()
+    assert known.told(b"the next")
+    body = Endless()
+    assert not discard(body)
+    assert body.times == MOST_DISCARDED // PIECE
+
+
+class Endless:
+    times = 0
+
+    def read(self, size: int) -> bytes:
+        self.times += 1
+        return b"x" * size
 
 
 def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(known: Client) -> None:
