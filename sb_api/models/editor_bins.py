@@ -6,10 +6,10 @@ weigh no more than these. Bin 0 is for what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,14 @@ _DIGIT, _CAPITAL, _MARK, _BREAK, _SYMBOL = (
     KINDS.index(kind) for kind in ("digit", "capital", "mark", "line break", "symbol")
 )
 
+_DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
+# Of which two dates, by number, the differences are taken, and which differences say what came first.
+_LATER, _EARLIER, _IN_ORDER = np.array([1, 2, 3, 2, 3, 4]), np.array([0, 0, 0, 1, 2, 0]), np.array([1, 3, 4, 5])
+_BITS = 1 << np.arange(6)
+_OF_SHOWN, _OF_LETTERS = [_DIGIT, _MARK, _SYMBOL], [_CAPITAL, *_SCRIPTS]
+_SHOWN_AND_LETTERS = np.array([[kind not in _SPACE, kind not in _NO_LETTER] for kind in range(len(KINDS))], np.int64)
+
+_FEW = 100  # dates: so few are read one by one sooner than numpy's calls are made
 _PLAIN = "0000-00-00T00:00:00"
 _DIGITS = np.array([place for place, char in enumerate(_PLAIN) if char == "0"])
 _BETWEEN, _BETWEEN_CODES = np.array([4, 7, 13, 16]), np.frombuffer(b"--::", np.uint8)
@@ -89,6 +97,9 @@ COLUMNS = tuple(column for family in FAMILIES for column in family.columns)
 _SIZES = np.array([family.size for family in FAMILIES for _ in family.columns])
 _OFFSETS = np.cumsum(_SIZES) - _SIZES
 BINS = int(_SIZES.sum())
+# The columns of the first families, and of those that tell when it registered together.
+_ENDS = np.cumsum([len(family.columns) for family in FAMILIES]).tolist()
+_MAY_BE_MISSING = tuple(map(slice, [0, *_ENDS[:4], *_ENDS[5:7]], [*_ENDS[:4], *_ENDS[5:8]]))
 
 
 def first_bin(column: int) -> int:
@@ -118,37 +129,43 @@ class EditorTexts:
 
 def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
     """The bins of n editors, (n, columns), numbered from 0 to `BINS` - 1 over all columns."""
-    dates = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
-    moments = parse_moments([getattr(editor, date) for date in dates for editor in editors])
-    since, confirmed, updated, login, born = moments.reshape(5, -1)
-    durations = np.column_stack(
-        [confirmed - since, updated - since, login - since, updated - confirmed, login - updated]
-    )
+    moments = parse_moments([getattr(editor, date) for date in _DATES for editor in editors]).reshape(5, -1)
+    differences = moments[_LATER] - moments[_EARLIER]
     four = (texts.bios, texts.websites, texts.mailboxes, texts.names)
     kinds = count_kinds([text for column in four for text in column]).reshape(4, len(editors), len(KINDS))
-    year = np.where(np.isnan(since), 0.0, since) / YEAR + 1970
-    trusted = np.fromiter(map(is_trusted, editors), np.bool_, len(editors))
-    known = ~np.isnan(np.stack([since, confirmed, updated, login]))
-    parts = (
-        _into_bins(durations, _DURATIONS),
-        _into_bins(_shares(kinds), _SHARES),
-        _into_bins(_counts(texts, kinds), _COUNTS),
-        _missing(np.column_stack([since, updated, login]), lambda moment: moment // HOUR % 24 + 1),
-        _missing(since[:, None], lambda _: _within(year - _FIRST_YEAR, _YEARS)[:, None]),
-        _missing(since[:, None], lambda _: _within((year - _FIRST_QUARTER_YEAR) * 4 + 1, _QUARTERS)[:, None]),
-        _missing(
-            np.column_stack([updated - since, updated - confirmed, login - updated, born - since]),
-            lambda difference: np.sign(difference) + 2,
-        ),
-        _missing((since - born)[:, None], lambda age: _within(age / YEAR // 5 + 2, _AGES)),
-        np.column_stack([texts.filled + 1, trusted + 1, (texts.has_url + 1) * texts.filled[:, 0]]),
-        texts.alike,
-        np.minimum(texts.undone, 2),
-        (texts.filled << np.arange(6)).sum(axis=1)[:, None],
-        (known << np.arange(4)[:, None]).sum(axis=0)[:, None],
+    shares, counts = _shares(kinds), _counts(texts, kinds)
+    # A row for each column, all of what may be missing first: few calls of numpy, whose price few editors feel.
+    values = np.concatenate(
+        [differences[:5], shares, counts, moments[[0, 2, 3, 0, 0]], differences[_IN_ORDER], -differences[5:]]
     )
-    bins: Bins = np.concatenate(parts, axis=1) + _OFFSETS
-    return bins
+    missing = np.isnan(values)
+    values[missing] = 0.0
+    durations, shares, counts, hours, years, orders, ages = (values[part] for part in _MAY_BE_MISSING)
+    years = years / YEAR + 1970
+    numbers = (
+        _DURATIONS.searchsorted(durations, side="right") + 1,
+        _SHARES.searchsorted(shares, side="right") + 1,
+        _COUNTS.searchsorted(counts, side="right") + 1,
+        hours // HOUR % 24 + 1,
+        _within(years[:1] - _FIRST_YEAR, _YEARS),
+        _within((years[1:] - _FIRST_QUARTER_YEAR) * 4 + 1, _QUARTERS),
+        np.sign(orders) + 2,
+        _within(ages / YEAR // 5 + 2, _AGES),
+    )
+    filled = texts.filled.T
+    bins = np.empty((len(COLUMNS), len(editors)), np.int64)
+    end = len(values)
+    np.concatenate(numbers, out=bins[:end], casting="unsafe")
+    bins[:end][missing] = 0
+    bins[end : end + 6] = filled + 1
+    bins[end + 6] = [is_trusted(editor) + 1 for editor in editors]
+    bins[end + 7] = (texts.has_url + 1) * filled[0]
+    bins[end + 8 : end + 11] = texts.alike.T
+    bins[end + 11 : end + 17] = np.minimum(texts.undone.T, 2)
+    bins[end + 17] = _BITS @ filled
+    bins[end + 18] = _BITS[:4] @ ~np.isnan(moments[:4])
+    bins += _OFFSETS[:, None]
+    return bins.T
 
 
 def parse_moments(dates: Sequence[str | None]) -> Numbers:
@@ -156,6 +173,10 @@ def parse_moments(dates: Sequence[str | None]) -> Numbers:
     Christ. Without a time zone it is UTC."""
     seconds = np.full(len(dates), np.nan)
     plain = [place for place, date in enumerate(dates) if date and len(date) == len(_PLAIN) and date.isascii()]
+    if len(plain) < _FEW:
+        for place, date in enumerate(dates):
+            seconds[place] = _parse_moment(date)
+        return seconds
     # Nearly all dates look like this, and are read together.
     chars = np.frombuffer("".join([dates[place] or "" for place in plain]).encode("ascii"), np.uint8)
     chars = chars.reshape(len(plain), len(_PLAIN))
@@ -168,10 +189,15 @@ def parse_moments(dates: Sequence[str | None]) -> Numbers:
     days = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
     seconds[np.array(plain, np.int64)[sound]] = (days * 86_400 + hour * 3600 + minute * 60 + second)[sound]
     for place in np.flatnonzero(np.isnan(seconds)).tolist():
-        if (date := dates[place]) and not date.endswith(BEFORE_CHRIST):
-            moment = datetime.fromisoformat(date)
-            seconds[place] = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        seconds[place] = _parse_moment(dates[place])
     return seconds
+
+
+def _parse_moment(date: str | None) -> float:
+    if not date or date.endswith(BEFORE_CHRIST):
+        return math.nan
+    moment = datetime.fromisoformat(date)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def is_trusted(editor: Editor) -> bool:
@@ -181,45 +207,32 @@ def is_trusted(editor: Editor) -> bool:
 
 def _shares(kinds: Bins) -> Numbers:
     """Of the characters of the bio that are not blank, the shares of digits, marks and symbols; of its letters, those
-    of capitals and of each script; the share of digits in website, mailbox and name, and of capitals in the name."""
-    shown = kinds.sum(axis=2) - kinds[:, :, _SPACE].sum(axis=2)
-    letters = kinds.sum(axis=2) - kinds[:, :, _NO_LETTER].sum(axis=2)
-    bio, others = kinds[0], kinds[1:]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.column_stack(
-            [
-                bio[:, [_DIGIT, _MARK, _SYMBOL]] / shown[0][:, None],
-                bio[:, [_CAPITAL, *_SCRIPTS]] / letters[0][:, None],
-                (others[:, :, _DIGIT] / shown[1:]).T,
-                others[2, :, _CAPITAL] / letters[3],
-            ]
-        )
+    of capitals and of each script; the share of digits in website, mailbox and name, and of capitals in the name. Of
+    none it is NaN. A row for each."""
+    whole = kinds @ _SHOWN_AND_LETTERS
+    parts = np.concatenate([kinds[0].T[_OF_SHOWN + _OF_LETTERS], kinds[1:, :, _DIGIT], kinds[3:, :, _CAPITAL]])
+    of = np.concatenate([whole[0].T[[0] * len(_OF_SHOWN) + [1] * len(_OF_LETTERS)], whole[1:, :, 0], whole[3:, :, 1]])
+    shares: Numbers = np.divide(parts, of, out=np.full(of.shape, np.nan), where=of > 0)
+    return shares
 
 
 def _counts(texts: EditorTexts, kinds: Bins) -> Numbers:
     """Lengths of the four texts, lines of the bio, links and marks of markup in it; hyphens, dots and slashes of the
-    website."""
-    lengths = np.array([[*map(len, column)] for column in (texts.bios, texts.websites, texts.mailboxes, texts.names)])
-    bios, websites = [bio.lower() for bio in texts.bios], texts.websites
-    return np.column_stack(
+    website. A row for each."""
+    bios, websites = texts.bios, texts.websites
+    # No character beyond ASCII has h, t, p or w as its small letter.
+    small = [bio.encode("utf-8", "surrogatepass").lower() for bio in bios]
+    lengths = [[*map(len, column)] for column in (bios, websites, texts.mailboxes, texts.names)]
+    return np.array(
         [
             *lengths,
             np.where(lengths[0], kinds[0, :, _BREAK] + 1, 0),
-            [bio.count("http") + bio.count("www.") for bio in bios],
+            [bio.count(b"http") + bio.count(b"www.") for bio in small],
             [bio.count("[") + bio.count("<") for bio in bios],
             *([website.count(mark) for website in websites] for mark in "-./"),
-        ]
-    ).astype(np.float64)
-
-
-def _into_bins(values: Numbers, edges: Numbers) -> Bins:
-    return _missing(values, lambda known: edges.searchsorted(known, side="right") + 1)
-
-
-def _missing(values: Numbers, bins: Callable[[Numbers], npt.NDArray[Any]]) -> Bins:
-    """What `bins` makes of values (n, k) that are all known, but 0 where they are NaN."""
-    known = ~np.isnan(values)
-    return bins(np.where(known, values, 0.0)).astype(np.int64) * known
+        ],
+        np.float64,
+    )
 
 
 def _within(bins: Numbers, size: int) -> Numbers:

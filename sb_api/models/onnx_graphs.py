@@ -36,13 +36,16 @@ wide_deep ({_LODBROK_INPUTS}, int32[n, {SLOTS}] feature_input, float[n, {SLOTS}]
 <float zero = {{0.0}}, float one = {{1.0}}, int64[1] second = {{1}}, float scale = {{{LINE_SCALE}}},
 float least = {{{LEAST_PROBABILITY}}}, float limit = {{{FIELD_LIMIT}}}, float half = {{0.5}},
 float deep_share = {{{deep_share}}}, float wide_share = {{{wide_share}}},
+int64[1] flat = {{-1}}, int64[2] by_row = {{-1, {SLOTS}}},
 int64[{SLOTS}] fields = {{{fields}}}, int64 depth = {{{len(FIELDS)}}}, float[2] off_and_on = {{0.0, 1.0}}>
 {{
 {_lodbrok("deep_output")}
 line_table = Squeeze ("line_embedding/embeddings", second)
-lines = Gather (line_table, feature_input)
-scaled = Mul (weight_input, scale)
-line_terms = Mul (scaled, lines)
+scaled_table = Mul (line_table, scale)
+flat_features = Reshape (feature_input, flat)
+flat_lines = GatherElements <axis = 0> (scaled_table, flat_features)
+lines = Reshape (flat_lines, by_row)
+line_terms = Mul (weight_input, lines)
 slots_by_field = OneHot (fields, depth, off_and_on)
 field_sums = MatMul (line_terms, slots_by_field)
 over_limit = Div (field_sums, limit)

@@ -8,9 +8,9 @@ n-grams than there are slots, the first are kept. Feature 0 is none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,20 @@ from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
 from sb_api.preprocessing import Bios
 from sb_api.records import Editor
-from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_texts, hash_words, lay_texts, mix
+from sb_api.text.hashing import (
+    Hashes,
+    Places,
+    Spans,
+    hash_ngrams,
+    hash_pairs,
+    hash_texts,
+    hash_words,
+    lay_texts,
+    mix,
+    number_in_turn,
+)
 from sb_api.text.hosts import email_domain, registered_domain, website_host
-from sb_api.text.normalization import NOTHING, Undone, normalize_text
+from sb_api.text.normalization import NOTHING, NormalText, normalize_texts
 from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]
@@ -34,7 +45,7 @@ RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
-_NO_TEXT, _CLEAN = ("", NOTHING), (0,) * 6
+_CLEAN = (0,) * 6
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
 LENGTHS = (3, 5)  # of character n-grams
@@ -107,17 +118,16 @@ def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> 
 def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], bios: Bios | None = None) -> Buckets:
     """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
     a link; the bios may have been read already."""
-    buckets = np.zeros((len(editors), SLOTS), np.int32)
     texts, laid, whole = _read_texts(editors, has_url, bios or preprocessing.read_bios(editors))
     blocks = _find_spans(laid)
     # All blocks at once: for a few editors numpy's calls cost more than what they do.
-    block = np.repeat(np.arange(len(blocks)), [len(spans.hashes) for spans in blocks])
-    rows, fields = np.divmod(np.concatenate([spans.owners for spans in blocks]), len(TEXTS))
-    slots = _STARTS.reshape(-1, len(TEXTS))[block, fields] + np.concatenate([spans.ranks for spans in blocks])
-    hashes = np.concatenate([spans.hashes for spans in blocks]) ^ _salts()[block, fields]
+    counts = np.concatenate([spans.counts for spans in blocks])
+    plan = _plan(len(editors))
+    hashes = np.concatenate([spans.hashes for spans in blocks]) ^ np.repeat(plan.salts, counts)
     of_whole = hash_texts(whole).reshape(-1, len(WHOLE))
     found = _to_buckets(np.concatenate([hashes, (of_whole ^ _salts()[-1, : len(WHOLE)]).ravel()]))
-    buckets.ravel()[rows * SLOTS + slots] = found[: len(hashes)]
+    buckets = np.zeros((len(editors), SLOTS), np.int32)
+    buckets.ravel()[number_in_turn(plan.firsts, counts)] = found[: len(hashes)]
     end = _TEXT_SLOTS + len(WHOLE)
     buckets[:, _TEXT_SLOTS:end] = found[len(hashes) :].reshape(of_whole.shape) * (of_whole != 0)
     buckets[:, end:] = bin_editors(editors, texts) + 1
@@ -146,17 +156,33 @@ def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
             word = points[start:stop].tobytes().decode("utf-32-le", "replace")
             slots = words.setdefault(word, [])
             for first, spans in zip(firsts.tolist(), blocks, strict=True):
-                slots += (first + spans.ranks[(spans.starts < stop) & (spans.stops > start)]).tolist()
+                slots += (first + np.flatnonzero((spans.starts < stop) & (spans.stops > start))).tolist()
         found.append(words)
     return found
 
 
 def _find_spans(laid: Sequence[str]) -> list[Spans]:
-    texts = lay_texts(laid)
-    rows = len(laid) // len(TEXTS)
-    most_words, most_ngrams = (np.broadcast_to(most, (rows, len(TEXTS))).ravel() for most in (WORDS, NGRAMS))
-    words = hash_words(texts, most_words)
-    return [words, hash_pairs(words), *(hash_ngrams(texts, length, most_ngrams) for length in LENGTHS)]
+    texts, plan = lay_texts(laid), _plan(len(laid) // len(TEXTS))
+    words = hash_words(texts, plan.most_words)
+    return [words, hash_pairs(words), *(hash_ngrams(texts, length, plan.most_ngrams) for length in LENGTHS)]
+
+
+class _Plan(NamedTuple):
+    """Of the texts of n editors: how many words and n-grams of each (5n,) count at most; where in (n * SLOTS) slots
+    those of each block begin (blocks * 5n,), and what they are salted with."""
+
+    most_words: Places
+    most_ngrams: Places
+    firsts: Places
+    salts: Hashes
+
+
+@lru_cache(maxsize=256)
+def _plan(count: int) -> _Plan:
+    shape = (len(_BLOCKS), count, len(TEXTS))
+    firsts = np.arange(count)[None, :, None] * SLOTS + _STARTS.reshape(len(_BLOCKS), 1, -1)
+    salts = np.broadcast_to(_salts()[: len(_BLOCKS), None, : len(TEXTS)], shape)
+    return _Plan(np.tile(WORDS, count), np.tile(NGRAMS, count), firsts.ravel(), salts.ravel())
 
 
 @cache
@@ -175,39 +201,41 @@ def _read_texts(
 ) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
     bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.normal]
-    names = [_normal(editor.name, LONGEST_FIELD) if editor.name else _NO_TEXT for editor in editors]
-    spelt_out = read.hidden
+    # Areas that are numbers stay such; names and areas are read together.
+    areas = [editor.area for editor in editors]
+    fields = [editor.name or "" for editor in editors] + [area if isinstance(area, str) else "" for area in areas]
+    normal = [(field.text.strip(), field.undone) for field in _normalize_fields(fields)]
+    names = normal[: len(editors)]
     websites: list[str] = []
     mailboxes: list[str] = []
     laid: list[str] = []
     whole: list[str] = []
-    filled: list[tuple[bool, ...]] = []
-    alike: list[tuple[int, int, int]] = []
-    for editor, (bio, _), (name, _), joined in zip(editors, bios, names, spelt_out, strict=True):
-        host = path = domain = mailbox = area = ""
+    filled: list[bool] = []
+    alike: list[int] = []
+    for editor, (bio, _), joined, (name, _), (area, _), given in zip(
+        editors, bios, read.hidden, names, normal[len(editors) :], areas, strict=True
+    ):
+        host = path = domain = mailbox = ""
         if website := (editor.website or "").strip():
             host, path = website_host(website), website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
         if email := (editor.email or "").strip():
             domain, mailbox = email_domain(email), email.rpartition("@")[0][:LONGEST_FIELD]
-        if isinstance(editor.area, str):
-            area = _normal(editor.area, LONGEST_FIELD)[0]
-        area_or_number = area if editor.area is None or isinstance(editor.area, str) else str(editor.area)
+        area_or_number = area if given is None or isinstance(given, str) else str(given)
         gender = "" if editor.gender is None else str(editor.gender).strip().lower()
-        hosts, domains = _domains(host), _domains(domain)
+        registered, of_domain = registered_domain(host), registered_domain(domain)
         websites.append(f"{host}/{path}" if host else path)
         mailboxes.append(mailbox)
         laid += " ".join((bio, *joined)) if joined else bio, f"{host} {path}", mailbox, name, area
-        whole += *hosts, *domains, area_or_number.lower(), gender
-        filled.append(
-            (bio != "", website != "", email != "", area_or_number != "", gender != "", bool(editor.birth_date))
-        )
-        same = 1 + (hosts[1] == domains[1]) if host and domain else 0
-        alike.append((same, *_find_name(name, host, mailbox)) if name else (same, 0, 0))
+        whole += host, registered, host.rpartition(".")[2], domain, of_domain, domain.rpartition(".")[2]
+        whole += area_or_number.lower(), gender
+        filled += bio != "", website != "", email != "", area_or_number != "", gender != "", bool(editor.birth_date)
+        alike.append(1 + (registered == of_domain) if host and domain else 0)
+        alike += _find_name(name, host, mailbox) if name else (0, 0)
     undone = [
         (*map(add, of_bio, of_name), len(joined))
         if joined or of_bio is not NOTHING or of_name is not NOTHING
         else _CLEAN
-        for (_, of_bio), (_, of_name), joined in zip(bios, names, spelt_out, strict=True)
+        for (_, of_bio), (_, of_name), joined in zip(bios, names, read.hidden, strict=True)
     ]
     texts = EditorTexts(
         [bio for bio, _ in bios],
@@ -230,11 +258,6 @@ def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
     return 1 + (short in host.replace("-", "")) if host else 0, 1 + (short in mailbox.lower()) if mailbox else 0
 
 
-def _domains(host: str) -> tuple[str, str, str]:
-    """A host, its registered domain and its top-level domain."""
-    return host, registered_domain(host), host.rpartition(".")[2]
-
-
-def _normal(text: str, longest: int) -> tuple[str, Undone]:
-    normal = normalize_text(text[: 2 * longest].strip(), longest)
-    return normal.text.strip(), normal.undone
+def _normalize_fields(texts: Sequence[str]) -> list[NormalText]:
+    """The normal form of the beginnings of n texts."""
+    return normalize_texts([text[: 2 * LONGEST_FIELD].strip() for text in texts], LONGEST_FIELD)

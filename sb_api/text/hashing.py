@@ -54,12 +54,11 @@ class Laid:
 
 @dataclass(frozen=True)
 class Spans:
-    """k spans of texts, in order: their hashes, the numbers of their texts, how many of that text come before, and
-    where in `Laid.points` they start and stop."""
+    """k spans of n texts, in order: their hashes, how many each text has (n,), and where in `Laid.points` they start
+    and stop."""
 
     hashes: Hashes
-    owners: Places
-    ranks: Places
+    counts: Places
     starts: Places
     stops: Places
 
@@ -111,37 +110,44 @@ def lay_texts(texts: Sequence[str]) -> Laid:
 def hash_words(laid: Laid, most: Places) -> Spans:
     """The first words of each of n texts, at most `most` (n,)."""
     inside = laid.points != BLANK
-    cut = ~inside
+    cut = inside[1:] != inside[:-1]
     if laid.points.max(initial=0) >= _FIRST_UNSPACED:
-        cut |= _unspaced()[laid.points]
-    # A word ends before whatever cuts, and after it.
-    cut = cut[1:] | cut[:-1]
+        # One of these is a word of its own, so that another ends before it and begins after it.
+        alone = _unspaced()[laid.points]
+        cut |= alone[1:] | alone[:-1]
     starts, stops = np.flatnonzero(inside[1:] & cut) + 1, np.flatnonzero(inside[:-1] & cut) + 1
-    chosen, owners, ranks = _first(starts, laid.ends, most)
-    starts, stops = starts[chosen], stops[chosen]
-    return Spans((laid.sums[stops] - laid.sums[starts]) * laid.inverses[starts], owners, ranks, starts, stops)
+    chosen, counts = _first(starts, laid.ends, most)
+    return _hash_spans(laid, starts[chosen], stops[chosen], counts)
 
 
 def hash_pairs(words: Spans) -> Spans:
     """The pairs of neighbouring words in a text."""
-    inner = np.flatnonzero(words.owners[1:] == words.owners[:-1])
-    first, second = words.hashes[inner], words.hashes[inner + 1]
-    hashes = mix(first) * np.uint32(MIXERS[1]) + second
-    return Spans(hashes, words.owners[inner], words.ranks[inner], words.starts[inner], words.stops[inner + 1])
+    inner = np.ones(len(words.hashes), np.bool_)
+    inner[(words.counts.cumsum() - 1)[words.counts > 0]] = False
+    first = np.flatnonzero(inner)
+    second = first + 1
+    hashes = mix(words.hashes)[first] * np.uint32(MIXERS[1]) + words.hashes[second]
+    return Spans(hashes, np.maximum(words.counts - 1, 0), words.starts[first], words.stops[second])
 
 
 def hash_ngrams(laid: Laid, length: int, most: Places) -> Spans:
     """The first n-grams of so many characters, at least 2, in each of n texts, at most `most` (n,): of words with the
     blanks around them. None goes beyond a word."""
-    blank = laid.points == BLANK
-    count = max(len(blank) - length + 1, 0)
-    outside = blank[:count] & blank[1 : 1 + count] if length == 2 else np.zeros(count, np.bool_)
-    for place in range(1, length - 1):
-        outside |= blank[place : place + count]
+    inside = laid.points != BLANK
+    count = max(len(inside) - length + 1, 0)
+    within = inside[1 : 1 + count] if length > 2 else inside[:count] | inside[1 : 1 + count]
+    for place in range(2, length - 1):
+        within = within & inside[place : place + count]
     # One that begins with the blank after a text is the next text's.
-    starts, owners, ranks = _first(np.flatnonzero(~outside), laid.ends, most, choose=False)
-    stops = starts + length
-    return Spans((laid.sums[stops] - laid.sums[starts]) * laid.inverses[starts], owners, ranks, starts, stops)
+    starts = np.flatnonzero(within)
+    chosen, counts = _first(starts, laid.ends, most)
+    starts = starts[chosen]
+    return _hash_spans(laid, starts, starts + length, counts)
+
+
+def _hash_spans(laid: Laid, starts: Places, stops: Places, counts: Places) -> Spans:
+    hashes: Hashes = (laid.sums[stops] - laid.sums[starts]) * laid.inverses[starts]
+    return Spans(hashes, counts, starts, stops)
 
 
 def hash_texts(texts: Sequence[str]) -> Hashes:
@@ -167,11 +173,19 @@ def mix(hashes: Hashes) -> Hashes:
     return mixed
 
 
-def _first(places: Places, ends: Places, most: Places, choose: bool = True) -> tuple[Places, Places, Places]:
-    """Of places in order, the first `most` (n,) in each of n texts that end at `ends`: which they are (with `choose`
-    their numbers, else the places), the numbers of their texts, and their ranks there."""
-    counts = np.diff(np.searchsorted(places, ends), prepend=0)
-    ranks = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
-    owners = np.repeat(np.arange(len(ends)), np.minimum(counts, most))
-    chosen = np.flatnonzero(ranks < np.repeat(most, counts))
-    return (chosen if choose else places[chosen]), owners, ranks[chosen]
+def _first(places: Places, ends: Places, most: Places) -> tuple[Places, Places]:
+    """Of places in order, the numbers of the first `most` (n,) in each of n texts that end at `ends`, and how many each
+    has of these."""
+    before_ends = places.searchsorted(ends)
+    firsts = np.zeros_like(before_ends)
+    firsts[1:] = before_ends[:-1]
+    counts = np.minimum(before_ends - firsts, most)
+    return number_in_turn(firsts, counts), counts
+
+
+def number_in_turn(firsts: Places, counts: Places) -> Places:
+    """For each of n texts as many numbers as it has counts, from its first on: [3, 8] and [2, 1] give 3, 4, 8."""
+    ends = counts.cumsum()
+    numbers: Places = np.repeat(firsts - ends + counts, counts)
+    numbers += np.arange(len(numbers))
+    return numbers

@@ -119,7 +119,8 @@ def _to_number(word: bytes, part: int) -> int:
 
 def _lower(text: str) -> bytes:
     lowered = text.lower()
-    if not lowered.isascii():
+    # All such space is unprintable, and is rarely there; to ask that takes a fraction of a search for it.
+    if not lowered.isascii() and not lowered.replace("\n", " ").isprintable():
         lowered = _OTHER_SPACE.sub(" ", lowered)
     return lowered.encode("utf-8", "surrogatepass")
 

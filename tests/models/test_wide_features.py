@@ -14,6 +14,7 @@ from sb_api.models import editor_bins, wide_features
 from sb_api.models.editor_bins import COLUMNS, parse_moments
 from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor
+from sb_api.synthetic.editors import generate_editors
 from tests.support.plain_features import plain_features
 
 MAILS = st.sampled_from(["ann@example.org", "spam4u@mail.win-casino.co.uk", "no address", "a@b@c.de", " X@Y.COM. "])
@@ -76,6 +77,18 @@ def test_features_are_those_of_plain_loops(editors: list[Editor], data: st.DataO
     plain_buckets, plain_weights = plain_features(editors, has_url.tolist())
     np.testing.assert_array_equal(buckets, plain_buckets)
     np.testing.assert_allclose(weights, plain_weights, rtol=1e-6)
+
+
+def test_many_editors_have_the_features_of_each_alone() -> None:
+    records = [{**editor.record, "id": number} for number, editor in enumerate(generate_editors(150, seed=9))]
+    editors = msgspec.convert(records, list[Editor])
+    has_url = np.arange(len(editors)) % 2 == 0
+    plain_buckets, plain_weights = plain_features(editors, has_url.tolist())
+    together = wide_features.wide_features(editors, has_url)
+    alone = [wide_features.wide_features([one], has_url[[row]]) for row, one in enumerate(editors)]
+    np.testing.assert_array_equal(together, plain_buckets)
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    np.testing.assert_allclose(wide_features.weigh_features(together), plain_weights, rtol=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
@@ -142,9 +155,10 @@ def test_repeated_words_do_not_outweigh_the_others() -> None:
     np.testing.assert_allclose((words**2).sum(axis=1), 1.0, rtol=1e-6)
 
 
-@given(st.lists(st.none() | st.just("") | DATES, max_size=5))
-def test_moments_are_those_of_the_standard_library(dates: list[str | None]) -> None:
+@given(st.lists(st.none() | st.just("") | DATES, max_size=5), st.booleans())
+def test_moments_are_those_of_the_standard_library(dates: list[str | None], many: bool) -> None:
     from tests.support.plain_features import moment
 
+    dates = [*dates, *(["2024-01-01T10:00:00"] * 100 if many else [])]  # many are read together
     expected = [np.nan if moment(date) is None else moment(date) for date in dates]
     np.testing.assert_array_equal(parse_moments(dates), np.array(expected, np.float64))

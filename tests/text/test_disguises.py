@@ -61,6 +61,15 @@ def test_made_up_innocents_hide_next_to_nothing() -> None:
     assert sum(bool(readings(normalize_text(bio).text)) for bio in bios) <= len(bios) / 200
 
 
-@given(st.lists(TEXTS, max_size=5))
-def test_together_is_as_alone(texts: list[str]) -> None:
+HIDING = st.builds(
+    lambda words, way: ", ".join(map(way, words)),
+    st.lists(st.sampled_from(PLAIN), max_size=12),
+    st.sampled_from([*WAYS.values(), str]),
+)
+
+
+@given(st.lists(TEXTS | HIDING.map(lambda text: normalize_text(text).text), max_size=5), st.booleans())
+def test_together_is_as_alone(texts: list[str], many: bool) -> None:
+    # Many are looked at together, and a long one is not looked at to its end.
+    texts = [*texts, *(["all of this is plain " * 300, ""] if many else []), *texts]
     assert hidden_words_in(texts) == [hidden_words(text) for text in texts]
