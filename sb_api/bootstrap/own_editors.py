@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,13 @@ from sb_api.bootstrap.originals import (
 )
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError
+from sb_api.learning.recipe import weigh_labels
 from sb_api.learning.reference_set import GUARD, Calibration, calibrate_scores, read_part
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.calibration import BUDGETS, apply_temperature, log_odds
+from sb_api.models.calibration import BUDGETS, apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP, Classifier, find_classifier
 from sb_api.models.measures import best_f1, recall_at_budget, reliability
+from sb_api.models.networks import shift_odds
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import parse_weights
 from sb_api.models.weights_store import WeightsStore
@@ -61,7 +63,8 @@ ALARMS = (1, 2, 5)  # false alarms per thousand innocent accounts
 @dataclass(frozen=True)
 class Plan:
     """All that is known before anything is replaced: what the new weights would say of n accounts that they have not
-    learned, and what those in use say of the same accounts. `untouched` is the loss of the shipped weights where these
+    learned, and what those in use say of the same accounts. `shift` is what scores lack on the whole (log odds), which
+    those of `crossed` have been given. `untouched` is the loss of the shipped weights where these
     are what is fine-tuned, `wanted` the budget of false positives that is asked for."""
 
     classifier: Classifier
@@ -72,6 +75,7 @@ class Plan:
     checked: Checked
     verdicts: Sequence[Verdict]
     crossed: CrossFitted
+    shift: float
     calibration: Calibration
     new: dict[str, Any]
     in_use: tuple[str, dict[str, Any]] | None
@@ -108,6 +112,8 @@ def plan_original(
     targets = np.array([verdict.verdict for verdict in verdicts])
     untouched = _judge_untouched(start, fitting, verdicts, crossed) if from_shipped else None
     weighed = classifier.caution if caution is None else caution
+    shift = fit_shift(targets, crossed.scores, np.array(weigh_labels(weighed) or (1.0, 1.0))[targets])
+    crossed = replace(crossed, scores=correct_log_odds(crossed.scores, np.full(len(targets), shift)))
     calibration = calibrate_scores(targets, crossed.scores, settings.fp_budget, weighed)
     spam = apply_temperature(crossed.scores, calibration.temperature)[:, 1]
     new = describe_scores(targets, spam, calibration.borders)
@@ -120,6 +126,7 @@ def plan_original(
         checked=checked,
         verdicts=verdicts,
         crossed=crossed,
+        shift=shift,
         calibration=calibration,
         new=new,
         in_use=_judge_in_use(settings, verdicts, targets),
@@ -135,6 +142,7 @@ def replace_original(settings: Settings, plan: Plan) -> Version:
     """
     classifier, fitting, targets = plan.classifier, plan.fitting, plan.targets
     vocabularies = fit_from(plan.start, fitting, plan.verdicts, plan.crossed.recipe, plan.seed)
+    shift_odds(fitting.network, plan.shift)
     vectors = editor_rows(classifier, plan.verdicts, vocabularies)
     learned = fitting.predict(classifier.name_inputs(vectors))
     # What cross-validation says of a record and what is said of it once it is learned differ by this.

@@ -14,6 +14,7 @@ from sb_api.versions import BANDS
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 # Shares of innocent accounts that a border may let through where there are too few rows for the wanted one.
 BUDGETS = (0.0025, 0.005, 0.01, 0.02)
+_MOST_SHIFT = 3.0  # of log odds
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
 
 
@@ -65,6 +66,20 @@ def fit_temperature(
 
     bounds = (float(np.log(lowest)), float(np.log(HIGHEST_TEMPERATURE)))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
+
+
+def fit_shift(targets: Targets, scores: Scores, weights: Scores | None = None) -> float:
+    """What to add to the log odds of n held-out scores (n, 2), so that they are neither too low nor too high on the
+    whole.
+
+    The intercept of Platt scaling (Probabilistic Outputs for Support Vector Machines, 1999) over its slope, for which
+    the temperature stands. 0 where scores say nothing of the targets. `weights` as for `fit_temperature`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression().fit(log_odds(scores)[:, None], targets, sample_weight=weights)
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return float(np.clip(intercept / slope, -_MOST_SHIFT, _MOST_SHIFT)) if slope > 1 / HIGHEST_TEMPERATURE else 0.0
 
 
 def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.9) -> int:

@@ -48,7 +48,7 @@ _BITS = 1 << np.arange(6)
 _OF_SHOWN, _OF_LETTERS = [_DIGIT, _MARK, _SYMBOL], [_CAPITAL, *_SCRIPTS]
 _SHOWN_AND_LETTERS = np.array([[kind not in _SPACE, kind not in _NO_LETTER] for kind in range(len(KINDS))], np.int64)
 
-_FEW = 100  # dates: so few are read one by one sooner than numpy's calls are made
+_FEW = 20  # dates: so few are read one by one sooner than numpy's calls are made
 _PLAIN = "0000-00-00T00:00:00"
 _DIGITS = np.array([place for place, char in enumerate(_PLAIN) if char == "0"])
 _BETWEEN, _BETWEEN_CODES = np.array([4, 7, 13, 16]), np.frombuffer(b"--::", np.uint8)

@@ -30,6 +30,7 @@ LINE_SCALE, LEAST_PROBABILITY = 4.0, 1e-9
 # Of the wide-and-deep network: what each member's logarithms count, the deep one first, and the most that one field may
 # add to the logarithm of the odds of spam.
 WIDE_DEEP_SHARES = (0.25, 0.75)
+WIDE_DEEP = "wide_deep"
 FIELD_LIMIT = 4.0
 
 # A batch is padded to the next of these, so that few shapes are ever traced.
@@ -130,7 +131,7 @@ def build_wide_deep() -> keras.Model:
     members = layers.Concatenate(axis=1, name="members")([layers.Reshape((1, 2))(m) for m in (deep.output, wide)])
     output = _members_layer(keras)(WIDE_DEEP_SHARES, name="pool")(members)
     inputs = {**deep.input, "feature_input": features, "weight_input": weights}
-    return keras.Model(inputs, output, name="wide_deep")
+    return keras.Model(inputs, output, name=WIDE_DEEP)
 
 
 def _scaled_for_line(keras: Any, weights: Any) -> Any:
@@ -243,6 +244,14 @@ def build_intent(label_count: int, feature_count: int, word_count: int) -> keras
 def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
     """Copies of the network's numbers by variable path; the state of random generators is not among them."""
     return {variable.path: np.array(variable.value.numpy()) for variable in _numbers(model)}
+
+
+def shift_odds(model: keras.Model, shift: float) -> None:
+    """Add `shift` to the log odds of spam that an editor network gives, by the bias of its last layer: for so much more
+    as that layer's member counts less."""
+    share = WIDE_DEEP_SHARES[0] if model.name == WIDE_DEEP else 1.0
+    bias = next(variable for variable in model.weights if variable.path == "output/bias")
+    bias.assign_add(np.array([-shift, shift], np.float32) / (2 * share))
 
 
 def set_arrays(model: keras.Model, arrays: Arrays) -> None:

@@ -24,6 +24,7 @@ _SCRIPTS = LATIN | CYRILLIC | GREEK | OTHER
 _BESIDE = LATIN | GREEK | OTHER
 WORK = INVISIBLE | COMPOSE | DROP | PUNCTUATION | SYMBOL | AMPERSAND | LOOK_ALIKE
 
+_FEW = 400  # characters: so few are looked at one by one sooner than numpy's calls are made
 MARKS_PER_LETTER = 4  # Hebrew with vowels and accents has so many; `look_at` counts to five
 _DASHES = "\u058a\u2010\u2011\u2012\u2013\u2014\u2015\u2027\u2043\u2212\u2e3a\u2e3b\u301c\u30a0"
 _DOUBLE_QUOTES = "\xab\xbb\u201c\u201d\u201e\u201f\u2039\u203a\u2e42\u301d\u301e\u301f\U0001f676\U0001f677"
@@ -112,11 +113,20 @@ def look_at(texts: Sequence[str]) -> list[int]:
     """The bits of each of n texts. LOOK_ALIKE also where a word is of two scripts or where letters of another script
     beside Latin ones may all be meant as Latin; COMPOSE also where a mark stands on what bears none, or too many do.
     """
-    if len(texts) == 1:
-        seen_of_one = reduce(or_, map(_class_of, set(texts[0])), 0)
-        # Only where letters of several scripts or marks are, it matters what stands beside what.
-        if not seen_of_one & MARK and not (seen_of_one & (CYRILLIC | GREEK | OTHER) and seen_of_one & _BESIDE):
-            return [seen_of_one]
+    if len(texts) == 1 or sum(map(len, texts)) < _FEW:
+        return [*map(_look_at_one, texts)]
+    return _look_at_all(texts)
+
+
+def _look_at_one(text: str) -> int:
+    seen = reduce(or_, map(_class_of, set(text)), 0)
+    # Only where letters of several scripts or marks are, it matters what stands beside what.
+    if seen & MARK or (seen & (CYRILLIC | GREEK | OTHER) and seen & _BESIDE):
+        return _look_at_all([text])[0]
+    return seen
+
+
+def _look_at_all(texts: Sequence[str]) -> list[int]:
     content = " ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass")
     classes = _classes().take(np.frombuffer(content, "<u4"), mode="clip")
     ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)

@@ -25,8 +25,9 @@ from sb_api.bootstrap.own_editors import (
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, UnknownVersion
 from sb_api.learning.reference_set import load_reference
-from sb_api.models.calibration import apply_temperature, correct_log_odds
+from sb_api.models.calibration import apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import WIDE_DEEP
+from sb_api.models.networks import shift_odds
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
@@ -91,6 +92,18 @@ def test_temperature_and_borders_are_those_of_scores_of_accounts_not_learned(mad
     np.testing.assert_allclose(made.about.borders, made.plan.calibration.borders, atol=1e-4)
     spam = apply_temperature(made.plan.crossed.scores, made.about.temperature)[:, 1]
     assert made.plan.new == describe_scores(made.plan.targets, spam, made.plan.calibration.borders)
+
+
+def test_scores_are_neither_too_low_nor_too_high_on_the_whole(made: Made) -> None:
+    """What cross-validation says they lack is put into the network."""
+    assert fit_shift(made.plan.targets, made.plan.crossed.scores) == pytest.approx(0, abs=0.02)
+    fitting = made.plan.fitting
+    arrays = load_reference(made.settings.find("reference/lodbrok.npz"), WIDE_DEEP).calibration.arrays
+    before = log_odds(fitting.predict(arrays))
+    shift_odds(fitting.network, 0.5)
+    after = log_odds(fitting.predict(arrays))
+    shift_odds(fitting.network, -0.5)
+    np.testing.assert_allclose(after, before + 0.5, atol=1e-3)
 
 
 def test_what_later_trainings_measure_and_calibrate_on_forgets_that_it_was_learned(made: Made) -> None:

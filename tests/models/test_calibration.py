@@ -16,6 +16,7 @@ from sb_api.models.calibration import (
     choose_borders,
     choose_threshold,
     correct_log_odds,
+    fit_shift,
     fit_temperature,
     hold_border,
     log_odds,
@@ -49,6 +50,15 @@ def test_the_likelihood_is_that_of_scikit_learn() -> None:
     for given_weights in (None, weights):
         expected = log_loss(targets, scores, sample_weight=given_weights)
         assert negative_log_likelihood(targets, scores, given_weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 0.7])
+def test_what_was_taken_from_all_log_odds_is_found_again(shift: float) -> None:
+    targets, scores = overconfident(1.5)
+    less = correct_log_odds(scores, np.full(len(scores), -shift))
+    assert fit_shift(targets, less) == pytest.approx(shift, abs=0.05)
+    useless = np.full((20, 2), 0.5)
+    assert fit_shift(np.arange(20) // 10, useless) == 0.0
 
 
 def test_no_rows_and_scores_of_exactly_zero_and_one_are_borne() -> None:
