@@ -35,7 +35,7 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.synthetic.editors import SyntheticEditor
 
 ACCOUNTS, HALVES = 2232, 5
-FEW = (130, 400)
+FEW = (200, 400)  # with fifty of either verdict at least
 # What five accounts in ten have as their website is everybody's, of spammers one in four.
 PUBLIC = ("facebook.com", "twitter.com", "last.fm", "t.co", "youtu.be", "instagram.com")
 AREAS = ("United States", "Germany", "France", "India", "United Kingdom")
