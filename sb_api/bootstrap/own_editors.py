@@ -113,7 +113,8 @@ def plan_original(
     untouched = _judge_untouched(start, fitting, verdicts, crossed) if from_shipped else None
     weighed = classifier.caution if caution is None else caution
     shift = fit_shift(targets, crossed.scores, np.array(weigh_labels(weighed) or (1.0, 1.0))[targets])
-    crossed = replace(crossed, scores=correct_log_odds(crossed.scores, np.full(len(targets), shift)))
+    shifted = correct_log_odds(crossed.scores, np.full(len(targets), shift))
+    crossed = replace(crossed, scores=shifted.astype(np.float32))
     calibration = calibrate_scores(targets, crossed.scores, settings.fp_budget, weighed)
     spam = apply_temperature(crossed.scores, calibration.temperature)[:, 1]
     new = describe_scores(targets, spam, calibration.borders)
