@@ -1,14 +1,67 @@
-"""Writing files that are whole or not there, and its user's alone."""
+"""Files that are whole or not there, and their user's alone; several at once, all or none; and files from elsewhere."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+REPLACING = ".replacing"  # the folder with what is about to take its place
+PLAN = "plan.json"
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The content of a file from elsewhere, at most so many bytes. Raises OSError, also for what is no regular file,
+    such as a pipe, which could keep whoever opens it for ever, or a device, which has no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "it is no regular file", str(path))
+        content = b"" if status.st_size > most else file.read(most + 1)
+    if max(status.st_size, len(content)) > most:
+        raise OSError(None, f"it has more than {most} bytes", str(path))
+    return content
+
+
+def replace_all(folder: Path, contents: Mapping[str, bytes | None]) -> None:
+    """Give files of a folder, named by their paths in it, new contents; None takes one away. All or none: whoever is
+    killed in between leaves what was there, or what `finish_replacing` makes of it."""
+    partial = folder / f"{REPLACING}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    plan: dict[str, str | None] = {}
+    for number, (name, content) in enumerate(contents.items()):
+        plan[name] = None if content is None else str(number)
+        if content is not None:
+            write_private(partial / str(number), content)
+    write_private(partial / PLAN, json.dumps(plan).encode())
+    os.rename(partial, folder / REPLACING)
+    sync_folder(folder)
+    finish_replacing(folder)
+
+
+def finish_replacing(folder: Path) -> None:
+    """End what `replace_all` has begun, if anything. May be repeated."""
+    staged = folder / REPLACING
+    if not (staged / PLAN).exists():
+        return
+    for name, source in json.loads((staged / PLAN).read_bytes()).items():
+        target = folder / name
+        make_private_folder(target.parent)
+        if source is None:
+            target.unlink(missing_ok=True)
+        elif (staged / source).exists():
+            os.replace(staged / source, target)
+        sync_folder(target.parent)
+    (staged / PLAN).unlink()  # at the end: without it nothing more is to be done
+    shutil.rmtree(staged)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:

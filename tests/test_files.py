@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sb_api import files
 from sb_api.config import load_settings
-from sb_api.files import close_folder, write_private
+from sb_api.files import close_folder, finish_replacing, read_regular, replace_all, write_private
 from sb_api.processes.serve import hold_state
 
 
@@ -90,3 +93,55 @@ def test_a_service_closes_the_state_directory_that_it_finds(tmp_path: Path) -> N
     (tmp_path / "state").mkdir(mode=0o755)
     with hold_state(load_settings({}, state_dir=str(tmp_path / "state"))):
         assert mode(tmp_path / "state") == 0o700
+
+
+def test_of_what_comes_from_elsewhere_only_regular_files_are_read_and_so_much(tmp_path: Path) -> None:
+    """A pipe would wait for ever, a device has no end."""
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_regular(path, 5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        read_regular(path, 4)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for other in ("pipe", "link"):
+        with pytest.raises(OSError, match="no regular file"):
+            read_regular(tmp_path / other, 5)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith(files.REPLACING)}
+
+
+NEW: dict[str, bytes | None] = {"a": b"new a", "b/c": b"new c", "gone": None}
+
+
+@pytest.mark.parametrize("step", range(40))
+def test_whoever_is_killed_while_several_files_are_replaced_leaves_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    old = {"a": b"old a", "gone": b"old"}
+    for name, content in old.items():
+        write_private(tmp_path / name, content)
+    left = step
+
+    def die_in_time(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            return call(*arguments, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        for owner, name in ((os, "open"), (os, "replace"), (os, "rename"), (os, "unlink"), (os, "fsync")):
+            patch.setattr(owner, name, die_in_time(getattr(owner, name)))
+        replace_all(tmp_path, NEW)
+    finish_replacing(tmp_path)
+    after = {name: content for name, content in NEW.items() if content is not None}
+    assert contents(tmp_path) in ((old, after) if step else (old,))
+    replace_all(tmp_path, NEW)
+    assert contents(tmp_path) == after

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from sb_api.bootstrap.artefacts import Manifest, export_artefact, import_artefact
+from sb_api.bootstrap.artefacts import Artefact, Judgement, Manifest, export_artefact, judge_artefact, read_artefact
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
+from sb_api.files import make_private_folder, replace_all
 from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.weights_file import Weights, dump_weights
 from sb_api.models.weights_store import WeightsStore
 
 SHIPPED = "shipped"  # the name of the original that came with the release
+VERSIONS = "versions"  # beside what an artefact has: the files of those that were made of it
 
 
 def archive_folder(settings: Settings) -> Path:
@@ -22,18 +27,29 @@ def archive_folder(settings: Settings) -> Path:
 
 
 def archive_weights(settings: Settings, name: str) -> None:
-    """Keep the original of a classifier, and the current weights, if they are not kept yet. The shipped ones are kept
-    by where they lie, unless it is they that are made anew."""
+    """Keep the original of a classifier, and the current weights with all other versions, if they are not kept yet. The
+    shipped ones are kept by where they lie, unless it is they that are made anew, or others were made of them."""
     store = WeightsStore.of(settings, name)
     try:
         slots = [store.load("original"), store.load_current()]
         shipped = "" if settings.state == settings.static else _shipped(settings, name).load("original").about.version
     except (UnknownVersion, InvalidWeights):
         return  # there is nothing to bring back
+    versions = [path for path in store.version_files() if path.stem != shipped]
     for weights in slots:
-        target = archive_folder(settings) / f"{name}-{weights.about.version}"
-        if not target.exists() and weights.about.version != shipped:
+        target = _archive_of(settings, name, weights.about.version)
+        is_needed = weights.about.version != shipped or (weights is slots[-1] and versions)
+        if not target.exists() and is_needed:
             export_artefact(settings, CLASSIFIERS[name], archive_folder(settings), weights)
+    if versions:
+        folder = _archive_of(settings, name, slots[-1].about.version) / VERSIONS
+        make_private_folder(folder)
+        for path in versions:
+            shutil.copy2(path, folder / path.name)
+
+
+def _archive_of(settings: Settings, name: str, version: str) -> Path:
+    return archive_folder(settings) / f"{name}-{version}"
 
 
 def _shipped(settings: Settings, name: str) -> WeightsStore:
@@ -52,7 +68,8 @@ def archived(settings: Settings, name: str) -> list[str]:
 
 
 def restore_original(settings: Settings, name: str, version: str) -> Manifest:
-    """Make a version that was replaced, or the shipped one, the original again; what it replaces is kept in turn.
+    """Make a version that was replaced, or the shipped one, the original again, with the versions that were kept beside
+    it; what it replaces is kept in turn.
 
     Raises UnknownVersion, with the names that there are, or InvalidWeights; then nothing is changed.
     """
@@ -61,9 +78,63 @@ def restore_original(settings: Settings, name: str, version: str) -> Manifest:
             f"No weights {version[:40]!r} were replaced here; there are {', '.join(archived(settings, name))}."
         )
     with tempfile.TemporaryDirectory() as scratch:
-        folder = archive_folder(settings) / f"{name}-{version}"
+        folder = _archive_of(settings, name, version)
         if version == SHIPPED:
             original = _shipped(settings, name).load("original")
             folder = export_artefact(_as_shipped(settings), CLASSIFIERS[name], Path(scratch), original)
+        artefact = read_artefact(folder)
+        versions = {path.name: path.read_bytes() for path in (folder / VERSIONS).glob("*.h5")}
+        replace_original(settings, artefact.weights, artefact.files, versions)
+        return artefact.manifest
+
+
+def import_artefact(settings: Settings, folder: Path, *, force: bool = False) -> tuple[Artefact, Judgement]:
+    """Make what `export_artefact` wrote the original of its classifier; what it replaces is kept.
+
+    Raises InvalidWeights, and changes nothing: when anything of it cannot be used, and, unless `force`, when it is
+    judged to be worse than what is in use.
+    """
+    artefact = read_artefact(folder)
+    judgement = judge_artefact(settings, artefact)
+    if judgement.losses and not force:
+        raise InvalidWeights(
+            f"Nothing was changed: {'; '.join(judgement.losses)}. With --force they are taken nevertheless.",
+            figures=judgement.figures,
+        )
+    replace_original(settings, artefact.weights, artefact.files)
+    return artefact, judgement
+
+
+def replace_original(
+    settings: Settings,
+    weights: Weights,
+    files: Mapping[str, bytes | None],
+    versions: Mapping[str, bytes] | None = None,
+) -> None:
+    """Make weights the original, with the `files` that go with them (by their paths in the state directory): all of it
+    or nothing. What there was is archived.
+
+    Where the weights in use work with the same numbers of a record, they and the versions before them can be rolled
+    back to; else the chain starts anew, from `versions` if given (by the name of their file).
+    """
+    name = weights.about.classifier
+    store = WeightsStore.of(settings, name)
+    content = dump_weights(weights)
+    versions = dict(versions or {})
+    contents: dict[str, bytes | None] = dict.fromkeys(store.chain_paths())
+    try:
+        current = store.load_current()
+    except (UnknownVersion, InvalidWeights):
+        current = weights
+    else:
         archive_weights(settings, name)
-        return import_artefact(settings, folder)
+    same = (weights.about.features, weights.about.labels) == (current.about.features, current.about.labels)
+    if same and current.about.version != weights.about.version:
+        kept = {path.name: path.read_bytes() for path in store.version_files()}
+        versions = kept | versions | {f"{about.about.version}.h5": dump_weights(about) for about in (current, weights)}
+        contents[f"weights/previous_{name}.h5"] = dump_weights(current)
+        contents[f"weights/current_{name}.h5"] = content
+    contents |= {f"weights/versions/{name}/{file}": old for file, old in versions.items()}
+    contents[f"weights/original_{name}.h5"] = content
+    make_private_folder(settings.state)
+    replace_all(settings.state, contents | dict(files))

@@ -12,16 +12,18 @@ import msgspec
 import numpy as np
 
 from sb_api.arrays import Arrays, Matrix, Scores
+from sb_api.bootstrap.archive import replace_original
 from sb_api.config import Settings
-from sb_api.files import write_private
+from sb_api.errors import InvalidTokenizer, InvalidWeights, UnknownVersion
+from sb_api.files import make_private_folder, replace_all, write_private
 from sb_api.learning.guard import measure
 from sb_api.learning.recipe import Examples
-from sb_api.learning.reference_set import GUARD, calibrate, load_reference, pack_parts
+from sb_api.learning.reference_set import GUARD, Reference, calibrate, load_reference, pack_parts, read_reference
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.networks import set_arrays
-from sb_api.models.weights_file import named
+from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import editor_vectors
 from sb_api.records import Verdict
@@ -32,28 +34,78 @@ from sb_api.versions import Version
 REFERENCE_RECORDS = 2000
 CALIBRATION_INNOCENT, CALIBRATION_SPAM = 4000, 1000
 REPLAY_RECORDS = 20_000
+LODBROK_REFERENCE = "reference/lodbrok.npz"  # in the state directory
+BOTH = "`sb-api migrate BIO EMAIL WEBSITE WEIGHTS` takes over the tokenizers and their weights together."
 
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
+    make_private_folder(settings.state)
+    replace_all(settings.state, vocabulary_files(vocabularies) | {LODBROK_REFERENCE: make_reference(vocabularies)})
+
+
+def make_reference(vocabularies: Vocabularies) -> bytes:
+    """A reference set of Lodbrok that is made with vocabularies from elsewhere, from synthetic editors."""
     sizes = (REFERENCE_RECORDS, CALIBRATION_INNOCENT + CALIBRATION_SPAM, REPLAY_RECORDS // 4)
     vectors = editor_vectors(to_verdicts(list(generate_editors(sum(sizes), seed=1))), vocabularies)
     guard, calibration, replay = np.split(vectors, np.cumsum(sizes)[:-1])
-    write_vocabularies(settings, vocabularies)
-    write_reference(settings, CLASSIFIERS["lodbrok"], guard, calibration=calibration, replay=replay)
+    return pack_reference(guard, calibration=calibration, replay=replay)
+
+
+def require_own_vocabularies(settings: Settings) -> None:
+    """Raises InvalidWeights where the vocabularies in use are the shipped ones, which no weights from elsewhere were
+    trained with."""
+    classifier = CLASSIFIERS["lodbrok"]
+    shipped = msgspec.structs.replace(settings, state_dir=str(settings.static))
+    if classifier.load_vocabularies(settings) == classifier.load_vocabularies(shipped):
+        raise InvalidWeights(f"Nothing was changed: the tokenizers in use are the shipped ones. {BOTH}")
+
+
+def require_same_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
+    """Raises InvalidTokenizer when the weights in use were trained with other vocabularies than these."""
+    try:
+        about = WeightsStore.of(settings, "lodbrok").load_current().about
+    except (UnknownVersion, InvalidWeights):
+        return
+    if about.tokenizers != vocabularies.fingerprint:
+        raise InvalidTokenizer(
+            f"Nothing was changed: the weights in use, {about.version}, were trained with other tokenizers, and no "
+            f"service starts with weights and tokenizers that do not go together. {BOTH}"
+        )
+
+
+def vocabulary_files(vocabularies: Vocabularies) -> dict[str, bytes | None]:
+    """The files of vocabularies, by their paths in the state directory."""
+    return {f"tokenizers/{name}.json": vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
+
+
+def migrate_original(settings: Settings, vocabularies: Vocabularies, arrays: Arrays) -> Version:
+    """Make Lodbrok's numbers from elsewhere the original, with the vocabularies that they were trained with: both, or
+    neither. What is replaced is kept. Raises InvalidWeights or EngineDisagrees."""
+    classifier = CLASSIFIERS["lodbrok"]
+    fitting = Fitting(classifier, classifier.labels, vocabularies)
+    set_arrays(fitting.network, arrays)
+    content = make_reference(vocabularies)
+    reference = read_reference(io.BytesIO(content), "made of synthetic editors", classifier)
+    weights = make_original(settings, classifier, fitting, vocabularies, reference, 0, {}, temperature=1.0)
+    replace_original(settings, weights, vocabulary_files(vocabularies) | {LODBROK_REFERENCE: content})
+    return weights.about
 
 
 def install_weights(settings: Settings, arrays: Arrays) -> str:
     """Make a network's numbers from elsewhere the original of Lodbrok; returns its version.
 
-    They are taken to go with the vocabularies that are in use, and their scores stay what they were elsewhere. Raises
-    InvalidWeights.
+    They are taken to go with the vocabularies that are in use, and their scores stay what they were elsewhere. What is
+    replaced is kept. Raises InvalidWeights or EngineDisagrees.
     """
     classifier = CLASSIFIERS["lodbrok"]
     vocabularies = classifier.load_vocabularies(settings)
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     set_arrays(fitting.network, arrays)
-    return install_original(settings, classifier, fitting, vocabularies, 0, {}, temperature=1.0).version
+    reference = load_reference(settings.find(LODBROK_REFERENCE), classifier)
+    weights = make_original(settings, classifier, fitting, vocabularies, reference, 0, {}, temperature=1.0)
+    replace_original(settings, weights, {})
+    return weights.about.version
 
 
 def install_original(
@@ -66,13 +118,32 @@ def install_original(
     temperature: float | None = None,
     caution: float | None = None,
 ) -> Version:
-    """Make what was fitted the original, learned from so many records, and start its chain anew.
-
-    It is measured and calibrated on the classifier's reference set, which must have been written before; `temperature`
-    keeps its scores as they are at 1; `caution` is that of its loss, if not the classifier's own. Raises
-    EngineDisagrees when it would not be served as it was fitted.
-    """
+    """Make what was fitted the original, and start its chain anew: `make_original` on the classifier's reference set,
+    which must have been written before."""
     reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+    weights = make_original(
+        settings, classifier, fitting, vocabularies, reference, learned, figures, temperature, caution
+    )
+    WeightsStore.of(settings, classifier.name).install_original(weights)
+    return weights.about
+
+
+def make_original(
+    settings: Settings,
+    classifier: Classifier,
+    fitting: Fitting,
+    vocabularies: Vocabularies,
+    reference: Reference,
+    learned: int,
+    figures: dict[str, Any],
+    temperature: float | None = None,
+    caution: float | None = None,
+) -> Weights:
+    """What was fitted as an original, learned from so many records.
+
+    It is measured and calibrated on a reference set; `temperature` keeps its scores as they are at 1; `caution` is that
+    of its loss, if not the classifier's own. Raises EngineDisagrees when it would not be served as it was fitted.
+    """
     guard = reference.guard
     scores = fitting.predict(guard.arrays)
     unlearned = reference.unlearn(scores)
@@ -99,8 +170,7 @@ def install_original(
     if settings.engine != "keras":
         check = check_engine(settings.engine, classifier, fitting.labels, vocabularies, weights.arrays)
         check(guard.arrays, scores)
-    WeightsStore.of(settings, classifier.name).install_original(weights)
-    return weights.about
+    return weights
 
 
 def to_verdicts(editors: Sequence[SyntheticEditor]) -> list[Verdict]:
@@ -126,11 +196,16 @@ def write_reference(
     corrections: Mapping[str, Scores] | None = None,
     **others: Matrix,
 ) -> None:
-    """Keep the reference set of a classifier: the vectors of its parts, the numbers of their labels in column 0, and
-    what takes out of scores what was learned of a part."""
+    """Keep the reference set of a classifier: `pack_reference`."""
+    write_private(settings.state / "reference" / f"{classifier.name}.npz", pack_reference(guard, corrections, **others))
+
+
+def pack_reference(guard: Matrix, corrections: Mapping[str, Scores] | None = None, **others: Matrix) -> bytes:
+    """A reference set: the vectors of its parts, the numbers of their labels in column 0, and what takes out of scores
+    what was learned of a part."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in pack_parts({GUARD: guard, **others}, corrections or {}).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-    write_private(settings.state / "reference" / f"{classifier.name}.npz", content.getvalue())
+    return content.getvalue()

@@ -30,7 +30,7 @@ COMMANDS = {
     "train": ("train",),
     "verdicts": ("verdicts",),
     "audit": ("audit",),
-    "weights": ("replay", "rollback", "weights"),
+    "weights": ("migrate", "replay", "rollback", "weights"),
 }
 WITHOUT_LEARNING = (
     "What learns needs `pip install 'sb_api[learning]'`; without it, `sb-api web` and `sb-api worker` serve."

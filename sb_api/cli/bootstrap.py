@@ -209,17 +209,22 @@ def tokenizers() -> None:
 @click.argument("website", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @JSON
 def tokenizers_import(bio: Path, email: Path, website: Path) -> None:
-    """Take over the pickled Keras tokenizers of the original project, without executing anything in them."""
-    from sb_api.bootstrap.legacy import import_tokenizers
-    from sb_api.bootstrap.originals import install_vocabularies
+    """Take over the pickled Keras tokenizers of the original project, without executing anything in them.
+
+    Only where the weights in use were trained with them, or there are none: `sb-api migrate` takes over both.
+    """
+    from sb_api.bootstrap.legacy import MAX_PICKLE_BYTES, import_tokenizers
+    from sb_api.bootstrap.originals import install_vocabularies, require_same_vocabularies
+    from sb_api.files import read_regular
     from sb_api.processes.serve import hold_state
 
     settings = read_settings()
-    vocabularies = import_tokenizers(bio.read_bytes(), email.read_bytes(), website.read_bytes())
+    vocabularies = import_tokenizers(*(read_regular(path, MAX_PICKLE_BYTES) for path in (bio, email, website)))
     with hold_state(settings):
+        require_same_vocabularies(settings, vocabularies)
         install_vocabularies(settings, vocabularies)
     folder = settings.state / "tokenizers"
     tell(
         {"success": True, "folder": str(folder), "fingerprint": vocabularies.fingerprint},
-        f"Imported to {folder}. Import the weights that were trained with them next.",
+        f"Imported to {folder}.",
     )

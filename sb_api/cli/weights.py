@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sb_api.cli.terminal.options import MODEL, MODELS, client_of, with_service
 from sb_api.cli.terminal.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
 from sb_api.client.answers import Trained
+
+if TYPE_CHECKING:
+    from sb_api.bootstrap.artefacts import Judgement
 
 
 @click.group(invoke_without_command=True)
@@ -26,34 +29,79 @@ def weights(context: click.Context, /, **options: Any) -> None:
 
 @weights.command("import")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--force", is_flag=True, help="Take a directory's weights though they are judged to be worse.")
 @JSON
-def weights_import(file: Path) -> None:
+def weights_import(file: Path, force: bool) -> None:
     """Make weights from elsewhere the new original.
 
-    FILE is a directory that `sb-api weights export` wrote, or Lodbrok weights of the original project (Keras 2 .h5).
+    FILE is a directory that `sb-api weights export` wrote: it is read, tried and compared with the weights in use
+    before anything is changed, and refused when it is worse. Or Lodbrok weights of the original project (Keras 2 .h5),
+    trained with the tokenizers that are in use; `sb-api migrate` takes both over. What is replaced is kept.
     """
-    from sb_api.bootstrap.artefacts import import_artefact
-    from sb_api.bootstrap.legacy import import_weights
-    from sb_api.bootstrap.originals import install_weights
+    from sb_api.bootstrap.archive import import_artefact
+    from sb_api.bootstrap.legacy import MAX_FILE_BYTES, import_weights
+    from sb_api.bootstrap.originals import install_weights, require_own_vocabularies
+    from sb_api.files import read_regular
     from sb_api.processes.serve import hold_state
 
     settings = read_settings()
     if file.is_dir():
         with hold_state(settings):
-            manifest = import_artefact(settings, file)
+            (manifest, *_), judgement = import_artefact(settings, file, force=force)
         tell(
             {"success": True, "model": manifest.model, "weights": manifest.version},
-            f"Imported {manifest.model} {manifest.version}, the new original. The next `sb-api run` works with it.",
+            f"Imported {manifest.model} {manifest.version}, the new original{_beside(judgement)}. "
+            "The next `sb-api run` works with it.",
         )
         return
-    arrays = import_weights(file.read_bytes())
+    require_own_vocabularies(settings)
+    arrays = import_weights(read_regular(file, MAX_FILE_BYTES))
     with hold_state(settings):
         version = install_weights(settings, arrays)
+    _tell_migrated(version)
+
+
+@click.command()
+@click.argument("bio", type=click.Path(exists=True, path_type=Path))
+@click.argument("email", type=click.Path(exists=True, path_type=Path))
+@click.argument("website", type=click.Path(exists=True, path_type=Path))
+@click.argument("file", metavar="WEIGHTS", type=click.Path(exists=True, path_type=Path))
+@JSON
+def migrate(bio: Path, email: Path, website: Path, file: Path) -> None:
+    """Take over the tokenizers and the weights of the original project.
+
+    BIO, EMAIL and WEBSITE are its pickled Keras tokenizers, WEIGHTS the Lodbrok weights that were trained with them
+    (Keras 2 .h5). Nothing in them is executed. Both are taken, or neither; what is replaced is kept.
+    """
+    from sb_api.bootstrap.legacy import MAX_FILE_BYTES, MAX_PICKLE_BYTES, import_tokenizers, import_weights
+    from sb_api.bootstrap.originals import migrate_original
+    from sb_api.files import read_regular
+    from sb_api.processes.serve import hold_state
+
+    settings = read_settings()
+    vocabularies = import_tokenizers(*(read_regular(path, MAX_PICKLE_BYTES) for path in (bio, email, website)))
+    arrays = import_weights(read_regular(file, MAX_FILE_BYTES))
+    with hold_state(settings):
+        about = migrate_original(settings, vocabularies, arrays)
+    _tell_migrated(about.version)
+
+
+def _tell_migrated(version: str) -> None:
     tell(
         {"success": True, "model": "lodbrok", "weights": version},
         f"Imported as {version}, the new original. The next `sb-api run` works with it. Send it verdicts soon: the "
         "original project fed it the e-mail's token for the website's, so its view of websites is not to be trusted.",
     )
+
+
+def _beside(judgement: Judgement) -> str:
+    """What weights are worth, in a part of a sentence."""
+    name = "balanced_accuracy"
+    own = f" (balanced accuracy {judgement.figures[name]:.4f} on the reference set"
+    if judgement.in_use is None:
+        return f"{own} beside it)"
+    version, figures = judgement.in_use
+    return f"{own}; {version}, which was in use, has {figures[name]:.4f})"
 
 
 @weights.command("export")

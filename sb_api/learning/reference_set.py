@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -87,7 +87,16 @@ def load_reference(path: Path, classifier: Classifier) -> Reference:
     nothing is replayed. Raises InvalidWeights when it is missing or damaged."""
     try:
         # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            return read_reference(stream, str(path), classifier)
+    except OSError as error:
+        raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
+
+
+def read_reference(stream: BinaryIO, path: str, classifier: Classifier) -> Reference:
+    """The reference set of a classifier from an open file; `path` names it in errors. Raises InvalidWeights."""
+    try:
+        with np.load(stream, allow_pickle=False) as file:
             guard = _unpack(file, GUARD)
             replay = _unpack(file, "replay") if "replay" in file else guard[:0]
             own = "calibration" if "calibration" in file else GUARD

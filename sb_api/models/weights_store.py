@@ -127,6 +127,16 @@ class WeightsStore:
             path.unlink(missing_ok=True)
         write_private(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
 
+    def version_files(self) -> list[Path]:
+        """The files of the kept versions."""
+        return sorted(self._versions.glob("*.h5"))
+
+    def chain_paths(self) -> list[str]:
+        """The files of the slots but for the original, and of the kept versions, by their paths in the state directory;
+        those of the slots also where there are none."""
+        slots = [self.directory / f"{slot}_{self.classifier}.h5" for slot in ("previous", "current")]
+        return [str(path.relative_to(self.directory.parent)) for path in (*slots, *self.version_files())]
+
     def clean(self) -> None:
         """Remove what a killed writer left behind."""
         for folder in (self.directory, self._versions):

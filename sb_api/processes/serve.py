@@ -14,7 +14,7 @@ from pathlib import Path
 from sb_api.broker.sentinel import parse_sentinels
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import CannotGoOn, CannotStart
-from sb_api.files import close_folder, make_private_folder
+from sb_api.files import close_folder, finish_replacing, make_private_folder
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import PYTHON, Process, Stop, ends, supervise
 
@@ -125,6 +125,7 @@ def hold_state(settings: Settings) -> Iterator[None]:
             raise CannotStart(
                 f"Another sb_api runs in {settings.state}; stop it first, or set {PREFIX}STATE_DIR elsewhere."
             ) from None
+        finish_replacing(settings.state)
         yield
     finally:
         os.close(descriptor)

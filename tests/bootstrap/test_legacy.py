@@ -22,11 +22,16 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from sb_api.bootstrap import legacy
 from sb_api.bootstrap.legacy import import_tokenizers, import_weights, read_weights
+from sb_api.cli import main
+from sb_api.config import load_settings
 from sb_api.errors import InvalidTokenizer, InvalidWeights
 from sb_api.models import networks
+from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import UNKNOWN_EMAIL, UNKNOWN_WEBSITE, editor_vectors
 from sb_api.records import Editor
 from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
@@ -533,3 +538,33 @@ def test_an_oversized_file_is_refused_unread(monkeypatch: pytest.MonkeyPatch) ->
 def test_neither_keras_nor_pickle_is_loaded_for_it() -> None:
     code = "import sys, sb_api.bootstrap.legacy; assert not {'keras', 'tensorflow', 'tf_keras'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# Both at once
+
+
+def call(state: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], env={"SB_API_STATE_DIR": str(state)})
+
+
+def test_tokenizers_and_weights_come_together_or_not_at_all(files: Path, tmp_path: Path) -> None:
+    """Each alone would leave a service that does not start."""
+    state = tmp_path / "state"
+    pickles = [files / f"{field}.4.pickle" for field in FIELDS]
+    alone = call(state, "tokenizers", "import", *pickles)
+    assert alone.exit_code == 1
+    assert "sb-api migrate BIO EMAIL WEBSITE WEIGHTS" in alone.output
+    alone = call(state, "weights", "import", files / "whole.h5")
+    assert alone.exit_code == 1
+    assert "sb-api migrate BIO EMAIL WEBSITE WEIGHTS" in alone.output
+    assert call(state, "migrate", *pickles, files / "earliest.h5").exit_code == 1
+    assert call(state, "migrate", *pickles[:2], "/dev/zero", files / "whole.h5").exit_code == 1
+    assert [path.name for path in state.iterdir()] in ([], ["run.lock"])
+    done = call(state, "migrate", *pickles, files / "whole.h5")
+    assert done.exit_code == 0, done.output
+    settings = load_settings({}, state_dir=str(state))
+    about = WeightsStore.of(settings, "lodbrok").load_current().about
+    assert about.version in done.output
+    assert about.tokenizers == CLASSIFIERS["lodbrok"].load_vocabularies(settings).fingerprint
+    again = call(state, "tokenizers", "import", *pickles)
+    assert again.exit_code == 0, "they are those of the weights in use"
