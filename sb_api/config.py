@@ -155,6 +155,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3600.0
     reporter_training_cap: Annotated[int, _integer("verdicts of one reporter learned in one training", 1)] = 1_000
     reporter_day_cap: Annotated[int, _integer("verdicts of one reporter learned in 24 hours", 1)] = 5_000
+    refusals_in_a_row: Annotated[
+        int,
+        _integer(
+            "trainings of one credential that the guard refuses in a row before the credential is set aside; 0: never",
+            0,
+        ),
+    ] = 5
     kept_cap: Annotated[
         int,
         _integer(

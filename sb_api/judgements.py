@@ -33,8 +33,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 # learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
 # reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. undone: learned
-# once, by weights that were rolled back.
-Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone"]
+# once, by weights that were rolled back. set aside: its credential's trainings were refused again and again.
+Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone", "set aside"]
 
 
 class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,18 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
 
 
-AuditKind = Literal["verdicts", "rollback", "replay", "promotion", "purge", "token added", "token revoked", "start"]
+AuditKind = Literal[
+    "verdicts",
+    "rollback",
+    "replay",
+    "promotion",
+    "purge",
+    "set aside",
+    "let back",
+    "token added",
+    "token revoked",
+    "start",
+]
 
 
 def now() -> datetime:

@@ -21,9 +21,11 @@ from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
+from sb_api.web.schemas import LetBack
 from sb_api.web.service import (
     Service,
     ask_verdicts,
+    await_let_back,
     await_rollback,
     await_training,
     choose_stream,
@@ -110,6 +112,19 @@ def rollback() -> Response:
     if not isinstance(wanted, str):
         raise MalformedBody('`to` must be "previous", "original" or the name of a version.')
     return answer_json({"success": True, **await_rollback(service, record_type, wanted, current_actor())})
+
+
+@api.post("/let-back")
+@require("admin")
+def let_back() -> Response:
+    """Let a credential back that is set aside: what it sent is learned with the trainings that follow."""
+    service, record_type = get_service(), _record_type()
+    try:
+        wanted = msgspec.json.decode(read_body(), type=LetBack)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody('Send {"credential": "<name>"}.') from None
+    answer = await_let_back(service, record_type, wanted.credential, current_actor())
+    return answer_json({"success": True, "response": answer["response"], "kept": answer["kept"]})
 
 
 @api.post("/replay")

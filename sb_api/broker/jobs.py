@@ -43,7 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `actor` who sent that, `trace` its W3C traceparent, if it is traced."""
 
     task: str
-    operation: Literal["predict", "explain", "train", "rollback", "replay", "verdicts", "audit"]
+    operation: Literal["predict", "explain", "train", "rollback", "replay", "let back", "verdicts", "audit"]
     classifier: str
     body: bytes
     reply: str = ""

@@ -30,7 +30,7 @@ COMMANDS = {
     "train": ("train",),
     "verdicts": ("verdicts",),
     "audit": ("audit",),
-    "weights": ("migrate", "replay", "rollback", "weights"),
+    "weights": ("let-back", "migrate", "replay", "rollback", "weights"),
 }
 WITHOUT_LEARNING = (
     "What learns needs `pip install 'sb_api[learning]'`; without it, `sb-api web` and `sb-api worker` serve."
@@ -47,7 +47,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in MODULES:
             return super().get_command(context, name)
-        command: click.Command = getattr(import_module(f"sb_api.cli.{MODULES[name]}"), name)
+        command: click.Command = getattr(import_module(f"sb_api.cli.{MODULES[name]}"), name.replace("-", "_"))
         return command
 
     def resolve_command(

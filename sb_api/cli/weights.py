@@ -127,6 +127,17 @@ def rollback(to: str, model: str, **options: Any) -> None:
     tell(done, f"Current is {done.weights.version}, was {done.weights.previous}.")
 
 
+@click.command("let-back")
+@click.argument("credential")
+@MODEL
+@with_service
+def let_back(credential: str, model: str, **options: Any) -> None:
+    """Learn again from CREDENTIAL, which is set aside because the guard refused its trainings again and again."""
+    with client_of(options) as client:
+        done = client.let_back(credential, model=model)
+    tell(done, f"{done.response}.")
+
+
 @click.command()
 @MODEL
 @click.option("--force", is_flag=True, help="Promote the rebuilt weights against the guard's word.")

@@ -68,6 +68,14 @@ class RolledBack(msgspec.Struct, frozen=True):
     success: Success = True
 
 
+class LetBack(msgspec.Struct, frozen=True):
+    """A credential is learned from again; `kept` of its verdicts may be learned with the trainings that follow."""
+
+    response: str
+    kept: int
+    success: Success = True
+
+
 class WeightsChain(msgspec.Struct, frozen=True, kw_only=True):
     """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
 

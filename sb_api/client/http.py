@@ -22,7 +22,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api.client import protocol
-from sb_api.client.answers import PastVerdicts, RolledBack, Trained, WeightsChain
+from sb_api.client.answers import LetBack, PastVerdicts, RolledBack, Trained, WeightsChain
 from sb_api.client.batching import async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
@@ -165,6 +165,10 @@ class Client:
         """Make "previous", "original" or a version by name current. Raises UnknownVersion."""
         return self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
 
+    def let_back(self, credential: str, *, model: str = "lodbrok") -> LetBack:
+        """Have a credential learned from again that is set aside. Raises InvalidParameter where it is not."""
+        return self._run(protocol.ask(protocol.let_back(credential, model), self.patience, LetBack))
+
     def weights(self, *, model: str = "lodbrok") -> WeightsChain:
         """The slots and the versions."""
         return self.get("/weights", WeightsChain, model=model)
@@ -303,6 +307,9 @@ class AsyncClient:
 
     async def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
         return await self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))
+
+    async def let_back(self, credential: str, *, model: str = "lodbrok") -> LetBack:
+        return await self._run(protocol.ask(protocol.let_back(credential, model), self.patience, LetBack))
 
     async def weights(self, *, model: str = "lodbrok") -> WeightsChain:
         return await self.get("/weights", WeightsChain, model=model)

@@ -206,6 +206,12 @@ def rollback(to: str, model: str) -> Request:
     return Request("POST", f"/rollback?{urlencode({'model': model})}", body, repeatable=to != "previous")
 
 
+def let_back(credential: str, model: str) -> Request:
+    """A second time there is nobody to let back."""
+    body = msgspec.json.encode({"credential": credential})
+    return Request("POST", f"/let-back?{urlencode({'model': model})}", body, repeatable=False)
+
+
 class _Task(msgspec.Struct):
     status: str
     data: msgspec.Raw = msgspec.Raw(b"null")

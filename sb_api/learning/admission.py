@@ -74,10 +74,11 @@ def admit(
     *,
     standing: Sequence[LoggedVerdict],
     learned: Collection[int],
+    set_aside: Collection[str] = (),
 ) -> Admission:
     """Decide on new verdicts, in order. `contradicting` are the positions of those against a certain score, `standing`
     what the log has on the same records, oldest first, and `learned` the numbers of those of them that the current
-    weights have learned.
+    weights have learned. What the accounts say that are `set_aside` is kept, and counts for nobody else.
     """
     admission = Admission()
     on_record: dict[str, list[LoggedVerdict]] = defaultdict(list)
@@ -99,11 +100,21 @@ def admit(
             continue
         said[verdict.record, verdict.reporter] = len(admission.logged)
         admission.superseded += [other.number for other in mine]
-        agreeing = [other for other in same if other.label == verdict.label and other.reporter != verdict.reporter]
+        is_set_aside = verdict.account in set_aside
+        agreeing = [
+            other
+            for other in same
+            if other.label == verdict.label
+            and other.reporter != verdict.reporter
+            and not is_set_aside
+            and other.account not in set_aside
+        ]
         admission.released += [other for other in agreeing if other.status == "waiting"]
         status: Status = "learning"
         if caps.rules.two_reporters and position in contradicting and not agreeing:
             status = "waiting"
+        elif is_set_aside:
+            status = "set aside"
         elif not caps.take(verdict.reporter):
             status = "held"
         supersedes = mine[-1].number if mine else None

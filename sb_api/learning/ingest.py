@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
-from sb_api.errors import TooManyKept
+from sb_api.errors import InvalidParameter, SbApiError, TooManyKept, TrainingRefused
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import Observed
@@ -26,7 +27,10 @@ from sb_api.verdicts.log_schema import Kept, LoggedVerdict
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
+logger = logging.getLogger(__name__)
+
 DAY = timedelta(days=1)
+NOT_OBSERVED = ("undone", "set aside")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Intake:
         learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
         caps = self.caps()
         contradicting = self._contradicting(rows, scores, standing, current)
-        admission = admit(rows, contradicting, caps, standing=standing, learned=learned)
+        aside = {one.account for one in self.log.set_aside()} if self.log else ()
+        admission = admit(rows, contradicting, caps, standing=standing, learned=learned, set_aside=aside)
         if self.log is None:
             return Batch(admission.logged, known=admission.known)
         self._check_kept(admission.logged)
@@ -151,11 +156,37 @@ class Intake:
         """Say that a version has learned verdicts."""
         if self.log:
             self.log.settle_learned([row.number for row in rows], version)
+            self.log.forget_refusals({row.account for row in rows})
 
     def settle_refused(self, rows: Sequence[LoggedVerdict]) -> None:
         """Say that verdicts could not be learned now."""
         if self.log:
             self.log.settle_refused([row.number for row in rows], self._now())
+
+    def settle_refused_training(self, rows: Sequence[LoggedVerdict], refused: SbApiError) -> None:
+        """Say that the guard has refused a training of these verdicts; whose they all are is set aside after some such
+        trainings in a row, and `refused` says so."""
+        self.settle_refused(rows)
+        accounts = {row.account for row in rows}
+        if self.log is None or not isinstance(refused, TrainingRefused) or len(accounts) != 1 or "" in accounts:
+            return
+        (account,), most = accounts, self.settings.refusals_in_a_row
+        count = self.log.note_refusal(account, self._now(), most)
+        if most and count >= most:
+            refused.members["set_aside"] = account
+            refused.detail += (
+                f" It was training number {count} of {account} in a row that was refused: {account} is set aside, and "
+                "what it sends is kept and not learned, until an admin lets it back (`sb-api let-back`)."
+            )
+            logger.error("%s is set aside: %d trainings in a row were refused", account, count)
+
+    def let_back(self, account: str) -> int:
+        """Let an account back that is set aside; how many of its verdicts may be learned again. Raises
+        InvalidParameter where it is not."""
+        kept = self.log.let_back(account) if self.log else None
+        if kept is None:
+            raise InvalidParameter(f"{account[:80]!r} is not set aside.")
+        return kept
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays) -> Examples:
         """Logged verdicts as rows to learn; `like` has arrays of the network's inputs."""
@@ -177,7 +208,8 @@ class Intake:
         count = self.settings.calibration_verdicts
         if self.log is None or not count or self.classifier.record_type is not EDITORS:
             return None
-        rows = [row for row in self.log.latest(count) if row.temperature is not None]
+        # Not by what was undone, nor by whom nothing is learned from.
+        rows = [row for row in self.log.latest(count) if row.temperature is not None and row.status not in NOT_OBSERVED]
         if not rows:
             return None
         spam = np.array([row.score if row.label == 1 else 1 - row.score for row in rows])

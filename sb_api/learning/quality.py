@@ -36,6 +36,10 @@ def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
         "series": describe_history(log.history(STRETCHES, LEAST), len(labels)),
         "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
         "replay": estimate_replay(*log.count_learned(), events),
+        "set_aside": [
+            {"credential": one.account, "since": _utc(one.since), "refused": one.refused}
+            for one in log.set_aside()[:MOST_TOLD]
+        ],
     }
 
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
     from sb_api.verdicts.audit import AuditLog
 
-KINDS_OF_ENTRIES: dict[str, AuditKind] = {"train": "verdicts", "rollback": "rollback", "replay": "replay"}
+KINDS_OF_ENTRIES: dict[str, AuditKind] = {
+    "train": "verdicts",
+    "rollback": "rollback",
+    "replay": "replay",
+    "let back": "let back",
+}
+SET_ASIDE = "its trainings were refused again and again; `sb-api let-back` lets it back"
 NAMES_TOLD = 5  # reporters of one training that the audit log names
 
 
@@ -32,6 +38,7 @@ class Deed:
     forced: bool = False
     version: str = ""
     detail: str = ""
+    set_aside: str = ""
 
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: AuditLog) -> Answer:
@@ -69,6 +76,9 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
 
             data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
             deed.count = data["learned"]
+        elif job.operation == "let back":
+            deed.names = [decode_payload(job.body, str)]
+            data = trainer.let_back(deed.names[0])
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
             # Kept, so that a job that is done twice does not go back two steps.
@@ -100,6 +110,7 @@ def audited(job: Job, audit: AuditLog) -> Iterator[Deed]:
         # What a refusal says is figures. What other errors say may name a record, and no record belongs in here.
         refused = isinstance(error, TrainingRefused)
         outcome, deed.detail = ("refused", error.detail) if refused else ("failed", error.title)
+        deed.set_aside = str(error.members.get("set_aside", ""))
         raise
     except Exception as error:
         outcome, deed.detail = "failed", type(error).__name__
@@ -108,6 +119,9 @@ def audited(job: Job, audit: AuditLog) -> Iterator[Deed]:
         if outcome:
             entry = _entry(job, deed, outcome)
             audit.append(entry)
+            if deed.set_aside:
+                about = {"name": deed.set_aside, "count": 0, "outcome": "done", "detail": SET_ASIDE}
+                audit.append(msgspec.structs.replace(entry, kind="set aside", **about))
 
 
 def _entry(job: Job, deed: Deed, outcome: Any) -> AuditEntry:

@@ -174,8 +174,8 @@ class Trainer:
                 self.intake.settle_refused(batch.retried)
         try:
             return self._learn(task, current, batch.learn, check, force), batch.learn
-        except (TrainingRefused, EngineDisagrees):
-            self.intake.settle_refused(batch.learn)
+        except (TrainingRefused, EngineDisagrees) as refused:
+            self.intake.settle_refused_training(batch.learn, refused)
             self.publication.publish_quality()
             raise
 
@@ -350,6 +350,17 @@ class Trainer:
         self.publication.publish_quality()
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
+
+    def let_back(self, account: str) -> dict[str, Any]:
+        """Let a credential back that is set aside. Raises InvalidParameter where it is not."""
+        kept = self.intake.let_back(account)
+        self.publication.publish_quality()
+        chain = self.store.chain()
+        return {
+            "response": f"{account} is let back: {kept} of its verdicts may be learned with the trainings that follow",
+            "kept": kept,
+            "weights": {"version": self.publication.version, "previous": chain.slots["previous"]},
+        }
 
     def replay(
         self, task: str, check: Check, force: bool, progress: Progress, with_undone: bool = False

@@ -78,6 +78,15 @@ EVENTS = sa.Table(
     sa.Index("events_latest", "classifier", "number"),
 )
 
+# How many trainings of an account were refused in a row, and since when it is set aside for that.
+REFUSALS = sa.Table(
+    "refusals",
+    METADATA,
+    sa.Column("classifier", sa.String(32), primary_key=True),
+    sa.Column("account", sa.String(255), primary_key=True),
+    sa.Column("refused", sa.Integer, nullable=False),
+    sa.Column("since", sa.DateTime),
+)
 # Who had what done. Rows are added, never changed and never taken out.
 AUDIT = sa.Table(
     "audit",

@@ -16,11 +16,12 @@ import msgspec
 import sqlalchemy as sa
 
 from sb_api.config import Settings
-from sb_api.verdicts import lineage
+from sb_api.verdicts import lineage, set_aside
 from sb_api.verdicts.databases import begin, check_whole, name_place, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate, refuse_foreign
+from sb_api.verdicts.set_aside import SetAside, of_account
 
 MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since.
@@ -129,11 +130,11 @@ class VerdictLog:
         were never learned."""
         never = self._query(VERDICTS.c.reporter, sa.func.count()).where(VERDICTS.c.version.is_(None))
         if len(accounts) == 1:
-            (account,) = accounts
-            others = VERDICTS.c.reporter.startswith(f"{account}/", autoescape=True)
-            never = never.where(sa.or_(VERDICTS.c.reporter == account, others))
+            never = never.where(of_account(*accounts))
         late = never.where(VERDICTS.c.received >= moment)
-        kept = never.where(VERDICTS.c.received < moment, VERDICTS.c.status.in_(("refused", "held", "waiting")))
+        kept = never.where(
+            VERDICTS.c.received < moment, VERDICTS.c.status.in_(("refused", "held", "waiting", "set aside"))
+        )
         counts: dict[str, int] = defaultdict(int)
         with self._begin() as connection:
             for query in (late, kept):
@@ -158,6 +159,26 @@ class VerdictLog:
             for part in parts(numbers):
                 mine = VERDICTS.update().where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "learning")
                 connection.execute(mine.values(**refused))
+
+    def note_refusal(self, account: str, moment: datetime, most: int) -> int:
+        """Count a refused training: `set_aside.note_refusal`."""
+        with self._begin() as connection:
+            return set_aside.note_refusal(connection, self.classifier, account, moment, most)
+
+    def forget_refusals(self, accounts: Collection[str]) -> None:
+        """End the rows of refused trainings of accounts."""
+        with self._begin() as connection:
+            set_aside.forget_refusals(connection, self.classifier, accounts)
+
+    def set_aside(self) -> list[SetAside]:
+        """The accounts that are set aside, the latest first."""
+        with self._begin() as connection:
+            return set_aside.list_set_aside(connection, self.classifier)
+
+    def let_back(self, account: str) -> int | None:
+        """Let an account back: `set_aside.let_back`."""
+        with self._begin() as connection:
+            return set_aside.let_back(connection, self.classifier, account)
 
     def follow(self, version: str, parents: Mapping[str, str | None]) -> None:
         """Make the states of the verdicts true of `version`, the current one: `lineage.follow`."""

@@ -37,6 +37,7 @@ MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
     errors.TrainingRefused: {
         **dict.fromkeys(("before", "after", "reference"), answers.Figures),
         "kept": int,
+        "set_aside": str,
         "records": dict[str, Outcome],
     },
     errors.NoAnswerInTime: {"task_id": str},
@@ -148,6 +149,13 @@ OPERATIONS: Mapping[str, Operation] = {
         {"to": "previous"},
         (MODEL,),
         (*BODY, errors.InvalidParameter, errors.UnknownVersion, *QUEUED),
+    ),
+    "POST /let-back": Operation(
+        {200: answers.LetBack},
+        schemas.LetBack,
+        {"credential": "moderation-tool"},
+        (MODEL,),
+        (*BODY, errors.InvalidParameter, *QUEUED),
     ),
     "POST /replay": Operation(
         {202: answers.Accepted},

@@ -44,6 +44,12 @@ class Rollback(msgspec.Struct):
     to: str
 
 
+class LetBack(msgspec.Struct):
+    """Which credential, or reporter without credentials, to learn from again."""
+
+    credential: Annotated[str, Meta(max_length=255)]
+
+
 class EditorPredictions(msgspec.Struct, kw_only=True):
     """By the editor's id: the label, the calibrated probability of spam, its band, and when asked for the reasons,
     strongest first. `errors` lists by key the records that could not be judged, with `partial=true` alone."""
@@ -144,6 +150,15 @@ class Calibration(msgspec.Struct):
     expected_calibration_error: float
 
 
+class SetAside(msgspec.Struct):
+    """A credential that nothing is learned from `since` a moment (UTC), because so many of its trainings in a row were
+    refused by the guard."""
+
+    credential: str
+    since: str
+    refused: int
+
+
 class ToldOf(msgspec.Struct):
     """Of how many weights and reporters there are verdicts: figures of their own have the latest 100 weights, and the
     100 reporters with the most verdicts."""
@@ -169,6 +184,7 @@ class Quality(msgspec.Struct, kw_only=True):
     series: list[FiguresUntil] | msgspec.UnsetType = msgspec.UNSET
     events: list[Replaced] | msgspec.UnsetType = msgspec.UNSET
     replay: ReplayEstimate | msgspec.UnsetType = msgspec.UNSET
+    set_aside: list[SetAside] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Alive(msgspec.Struct):

@@ -142,6 +142,15 @@ def await_rollback(service: Service, record_type: RecordType, wanted: str, actor
     return _trained(service, job)
 
 
+def await_let_back(service: Service, record_type: RecordType, credential: str, actor: Actor) -> dict[str, Any]:
+    """Let a credential back that is set aside. Raises InvalidParameter where it is not, and what `await_training`
+    raises."""
+    job = _job(
+        service, "let back", record_type, encode_payload(credential), keep=service.settings.result_ttl, actor=actor
+    )
+    return _trained(service, job)
+
+
 def submit_replay(
     service: Service, record_type: RecordType, actor: Actor, *, force: bool = False, with_undone: bool = False
 ) -> str:
@@ -198,12 +207,15 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     alive: list[Any] = []
     published: dict[str, str | None] = dict.fromkeys(RECORD_TYPES)
     drifting: list[str] = []
+    aside: dict[str, int] = {}
     damaged: dict[str, list[str]] = {}
     redis = Examined()
     try:
         alive = service.broker.registry.alive()
         published |= service.broker.registry.published_versions(RECORD_TYPES)
-        drifting = [name for name in RECORD_TYPES if _drifts(service, name)]
+        measured = {name: _measured(service, name) for name in RECORD_TYPES}
+        drifting = [name for name, found in measured.items() if found.get("drift", {}).get("detected")]
+        aside = {name: len(found.get("set_aside", ())) for name, found in measured.items()}
         damaged = {name: _damaged(service, name) for name in RECORD_TYPES}
         with unavailable_when_lost():
             redis = examine(service.broker.redis)
@@ -223,6 +235,12 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     notes += redis.warnings()
     if is_nearly_full(redis):
         notes.append("Redis is nearly full of what is kept: /classify is refused until results have gone")
+    notes += [
+        f"credentials are set aside, {count} of them, because their trainings of {name} were refused again and again: "
+        "see GET /quality"
+        for name, count in aside.items()
+        if count
+    ]
     notes += [f"errors of {name} have risen on moderators' verdicts: see GET /quality" for name in drifting]
     notes += [
         f"the file of the {slot} weights of {name} is damaged, and earlier ones stand in for it: see the log"
@@ -243,9 +261,10 @@ def describe_readiness(service: Service) -> dict[str, Any]:
     }
 
 
-def _drifts(service: Service, classifier: str) -> bool:
+def _measured(service: Service, classifier: str) -> dict[str, Any]:
     measured = service.broker.registry.published_about(classifier, "quality")
-    return bool(measured) and bool(msgspec.json.decode(measured or b"{}").get("drift", {}).get("detected"))
+    found: dict[str, Any] = msgspec.json.decode(measured or b"{}")
+    return found
 
 
 def _damaged(service: Service, classifier: str) -> list[str]:

@@ -41,6 +41,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("POST", "/train?force=true"): "admin",
     ("POST", "/intents/train?force=true"): "admin",
     ("POST", "/rollback"): "admin",
+    ("POST", "/let-back"): "admin",
     ("POST", "/replay"): "admin",
     ("POST", "/replay?force=true"): "admin",
 }

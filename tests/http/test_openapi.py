@@ -23,7 +23,7 @@ ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
     **dict.fromkeys(("/train", "/intents/train", "/verdicts"), "train"),
-    **dict.fromkeys(("/rollback", "/replay"), "admin"),
+    **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
 }
 
 
@@ -112,6 +112,8 @@ def test_every_operation_says_what_it_does(document: Any) -> None:
         ("POST", "/rollback", "", {"to": "original"}, 200),
         ("POST", "/rollback", "", {"to": "nothing"}, 404),
         ("POST", "/rollback", "", {"to": 5}, 400),
+        ("POST", "/let-back", "", {"credential": "nobody"}, 400),
+        ("POST", "/let-back", "", {"to": "nobody"}, 400),
         ("POST", "/classify", "", {"model": "lodbrok", "data": [EDITOR]}, 202),
         ("POST", "/classify", "", {"model": "nothing", "data": [EDITOR]}, 400),
         ("GET", "/weights", "?model=lodbrok", None, 200),

@@ -12,7 +12,7 @@ import pytest
 
 from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
-from sb_api.errors import JobFailed, TrainingRefused
+from sb_api.errors import InvalidParameter, JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
@@ -210,6 +210,68 @@ def refuse_any_of(trainer: Trainer, records: set[str], monkeypatch: pytest.Monke
         return make(current, rows, *arguments)
 
     monkeypatch.setattr(trainer, "_make", guarded)
+
+
+def test_who_is_refused_again_and_again_is_set_aside_until_an_admin_lets_them_back(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whomever they speak for; what they send is kept and not learned, and others are learned from."""
+    trainer = make_trainer(refusals_in_a_row=2)
+    log = trainer.intake.log
+    assert log is not None
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"1", "2", "3"}, patch)
+        with pytest.raises(TrainingRefused) as refused:
+            trainer.train("one", pat(0, id=1, reporter="tool/ann"), proceed)
+        assert "set_aside" not in refused.value.members
+        assert trainer.train("two", pat(0, id=8, reporter="tool"), proceed)["learned"] == 1
+        with pytest.raises(TrainingRefused):
+            trainer.train("three", pat(0, id=2, reporter="tool/bob"), proceed)
+        assert log.set_aside() == [], "not in a row"
+        with pytest.raises(TrainingRefused, match="tool is set aside") as refused:
+            trainer.train("four", pat(0, id=3, reporter="tool"), proceed)
+        assert refused.value.members["set_aside"] == "tool"
+    assert [(one.account, one.refused) for one in log.set_aside()] == [("tool", 2)]
+    answer = trainer.train("five", pat(0, id=4, reporter="tool/ann"), proceed)
+    assert (answer["learned"], answer["kept"]) == (0, 1)
+    assert "set aside" in answer["records"]["4"]["reason"]
+    assert trainer.train("six", pat(0, id=5, reporter="tools"), proceed)["learned"] == 1
+    assert trainer.try_kept(proceed) == 0
+    assert [row.status for row in log.find()][::-1] == [
+        *("set aside", "learned", "set aside", "set aside", "set aside"),
+        "learned",
+    ]
+    assert trainer.let_back("tool")["kept"] == 4
+    assert trainer.try_kept(proceed) == 4
+    with pytest.raises(InvalidParameter, match="not set aside"):
+        trainer.let_back("tool")
+
+
+def test_nothing_that_a_rollback_undid_is_drawn_or_observed_by_what_is_learned_then(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    log = trainer.intake.log
+    assert log is not None
+    trainer.train("right", campaign(3), proceed)
+    trainer.train("lies", flipped(campaign(3, start=3)), proceed, force=True)
+    trainer.roll_back("previous", proceed)
+    lies = {row.number for row in log.find(reporter="mallory")}
+    assert {row.status for row in log.numbered(lies)} == {"undone"}
+    drawn: set[int] = set()
+    draw, observe = trainer.intake.draw_log, trainer.intake.observe
+
+    def drawing(earlier: Any, *arguments: Any) -> Any:
+        drawn.update(number for number, _ in earlier)
+        return draw(earlier, *arguments)
+
+    monkeypatch.setattr(trainer.intake, "draw_log", drawing)
+    trainer.train("after", pat(0), proceed)
+    assert drawn
+    assert not drawn & lies
+    observed = observe()
+    assert observed is not None
+    assert len(observed.targets) == len(log.find()) - len(lies)
 
 
 def test_what_was_refused_is_learned_along_with_what_follows(

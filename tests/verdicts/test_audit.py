@@ -43,6 +43,15 @@ def refuse(audit: AuditLog) -> None:
         raise TrainingRefused("it would be worse")
 
 
+def test_who_is_set_aside_by_a_refusal_is_an_entry_of_its_own(audit: AuditLog) -> None:
+    with pytest.raises(TrainingRefused), audited(JOB, audit):
+        raise TrainingRefused("it would be worse", set_aside="ninja")
+    assert [(entry.kind, entry.name, entry.credential) for entry in audit.latest(0)] == [
+        ("set aside", "ninja", "ninja"),
+        ("verdicts", "", "ninja"),
+    ]
+
+
 def test_what_a_job_did_is_written_down_whatever_came_of_it(audit: AuditLog) -> None:
     with audited(JOB, audit) as deed:
         deed.count, deed.names, deed.version, deed.detail = 7, ["mod A", "mod B"], "000002-bbbbbbbb", "done so"
