@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from sb_api.broker.shared_state import Published
 from sb_api.cli import main
-from sb_api.learning.quality import score_confusion
+from sb_api.learning.quality import measure
 from sb_api.versions import BANDS
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
@@ -99,10 +98,9 @@ def test_readyz_tells_of_a_rise_of_errors(jobs: Jobs, lonely_client: FlaskClient
 
 def test_readyz_and_the_page_tell_of_who_is_set_aside(jobs: Jobs, lonely_client: FlaskClient) -> None:
     """By number where nobody need sign in, by name where one must."""
-    quality: dict[str, Any] = {"labels": ["fine", "spam"], "all_time": {"count": 0}, "drift": {"detected": False}}
+    quality = measure([("000001-aaaaaaaa", "ann", 1, 1, 1)], [], ["fine", "spam"])
+    quality["series"] = [{"until": "2026-01-01T12:00:00Z", **quality["all_time"]}]
     quality["set_aside"] = [{"credential": "mallory", "since": "2026-01-01T12:00:00Z", "refused": 5}]
-    empty = score_confusion(np.zeros((2, 2), np.int64))
-    quality |= {"all_time": {**empty, "count": 1}, "window": empty, "weights": {}, "reporters": {}}
     jobs.registry.publish("lodbrok", Published("000001-aaaaaaaa", b"", {}, b"{}", json.dumps(quality).encode()))
     notes = lonely_client.get("/readyz").get_json()["notes"]
     assert [note for note in notes if "set aside, 1 of them" in note]
