@@ -39,9 +39,16 @@ BOTH = "`sb-api migrate BIO EMAIL WEBSITE WEIGHTS` takes over the tokenizers and
 
 
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
-    """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors."""
+    """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors; where both
+    are there already, nothing is to be done."""
+    files = vocabulary_files(vocabularies)
+    there = {name: settings.state / name for name in (*files, LODBROK_REFERENCE)}
+    if all(path.exists() for path in there.values()) and all(
+        there[name].read_bytes() == content for name, content in files.items()
+    ):
+        return
     make_private_folder(settings.state)
-    replace_all(settings.state, vocabulary_files(vocabularies) | {LODBROK_REFERENCE: make_reference(vocabularies)})
+    replace_all(settings.state, files | {LODBROK_REFERENCE: make_reference(vocabularies)})
 
 
 def make_reference(vocabularies: Vocabularies) -> bytes:

@@ -54,9 +54,9 @@ def weights_import(file: Path, force: bool) -> None:
             "The next `sb-api run` works with it.",
         )
         return
-    require_own_vocabularies(settings)
     arrays = import_weights(read_regular(file, MAX_FILE_BYTES))
     with hold_state(settings):
+        require_own_vocabularies(settings)
         version = install_weights(settings, arrays)
     _tell_migrated(version)
 

@@ -161,11 +161,16 @@ def test_a_wrong_use_is_told(state: Path, arguments: Sequence[str]) -> None:
 
 
 def test_what_keras_2_left_behind_is_taken_over(files: Path, state: Path) -> None:  # noqa: F811
-    """Tokenizers, then weights: a state directory from which a model loads that judges as Keras 2 does."""
-    taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS), "--json")
+    """Tokenizers and weights at once: a state directory from which a model loads that judges as Keras 2 does."""
+    pickles = [files / f"{field}.4.pickle" for field in FIELDS]
+    taken = run("migrate", *pickles, files / "weights.h5", "--json")
+    assert (taken.exit_code, taken.stderr) == (0, "")
+    assert json.loads(taken.stdout)["model"] == "lodbrok"
+    # From here on they go together, so that each may come alone.
+    taken = run("tokenizers", "import", *pickles, "--json")
     assert (taken.exit_code, taken.stderr) == (0, "")
     assert json.loads(taken.stdout)["folder"] == str(state / "tokenizers")
-    taken = run("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS))
+    taken = run("tokenizers", "import", *pickles)
     assert (taken.exit_code, taken.stderr) == (0, "")
     assert f"Imported to {state / 'tokenizers'}." in taken.stdout
     taken = run("weights", "import", files / "whole.h5")
@@ -365,6 +370,7 @@ def test_nothing_is_replaced_while_a_service_holds_the_state_directory(
         ("bootstrap", file),
         ("tokenizers", "import", *(files / f"{field}.4.pickle" for field in FIELDS)),
         ("weights", "import", files / "whole.h5"),
+        ("migrate", *(files / f"{field}.4.pickle" for field in FIELDS), files / "whole.h5"),
         ("run", "--port", "0"),
     ]
     with hold_state(load_settings({}, state_dir=str(state))):
