@@ -16,6 +16,7 @@ setup(
         "sb_api.cli.terminal",
         "sb_api.client",
         "sb_api.learning",
+        "sb_api.local",
         "sb_api.models",
         "sb_api.pages",
         "sb_api.processes",

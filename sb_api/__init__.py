@@ -1,6 +1,6 @@
 """sb_api judges MusicBrainz editor accounts, and learns from moderators' verdicts.
 
-`create_app` makes the web part; `sb_api.cli` runs everything.
+`create_app` makes the web part, `load` a classifier without a service; `sb_api.cli` runs everything.
 """
 
 from __future__ import annotations
@@ -8,12 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _typeshed.wsgi import WSGIApplication
     from flask import Flask
 
     from sb_api.config import Settings
+    from sb_api.local.judge import Judge
 
 __version__ = "0.1.0"
+
+
+def load(model: str = "lodbrok", source: str | Path | None = None, version: str | None = None) -> Judge:
+    """A classifier that judges in this process, without a service: `load()(records)`. See `sb_api.local.judge.load`."""
+    from sb_api.local import judge
+
+    return judge.load(model, source, version)
 
 
 def create_app(config: Settings | None = None) -> Flask:

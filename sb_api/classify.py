@@ -63,7 +63,8 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> l
 def _judge_batch(predictor: Predictor, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
     scores, errors = predictor.judge([record for _, _, records in batch for record in records])
     name, labels = predictor.classifier.name, predictor.about.labels
-    predictor.instruments.count_records(name, len(scores), count_labels(scores, labels))
+    if predictor.instruments is not None:
+        predictor.instruments.count_records(name, len(scores), count_labels(scores, labels))
     # All at once: for a few records numpy's calls cost more than what they do.
     judged = predictor.describe(scores, errors)
     answers = {}

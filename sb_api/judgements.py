@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
+
+from sb_api.errors import InvalidRecords
+from sb_api.records import RecordType, decode_records
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -136,3 +139,31 @@ def describe_answers(records: Sequence[Any], judged: Judged) -> dict[str, Any]:
         for name, column in columns.items()
     }
     return answer | {"weights": judged.version}
+
+
+def answer_body(
+    body: bytes,
+    record_type: RecordType,
+    limit: int,
+    judge: Callable[[Sequence[Any]], Judged],
+    *,
+    partial: bool = False,
+) -> dict[str, Any]:
+    """The answer to a body of at most `limit` records, of which `judge` judges those that are sound.
+
+    Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
+    only some are wrong.
+    """
+    records = decode_records(body, record_type.record, limit)
+    sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
+    judged = judge(sound)
+    errors = records.errors
+    if judged.errors:
+        keys = list(records.sound)
+        errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
+    if errors and not partial:
+        raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
+    if partial:
+        answer["errors"] = errors
+    return answer

@@ -12,13 +12,13 @@ import pytest
 import sb_api
 
 RULE = (
-    "__main__ > cli > __init__ > routes > pages > web > auth > client > bootstrap > synthetic > classify > learning"
-    " > verdicts > models > preprocessing > readers > text > processes > telemetry > broker > vocabulary"
+    "__main__ > cli > __init__ > routes > pages > web > auth > local > client > bootstrap > synthetic > classify"
+    " > learning > verdicts > models > preprocessing > readers > text > processes > telemetry > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
 VOCABULARY = ("arrays", "config", "errors", "files", "judgements", "memory", "records", "versions")
 WEB = {"routes", "pages", "web", "auth", "client"}
-BEHIND_THE_QUEUE = {"bootstrap", "synthetic", "classify", "learning", "verdicts", "models", "processes"}
+BEHIND_THE_QUEUE = {"local", "bootstrap", "synthetic", "classify", "learning", "verdicts", "models", "processes"}
 PACKAGE = Path(sb_api.__file__).parent
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +18,7 @@ from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
 from sb_api.cli.terminal.output import Screen, count, show, show_line, tell, wants_json, with_notes
 from sb_api.cli.terminal.progress import Share, progress
+from sb_api.client.batching import IN_FLIGHT, ROWS
 from sb_api.client.bulk import (
     Committed,
     Identity,
@@ -28,10 +31,11 @@ from sb_api.client.bulk import (
     scan,
     start_of,
 )
-from sb_api.client.http import IN_FLIGHT, ROWS, Client
+from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
 from sb_api.readers.batches import Asked, RecordFile
 
+JudgeRows = Callable[[Sequence[bytes]], list[Judgement | Fault]]
 SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 
 
@@ -46,6 +50,9 @@ SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 @click.option(
     "--in-flight", default=IN_FLIGHT, show_default=True, type=click.IntRange(1, 64), help="Requests at a time."
 )
+@click.option("--local", is_flag=True, help="Without a service, by processes of this machine.")
+@click.option("--source", help="With --local: a state directory, an artefact, or a Redis URL. [default: this host's]")
+@click.option("--processes", type=click.IntRange(1, 256), help="With --local. [default: one a processor]")
 @click.option("--wait/--no-wait", default=None, help="As one task of all records: print its result, or its id alone.")
 @click.option(
     "--timeout", default=300.0, show_default=True, type=click.FloatRange(0), help="Seconds that --wait takes at most."
@@ -71,9 +78,11 @@ def predict(
     output: Path | None = options["output"]
     wrong: Path | None = options["wrong"] or (output.with_name(f"{output.name}.wrong") if output else None)
     _keep_apart(file, output, wrong)
+    if not options["local"] and (options["source"] or options["processes"]):
+        raise click.UsageError("--source and --processes: only with --local.")
     results: ResultFormat = options["results"] or ("csv" if output and output.suffix == ".csv" else "jsonl")
     with ExitStack() as stack:
-        client = stack.enter_context(client_of(options, patience=SCAN_PATIENCE))
+        judge, at_a_time, leave = _choose_judge(stack, model, options)
         source = open_input(stack, file)
         size = file.stat().st_size if str(file) != "-" else None
         digest = fingerprint(source) if size is not None and source.seekable() else ""
@@ -90,19 +99,10 @@ def predict(
         begun = opened.committed
         batches = with_notes(records.batches(options["rows"], start_of(begun)))
         # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
-        stopping = stack.enter_context(_stopping(client)) if opened.journal else None
+        stopping = stack.enter_context(_stopping(leave)) if opened.journal else None
         advance = stack.enter_context(progress(Share(source, size, records), begun))
         try:
-            done = scan(
-                client,
-                batches,
-                opened,
-                model=model,
-                explain=options["explain"],
-                in_flight=options["in_flight"],
-                stopping=stopping,
-                on_batch=advance,
-            )
+            done = scan(judge, batches, opened, in_flight=at_a_time, stopping=stopping, on_batch=advance)
         except BrokenPipeError:
             raise
         except OSError as error:  # no room left, or a file that cannot be read on
@@ -110,6 +110,26 @@ def predict(
         if done and output and wrong and opened.journal is not None:
             finish(output, wrong)
     _report(opened, done, output, wrong)
+
+
+def _choose_judge(stack: ExitStack, model: str, options: dict[str, Any]) -> tuple[JudgeRows, int, Callable[[], None]]:
+    """Who judges rows, how many batches at a time, and what leaves at once what is under way."""
+    explain: bool = options["explain"]
+    if options["local"]:
+        from sb_api.local.judge import load
+        from sb_api.local.scan import judging_processes
+
+        reference = load(model, options["source"]).reference
+        processes: int = options["processes"] or len(os.sched_getaffinity(0))
+        noun = "process" if processes == 1 else "processes"
+        click.echo(f"Judged here, by {processes} {noun}, with the weights {reference.version}.", err=True)
+        return (
+            stack.enter_context(judging_processes(reference, processes, explain=explain)),
+            2 * processes,
+            lambda: None,
+        )
+    client = stack.enter_context(client_of(options, patience=SCAN_PATIENCE))
+    return partial(client.judge_rows, model=model, explain=explain), options["in_flight"], client.close
 
 
 def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
@@ -122,7 +142,7 @@ def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
 
 def _predict_task(file: Path, asked: Asked, model: str, wait: bool, timeout: float, options: dict[str, Any]) -> None:
     """All records as one task; the answer is the service's own."""
-    unused = [name for name in ("output", "results", "wrong", "explain", "restart") if options[name]]
+    unused = [name for name in ("output", "results", "wrong", "explain", "restart", "local") if options[name]]
     if unused:
         raise click.UsageError(f"--{', --'.join(unused)}: not with --wait and --no-wait, which give one answer.")
     with ExitStack() as stack:
@@ -181,14 +201,14 @@ def _report(opened: Output, done: bool, output: Path | None, wrong: Path | None)
 
 
 @contextmanager
-def _stopping(client: Client) -> Iterator[threading.Event]:
+def _stopping(leave: Callable[[], None]) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets, so that what is under way is stored; the second one kills."""
     event = threading.Event()
 
     def stop(number: int, _: Any) -> None:
         event.set()
         click.echo("\nWhat is under way is stored first; once more ends it at once.", err=True)
-        client.close()
+        leave()
         signal.signal(number, signal.SIG_DFL)
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -12,6 +12,9 @@ import msgspec
 
 from sb_api.errors import InvalidParameter
 
+ROWS = 2_000  # records in one request of many
+IN_FLIGHT = 4
+
 T = TypeVar("T")
 R = TypeVar("R")
 

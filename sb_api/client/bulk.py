@@ -21,8 +21,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from sb_api.client.batching import in_order
-from sb_api.client.http import IN_FLIGHT, Client
+from sb_api.client.batching import IN_FLIGHT, in_order
 from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, Unavailable
 from sb_api.readers.rows import Batch, Position, WrongRow
@@ -139,19 +138,18 @@ def _wrong_rows(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> list[Wro
 
 
 def scan(
-    client: Client,
+    judge: Callable[[Sequence[bytes]], list[Judgement | Fault]],
     batches: Iterator[Batch],
     output: Output,
     *,
-    model: str = "lodbrok",
-    explain: bool = False,
     in_flight: int = IN_FLIGHT,
     stopping: threading.Event | None = None,
     on_batch: Callable[[Committed], None] = lambda _: None,
 ) -> bool:
-    """Judge batches and store what comes of them, in order; whether all were, or `stopping` came first.
+    """Have `judge`, in `in_flight` threads, judge the rows of batches, and store what comes of them, in order; whether
+    all were, or `stopping` came first.
 
-    Raises what the client raises; what is in `output` then is whole.
+    Raises what `judge` raises; what is in `output` then is whole.
     """
     stop = stopping or threading.Event()
 
@@ -162,7 +160,7 @@ def scan(
             yield batch
 
     def judged(batch: Batch) -> tuple[Batch, list[Judgement | Fault]]:
-        return batch, client.judge_rows(batch.rows, model=model, explain=explain) if batch.rows else []
+        return batch, judge(batch.rows) if batch.rows else []
 
     try:
         for batch, outcomes in in_order(judged, going_on(), in_flight):

@@ -23,15 +23,13 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from sb_api.client import protocol
 from sb_api.client.answers import LetBack, PastVerdicts, RolledBack, Trained, WeightsChain
-from sb_api.client.batching import async_batches, batches, check_sizes, in_order
+from sb_api.client.batching import IN_FLIGHT, ROWS, async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.errors import InvalidSettings, Unavailable
 from sb_api.judgements import PastVerdict
 
 DEFAULT_URL = "http://127.0.0.1:4321"
-ROWS = 2_000  # records in one request of many
-IN_FLIGHT = 4
 DEFAULT_PATIENCE = 60.0  # seconds
 CONNECT_TIMEOUT = 4.0  # seconds; so that a host that is down is reported within 5
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from sb_api.models.calibration import calibrated, name_bands
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import EngineName, Load, load_engine
 from sb_api.models.weights_file import Weights
-from sb_api.telemetry.metrics import Instruments
 from sb_api.text.tokenizers import Vocabularies
+
+if TYPE_CHECKING:
+    from sb_api.telemetry.metrics import Instruments
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Predictor:
     ) -> None:
         self.classifier = classifier
         self.engine = engine
-        self.instruments = instruments or Instruments()
+        self.instruments = instruments
         self.about = weights.about
         self.vocabularies = vocabularies
         self._load: Load | None = None
@@ -84,7 +86,7 @@ class Predictor:
 
     def score(self, arrays: Arrays) -> Probabilities:
         """Calibrated probabilities (n, classes) of n rows of named arrays."""
-        with self.instruments.predict_seconds.labels(self.classifier.name).time():
+        with self._timed("predict_seconds"):
             return calibrated(self._predict(arrays), self.about.temperature)
 
     def bands(self, scores: Probabilities) -> list[str]:
@@ -109,7 +111,7 @@ class Predictor:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
         errors: dict[int, str] = {}
         try:
-            with self.instruments.preprocess_seconds.labels(self.classifier.name).time():
+            with self._timed("preprocess_seconds"):
                 arrays = self.classifier.preprocess(records, self.vocabularies)
         except Exception:
             # One record spoils the whole batch: find it, and judge the others.
@@ -127,6 +129,12 @@ class Predictor:
         for position in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
             errors.setdefault(int(position), "its score is not a finite number")
         return scores, errors
+
+    def _timed(self, step: Literal["predict_seconds", "preprocess_seconds"]) -> AbstractContextManager[object]:
+        if self.instruments is None:
+            return nullcontext()
+        timed: AbstractContextManager[object] = getattr(self.instruments, step).labels(self.classifier.name).time()
+        return timed
 
     def _unreadable(self, records: Sequence[Any]) -> dict[int, str]:
         errors = {}

@@ -32,13 +32,12 @@ from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import (
-    InvalidRecords,
     NoAnswerInTime,
     Unavailable,
     error_from_problem,
 )
-from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, describe_answers
-from sb_api.records import EDITORS, RECORD_TYPES, RecordType, decode_records, encode_payload
+from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, answer_body
+from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import SLOTS, Chain
@@ -331,21 +330,9 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
 def judge_body(
     service: Service, record_type: RecordType, body: bytes, *, partial: bool = False, explain: bool = False
 ) -> dict[str, Any]:
-    """Have the records of a body judged: the answer to it.
+    """Have the records of a body judged: the answer to it. Raises what `answer_body` and `judge` raise."""
 
-    Raises what `decode_records` and `judge` raise, and InvalidRecords; when it is `partial`, not for records of which
-    only some are wrong.
-    """
-    records = decode_records(body, record_type.record, service.settings.max_records)
-    sound = list(records.sound.values()) if partial and records.sound else records.all_sound()
-    judged = judge(service, record_type, sound, explain=explain)
-    errors = records.errors
-    if judged.errors:
-        keys = list(records.sound)
-        errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
-    if errors and not partial:
-        raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
-    if partial:
-        answer["errors"] = errors
-    return answer
+    def judge_sound(records: Sequence[Any]) -> Judged:
+        return judge(service, record_type, records, explain=explain)
+
+    return answer_body(body, record_type, service.settings.max_records, judge_sound, partial=partial)

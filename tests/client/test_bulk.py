@@ -113,7 +113,7 @@ def test_what_was_judged_before_the_service_went_away_is_kept(tmp_path: Path) ->
     batches = [Batch([b'{"id": 1}'], [n + 1], end=Position(n + 1, n + 1)) for n in range(9)]
     with scripted(answer, answer, gone) as server, Client(server.address, patience=0.2) as client:
         with open_here(tmp_path) as output, pytest.raises(Unavailable):
-            scan(client, iter(batches), output, in_flight=1)
+            scan(client.judge_rows, iter(batches), output, in_flight=1)
         assert output.committed.line == len(ids(tmp_path / "out")) == 2
 
 

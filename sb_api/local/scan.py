@@ -1,0 +1,50 @@
+"""A scan without a service: batches of rows are judged by processes of this machine, each with its own weights."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sb_api.client.rows import Fault, Judgement
+from sb_api.errors import Unavailable
+from sb_api.local.judge import Judge, Reference, load
+
+
+@contextmanager
+def judging_processes(
+    reference: Reference, count: int, *, explain: bool = False
+) -> Iterator[Callable[[Sequence[bytes]], list[Judgement | Fault]]]:
+    """A function like `Judge.judge_rows` that `count` processes carry out, so many calls at a time. It raises
+    Unavailable when one of them dies, by a kill or for want of memory."""
+    # Ctrl-C reaches all processes of a terminal: the one that stores results decides what is still done.
+    pool = ProcessPoolExecutor(
+        count,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+
+    def judge(rows: Sequence[bytes]) -> list[Judgement | Fault]:
+        try:
+            return pool.submit(_judge_rows, reference, rows, explain).result()
+        except BrokenProcessPool:
+            raise Unavailable("A judging process has died; with fewer --processes less memory is needed.") from None
+
+    try:
+        yield judge
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@lru_cache(maxsize=1)
+def _load(reference: Reference) -> Judge:
+    return load(reference.model, reference.source, reference.version)
+
+
+def _judge_rows(reference: Reference, rows: Sequence[bytes], explain: bool) -> list[Judgement | Fault]:
+    return _load(reference).judge_rows(rows, explain=explain)

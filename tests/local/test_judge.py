@@ -1,0 +1,148 @@
+"""`sb_api.load()` and `sb-api predict --local` answer what a service with the same weights answers, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sb_api
+from sb_api.bootstrap.artefacts import export_artefact
+from sb_api.client import Client
+from sb_api.client.rows import Fault, Judgement
+from sb_api.config import load_settings
+from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, Unavailable, UnknownVersion
+from sb_api.local.judge import Judge
+from sb_api.local.scan import judging_processes
+from sb_api.models.classifiers import LODBROK
+from tests.support.service import ROOT, Service, clean_environment, make_editors
+
+HOSTILE: list[Any] = [
+    {"id": "x" * 300},
+    {"id": 7, "bio": "\ud800".encode("utf-8", "replace").decode()},
+    b"{",
+    3,
+    {"id": 8},
+]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    """With the shipped weights."""
+    return sb_api.load(source="/nonexistent")
+
+
+def test_editors_are_judged_as_by_the_service(service: Service) -> None:
+    local = sb_api.load(source=service.redis_url)
+    editors = [*make_editors(60), *HOSTILE]
+    with Client(service.address) as client:
+        for explain in (False, True):
+            assert local(editors, explain=explain) == list(client.judge(editors, explain=explain))
+        assert local.version == client.weights().slots["current"]
+
+
+def test_messages_are_judged_as_by_the_service(service: Service) -> None:
+    messages = [{"id": n, "text": f"how do I merge {n} artists?"} for n in range(20)] + [{"id": 21, "text": " "}]
+    with Client(service.address) as client:
+        assert sb_api.load("intent", service.state)(messages) == list(client.judge(messages, model="intent"))
+
+
+def test_it_loads_nothing_that_serves_or_trains() -> None:
+    script = (
+        "import sys, sb_api; sb_api.load(source='/nonexistent')([{'id': 1}]);"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, cwd=ROOT)
+    served = {"flask", "redis", "tensorflow", "keras", "gunicorn", "gevent", "sqlalchemy", "prometheus_client"}
+    assert not served & set(done.stdout.split())
+
+
+def test_a_pickle_is_the_reference_alone(judge: Judge) -> None:
+    stored = pickle.dumps(judge)
+    assert len(stored) < 300
+    again = pickle.loads(stored)
+    assert again == judge
+    assert again(make_editors(3)) == judge(make_editors(3))
+
+
+def test_a_pickle_of_a_version_that_is_gone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UnknownVersion, match="999999"):
+        sb_api.load(source=tmp_path, version="999999-00000000")
+
+
+def test_several_threads_get_what_one_gets(judge: Judge) -> None:
+    parts = [make_editors(20, start=20 * n) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(judge, parts)) == [judge(part) for part in parts]
+
+
+def test_places_of_faults_are_counted_over_all_records(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb_api.local.judge.ROWS", 2)
+    outcomes = judge([{"id": 1}, {"id": 2}, {"id": 3}, {"id": None}, {"id": 5}])
+    assert [type(outcome) for outcome in outcomes] == [Judgement, Judgement, Judgement, Fault, Judgement]
+    assert isinstance(outcomes[3], Fault)
+    assert outcomes[3].row == 3
+
+
+def test_what_is_no_source_is_named(tmp_path: Path, redis_url: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidSettings, match="no directory"):
+        sb_api.load(source=tmp_path / "file")
+    with pytest.raises(InvalidParameter, match="there are lodbrok, intent"):
+        sb_api.load("spam")
+    with pytest.raises(Unavailable):
+        sb_api.load(source="redis://127.0.0.1:1")
+
+
+def predict_local(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sb_api", "predict", str(folder / "editors.jsonl"), "--local", *options]
+    environment = clean_environment(SB_API_STATE_DIR=str(folder / "state"))
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_file_is_judged_without_a_service(tmp_path: Path, judge: Judge) -> None:
+    editors = make_editors(500)
+    lines = [json.dumps(editor) for editor in editors]
+    (tmp_path / "editors.jsonl").write_text("\n".join([*lines[:100], '{"id": null}', *lines[100:]]))
+    done = predict_local(tmp_path, "-o", str(tmp_path / "out"), "--rows", "64", "--processes", "2")
+    assert done.returncode == 3, done.stderr
+    assert "2 processes" in done.stderr
+    found = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    expected = judge(editors)
+    assert [one["id"] for one in found] == [editor["id"] for editor in editors]
+    assert [one["score"] for one in found] == pytest.approx([one.score for one in expected], abs=1e-6)  # type: ignore[union-attr]
+    assert "101" in (tmp_path / "out.wrong").read_text()
+
+
+def test_options_of_one_way_are_refused_for_the_other(tmp_path: Path) -> None:
+    (tmp_path / "editors.jsonl").write_text('{"id": 1}\n')
+    done = predict_local(tmp_path, "--wait")
+    assert (done.returncode, "--local: not with --wait" in done.stderr) == (2, True)
+
+
+def test_a_process_that_dies_is_said_to_have_died(judge: Judge) -> None:
+    import psutil
+
+    with judging_processes(judge.reference, 1) as judge_rows:
+        assert judge_rows([b'{"id": 1}'])
+        for child in psutil.Process().children(recursive=True):
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+        with pytest.raises(Unavailable, match="has died"):
+            judge_rows([b'{"id": 1}'])
+
+
+def test_an_artefact_is_judged_by_and_by_no_other_classifier(tmp_path: Path, judge: Judge) -> None:
+    settings = load_settings({}, state_dir=str(tmp_path / "state"))
+    artefact = export_artefact(settings, LODBROK, tmp_path / "out")
+    from_artefact = sb_api.load(source=artefact)
+    assert from_artefact(make_editors(5)) == judge(make_editors(5))
+    assert pickle.loads(pickle.dumps(from_artefact)).version == judge.version
+    with pytest.raises(InvalidWeights, match="an artefact of lodbrok, not of intent"):
+        sb_api.load("intent", artefact)
