@@ -145,7 +145,13 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         head = None if self.is_watched else self.heads.pop(req.unreader, None)
         req.unreader.sock = PacedReader(sock, self.grace)
         try:
-            super().handle_request(listener_name, req, sock, addr)
+            try:
+                super().handle_request(listener_name, req, sock, addr)
+            except StopIteration:
+                # The connection is to be closed. What is unread then would reset it, before the client has its answer.
+                with suppress(OSError):
+                    discard(req.body)
+                raise
             if not discard(req.body):
                 raise StopIteration
             if self.is_watched:

@@ -281,6 +281,13 @@ def test_a_large_body_that_the_application_leaves_is_soon_read_and_one_without_e
     assert body.times == MOST_DISCARDED // PIECE
 
 
+def test_who_sends_a_large_body_and_wants_the_connection_closed_has_the_answer_to_its_refusal(client: Client) -> None:
+    """The connection was reset while the body came, and with it went the answer."""
+    head = HEAD.replace(b"/path?query=1", b"/unread").replace(b"X-Own: 1", b"Connection: close")
+    assert client.ask(b"x" * (16 * 2**20), head)[2] == b"left"
+    assert client.is_closed()
+
+
 class Endless:
     times = 0
 
