@@ -34,6 +34,8 @@ from tools.faults import (
     full_disk,
     hang_up,
     kill,
+    kill_supervisor,
+    kill_two,
     kill_whole,
     load_slowly,
     out_of_memory,
@@ -64,6 +66,10 @@ def all_faults(seconds: float) -> list[Fault]:
     """Every fault; those that last do so for `seconds`."""
     return [
         *(kill(role) for role in ("classify", "train", "web", "redis")),
+        kill_two("classify", "redis"),
+        kill_two("web", "train"),
+        kill_two("train", "redis"),
+        Fault("kill -9 of the supervisor", kill_supervisor),
         Fault("kill -9 of the whole service", kill_whole),
         *(stop(role, seconds) for role in ("classify", "train", "web", "redis")),
         Fault("Redis emptied (FLUSHALL)", flush),

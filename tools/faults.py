@@ -121,6 +121,28 @@ def kill(role: str) -> Fault:
     return Fault(f"kill -9 of {role}", inject)
 
 
+def kill_two(*roles: str) -> Fault:
+    """One process of each role at the same moment: neither is there when the other is missed."""
+
+    def inject(target: Target, chance: random.Random) -> None:
+        chosen = [chance.choice(target.processes(role)) for role in roles]
+        for process in chosen:
+            process.suspend()
+        for process in chosen:
+            process.kill()
+
+    return Fault(f"kill -9 of {' and '.join(roles)} at once", inject)
+
+
+def kill_supervisor(target: Target, _: random.Random) -> None:
+    """The first process alone: what it started ends with it, each in its own way, and an init system starts it anew."""
+    children = target.running.children()
+    target.running.process.kill()
+    target.running.process.wait()
+    wait_until(lambda: not alive(children))
+    target.start()
+
+
 def kill_whole(target: Target, _: random.Random) -> None:
     processes = [psutil.Process(target.running.process.pid), *target.running.children()]
     for process in processes:

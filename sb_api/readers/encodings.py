@@ -107,7 +107,9 @@ def _find_wide(sample: bytes) -> str:
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if max(even, odd) < len(sample) / 50 or min(even, odd) > max(even, odd) / 10:
         return ""
-    return "utf-16-be" if even > odd else "utf-16-le"
+    name, line_feed = ("utf-16-be", b"\0\n") if even > odd else ("utf-16-le", b"\n\0")
+    # Where line feeds are bytes by themselves, the zeros are something else: what some databases write for NULL.
+    return name if 2 * sample.count(line_feed) >= sample.count(b"\n") else ""
 
 
 def _is_utf8(line: bytes) -> bool:

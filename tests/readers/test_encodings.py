@@ -86,6 +86,16 @@ def test_what_nothing_speaks_for_is_not_guessed() -> None:
     assert find_encoding(bytes(range(256)) * 20) is None
 
 
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_bytes_that_are_zero_make_no_utf_16_where_line_feeds_are_one_byte(separator: str) -> None:
+    """Some databases write NULL so: a small file of tabs and zeros was read as Chinese."""
+    text = "id,bio\n1,\0\n2,fine\n3,\0\0\0\n".replace(",", separator)
+    found, wrong, notes = read(text.encode())
+    assert (found, wrong, notes) == (["\0", "fine", "\0\0\0"], [], [])
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert read(text.replace("\0", "no").encode(encoding))[0] == ["no", "fine", "nonono"]
+
+
 def test_encodings_that_are_none_are_refused() -> None:
     for name in ("latin-17", "rot13", "base64", "x" * 300, "\0"):
         with pytest.raises(InvalidParameter, match="no encoding"):
