@@ -63,7 +63,7 @@ def run_limit(app: str, state: Path, redis_url: str = "", worker: str = "gevent"
 
     port = free_port()
     command = web_command(load_settings({}), f"127.0.0.1:{port}")
-    other = {"sb_api:create_app()": f"limits:{app}()", OUR_WORKER: worker}
+    other = {"sb_api:create_app()": f"bench.speed.limits:{app}()", OUR_WORKER: worker}
     if missing := other.keys() - set(command):
         raise SystemExit(f"server.web_command no longer names {missing}, so its settings cannot be shared.")
     served = [other.get(part, part) for part in command]

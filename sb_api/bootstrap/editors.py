@@ -26,13 +26,16 @@ from sb_api.bootstrap.originals import (
 from sb_api.config import Settings
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting
+from sb_api.models.calibration import calibrated
 from sb_api.models.classifiers import WIDE_DEEP, Classifier
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.wide_features import FEATURES
 from sb_api.preprocessing import VECTOR_LENGTH, read_bios, texts_of_words
 from sb_api.records import Verdict
-from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors, generate_in_language, split_by_host
+from sb_api.synthetic.phrases import Language, languages
 from sb_api.text.hosts import email_domain, website_host
+from sb_api.text.scripts import KINDS, count_kinds
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.text.words import split_words
 from sb_api.versions import Version
@@ -53,8 +56,11 @@ SYNTHETIC_EDITORS = 60_000
 TITLE = "Lodbrok, the editor classifier"
 USE = (
     "The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, "
-    "not by what they edited."
+    "not by what they edited. It must not be used to judge people, to remove or block accounts without somebody who "
+    "looks, on accounts of other sites than it was made for, on languages that the figures above say nothing of, nor "
+    "as evidence against anybody."
 )
+MOST_OF_A_LANGUAGE = 400  # accounts that the card's figures of a language are from
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 LEAST_ACCOUNTS = 8  # an e-mail domain or host of fewer accounts tells the network nothing but who they were
@@ -112,7 +118,8 @@ def bootstrap_lodbrok(
     about = install_original(
         settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution
     )
-    card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts))
+    by_language = measure_languages(fitting, about, min(count // 100, MOST_OF_A_LANGUAGE), seed + 1)
+    card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts, by_language))
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
     return figures
@@ -244,7 +251,35 @@ def figure_tables(figures: dict[str, Any]) -> list[Table]:
     return [Table(header, [[figures[name] for name in names]]), confusion]
 
 
-def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts) -> ModelCard:
+def measure_languages(fitting: Fitting, about: Version, count: int, seed: int) -> Table:
+    """What is said of `count` made-up accounts of each language that have a bio, half of them spam."""
+    classifier = fitting.classifier
+    if classifier.vectors is None:
+        raise ValueError(f"{classifier.name} has no vectors of labelled records.")
+    rows = []
+    for code, language in sorted(languages().items()):
+        verdicts = to_verdicts(list(generate_in_language(code, count, seed)))
+        vectors = classifier.vectors(verdicts, fitting.vocabularies)
+        scores = calibrated(fitting.predict(classifier.name_inputs(vectors)), about.temperature)[:, 1]
+        innocent, spam = (scores[vectors[:, 0] == verdict] for verdict in (0, 1))
+        certain = f"{(innocent > about.borders[0]).mean():.1%}" if about.borders and len(innocent) else ""
+        shares = (f"{(some >= 0.5).mean():.1%}" if len(some) else "" for some in (innocent, spam))
+        called, caught = shares
+        rows.append((code, _script_of(language), called, certain, caught))
+    header = ("language", "script", "innocent: 0.5 or more", "innocent: `certain spam`", "spam: 0.5 or more")
+    return Table(header, rows)
+
+
+def _script_of(language: Language) -> str:
+    """The script that most letters of its sentences are of."""
+    kinds = count_kinds(["".join(language.everyday)])[0]
+    latin = kinds[KINDS.index("small letter")]
+    others = {kind: kinds[KINDS.index(kind)] for kind in KINDS[KINDS.index("Greek") :]}
+    most = max(others, key=others.__getitem__)
+    return most.removesuffix(" letter") if others[most] > latin else "Latin"
+
+
+def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts, by_language: Table) -> ModelCard:
     figures = about.figures["held_out"]
     total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
     return ModelCard(
@@ -263,6 +298,11 @@ def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts) -> Mode
             "thresholds. Accounts that share a website host or an e-mail domain of their own are all on one side, so "
             "no figure comes from a memorised host.",
         ],
-        figures=figure_tables(figures),
+        figures=[*figure_tables(figures), by_language],
+        notes=[
+            "Languages: accounts with a bio of another seed of the same generator, whose sentences it has learned from "
+            "others; so the table says that no language or script is worse off, not how good it is on real people. "
+            "What it says of words of real people, who are in nobody's training data, is in `docs/scores.md`.",
+        ],
         use=USE,
     )

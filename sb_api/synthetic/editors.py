@@ -12,6 +12,7 @@ second.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -41,7 +42,15 @@ from sb_api.synthetic.parts import (
 from sb_api.synthetic.phrases import CAMPAIGNS, languages
 from sb_api.synthetic.split import split_by_host
 
-__all__ = ["CAMPAIGNS", "REFERENCE_TIME", "SyntheticEditor", "generate_campaign", "generate_editors", "split_by_host"]
+__all__ = [
+    "CAMPAIGNS",
+    "REFERENCE_TIME",
+    "SyntheticEditor",
+    "generate_campaign",
+    "generate_editors",
+    "generate_in_language",
+    "split_by_host",
+]
 
 _DAY = 24 * 60.0
 _CAMPAIGN_IDS = 50_000_000
@@ -118,11 +127,16 @@ def _own_host(rng: Random, pools: Pools, language: str, name: str) -> str:
 
 
 def _real_editor(
-    rng: Random, pools: Pools, identity: int, recent_hosts: list[str], recent_employers: list[str]
+    rng: Random,
+    pools: Pools,
+    identity: int,
+    recent_hosts: list[str],
+    recent_employers: list[str],
+    language: str | None = None,
 ) -> SyntheticEditor:
     kind = rng.choices(tuple(_EDITOR_KINDS), [entry.weight for entry in _EDITOR_KINDS.values()])[0]
     entry = _EDITOR_KINDS[kind]
-    language = choose_language(rng)
+    language = language or choose_language(rng)
     name = rng.choice(pools.users[language])
     host = ""
     if rng.random() < entry.site_share:
@@ -196,6 +210,30 @@ def _generate_editors(count: int, rng: Random, spam_left: int) -> Iterator[Synth
                 rng.shuffle(deck)
             operators.append(new_operator(rng, pools, deck.pop()))
         yield rng.choice(operators).account(rng, pools, identity)
+
+
+def generate_in_language(language: str, count: int, seed: int) -> Iterator[SyntheticEditor]:
+    """Yield `count` accounts with a bio, all of one language, by turns spam and not, with ids from 1 on.
+
+    Raises KeyError when there is no such language.
+    """
+    if language not in languages():
+        raise KeyError(language)
+    rng, pools = Random(f"language {language} {seed}"), build_pools()
+    identities = itertools.count(1)
+    hosts: list[str] = []
+    employers: list[str] = []
+    operators: list[Operator] = []
+    made = 0
+    while made < count:
+        operators = [operator for operator in operators if operator.left] or [new_operator(rng, pools, language)]
+        if made % 2:
+            account = rng.choice(operators).account(rng, pools, next(identities))
+        else:
+            account = _real_editor(rng, pools, next(identities), hosts, employers, language)
+        if account.record["bio"]:
+            made += 1
+            yield account
 
 
 def generate_campaign(index: int, count: int, seed: int) -> Iterator[SyntheticEditor]:

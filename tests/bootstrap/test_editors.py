@@ -26,6 +26,7 @@ from sb_api.readers.batches import open_records
 from sb_api.readers.labelled import read_labelled
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
+from sb_api.synthetic.phrases import languages
 from tests.support.factories import VOCABULARIES, lodbrok, same_arrays
 
 COUNT, SEED = 1500, 4
@@ -105,6 +106,14 @@ def test_weights_tokenizers_reference_set_and_model_card_are_written_and_nothing
         "reference/lodbrok.npz",
         "docs/model-card-lodbrok.md",
     }
+
+
+def test_the_card_has_a_row_for_each_language_and_says_what_not_to_do(made: Made) -> None:
+    rows = [line.split(" | ") for line in made.card.splitlines() if "%" in line and line.count("|") == 6]
+    assert [row[0].strip("| ") for row in rows] == sorted(languages())
+    scripts = {row[0].strip("| "): row[1] for row in rows}
+    assert (scripts["el"], scripts["en"], scripts["hy"]) == ("Greek", "Latin", "other")
+    assert "must not be used" in made.card
 
 
 def test_what_is_made_fits_together(made: Made) -> None:

@@ -66,6 +66,28 @@ MEASURED = {
             ],
         },
     ),
+    "docs/scores.md": (
+        "quality",
+        {
+            f"{texts}: certain spam; 0.5 or more": [
+                f"Shipped weights, bios of {name}: {share}" for share in ("certain spam", "0.5 or more")
+            ]
+            for texts, name in (
+                ("text messages, new account", "SMS, new account"),
+                ("text messages, old account", "SMS, old account"),
+                ("CLINC150, new account", "CLINC150, new account"),
+                ("customers, new account", "customers, new account"),
+            )
+        }
+        | {
+            "disguised spam: recall over that of plain spam, worst way": [
+                "Shipped weights, disguised spam: recall over plain, worst way"
+            ],
+            "spam and two innocent sentences, and six: recall over plain": [
+                f"Shipped weights, spam and {count} innocent sentences: recall over plain" for count in (2, 6)
+            ],
+        },
+    ),
     "docs/performance.md": (
         "service",
         {

@@ -23,6 +23,7 @@ from sb_api.synthetic.editors import (
     SyntheticEditor,
     generate_campaign,
     generate_editors,
+    generate_in_language,
     split_by_host,
 )
 from sb_api.synthetic.parts import build_pools, free_mail_domains
@@ -301,6 +302,17 @@ def test_hosts_of_many_users_of_both_verdicts_are_nobodys_own() -> None:
 
 def test_mail_providers_of_many_countries_are_nobodys_own(shared_domains: frozenset[str]) -> None:
     assert {"proton.me", "qq.com", "163.com", "naver.com", "libero.it", "icloud.com", "seznam.cz"} <= shared_domains
+
+
+def test_accounts_of_one_language_have_bios_of_its_letters_and_both_verdicts() -> None:
+    made = list(generate_in_language("el", 20, seed=1))
+    assert [editor.verdict for editor in made] == [0, 1] * 10
+    assert len({editor.record["id"] for editor in made}) == 20
+    greek = [re.search("[\u0370-\u03ff]", str(editor.record["bio"])) is not None for editor in made]
+    assert sum(greek) >= 14, "some bios are names and links alone"
+    assert made == list(generate_in_language("el", 20, seed=1))
+    with pytest.raises(KeyError):
+        next(generate_in_language("tlh", 1, seed=1))
 
 
 @pytest.mark.parametrize(
