@@ -118,7 +118,7 @@ def bootstrap_lodbrok(
     about = install_original(
         settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution
     )
-    by_language = measure_languages(fitting, about, min(count // 100, MOST_OF_A_LANGUAGE), seed + 1)
+    by_language = measure_languages(fitting, vocabularies, about, min(count // 100, MOST_OF_A_LANGUAGE), seed + 1)
     card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts, by_language))
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
@@ -251,7 +251,7 @@ def figure_tables(figures: dict[str, Any]) -> list[Table]:
     return [Table(header, [[figures[name] for name in names]]), confusion]
 
 
-def measure_languages(fitting: Fitting, about: Version, count: int, seed: int) -> Table:
+def measure_languages(fitting: Fitting, vocabularies: Vocabularies, about: Version, count: int, seed: int) -> Table:
     """What is said of `count` made-up accounts of each language that have a bio, half of them spam."""
     classifier = fitting.classifier
     if classifier.vectors is None:
@@ -259,7 +259,7 @@ def measure_languages(fitting: Fitting, about: Version, count: int, seed: int) -
     rows = []
     for code, language in sorted(languages().items()):
         verdicts = to_verdicts(list(generate_in_language(code, count, seed)))
-        vectors = classifier.vectors(verdicts, fitting.vocabularies)
+        vectors = classifier.vectors(verdicts, vocabularies)
         scores = calibrated(fitting.predict(classifier.name_inputs(vectors)), about.temperature)[:, 1]
         innocent, spam = (scores[vectors[:, 0] == verdict] for verdict in (0, 1))
         certain = f"{(innocent > about.borders[0]).mean():.1%}" if about.borders and len(innocent) else ""
