@@ -124,14 +124,12 @@ def test_whoever_is_killed_while_several_files_are_replaced_leaves_all_or_none(
     old = {"a": b"old a", "gone": b"old"}
     for name, content in old.items():
         write_private(tmp_path / name, content)
-    left = step
+    done = iter(range(step))
 
     def die_in_time(call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            if left == 0:
+            if next(done, None) is None:
                 raise KeyboardInterrupt
-            left -= 1
             return call(*arguments, **options)
 
         return counted
