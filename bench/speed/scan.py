@@ -5,6 +5,7 @@ Editors come from a pool of synthetic ones, repeated under new ids; so a file of
 
 from __future__ import annotations
 
+import filecmp
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from unittest.mock import patch
 
 import msgspec
@@ -48,6 +50,31 @@ def bench_file(options: Options) -> Iterator[Figure]:
     yield at_most(
         "the same: client's memory at its end over that in the first quarter", end / quarter, "", 1.2, against
     )
+
+
+def bench_local(options: Options) -> Iterator[Figure]:
+    """Time and memory of judging a file by processes of its own, beside the same through a service, in turns."""
+    file = options.folder / "editors.jsonl"
+    write_editors(file, options.count)
+    found: dict[str, list[float]] = {"service": [], "local": []}
+    memory: list[float] = []
+    for _ in range(min(options.rounds, 3)):
+        with run_service() as service:
+            command = [sys.executable, "-m", "sb_api", "predict", str(file), "--url", service.url]
+            with patch.dict(os.environ, clean_environment(SB_API_TOKEN=service.token)):
+                took, _, _ = measure([*command, "-o", str(options.folder / "service.jsonl"), "--restart"])
+        found["service"].append(took)
+        command = [sys.executable, "-m", "sb_api", "predict", str(file), "--local", "--source", "/nonexistent"]
+        took, _, memory = measure([*command, "-o", str(options.folder / "local.jsonl"), "--restart"])
+        found["local"].append(took)
+    same = filecmp.cmp(options.folder / "service.jsonl", options.folder / "local.jsonl", shallow=False)
+    against = (
+        f"{median(found['local']):.1f} s, {median(found['service']):.1f} s; results {'equal' if same else 'DIFFER'}"
+    )
+    name = f"`sb-api predict --local` over a file of {options.count:,} editors, over the same through a service"
+    yield at_most(name, took / through if same else None, "", 0.6, against)
+    quarter, end = max(memory[: len(memory) // 4 + 1]), max(memory[-4:-1] or memory)
+    yield at_most("the same: memory at its end over that in the first quarter", end / quarter, "", 1.2, "1 is flat")
 
 
 def write_editors(path: Path, count: int) -> None:

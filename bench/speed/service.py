@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.learning.training import bench_training
 from bench.speed.load import require_wrk
 from bench.speed.resources import bench_cold, bench_memory
-from bench.speed.scan import bench_file
+from bench.speed.scan import bench_file, bench_local
 from bench.speed.speed import (
     Options,
     bench_hundred,
@@ -35,6 +35,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "thousand": bench_thousand,
     "scan": bench_scan,
     "file": bench_file,
+    "local": bench_local,
     "open": bench_open,
     "training": bench_training,
     "beside": bench_training_beside,
