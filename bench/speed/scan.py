@@ -68,9 +68,8 @@ def bench_local(options: Options) -> Iterator[Figure]:
         took, _, memory = measure([*command, "-o", str(options.folder / "local.jsonl"), "--restart"])
         found["local"].append(took)
     same = filecmp.cmp(options.folder / "service.jsonl", options.folder / "local.jsonl", shallow=False)
-    against = (
-        f"{median(found['local']):.1f} s, {median(found['service']):.1f} s; results {'equal' if same else 'DIFFER'}"
-    )
+    took, through = (median(found[way]) for way in ("local", "service"))
+    against = f"{took:.1f} s and {through:.1f} s; the results {'are equal' if same else 'DIFFER'}"
     name = f"`sb-api predict --local` over a file of {options.count:,} editors, over the same through a service"
     yield at_most(name, took / through if same else None, "", 0.6, against)
     quarter, end = max(memory[: len(memory) // 4 + 1]), max(memory[-4:-1] or memory)
