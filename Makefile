@@ -13,7 +13,7 @@ HELD ?= 60
 EDITORS ?= 2000000
 
 .PHONY: run test test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
-	bench-preprocessing bench-service bench-predict-file bench-held bench-peers bench-cold load fuzz docs chaos overload soak cluster
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers bench-cold load fuzz docs chaos overload attack soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -89,6 +89,10 @@ chaos: $(VENV)/installed-dev
 
 overload: $(VENV)/installed-dev
 	$(BIN)/python -m tools.chaos --seed $(SEED) --only overload
+
+# What one client can do to a service with credentials, and the requests that cost most; about five minutes.
+attack: $(VENV)/installed-dev
+	$(BIN)/python -m tools.attack --seed $(SEED)
 
 # COUNT records, and a training for every thousand of them.
 soak: $(VENV)/installed-dev

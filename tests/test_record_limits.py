@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -10,42 +9,15 @@ import pytest
 from sb_api import records
 from sb_api.errors import MalformedBody, SbApiError, TooLarge
 from sb_api.records import MOST_TIMES, Editor, LabelledMessage, decode_records
+from tests.support import shapes
 
 LIMIT = 1000
 FREE_BYTES = 2**18
 SIZE = 2**18
 
 
-def fill(start: bytes, item: bytes, end: bytes) -> bytes:
-    """JSON of `SIZE` bytes with one item again and again."""
-    return start + b",".join([item] * (SIZE // (len(item) + 1))) + end
-
-
-# More records than allowed, in ever other ways.
-TOO_MANY = {
-    "numbers": fill(b"[", b"1", b"]"),
-    "numbers after a record": fill(b'[{"id":1},', b"1", b"]"),
-    "empty arrays": fill(b"[", b"[]", b"]"),
-    "empty objects": fill(b"[", b"{}", b"]"),
-    "empty strings": fill(b"[", b'""', b"]"),
-    "small records": fill(b"[", b'{"id":1}', b"]"),
-    "escaped ids": fill(b"[", b'{"\\u0069d":1}', b"]"),
-    "one key": fill(b"{", b'"a":{}', b"}"),
-    "one key of numbers": fill(b"{", b'"a":1', b"}"),
-    "many keys": b"{" + b",".join(b'"%x":{"id":%d}' % (number, number) for number in range(SIZE // 24)) + b"}",
-}
-# One record, or none.
-FEW = {
-    "numbers in a field": fill(b'[{"id":1,"other":[', b"1", b"]}]"),
-    "arrays in a field": fill(b'[{"id":1,"other":[', b"[]", b"]}]"),
-    "ids in a field": fill(b'{"a":{"id":1,"other":[', b'{"id":1}', b"]}}"),
-    "fields": fill(b'[{"id":1,', b'"x":1', b"}]"),
-    "ids": fill(b'{"a":{', b'"id":1', b"}}"),
-    "commas in a text": fill(b'[{"id":1,"bio":"', b",", b'"}]'),
-    "a string without end": b'["' + b'\\"' * (SIZE // 2),
-    "brackets without end": b"[" * SIZE,
-    "commas": b"[" + b"," * SIZE,
-}
+TOO_MANY = {name: make(SIZE) for name, make in shapes.TOO_MANY.items()}
+FEW = {name: make(SIZE) for name, make in shapes.FEW.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("shape", [*TOO_MANY, *FEW])
 def test_memory_is_a_small_multiple_of_the_body(shape: str) -> None:
     body = (TOO_MANY | FEW)[shape]
-    tracemalloc.start()
-    try:
-        decode_records(body, Editor, LIMIT)
-    except SbApiError:
-        pass
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+    peak = shapes.memory_of(body, LIMIT)
     assert peak <= FREE_BYTES + (MOST_TIMES + 1) * len(body)
 
 

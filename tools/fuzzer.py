@@ -29,7 +29,9 @@ import psutil
 from flask import Flask
 
 from sb_api import create_app
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
+from sb_api.records import FREE_BYTES, MOST_TIMES
+from tests.support import shapes
 from tests.support.service import SHARED, Service, make_editors, make_verdicts, start_service
 
 THREADS = 8
@@ -37,6 +39,7 @@ LONGEST_ANSWER = 20.0  # seconds
 LONGEST_TRAINING = 160.0  # where a request may wait for those of all others: one after the other they train
 GROWTH = 300 * 2**20  # bytes that a process may grow by, once it is warm
 WARM_UP = 500  # requests
+SHAPE_BYTES = 4 * 2**20  # of a body of each shape
 SOUND_TRAININGS = 0.002  # of the requests to learn; each takes about a second
 
 JUDGING = ("/predict", "/intents/predict", "/classify")
@@ -447,6 +450,16 @@ def _next(numbers: Iterator[int], lock: threading.Lock) -> int | None:
         return next(numbers, None)
 
 
+def measure_shapes(size: int, limit: int) -> None:
+    """Print how many times its size a body of each shape takes to decode. Raises Finding over what is promised."""
+    for name, make in (shapes.TOO_MANY | shapes.FEW).items():
+        body = make(size)
+        peak = shapes.memory_of(body, limit)
+        print(f"{peak / len(body):9.1f} times its {size / 2**20:g} MiB: {name}")
+        if peak > FREE_BYTES + (MOST_TIMES + 1) * len(body):
+            raise Finding(f"{name} takes {peak} bytes for {len(body)}")
+
+
 @click.command()
 @click.option("--count", default=1_000_000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
@@ -454,6 +467,10 @@ def _next(numbers: Iterator[int], lock: threading.Lock) -> int | None:
 def main(count: int, seed: int, start: int) -> None:
     """Send raw requests made from a seed to a service of its own."""
     began = time.monotonic()
+    try:
+        measure_shapes(SHAPE_BYTES, Settings().max_records)
+    except Finding as found:
+        raise SystemExit(str(found)) from None
 
     def tell(number: int, outcomes: Counter[str]) -> None:
         rate = outcomes.total() / (time.monotonic() - began)

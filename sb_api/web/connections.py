@@ -11,6 +11,7 @@ from contextlib import contextmanager
 HEAD_SECONDS = 20.0  # for the head of a request, and for what is left of a body that nobody wants
 GRACE = 10.0  # seconds for a body, however small
 LEAST_RATE = 16 * 1024  # bytes a second of a body after that
+TURN = 256 * 1024  # bytes of a body, after which other connections have their turn
 SEND_SECONDS = 60.0  # for an answer whose client does not take it
 PER_ADDRESS = 400  # connections of one client address; a process has 1,000
 
@@ -24,6 +25,7 @@ class PacedReader:
     def __init__(self, connection: socket.socket, grace: float) -> None:
         self._connection = connection
         self._until = time.monotonic() + grace
+        self._turn = TURN
 
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes. Raises TimeoutError once fewer have come than the least rate asks for."""
@@ -38,6 +40,11 @@ class PacedReader:
         finally:
             self._connection.settimeout(SEND_SECONDS)
         self._until += len(data) / LEAST_RATE
+        self._turn -= len(data)
+        if self._turn < 0:
+            # As long as there is more to read, reading waits for nothing, and nobody else is served.
+            self._turn = TURN
+            time.sleep(0)
         return data
 
 

@@ -153,6 +153,18 @@ def test_the_kubernetes_example_is_confined(manifests: Manifests) -> None:
     assert manifests["Deployment", "trainer"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_no_pod_of_the_kubernetes_example_goes_where_it_likes(manifests: Manifests) -> None:
+    policies = [document["spec"] for (kind, _), document in manifests.items() if kind == "NetworkPolicy"]
+    leaving = [policy for policy in policies if "Egress" in policy["policyTypes"]]
+    for role in ("redis", *ROLES):
+        kind = "StatefulSet" if role == "redis" else "Deployment"
+        labels = manifests[kind, role]["spec"]["template"]["metadata"]["labels"]
+        mine = [one for one in leaving if one["podSelector"]["matchLabels"].items() <= labels.items()]
+        assert mine, role
+        if role == "redis":
+            assert [one["egress"] for one in mine] == [[]]
+
+
 def test_policies_and_services_of_the_kubernetes_example_name_pods_that_there_are(
     manifests: Manifests,
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sb_api.web.connections import LEAST_RATE, PacedReader, Places
+from sb_api.web.connections import LEAST_RATE, TURN, PacedReader, Places
 from sb_api.web.gunicorn_worker import LARGEST
 from tests.conftest import wait_until
 from tests.support.impatient import ImpatientWorker
@@ -69,6 +69,21 @@ def test_who_sends_a_byte_now_and_then_is_cut_off_and_others_are_served(port: in
     assert time.monotonic() - began >= ImpatientWorker.grace / 2  # as long as they may take, they are borne
     for client in (*slow, other):
         client.close()
+
+
+def test_others_have_their_turn_while_a_large_body_comes_as_fast_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is always more to read, reading waits for nothing: one body of nobody kept all others for seconds."""
+    turns: list[float] = []
+    monkeypatch.setattr(time, "sleep", turns.append)
+    ours, theirs = socket.socketpair()
+    reader = PacedReader(ours, 10.0)
+    piece = b"x" * 8192
+    for _ in range(8 * TURN // len(piece)):
+        theirs.sendall(piece)
+        assert len(reader.recv(len(piece))) == len(piece)
+    assert len(turns) in (7, 8)
+    ours.close()
+    theirs.close()
 
 
 def test_who_sends_a_large_body_at_the_least_rate_is_served(port: int) -> None:
