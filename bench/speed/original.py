@@ -68,7 +68,7 @@ def run_original(state: Path) -> Iterator[Target]:
         env=clean_environment(),
     )
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "original:original_app()", "--bind", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "gunicorn", "bench.speed.original:original_app()", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", "1", "--timeout", "300", "--log-level", "warning", "--no-control-socket"]
     with run_server(command, port, state, **{MODEL: str(path)}) as target:
         yield target

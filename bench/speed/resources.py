@@ -84,7 +84,7 @@ def _times_let_go(service: Target) -> int:
 
 def _web_processes(service: Target) -> list[psutil.Process]:
     """Those that answer: children of gunicorn's first process."""
-    gunicorn = service.role("gunicorn")
+    gunicorn = service.role("sb_api.web.gunicorn_server")
     numbers = {process.pid for process in gunicorn}
     return [process for process in gunicorn if process.ppid() in numbers]
 
