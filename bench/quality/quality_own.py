@@ -62,7 +62,7 @@ def bench_own(quick: bool) -> Figures:
     mean = {name: float(np.mean([row[name] for row in ours])) for name in ours[0]}
     told = f"deviation {auc.std(ddof=1) if len(auc) > 1 else 0:.3f}; logistic regression {np.mean(theirs):.4f}"
     figures = [
-        figure("Own accounts, other half: ROC AUC", mean["roc_auc"], "", told, float(np.mean(theirs))),
+        figure("Own accounts, other half: ROC AUC", mean["roc_auc"], "", told, round(float(np.mean(theirs)), 4)),
         figure("Own accounts, other half: F1 at 0.5", mean["f1"], "", f"best threshold {mean['best_f1']:.4f}"),
         figure("Own accounts, other half: F1 lost at 0.5, worst", max(gaps), "", "", 0.02, most=True),
         figure("Own accounts, other half: calibration error", mean["calibration_error"], "", "", 0.05, most=True),

@@ -86,6 +86,19 @@ MEASURED = {
             "spam and two innocent sentences, and six: recall over plain": [
                 f"Shipped weights, spam and {count} innocent sentences: recall over plain" for count in (2, 6)
             ],
+            "ROC AUC; logistic regression of words and characters": ["Own accounts, other half: ROC AUC"],
+            "F1 at 0.5; at the best threshold": ["Own accounts, other half: F1 at 0.5"],
+            "F1 lost at 0.5, worst half": ["Own accounts, other half: F1 lost at 0.5, worst"],
+            "calibration error": ["Own accounts, other half: calibration error"],
+            "innocents in `certain spam` over the budget that the command says, worst half": [
+                "Own accounts, other half: innocents in certain spam over the budget said, worst"
+            ],
+            "600 verdicts from the shipped weights, each judged before it is learned: ROC AUC": [
+                "Own accounts, stream of 600 verdicts: ROC AUC"
+            ],
+            "the same, second half of them; river's logistic regression from nothing": [
+                "Own accounts, stream of 600 verdicts: ROC AUC of the second half"
+            ],
         },
     ),
     "docs/performance.md": (
