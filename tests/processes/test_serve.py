@@ -77,14 +77,15 @@ def kill_all(service: Service) -> None:
 
 
 class Restartable:
-    """One state directory, with a path longer than a socket's may be, and the service in it, started when it is down.
+    """One state directory, with a path longer than a socket's may be and with what means something in URLs, and the
+    service in it, started when it is down.
 
     What costs most of a test's time is to start a service, so that several tests share the lives of this one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = folder / ("a long path " * 15).strip() / "état"
+        self.state = folder / ("a long path " * 15).strip() / "état #1?a%20b@c"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         # What is in the working directory takes no part.

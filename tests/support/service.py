@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import psutil
@@ -196,7 +197,7 @@ class Service:
 
     @property
     def redis_url(self) -> str:
-        return f"unix://{self.state / 'redis' / 'redis.sock'}"
+        return f"unix://{quote(str(self.state / 'redis' / 'redis.sock'))}"
 
     @property
     def log(self) -> str:
