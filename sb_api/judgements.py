@@ -35,16 +35,18 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 # learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
-# reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. undone: learned
-# once, by weights that were rolled back. set aside: its credential's trainings were refused again and again.
-Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "undone", "set aside"]
+# reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. withdrawn: its
+# reporter has taken it back. undone: learned once, by weights that were rolled back. set aside: its credential's
+# trainings were refused again and again.
+Status = Literal["learning", "learned", "refused", "held", "waiting", "superseded", "withdrawn", "undone", "set aside"]
 
 
 class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict that was given, as the log has it, and what became of it: its `status`, and the `reason` where it is
     not learned. `score` is the probability that the weights named by `weights` gave to its label before it was learned;
     `received` is in UTC, `version` the weights that a training first made of it, `supersedes` the number of the verdict
-    that it took the place of, `attempts` how many trainings with it were refused."""
+    that it took the place of, `attempts` how many trainings with it were refused, `digest` what was judged: of two with
+    the same one, the account was the same. "" in rows of older releases."""
 
     number: int
     record: str
@@ -61,10 +63,12 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     supersedes: int | None = None
     attempts: int = 0
+    digest: str = ""
 
 
 AuditKind = Literal[
     "verdicts",
+    "withdrawal",
     "rollback",
     "replay",
     "promotion",
@@ -100,12 +104,13 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts are asked for: of a reporter, since a moment (UTC), on a record, with one of some statuses; the
-    newest `limit` of them, all with 0."""
+    """Which verdicts are asked for: of a reporter, since a moment (UTC), on a record or on any of several, with one of
+    some statuses; the newest `limit` of them, all with 0."""
 
     reporter: str | None = None
     since: datetime | None = None
     record: str | None = None
+    records: list[str] = []
     statuses: list[str] = []
     limit: int = 50
 

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.learning import single_verdicts as single
 from bench.learning.learning_service import time_trainings
 from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, split_editors
 from sb_api.bootstrap.originals import to_examples, to_verdicts
@@ -266,9 +267,17 @@ def builtins(verdict: Verdict) -> dict[str, Any]:
     return msgspec.to_builtins(verdict)  # type: ignore[no-any-return]
 
 
-SCENARIOS = {run.__name__: run for run in (new_campaigns, one_sided_days, wrong_verdicts, ten_campaigns)}
+PARTS = (new_campaigns, one_sided_days, wrong_verdicts, ten_campaigns, single.single_verdicts)
+SCENARIOS = {run.__name__: run for run in PARTS}
 # Verdicts that a seed's run of each learns, for the time left.
-SIZES = {"new_campaigns": 600, "one_sided_days": 1000, "wrong_verdicts": 600, "ten_campaigns": 2000}
+SIZES = {
+    "new_campaigns": 600,
+    "one_sided_days": 1000,
+    "wrong_verdicts": 600,
+    "ten_campaigns": 2000,
+    # Each with a training of its own, which takes as long as one of twenty.
+    "single_verdicts": 20 * single.TRAININGS_A_SEED,
+}
 BUDGET = 100 * load_settings({}).fp_budget
 SECONDS = ("100 verdicts: request to promoted weights", "s")
 MEANWHILE = ("100 verdicts: predictions meanwhile, of the rate before", "share")
@@ -288,6 +297,7 @@ GOALS = {
     MEANWHILE: (0.7, True),
     ("500 spam verdicts: points of recall lost by the other class", "points"): (1.0, False),
     ("500 innocent verdicts: points of recall lost by the other class", "points"): (1.0, False),
+    **single.GOALS,
 }
 
 
@@ -313,7 +323,8 @@ def measure(names: Sequence[str], seeds: Sequence[int], folder: Path) -> Results
                 print(f"{name}, seed {seed}: done; {left / 60:.1f} minutes left", file=sys.stderr, flush=True)
             for figure, values in figures[OURS].items():
                 print(f"  {figure[0]}, {figure[1]}: {[round(value, 4) for value in values]}", flush=True)
-                results[figure] = {recipe: statistics.median(figures[recipe][figure]) for recipe in RECIPES}
+                middle = {True: max, False: min}.get(single.WORST_COUNTS.get(figure), statistics.median)
+                results[figure] = {recipe: middle(figures[recipe][figure]) for recipe in RECIPES}
         if streams:
             results[WORST] = {OURS: 100 * learner.worst}
         if DURATIONS in names:

@@ -43,7 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `actor` who sent that, `trace` its W3C traceparent, if it is traced."""
 
     task: str
-    operation: Literal["predict", "explain", "train", "rollback", "replay", "let back", "verdicts", "audit"]
+    operation: Literal["predict", "explain", "train", "withdraw", "rollback", "replay", "let back", "verdicts", "audit"]
     classifier: str
     body: bytes
     reply: str = ""
@@ -68,6 +68,14 @@ class Replay(msgspec.Struct, frozen=True):
 
     force: bool = False
     with_undone: bool = False
+
+
+class Withdrawal(msgspec.Struct, frozen=True):
+    """The body of a withdraw job: whose verdict is taken back, on which record, and the digest of what was judged."""
+
+    reporter: str
+    record: str
+    digest: str
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

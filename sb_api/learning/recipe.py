@@ -39,6 +39,11 @@ class Recipe:
     by the share `distilled`, and their label. With `averaged` the result is the mean of the iterates of the second half
     of all steps.
 
+    No more than `own_rows` rows are learned by what is their own instead, where that is enough for each to reach
+    `margin` as the probability of its label (`own_features`). Else, of fewer than half of `settle_steps` steps, so many
+    more follow at `settle_rate`: they bring known rows back to where they stood, by `anchor` times the mean square of
+    how far their log-odds have moved, while the new ones keep their margin.
+
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
 
@@ -53,6 +58,7 @@ class Recipe:
     hard_share: float = 0.0
     distilled: float = 0.0
     averaged: bool = False
+    own_rows: int = 0
     settle_steps: int = 0
     settle_rate: float = 0.0003
     anchor: float = 0.0
@@ -80,6 +86,7 @@ RETRAINING = replace(
     hard_share=0.5,
     distilled=0.7,
     averaged=True,
+    own_rows=10,
     settle_steps=64,
     anchor=10.0,
     margin=0.7,
@@ -98,7 +105,8 @@ def share_of_log(learned: int, most: float) -> float:
 
 @dataclass(frozen=True)
 class Examples:
-    """n rows as named arrays, with the numbers of their labels (n,), and what the original says of them (n, labels)."""
+    """n rows as named arrays, with the numbers of their labels (n,), and probabilities of all labels (n, labels): of
+    known rows what the original says of them, of new ones what they are to be taught in place of their label."""
 
     arrays: Arrays
     targets: Targets

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sb_api.broker.jobs import Answer, Claim, Job, Replay, Training
+from sb_api.broker.jobs import Answer, Claim, Job, Replay, Training, Withdrawal
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, VerdictQuery, now
 from sb_api.processes.worker import Worker
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KINDS_OF_ENTRIES: dict[str, AuditKind] = {
     "train": "verdicts",
+    "withdraw": "withdrawal",
     "rollback": "rollback",
     "replay": "replay",
     "let back": "let back",
@@ -79,6 +80,11 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         elif job.operation == "let back":
             deed.names = [decode_payload(job.body, str)]
             data = trainer.let_back(deed.names[0])
+        elif job.operation == "withdraw":
+            from sb_api.learning.withdrawal import withdraw
+
+            data = withdraw(trainer, job.task, decode_payload(job.body, Withdrawal), check)
+            deed.count = data["withdrawn"]
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
             # Kept, so that a job that is done twice does not go back two steps.

@@ -90,7 +90,7 @@ class Trainer:
         except EngineDisagrees as error:
             logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
-    def _promote(
+    def promote(
         self, kind: EventKind, version: str, previous: str, learned: int = 0, start: float | None = None
     ) -> None:
         """Make a version current, and log that it took the place of `previous`."""
@@ -106,12 +106,12 @@ class Trainer:
         """What each of the kept versions was made from."""
         return {about.version: about.parent for about in self.store.chain().versions}
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Make the states of the verdicts in the log true of the current weights."""
         if self.intake.log:
             self.intake.log.follow(self.publication.version, self._parents())
 
-    def _ancestry(self) -> frozenset[str]:
+    def ancestry(self) -> frozenset[str]:
         """The versions that the current weights came from, themselves included."""
         log, version = self.intake.log, self.publication.version
         return log.ancestry(version, self._parents()) if log else frozenset((version,))
@@ -124,13 +124,13 @@ class Trainer:
         what the weights know, unless `force`; then the weights are as before, and the verdicts are kept.
         """
         start = monotonic()
-        current = self._begin(task)
-        ancestry = self._ancestry()
+        current = self.begin(task)
+        ancestry = self.ancestry()
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies, ancestry)
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
             batch = self.intake.take_undone(task, batch)
-        learned = self._made_by(task)
+        learned = self.made_by(task)
         rows = [*batch.learn, *batch.retried]
         if learned is None and batch.learn:
             try:
@@ -152,11 +152,11 @@ class Trainer:
             **(about.figures if learned is not None else {}),
         }
 
-    def _begin(self, task: str) -> Weights:
+    def begin(self, task: str) -> Weights:
         """The current weights, loaded, with the log in order."""
         current = self.store.load_current()
         self.fitting.load(current)
-        self._follow()
+        self.follow()
         self.intake.settle_abandoned(task, self._learned_from)
         return current
 
@@ -168,12 +168,12 @@ class Trainer:
         if batch.retried:
             rows = [*batch.retried, *batch.learn]
             try:
-                return self._learn(task, current, rows, check, force=False), rows
+                return self.learn(task, current, rows, check, force=False), rows
             except (TrainingRefused, EngineDisagrees) as refused:
                 logger.info("%d kept verdicts cannot be learned yet: %s", len(batch.retried), refused.detail)
                 self.intake.settle_refused(batch.retried)
         try:
-            return self._learn(task, current, batch.learn, check, force), batch.learn
+            return self.learn(task, current, batch.learn, check, force), batch.learn
         except (TrainingRefused, EngineDisagrees) as refused:
             self.intake.settle_refused_training(batch.learn, refused)
             self.publication.publish_quality()
@@ -186,11 +186,11 @@ class Trainer:
         version, before = learned.about.version, current.about.version
         if learned.about.parent == before:
             check()
-            self._promote("training", version, before, len(rows), start)
+            self.promote("training", version, before, len(rows), start)
             logger.info("learned %d verdicts; the current weights are %s", len(rows), version)
         try:
             self.intake.settle_learned(rows, version)
-            self._follow()
+            self.follow()
         except Unavailable as error:
             # They are learned; the next training tells the log so.
             logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
@@ -218,18 +218,30 @@ class Trainer:
     def _learned_from(self, task: str) -> str | None:
         """The version that a training made, if the current weights came from it."""
         version = self._version_made_by(task)
-        return version if version in self._ancestry() else None
+        return version if version in self.ancestry() else None
 
-    def _made_by(self, task: str) -> Weights | None:
+    def made_by(self, task: str) -> Weights | None:
         version = self._version_made_by(task)
         return self.store.load_version(version) if version else None
 
-    def _learn(self, task: str, current: Weights, rows: Sequence[LoggedVerdict], check: Check, force: bool) -> Weights:
-        """What came of verdicts, kept as a version. Raises TrainingRefused or EngineDisagrees; then nothing is."""
+    def learn(
+        self,
+        task: str,
+        current: Weights,
+        rows: Sequence[LoggedVerdict],
+        check: Check,
+        force: bool,
+        lesson: Examples | None = None,
+    ) -> Weights:
+        """What came of verdicts, or of a `lesson` in their place, kept as a version. Raises TrainingRefused or
+        EngineDisagrees; then nothing is."""
         number = 1 + max(about.number for about in self.store.chain().versions)
         log = self.intake.log
         earlier = log.learned_numbers(current.about.features) if log else []
-        candidate = self._make(current, rows, earlier, number, task, force)
+        if lesson is not None:  # what it takes back is not to be rehearsed against it
+            own = {row.number for row in rows}
+            earlier = [(place, label) for place, label in earlier if place not in own]
+        candidate = self._make(current, rows, earlier, number, task, force, lesson)
         self._check_engine(candidate.weights, candidate.on_guard)
         check()
         self._save(candidate.weights)
@@ -258,15 +270,17 @@ class Trainer:
         number: int,
         task: str,
         force: bool,
+        lesson: Examples | None = None,
     ) -> Candidate:
-        """What a training makes of `current`, of verdicts and draws from `earlier` ones. Raises TrainingRefused."""
+        """What a training makes of `current`, of verdicts, or a `lesson` in their place, and draws from `earlier` ones.
+        Raises TrainingRefused."""
         like = self.reference.guard.arrays
         candidate = retrain_model(
             self.fitting,
             self.classifier,
             self.original,
             current,
-            self.intake.examples(rows, like),
+            self.intake.examples(rows, like) if lesson is None else lesson,
             self.reference,
             self.intake.draw_log(earlier, current.about, number, like),
             budget=self.settings.fp_budget,
@@ -279,7 +293,7 @@ class Trainer:
             ),
             task=task,
             force=force,
-            floors=self.intake.floors(rows),
+            floors=self.intake.floors(rows) if lesson is None else None,
             observed=self.intake.observe(),
         )
         if candidate.losses and not force:
@@ -314,7 +328,7 @@ class Trainer:
         """Learn those of the kept verdicts that may be tried again by now, all at once; where the guard refuses that,
         one half after the other, and so on for a while. Returns how many are learned."""
         task = uuid.uuid4().hex
-        current = self._begin(task)
+        current = self.begin(task)
         waiting = [self.intake.take_kept(task, current)]
         learned, tries = 0, 0
         while waiting and (rows := waiting.pop()):
@@ -325,7 +339,7 @@ class Trainer:
             start, task = monotonic(), uuid.uuid4().hex
             self.intake.adopt(rows, task)
             try:
-                made = self._learn(task, current, rows, check, force=False)
+                made = self.learn(task, current, rows, check, force=False)
             except (TrainingRefused, EngineDisagrees):
                 if len(rows) == 1:
                     self.intake.settle_refused(rows)
@@ -345,8 +359,8 @@ class Trainer:
         version = self.store.chain().resolve(to)
         previous = self.publication.version
         check()
-        self._promote("rollback", version, previous)
-        self._follow()
+        self.promote("rollback", version, previous)
+        self.follow()
         self.publication.publish_quality()
         logger.info("rolled back from %s to %s", previous, version)
         return {"weights": {"version": version, "previous": previous}}
@@ -375,10 +389,10 @@ class Trainer:
             raise JobFailed("The verdict log is off, so there is nothing to replay.")
         start, previous = monotonic(), self.publication.version
         rows = log.learned(self.original.about.features, with_undone)
-        made = self._made_by(task) or self._rebuild(task, log, rows, check, force, progress)
-        self._promote("replay", made.about.version, previous, made.about.learned, start)
+        made = self.made_by(task) or self._rebuild(task, log, rows, check, force, progress)
+        self.promote("replay", made.about.version, previous, made.about.learned, start)
         self.intake.settle_learned(rows, made.about.version)
-        self._follow()
+        self.follow()
         self.publication.publish_quality()
         return {
             "response": f"Rebuilt the weights from {made.about.learned} verdicts",

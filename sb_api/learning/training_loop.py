@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Predict, RowWeights, Targets
+from sb_api.arrays import Arrays, Predict, RowWeights, Targets
+from sb_api.learning.own_features import OwnFeatures
 from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
 from sb_api.models import networks
+from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.text.tokenizers import Vocabularies
@@ -113,6 +115,7 @@ class TrainingLoop:
         self._sums = [tf.Variable(variable.value, trainable=False) for variable in self.variables]
         self._epochs = {dropout: self._compile(dropout, anchored=False) for dropout in (True, False)}
         self._settling = self._compile(dropout=False, anchored=True)
+        self._own = OwnFeatures.of(network, lambda arrays: self.predict(arrays))
 
     @cached_property
     def predict(self) -> Predict:
@@ -141,7 +144,9 @@ class TrainingLoop:
         known = _Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
+        own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (steps < recipe.settle_steps // 2 or bool(floors.any()))
+        settling = settling and own is None
         if settling and len(known.rows):
             known = replace(known, anchors=self.predict(known.rows.arrays))
         tensors = _tensors(known, new, recipe, self.classes, floors)
@@ -156,10 +161,28 @@ class TrainingLoop:
             self._epochs[place < recipe.dropout_epochs](*tensors, order, draws, *map(np.int32, counts), np.float32(0))
             if progress:
                 progress(len(new))
-        if settling:
+        if own is not None:
+            networks.set_arrays(self.network, own)  # the steps were for the optimizer's state alone
+        elif settling:
             self._settle(recipe, new, known, tensors, floors, random)
         elif recipe.averaged and steps:
             self._take_mean(steps * recipe.epochs - sum_from)
+
+    def _learn_own(self, recipe: Recipe, new: Examples, known: _Known, floors: RowWeights) -> Arrays | None:
+        """What the network would be if the new rows were learned by what is their own; None where they are too many, or
+        that is not enough. The network stays as it is."""
+        if self._own is None or not 0 < len(new) <= recipe.own_rows:
+            return None
+        before = networks.get_arrays(self.network)
+        if new.scores is not None:
+            wanted = log_odds(new.scores)
+        else:
+            least = np.maximum(np.minimum(floors, HIGHEST_FLOOR), recipe.margin).astype(np.float64)
+            wanted = np.log(least / (1 - least)) * np.where(new.targets == 1, 1.0, -1.0)
+        reached = self._own.reach(new, wanted, new.scores is not None, join(known.reference, known.log))
+        after = networks.get_arrays(self.network)
+        networks.set_arrays(self.network, before)
+        return after if reached else None
 
     def _settle(
         self,
@@ -280,6 +303,8 @@ class _Known:
         if reference.scores is not None and len(rows):
             targets[: len(reference)] *= 1 - recipe.distilled
             targets[: len(reference)] += recipe.distilled * reference.scores
+        if new.scores is not None and len(rows):
+            targets[len(rows) - len(new) :] = new.scores
         return cls(rows, reference, log, new, targets, targets)
 
     def draw(self, steps: int, recipe: Recipe, random: np.random.Generator) -> npt.NDArray[np.int32]:
@@ -302,7 +327,10 @@ def _tensors(known: _Known, new: Examples, recipe: Recipe, classes: int, floors:
     drawn = known.draw(1, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
     weights = _row_weights(recipe, known.rows.targets) * np.float32(recipe.replay_weight / max(drawn, 1))
     margins = np.maximum(np.minimum(floors, HIGHEST_FLOOR), recipe.margin).astype(np.float32)
-    new_rows = (dict(new.arrays), _one_hot(new.targets, classes), _row_weights(recipe, new.targets), margins)
+    targets = _one_hot(new.targets, classes)
+    if new.scores is not None:
+        targets, margins = new.scores, np.full_like(margins, 2.0)  # there is nothing past them to be reached
+    new_rows = (dict(new.arrays), targets, _row_weights(recipe, new.targets), margins)
     known_rows = (dict(known.rows.arrays), known.targets, weights, known.anchors)
     return tf.nest.map_structure(tf.constant, new_rows), tf.nest.map_structure(tf.constant, known_rows)
 

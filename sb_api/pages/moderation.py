@@ -12,14 +12,16 @@ from flask import Blueprint, render_template, request
 from sb_api.auth.access import current_actor, current_identity, require
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
+from sb_api.pages.history import History, recall
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.records import EDITORS, MESSAGES, Editor, LabelledMessage, Records, RecordType, Verdict
 from sb_api.versions import BANDS
-from sb_api.web.service import Service, await_training, get_service, judge, read_chain
+from sb_api.web.service import Service, await_training, await_withdrawal, get_service, judge, read_chain
 
 checks = Blueprint("checks", __name__)
 
 SHOWN = 25  # records on one page of results
+UNSURE, UNDO = "unsure", "undo"  # what may be said of a record besides its labels
 # On the reference set: what a verdict may change, in the order of the page.
 COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
 
@@ -51,35 +53,46 @@ def give_verdict() -> str:
     service = get_service()
     record_type = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
     (key, record), *_ = _read(record_type, service, request.form.get("record", "")).items()
-    said = request.form.get("verdict", "")
+    said = request.form.get("instead") or request.form.get("verdict", "")
     before = judge(service, record_type, [record])
-    learned: dict[str, Any] | None = None
-    refusal: SbApiError | None = None
-    figures: dict[str, Any] = {}
-    if said != "unsure":
-        verdict = _verdict(record_type, record, said)
-        known = {about.version: about for about in read_chain(service, record_type).versions}
-        try:
-            learned = await_training(service, record_type, [verdict], current_actor())
-        except SbApiError as error:
-            if error.status != 409:
-                raise
-            refusal = error
-        else:
-            parent = known.get(learned["weights"]["previous"] or "")
-            figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
+    said_of_it = _say(service, record_type, record, said)
     after = _judge_with_reasons(service, record_type, [(key, record)])
+    history = recall(service, record_type, [record])
     return render_template(
         "verdict.html",
         model=record_type.name,
-        card=_describe([(key, record)], after)[0],
+        card=_describe([(key, record)], after, history)[0],
         before=_describe([(key, record)], before)[0],
         said=said,
-        learned=learned,
-        refusal=refusal,
-        figures=figures,
         weights={"before": before.version, "after": after.version},
+        history=history,
+        **said_of_it,
     )
+
+
+def _say(service: Service, record_type: RecordType, record: Any, said: str) -> dict[str, Any]:
+    """Have it learned what a person says of a record, or taken back. Returns the `state` of that, the `reason` where
+    it is not learned, the guard's `detail` where it refused, and `figures` of the weights before and after."""
+    if said == UNSURE:
+        return {"state": "unsure"}
+    if said == UNDO:
+        undone = await_withdrawal(service, record_type, record, current_identity().name, current_actor())
+        if not undone["withdrawn"]:
+            return {"state": "nothing to undo"}
+        return {"state": "undone" if undone["unlearned"] else "taken back"}
+    verdict = _verdict(record_type, record, said)
+    known = {about.version: about for about in read_chain(service, record_type).versions}
+    try:
+        learned = await_training(service, record_type, [verdict], current_actor())
+    except SbApiError as error:
+        if error.status != 409:
+            raise
+        outcome = error.members.get("records", {}).get(str(record.id), {"state": "refused"})
+        return {"state": outcome["state"], "reason": outcome.get("reason", ""), "detail": error.detail}
+    outcome = learned["records"][str(record.id)]
+    parent = known.get(learned["weights"]["previous"] or "")
+    figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
+    return {"state": outcome["state"], "reason": outcome.get("reason", ""), "figures": figures}
 
 
 def _results(template: str, record_type: RecordType, text: str, **members: Any) -> tuple[str, int] | str:
@@ -107,9 +120,11 @@ def _results(template: str, record_type: RecordType, text: str, **members: Any) 
     page = min(max(1, request.form.get("page", 1, type=int)), pages)
     shown = [keyed[position] for position in order[(page - 1) * SHOWN : page * SHOWN]]
     predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
+    history = recall(service, record_type, [record for _, record in shown])
     return render_template(
         template,
-        cards=_describe(shown, _judge_with_reasons(service, record_type, shown)) if shown else [],
+        cards=_describe(shown, _judge_with_reasons(service, record_type, shown), history) if shown else [],
+        history=history,
         count=len(order),
         groups=[(band, judged.bands.count(band)) for band in BANDS]
         if judged.bands
@@ -127,7 +142,7 @@ def _judge_with_reasons(service: Service, record_type: RecordType, keyed: Sequen
     return judge(service, record_type, [record for _, record in keyed], explain=record_type is EDITORS)
 
 
-def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str, Any]]:
+def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History | None = None) -> list[dict[str, Any]]:
     """What the page shows of judged records."""
     return [
         {
@@ -138,6 +153,7 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged) -> list[dict[str
             "score": judged.scores[position],
             "band": judged.bands[position] if judged.bands else None,
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+            **(history.describe(record) if history else {"past": [], "given": None}),
         }
         for position, (key, record) in enumerate(keyed)
     ]

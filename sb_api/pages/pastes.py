@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -37,8 +38,8 @@ def read_editors(text: str, limit: int) -> Records:
 
 
 def read_messages(text: str, limit: int) -> Records:
-    """The messages of a paste: JSON as for editors, CSV with columns `id` and `text`, or one text a line. Raises as
-    `read_editors` does."""
+    """The messages of a paste: JSON as for editors, CSV with columns `id` and `text`, or one text a line, of which
+    equal ones are one. Raises as `read_editors` does."""
     if text.lstrip()[:1] in ("{", "["):
         try:
             return _decode(_number_json(text), Message, limit)
@@ -47,9 +48,19 @@ def read_messages(text: str, limit: int) -> Records:
                 raise
     if _is_csv(text, MESSAGE_FIELDS):
         return _decode_rows(*_read_csv(text, MESSAGE_FIELDS), Message, limit)
-    lines = {f"row {number}": line for number, line in enumerate(text.splitlines(), start=1) if line.strip()}
-    rows = {key: {"id": key, "text": line.strip()} for key, line in lines.items()}
+    rows: dict[str, dict[str, str]] = {}
+    known = set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        name = name_text(line.strip())
+        if line.strip() and name not in known:
+            known.add(name)
+            rows[f"row {number}"] = {"id": name, "text": line.strip()}
     return _decode(msgspec.json.encode(rows) if rows else b"", Message, limit)
+
+
+def name_text(text: str) -> str:
+    """The id of a text that came without one: the same text has the same one in every paste, and no other has it."""
+    return f"text {blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=6).hexdigest()}"
 
 
 def _is_csv(text: str, fields: Fields) -> bool:

@@ -12,13 +12,20 @@ from sb_api.verdicts.verdict_log import VerdictLog
 
 UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
 SUPERSEDED = "Its reporter has said something since."
+WITHDRAWN = "Its reporter has taken it back."
+NOT_LEARNED = {**KEPT, "undone": UNDONE, "superseded": SUPERSEDED, "withdrawn": WITHDRAWN}
 
 
 def find_verdicts(log: VerdictLog, labels: Sequence[str], query: VerdictQuery) -> list[PastVerdict]:
     """The verdicts that are asked for, newest first."""
     since = query.since.astimezone(UTC).replace(tzinfo=None) if query.since and query.since.tzinfo else query.since
     found = log.find(
-        reporter=query.reporter, since=since, record=query.record, statuses=query.statuses, limit=query.limit
+        reporter=query.reporter,
+        since=since,
+        record=query.record,
+        records=query.records,
+        statuses=query.statuses,
+        limit=query.limit,
     )
     return describe_verdicts(found, labels)
 
@@ -38,10 +45,11 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], labels: Sequence[str]) 
             weights=verdict.weights,
             received=verdict.received.isoformat(timespec="seconds") + "Z",
             status=verdict.status,
-            reason={**KEPT, "undone": UNDONE, "superseded": SUPERSEDED}.get(verdict.status, ""),
+            reason=NOT_LEARNED.get(verdict.status, ""),
             version=verdict.version,
             supersedes=verdict.supersedes,
             attempts=verdict.attempts,
+            digest=verdict.digest,
         )
         for verdict in verdicts
     ]

@@ -24,8 +24,9 @@ from sb_api.verdicts.migrations import migrate, refuse_foreign
 from sb_api.verdicts.set_aside import SetAside, of_account
 
 MOST_AT_ONCE = 500  # rows that are read ahead
-# What no longer counts: its reporter has said something since.
-_STANDING = VERDICTS.c.status != "superseded"
+# What no longer counts: its reporter has said something since, or has taken it back.
+_GONE = ("superseded", "withdrawn")
+_STANDING = VERDICTS.c.status.not_in(_GONE)
 # The vector of a verdict is most of it, and only of use where nothing else says what it is about.
 _WITHOUT_VECTOR = [
     sa.case((VERDICTS.c.digest == "", VERDICTS.c.vector), else_=sa.literal(b"", sa.LargeBinary)).label("vector")
@@ -72,6 +73,37 @@ class VerdictLog:
                 for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
             ]
         return sorted(found, key=lambda verdict: verdict.number)
+
+    def newest(self, record: str, digest: str, reporter: str) -> LoggedVerdict | None:
+        """What a reporter says now of what was judged under an id; None where they say nothing of it."""
+        said = [
+            verdict
+            for verdict in self.standing([record])
+            if verdict.reporter == reporter and verdict.digest in ("", digest)
+        ]
+        return self.numbered([said[-1].number])[0] if said else None
+
+    def withdraw(self, verdict: LoggedVerdict, task: str, ancestry: Collection[str]) -> None:
+        """Take back a verdict, as the work of a task. What it superseded counts again, if weights had learned that: as
+        learned where those of the `ancestry` of the current ones have, else as undone."""
+        with self._begin() as connection:
+            mine = VERDICTS.update().where(VERDICTS.c.number == verdict.number)
+            connection.execute(mine.values(status="withdrawn", task=task))
+            if verdict.supersedes is not None:
+                earlier = [verdict.supersedes]
+                known = lineage.learned_by(connection, self.classifier, ancestry)
+                again = VERDICTS.update().where(
+                    VERDICTS.c.number.in_(earlier), VERDICTS.c.status == "superseded", VERDICTS.c.version.is_not(None)
+                )
+                connection.execute(again.values(status="learned" if known.issuperset(earlier) else "undone"))
+
+    def learned_with(self, verdict: LoggedVerdict) -> int:
+        """How many verdicts the version that first learned this one has learned in that training, this one included."""
+        query = sa.select(sa.func.count()).where(
+            LEARNINGS.c.classifier == self.classifier, LEARNINGS.c.version == verdict.version
+        )
+        with self._begin() as connection:
+            return int(connection.scalar(query) or 0)
 
     def kept(self) -> Generator[Kept, None, None]:
         """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first;
@@ -225,7 +257,7 @@ class VerdictLog:
             span = 4 * count
             while len(numbers) < count and not span > 8 * (highest + count):
                 rows = connection.execute(late.where(VERDICTS.c.number > highest - span))
-                numbers = [n for n, owner, status in rows if owner == self.classifier and status != "superseded"]
+                numbers = [n for n, owner, status in rows if owner == self.classifier and status not in _GONE]
                 span *= 8
         return self.numbered(numbers[:count])
 
@@ -286,12 +318,15 @@ class VerdictLog:
         reporter: str | None = None,
         since: datetime | None = None,
         record: str | None = None,
+        records: Sequence[str] = (),
         statuses: Sequence[str] = (),
         limit: int = 0,
     ) -> list[LoggedVerdict]:
-        """The verdicts of a reporter, since a moment (UTC), on a record, in one of some states; newest first, at most
-        `limit` if given."""
+        """The verdicts of a reporter, since a moment (UTC), on a record or any of some, in one of some states; newest
+        first, at most `limit` if given."""
         conditions = [*_conditions(reporter, since, record)]
+        if records:
+            conditions.append(VERDICTS.c.record.in_(records))
         if statuses:
             conditions.append(VERDICTS.c.status.in_(statuses))
         query = self._query(VERDICTS).where(*conditions).order_by(VERDICTS.c.number.desc())

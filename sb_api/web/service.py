@@ -25,6 +25,7 @@ from sb_api.broker.jobs import (
     Job,
     Replay,
     Training,
+    Withdrawal,
 )
 from sb_api.broker.limiter import Room
 from sb_api.broker.producer import Producer
@@ -37,7 +38,7 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, answer_body
-from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload
+from sb_api.records import EDITORS, RECORD_TYPES, RecordType, content_digest, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import SLOTS, Chain
@@ -129,6 +130,16 @@ def submit_training(
 ) -> str:
     """Queue a training; its task. Raises QueueFull, Unavailable."""
     return _submitted(service, _training(service, record_type, verdicts, actor, force))
+
+
+def await_withdrawal(
+    service: Service, record_type: RecordType, record: Any, reporter: str, actor: Actor
+) -> dict[str, Any]:
+    """Have what a reporter says of a record taken back; what came of it. Raises what `await_training` raises."""
+    body = encode_payload(Withdrawal(reporter, str(record.id), content_digest(record)))
+    return _trained(
+        service, _job(service, "withdraw", record_type, body, keep=service.settings.result_ttl, actor=actor)
+    )
 
 
 def await_rollback(service: Service, record_type: RecordType, wanted: str, actor: Actor) -> dict[str, Any]:

@@ -10,14 +10,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
+from sb_api.learning.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
-from sb_api.records import Verdict
+from sb_api.records import Verdict, content_digest
 from sb_api.synthetic.editors import generate_campaign, generate_editors
 from sb_api.verdicts.log_schema import LoggedVerdict
 from tests.support.jobs import Jobs
@@ -110,12 +112,17 @@ def pat(label: int, **changes: Any) -> list[Verdict]:
     return [msgspec.convert(record | changes | {"verdict": label}, Verdict)]
 
 
-def score(trainer: Trainer, verdicts: list[Verdict]) -> float:
-    """What the current weights say of the first account: the probability of spam."""
+def spam_scores(trainer: Trainer, verdicts: list[Verdict]) -> Any:
+    """What the current weights say of n accounts: their probabilities of spam (n,)."""
     weights = trainer.store.load_current()
     trainer.fitting.load(weights)
-    arrays = trainer.classifier.preprocess(verdicts[:1], trainer.vocabularies)
-    return float(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0, 1])
+    arrays = trainer.classifier.preprocess(verdicts, trainer.vocabularies)
+    return calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[:, 1]
+
+
+def score(trainer: Trainer, verdicts: list[Verdict]) -> float:
+    """What the current weights say of the first account: the probability of spam."""
+    return float(spam_scores(trainer, verdicts[:1])[0])
 
 
 def test_a_mind_changed_twice_is_learned_each_time(make_trainer: Callable[..., Trainer]) -> None:
@@ -400,3 +407,93 @@ def history(weights: str, count: int, wrong: float) -> list[LoggedVerdict]:
         )
         for place, error in enumerate(errors)
     ]
+
+
+def take_back(trainer: Trainer, task: str, verdict: Verdict) -> dict[str, Any]:
+    wanted = Withdrawal(verdict.reporter or "", str(verdict.id), content_digest(verdict))
+    return withdraw(trainer, task, wanted, proceed)
+
+
+def test_a_verdict_that_is_taken_back_leaves_the_weights_as_they_were(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    before = trainer.publication.version
+    trainer.train("one", pat(1), proceed)
+    answer = take_back(trainer, "two", pat(1)[0])
+    assert (answer["withdrawn"], answer["unlearned"], answer["weights"]["version"]) == (1, True, before)
+    assert trainer.publication.version == before
+    assert statuses(trainer) == ["withdrawn"]
+    assert take_back(trainer, "two", pat(1)[0])["withdrawn"] == 1, "the same task again"
+    assert take_back(trainer, "three", pat(1)[0])["withdrawn"] == 0
+    answer = trainer.train("four", pat(1), proceed)
+    assert (answer["learned"], answer["known"], answer["superseded"]) == (1, 0, 0)
+
+
+def test_taken_back_after_others_were_learned_a_record_is_where_it_stood_and_they_are_learned_still(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    trainer.train("one", pat(1), proceed)
+    others = campaign(1)
+    trainer.train("two", others, proceed)
+    taught = score(trainer, others)
+    answer = take_back(trainer, "three", pat(1)[0])
+    assert answer["unlearned"]
+    assert trainer.publication.version == answer["weights"]["version"] != answer["weights"]["previous"]
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+    assert abs(score(trainer, others) - taught) < 0.01
+    assert statuses(trainer) == ["withdrawn", "learned", "learned"]
+    assert take_back(trainer, "three", pat(1)[0])["weights"]["version"] == answer["weights"]["version"]
+    assert trainer.replay("replay", proceed, False, lambda _: None)["learned"] == 2
+
+
+def test_taking_back_a_correction_leaves_what_it_corrected(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(1), proceed)
+    before = score(trainer, pat(1))
+    trainer.train("two", pat(0), proceed)
+    take_back(trainer, "three", pat(0)[0])
+    assert score(trainer, pat(1)) == before
+    assert statuses(trainer) == ["learned", "withdrawn"]
+    assert trainer.train("four", pat(1), proceed)["known"] == 1
+
+
+def test_nobody_takes_back_what_another_said_nor_what_was_said_of_other_content(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(1), proceed)
+    assert take_back(trainer, "two", pat(1, reporter="mod B")[0])["withdrawn"] == 0
+    assert take_back(trainer, "three", pat(1, bio="I collect records")[0])["withdrawn"] == 0
+    assert statuses(trainer) == ["learned"]
+
+
+def test_a_kept_verdict_that_is_taken_back_is_never_learned(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"9001"}, patch)
+        with pytest.raises(TrainingRefused):
+            trainer.train("one", pat(0), proceed)
+    assert take_back(trainer, "two", pat(0)[0])["withdrawn"] == 1
+    assert not trainer.has_kept()
+    assert statuses(trainer) == ["withdrawn"]
+
+
+def test_where_the_guard_refuses_to_unlearn_a_verdict_it_counts_no_longer_all_the_same(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(1), proceed)
+    version = trainer.train("two", campaign(1), proceed)["weights"]["version"]
+    refuse_any_of(trainer, {"9001"}, monkeypatch)
+    answer = take_back(trainer, "three", pat(1)[0])
+    assert (answer["withdrawn"], answer["unlearned"], answer["weights"]["version"]) == (1, False, version)
+    assert "still know it" in answer["response"]
+    assert statuses(trainer) == ["withdrawn", "learned", "learned"]
+
+
+def test_without_a_log_there_is_nothing_to_take_back(make_trainer: Callable[..., Trainer]) -> None:
+    with pytest.raises(JobFailed, match="verdict log is off"):
+        take_back(make_trainer(verdict_log="off"), "one", pat(1)[0])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sb_api.errors import MalformedBody, TooLarge
-from sb_api.pages.pastes import read_editors, read_messages
+from sb_api.pages.pastes import name_text, read_editors, read_messages
 from sb_api.text.pg_copy import EDITOR_COLUMNS
 
 ROW = {
@@ -118,16 +120,25 @@ def test_more_rows_than_a_request_may_have_are_refused(text: str) -> None:
 def test_messages_are_lines_or_json() -> None:
     lines = read_messages("one\n\n  two \n[Bug] three", 10).sound
     assert [(key, m.id, m.text) for key, m in lines.items()] == [
-        ("row 1", "row 1", "one"),
-        ("row 3", "row 3", "two"),
-        ("row 4", "row 4", "[Bug] three"),
+        ("row 1", name_text("one"), "one"),
+        ("row 3", name_text("two"), "two"),
+        ("row 4", name_text("[Bug] three"), "[Bug] three"),
     ]
+    assert re.fullmatch("text [0-9a-f]{12}", lines["row 1"].id)
     assert read_messages('[{"id": 5, "text": "x"}]', 10).sound["row 1"].id == 5
     assert read_messages("[Bug] it crashes", 10).sound["row 1"].text == "[Bug] it crashes"
     assert read_messages('{"id": 5, "text": ""}', 10).errors["row 1"]["field"] == "text"
     for text in ("", " \n ", '{"id": 5'):
         with pytest.raises(MalformedBody):
             read_messages(text, 10)
+
+
+def test_the_first_lines_of_two_pastes_are_two_texts_and_the_same_line_is_one() -> None:
+    first, second = (read_messages(text, 10).sound["row 1"].id for text in ("one\ntwo", "another\ntwo"))
+    assert first != second
+    again = read_messages("two\none\n one", 10).sound
+    assert [message.text for message in again.values()] == ["two", "one"]
+    assert again["row 2"].id == first
 
 
 def test_escaped_bytes_are_read_as_the_utf_8_that_they_are() -> None:

@@ -339,3 +339,20 @@ def test_a_server_says_why_and_not_the_password(tmp_path: Path) -> None:
             open_verdict_log(load_settings({}, state_dir=str(tmp_path), verdict_log=wrong), "lodbrok")
         told = "".join(traceback.format_exception(caught.value))
         assert not re.search(r"s@cret|cret@|hidden", told)
+
+
+def test_what_is_withdrawn_counts_nowhere_and_what_it_replaced_counts_again(log: VerdictLog) -> None:
+    log.add([verdict(1, status="learned", version="v1", digest="d")])
+    log.settle_learned([1], "v1")
+    log.add([verdict(1, label=0, task="two", digest="d", supersedes=1)], superseded=[1])
+    newest = log.newest("1", "d", "ann")
+    assert newest is not None
+    assert (newest.number, newest.vector) == (2, verdict(1).vector)
+    assert log.newest("1", "other", "ann") is None
+    assert log.newest("1", "d", "ben") is None
+    log.withdraw(newest, "three", {"v1"})
+    assert [(row.number, row.status) for row in log.find()] == [(2, "withdrawn"), (1, "learned")]
+    assert [row.number for row in log.of_task("three")] == [2]
+    assert [row.number for row in log.latest(10)] == [1]
+    assert [row.number for row in log.find(records=["1", "9"], statuses=["learned"])] == [1]
+    assert log.learned_with(log.numbered([1])[0]) == 1

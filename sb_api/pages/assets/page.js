@@ -3,8 +3,8 @@
 const status = document.getElementById("status");
 
 function announce(root) {
-  const text = root.querySelector("[data-announce]")?.dataset.announce;
-  if (text) status.textContent = text;
+  const place = root.querySelector("[data-announce]");
+  if (place) status.textContent = place.dataset.announce || place.textContent;
 }
 
 async function load(address, options = {}, again = true) {

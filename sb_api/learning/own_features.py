@@ -1,0 +1,96 @@
+"""A few verdicts learned by what is their accounts' own: features of the wide member that few other accounts have.
+
+A gradient step moves every number that an account has a part in, most of which it shares with thousands of others: by
+one verdict the band of one in forty of them changed. Here the features of the verdict's account take the way to it
+among them, each the more the fewer known accounts have it (the least change, if features were independent, of what is
+said of the known ones); and no further than to the probability that is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sb_api.arrays import Arrays, Predict
+from sb_api.learning.recipe import Examples
+from sb_api.models import networks
+from sb_api.models.calibration import log_odds
+
+if TYPE_CHECKING:
+    import keras
+
+Numbers = npt.NDArray[np.float64]
+
+TABLE = "line_embedding"  # the layer that has the number of every feature
+MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
+# Log-odds: how far past the wanted ones to aim, and what is near enough where they are exact.
+BEYOND, CLOSE = 0.01, 0.02
+LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
+LEAST_SLOPE = 1e-4  # of all of an account's features together; below, its fields are as full as they can be
+
+
+class OwnFeatures:
+    """The table of the features' numbers of a wide-and-deep network (features, 1), and how they move its scores."""
+
+    def __init__(self, table: Any, predict: Predict) -> None:
+        self._table = table
+        self._predict = predict
+
+    @classmethod
+    def of(cls, network: keras.Model, predict: Predict) -> OwnFeatures | None:
+        """None where the network has no such member, or more than two labels."""
+        layer = next((layer for layer in network.layers if layer.name == TABLE), None)
+        if layer is None or network.output.shape[-1] != 2:
+            return None
+        return cls(layer.embeddings, predict)
+
+    def reach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
+        """Move the table until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them
+        on the side of its label unless they are `exact`. False, with the table as it was, where that cannot be.
+
+        `known` are the rows that are to be moved as little as can be.
+        """
+        before = np.array(self._table.value.numpy())
+        rarity = 1 / (1 + count_features(known.arrays, len(before)))
+        sides = np.where(new.targets == 1, 1.0, -1.0)
+        for _ in range(MOST_PASSES):
+            gaps = self._gaps(new, wanted, sides, exact)
+            if not gaps.any():
+                return True
+            for row in np.flatnonzero(gaps).tolist():
+                gap = self._gaps(new, wanted, sides, exact)[row]  # the rows before it may have closed it
+                if gap and not self._step(new.arrays, row, gap, rarity):
+                    break
+        if not self._gaps(new, wanted, sides, exact).any():
+            return True
+        self._table.assign(before)
+        return False
+
+    def _gaps(self, new: Examples, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
+        """What the log-odds of each row lack; 0 where nothing."""
+        gaps = wanted - log_odds(self._predict(new.arrays))
+        if exact:
+            return np.where(np.abs(gaps) > CLOSE, gaps, 0.0)
+        return np.where(gaps * sides > 0, gaps + BEYOND * sides, 0.0)
+
+    def _step(self, arrays: Arrays, row: int, gap: float, rarity: Numbers) -> bool:
+        """Move the table so that the log-odds of a row change by `gap`, were they linear in it; False where nothing of
+        the row's own can move them."""
+        table = self._table.value.numpy()
+        slopes = np.zeros(len(table))
+        features = arrays["feature_input"][row]
+        np.add.at(slopes, features, networks.line_slopes(table[:, 0], features, arrays["weight_input"][row]))
+        way = slopes * rarity
+        if np.abs(slopes).sum() < LEAST_SLOPE:
+            return False
+        step = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
+        self._table.assign(table + step[:, None].astype(table.dtype))
+        return True
+
+
+def count_features(arrays: Arrays, size: int) -> Numbers:
+    """In how many of n rows each of so many features occurs, each occurrence as much as it weighs there (squared)."""
+    weights = (networks.LINE_SCALE * arrays["weight_input"].astype(np.float64)) ** 2
+    return np.bincount(arrays["feature_input"].ravel(), weights.ravel(), minlength=size).astype(np.float64)

@@ -1,0 +1,89 @@
+"""A verdict taken back: its training is left behind if nothing has come since, else what it taught is taught away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sb_api.arrays import Arrays, Predict, unpack_rows
+from sb_api.broker.jobs import Withdrawal
+from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
+from sb_api.learning.recipe import Examples
+from sb_api.models.calibration import calibrated, undo_temperature
+from sb_api.models.weights_file import Weights
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.verdict_log import VerdictLog
+
+if TYPE_CHECKING:
+    from sb_api.learning.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[], None]) -> dict[str, Any]:
+    """Take back what a reporter says of a record now: it counts no longer, and what the current weights have learned of
+    it is undone; `unlearned` is False where the guard refuses that. `check` raises when this process may no longer.
+
+    A task that was done before its process died is not done twice. Raises JobFailed without a log.
+    """
+    log = trainer.intake.log
+    if log is None:
+        raise JobFailed("The verdict log is off, so there is no verdict to take back.")
+    current = trainer.begin(task)
+    done, made = log.of_task(task), trainer.made_by(task)
+    verdict = done[0] if done else log.newest(wanted.record, wanted.digest, wanted.reporter)
+    unlearned = True
+    if verdict is not None and not done:
+        if made is None and log.learned_by(trainer.ancestry(), [verdict.number]):
+            unlearned = _undo(trainer, log, task, current, verdict, check)
+        elif made is not None and made.about.parent == current.about.version:
+            trainer.promote("training", made.about.version, current.about.version)
+        log.withdraw(verdict, task, trainer.ancestry())
+        trainer.follow()
+        trainer.publication.publish_quality()
+    weights = {"version": trainer.publication.version, "previous": current.about.version}
+    said = "Nothing was there to take back" if verdict is None else "Took the verdict back"
+    if not unlearned:
+        said += ", but the weights still know it: the guard refused the training without it"
+    return {"response": said, "withdrawn": int(verdict is not None), "unlearned": unlearned, "weights": weights}
+
+
+def _undo(
+    trainer: Trainer, log: VerdictLog, task: str, current: Weights, verdict: LoggedVerdict, check: Callable[[], None]
+) -> bool:
+    """Undo what the current weights have learned of one verdict; False where the guard refuses that."""
+    version, before = current.about.version, current.about.parent
+    kept = {about.version for about in trainer.store.chain().versions}
+    if verdict.version == version and before in kept and log.learned_with(verdict) == 1:
+        check()
+        trainer.promote("rollback", str(before), version)
+        return True
+    lesson = unlearn(verdict, current, trainer.fitting.predict, trainer.reference.guard.arrays)
+    try:
+        made = trainer.learn(task, current, [verdict], check, False, lesson)
+    except (TrainingRefused, EngineDisagrees) as refused:
+        logger.info("a verdict that was taken back is not unlearned: %s", refused.detail)
+        return False
+    check()
+    trainer.promote("training", made.about.version, version)
+    return True
+
+
+def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, like: Arrays) -> Examples:
+    """The one row that takes weights back to what was said of a record before a verdict on it was learned.
+
+    The probability of its label is what it was, and those of the other labels share the rest as they do now: the best
+    of them is the label of the row. `predict` is that of the current weights.
+    """
+    arrays = unpack_rows([verdict.vector], like)
+    wanted = calibrated(predict(arrays), current.about.temperature)[0].astype(np.float64)
+    others = np.arange(len(wanted)) != verdict.label
+    rest = wanted[others].sum()
+    wanted[others] = (1 - verdict.score) * (wanted[others] / rest if rest > 0 else 1 / others.sum())
+    wanted[verdict.label] = verdict.score
+    raw = undo_temperature(wanted[None], current.about.temperature).astype(np.float32)
+    target = int(np.where(others, wanted, -1.0).argmax())
+    return Examples(arrays, np.array([target], np.int64), raw)

@@ -1,0 +1,86 @@
+"""A verdict is learned by what is its account's own, and by no more than is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sb_api.bootstrap.originals import to_examples, to_verdicts
+from sb_api.learning.own_features import TABLE, OwnFeatures, count_features
+from sb_api.learning.recipe import Examples
+from sb_api.models import networks
+from sb_api.models.calibration import log_odds
+from sb_api.synthetic.editors import SyntheticEditor, generate_campaign, generate_editors
+from tests.support.service import SHIPPED, Bare, as_verdicts, make_verdicts
+
+
+@pytest.fixture
+def own(bare: Bare) -> OwnFeatures:
+    bare.fitting.load(bare.original)
+    found = OwnFeatures.of(bare.fitting.network, bare.fitting.predict)
+    assert found is not None
+    return found
+
+
+def rows(bare: Bare, count: int) -> Examples:
+    verdicts = as_verdicts(make_verdicts(count))
+    arrays = SHIPPED.preprocess(verdicts, bare.model.vocabularies)
+    # Against what the weights say.
+    return Examples(arrays, 1 - bare.fitting.predict(arrays).argmax(axis=1))
+
+
+def as_rows(bare: Bare, editors: list[SyntheticEditor]) -> Examples:
+    vectors = SHIPPED.vectors(to_verdicts(editors), bare.model.vocabularies)  # type: ignore[misc]
+    return to_examples(SHIPPED, vectors)
+
+
+def test_slopes_are_those_of_the_network(bare: Bare, own: OwnFeatures) -> None:
+    new = rows(bare, 1)
+    layer = bare.fitting.network.get_layer(TABLE)
+    table = np.array(layer.embeddings.value.numpy())
+    features = new.arrays["feature_input"][0]
+    slopes = networks.line_slopes(table[:, 0], features, new.arrays["weight_input"][0])
+    place = int(np.abs(slopes).argmax())
+    before = log_odds(bare.fitting.predict(new.arrays))[0]
+    moved = table.copy()
+    moved[features[place]] += 0.05
+    layer.embeddings.assign(moved)
+    change = log_odds(bare.fitting.predict(new.arrays))[0] - before
+    assert change == pytest.approx(0.05 * slopes[features == features[place]].sum(), rel=0.05)
+
+
+def test_each_row_ends_where_it_should_and_known_ones_stay(bare: Bare, own: OwnFeatures) -> None:
+    known = as_rows(bare, list(generate_editors(600, seed=5)))
+    spam = as_rows(bare, list(generate_campaign(0, 3, seed=3)))
+    new = Examples(spam.arrays, np.array([0, 0, 1], np.int64))
+    before = log_odds(bare.fitting.predict(known.arrays))
+    sides = np.where(new.targets == 1, 1.0, -1.0)
+    assert own.reach(new, 0.85 * sides, False, known)
+    assert (log_odds(bare.fitting.predict(new.arrays)) * sides >= 0.85).all()
+    moved = np.abs(log_odds(bare.fitting.predict(known.arrays)) - before)
+    assert np.median(moved) < 0.02
+    assert np.quantile(moved, 0.95) < 0.1
+    again = np.array(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy())
+    assert own.reach(new, 0.5 * sides, False, known), "who is past it already stays"
+    np.testing.assert_array_equal(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy(), again)
+    assert own.reach(new, 0.5 * sides, True, known)
+    np.testing.assert_allclose(log_odds(bare.fitting.predict(new.arrays)), 0.5 * sides, atol=0.021)
+
+
+def test_where_it_cannot_be_done_the_table_is_as_before(bare: Bare, own: OwnFeatures) -> None:
+    new = rows(bare, 1)
+    twice = Examples(
+        {name: np.concatenate([array, array]) for name, array in new.arrays.items()}, np.array([0, 1], np.int64)
+    )
+    before = np.array(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy())
+    assert not own.reach(twice, np.array([-0.85, 0.85]), False, bare.reference.replay)
+    np.testing.assert_array_equal(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy(), before)
+
+
+def test_a_feature_that_many_have_counts_more(bare: Bare) -> None:
+    arrays = {"feature_input": np.array([[1, 2], [1, 0]]), "weight_input": np.array([[1.0, 0.5], [1.0, 0.0]])}
+    np.testing.assert_allclose(count_features(arrays, 4), networks.LINE_SCALE**2 * np.array([0, 2, 0.25, 0]))
+
+
+def test_a_network_without_a_wide_member_has_none(bare: Bare) -> None:
+    assert OwnFeatures.of(networks.build_lodbrok(), bare.fitting.predict) is None
