@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("doctor",),
     "predict": ("predict",),
     "status": ("status", "top"),
+    "thresholds": ("thresholds",),
     "token": ("token",),
     "train": ("train",),
     "verdicts": ("verdicts",),

@@ -139,14 +139,18 @@ def score_balanced(targets: Targets, scores: Scores) -> float:
     return _rounded(float(np.mean([hits[targets == label].mean() for label in np.unique(targets)])))
 
 
-def recall_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
-    """The share of label 1 that scores (n,) above the lowest threshold which at most a share `budget` of label 0
-    exceeds."""
+def threshold_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
+    """The lowest of the scores (n,) of label 0 that at most a share `budget` of label 0 exceeds; minus infinity when
+    all of them may."""
     innocent = np.sort(scores[targets == 0])
     allowed = int(budget * len(innocent))
-    threshold = innocent[len(innocent) - 1 - allowed] if len(innocent) > allowed else -np.inf
+    return float(innocent[len(innocent) - 1 - allowed]) if len(innocent) > allowed else -np.inf
+
+
+def recall_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
+    """The share of label 1 whose scores (n,) are above `threshold_at_budget`."""
     guilty = scores[targets == 1]
-    return _rounded((guilty > threshold).mean()) if len(guilty) else 0.0
+    return _rounded((guilty > threshold_at_budget(targets, scores, budget)).mean()) if len(guilty) else 0.0
 
 
 def best_f1(targets: Targets, scores: Scores) -> float:
