@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +20,7 @@ import requests
 from tests.support.service import EDITOR, Service
 from tools.overload import p99
 
+PAUSE = 0.05  # seconds between what another client asks
 SETTLED = 0.05  # of a processor
 PEAK = "5"  # written to /proc/PID/clear_refs: the largest memory so far is the present one
 
@@ -90,45 +94,52 @@ def _status(pid: int, name: str) -> int:
 
 @dataclass
 class Neighbour:
-    """Another client, who has one editor judged again and again, and how long that takes."""
+    """Another client, who has one editor judged again and again, and how long that takes. In a process of its own: the
+    attacker's is busy with what it sends."""
 
     address: str
     headers: Mapping[str, str]
-    pause: float = 0.05
     took: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        stop = threading.Event()
-        thread = threading.Thread(target=self._ask, args=(stop,))
-        thread.start()
+        command = [sys.executable, "-m", "tools.meter"]
+        asker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert asker.stdin
+        assert asker.stdout
+        asker.stdin.write(json.dumps([self.address, dict(self.headers)]) + "\n")
+        asker.stdin.flush()
+        assert asker.stdout.readline() == "asking\n"
         try:
             yield
         finally:
-            stop.set()
-            thread.join()
+            said, _ = asker.communicate("stop\n", timeout=120)
+            self.took, self.wrong = json.loads(said)
 
     @property
     def p99(self) -> float:
         """Of the answers, in seconds; NaN for fewer than two."""
         return p99(self.took)
 
-    def _ask(self, stop: threading.Event) -> None:
-        with requests.Session() as session:
-            while not stop.wait(self.pause):
-                began = time.monotonic()
-                try:
-                    answer = session.post(
-                        f"{self.address}/predict", json=[EDITOR], headers=dict(self.headers), timeout=60
-                    )
-                except requests.RequestException as error:
-                    self.wrong.append(type(error).__name__)
-                    continue
-                if answer.status_code == 200:
-                    self.took.append(time.monotonic() - began)
-                elif answer.status_code != 503:  # refused at once, to be asked again
-                    self.wrong.append(str(answer.status_code))
+
+def ask_until(address: str, headers: Mapping[str, str], stop: threading.Event) -> tuple[list[float], list[str]]:
+    """Have one editor judged again and again; the seconds that answers took, and what else came instead of them."""
+    took: list[float] = []
+    wrong: list[str] = []
+    with requests.Session() as session:
+        while not stop.wait(PAUSE):
+            began = time.monotonic()
+            try:
+                answer = session.post(f"{address}/predict", json=[EDITOR], headers=dict(headers), timeout=60)
+            except requests.RequestException as error:
+                wrong.append(type(error).__name__)
+                continue
+            if answer.status_code == 200:
+                took.append(time.monotonic() - began)
+            elif answer.status_code != 503:  # refused at once, to be asked again
+                wrong.append(str(answer.status_code))
+    return took, wrong
 
 
 def size_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -143,3 +154,16 @@ def size_of(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
 
 def largest(costs: Sequence[Cost], of: str) -> Any:
     return max(getattr(cost, of) for cost in costs)
+
+
+def main() -> None:
+    """Be the other client, until a line is sent."""
+    address, headers = json.loads(sys.stdin.readline())
+    stop = threading.Event()
+    print("asking", flush=True)
+    threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+    print(json.dumps(ask_until(address, headers, stop)))
+
+
+if __name__ == "__main__":
+    main()
