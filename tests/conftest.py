@@ -7,6 +7,7 @@ import functools
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,6 +80,12 @@ def wait_until(condition: Callable[[], object], timeout: float = 20.0, interval:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {condition}")
         time.sleep(interval)
+
+
+def join(thread: threading.Thread, timeout: float = 60.0) -> None:
+    """Wait until a thread has ended; fail after `timeout` seconds: one that hangs would hold up all other tests."""
+    thread.join(timeout)
+    assert not thread.is_alive(), f"{thread.name} does not end"
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

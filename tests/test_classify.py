@@ -28,7 +28,7 @@ from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.records import encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import NOT_SPAM, SHIPPED, SPAM, Bare, Service, as_editors, clean_environment, make_editors
 
@@ -332,13 +332,13 @@ def test_a_classify_process_killed_between_claim_and_answer_loses_nothing(
         do=lambda claims: judge_claims(models, claims),
         refresh=lambda published: refresh_predictors(jobs.broker, models, published),
     )
-    thread = threading.Thread(target=worker.run)
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     try:
         wait_until(lambda: all((answer := jobs.result(str(n))) and answer.status == "completed" for n in range(3)))
     finally:
         worker.stopping.set()
-        thread.join()
+        join(thread)
     for number in range(3):
         answer = jobs.result(str(number))
         assert answer is not None

@@ -22,7 +22,7 @@ from sb_api.config import Settings
 from sb_api.errors import Unavailable
 from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, assert_problem
 
@@ -73,7 +73,7 @@ def test_with_the_rights_that_are_needed_everything_works(user_settings: Callabl
             do=lambda claims: [Answer(status="completed", data=claim.job.body) for claim in claims],
             refresh=lambda _: {"lodbrok": "1", "intent": "1"},
         )
-        thread = threading.Thread(target=worker.run)
+        thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         try:
             job = Job(task="t", operation="predict", classifier="lodbrok", body=b"x", keep=60, reply="web")
@@ -94,7 +94,7 @@ def test_with_the_rights_that_are_needed_everything_works(user_settings: Callabl
             assert web.get("/page/service").status_code == 200
         finally:
             worker.stopping.set()
-            thread.join()
+            join(thread)
         assert queue.registry.alive() == []
 
 

@@ -20,7 +20,7 @@ from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import BEATS_TTL, WORKERS, Published
 from sb_api.config import Settings
 from sb_api.errors import JobFailed, QueueFull, SbApiError, Unavailable
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import assert_stays
 
@@ -395,11 +395,11 @@ def echo(queue: Jobs) -> Iterator[None]:
                 if batch:
                     queue.finish([(claim, Answer(status="completed", data=claim.job.body)) for claim in batch])
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     yield
     over.set()
-    thread.join()
+    join(thread)
 
 
 @pytest.mark.usefixtures("echo")

@@ -8,6 +8,7 @@ import pytest
 
 from sb_api.broker.limiter import SMALL_ENOUGH, WINDOW, Limiter, Room
 from sb_api.errors import QueueFull
+from tests.conftest import join
 
 
 class Clock:
@@ -103,10 +104,10 @@ def test_who_waits_for_room_is_let_in_when_another_leaves() -> None:
             inside.set()
             leave.wait(20)
 
-    other = threading.Thread(target=stay)
+    other = threading.Thread(target=stay, daemon=True)
     other.start()
     inside.wait(20)
     threading.Timer(0.05, leave.set).start()
     with room.take(MIB, 20):
         assert leave.is_set()
-    other.join()
+    join(other)

@@ -24,6 +24,7 @@ from sb_api.client.answers import Trained
 from sb_api.client.batching import in_order
 from sb_api.client.protocol import Predictions
 from sb_api.client.rows import Fault, Judgement
+from tests.conftest import join
 from tests.support.service import Service, make_editors, make_verdicts
 
 CUT, HANG, HALF = "cut", "hang", "half"  # what a server may do other than answer
@@ -90,7 +91,7 @@ def scripted(*script: Any) -> Iterator[Misbehaving]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         server_state.address = f"http://127.0.0.1:{server.server_port}"
         try:
@@ -98,7 +99,7 @@ def scripted(*script: Any) -> Iterator[Misbehaving]:
         finally:
             server_state.released.set()
             server.shutdown()
-            thread.join()
+            join(thread)
 
 
 @pytest.fixture
@@ -398,7 +399,7 @@ def test_a_closed_client_stops_waiting() -> None:
         timer.start()
         with pytest.raises(errors.Unavailable, match="closed"):
             caller.predict([{"id": 1}])
-        timer.join()
+        join(timer)
 
 
 def test_the_iterator_takes_no_more_than_it_needs() -> None:

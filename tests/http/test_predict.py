@@ -21,7 +21,7 @@ from sb_api.errors import JobFailed
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from sb_api.web.service import ROUNDS
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
     EDITOR,
@@ -273,13 +273,13 @@ def answering(jobs: Jobs, answer: Callable[[Claim, int], Answer]) -> Iterator[No
                 jobs.finish([(claim, answer(claim, number))])
                 number += 1
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
-        thread.join()
+        join(thread)
 
 
 def judged_by(version: Callable[[int], str]) -> Callable[[Claim, int], Answer]:

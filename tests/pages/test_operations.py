@@ -12,6 +12,7 @@ from pathlib import Path
 from sb_api.config import load_settings
 from sb_api.models.weights_store import WeightsStore
 from sb_api.verdicts.verdict_log import open_verdict_log
+from tests.conftest import join
 from tests.support.deployments import (
     DEPLOY,
     Deployment,
@@ -50,7 +51,7 @@ class Steady:
         self.answers: list[int | str] = []
         self.longest = 0.0  # seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        self._thread = threading.Thread(target=self._ask, daemon=True)
 
     def _ask(self) -> None:
         while not self._over.wait(0.05):
@@ -67,7 +68,7 @@ class Steady:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        join(self._thread)
 
 
 def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_none_is_refused(

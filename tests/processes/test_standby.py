@@ -9,7 +9,7 @@ from threading import Event, Thread
 import psutil
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.service import Service, make_editors, start_service
 
 HELPER = "sb_api worker --helper"
@@ -47,7 +47,7 @@ def again_and_again(ask: Callable[[], object]) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join()
+            join(thread)
 
 
 def test_it_stands_by_until_it_is_needed_and_again_afterwards(service: Service) -> None:

@@ -26,7 +26,7 @@ from sb_api.processes import claiming
 from sb_api.processes import worker as worker_module
 from sb_api.processes.claiming import Claiming, LargeOnly, OneAtATime, SmallFirst
 from sb_api.processes.worker import Outage, Worker
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, RedisServer, assert_stays, clean_environment
 
@@ -94,13 +94,13 @@ def make_worker(queue: Jobs, do: Do, claiming: Claiming | None = None, **options
 
 @contextmanager
 def working(worker: Worker) -> Iterator[Worker]:
-    thread = threading.Thread(target=worker.run)
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     try:
         yield worker
     finally:
         worker.stopping.set()
-        thread.join()
+        join(thread)
 
 
 def completed(queue: Jobs, *tasks: str) -> bool:
@@ -639,12 +639,12 @@ def test_only_one_process_is_alone(pair: tuple[Worker, Worker]) -> None:
             entered.set()
 
     with held(first) as check:
-        thread = threading.Thread(target=enter)
+        thread = threading.Thread(target=enter, daemon=True)
         thread.start()
         assert not entered.wait(PATIENT_LEASE / 4)
         check()
     assert entered.wait(20)
-    thread.join()
+    join(thread)
 
 
 def test_a_process_that_stood_still_learns_that_another_is_alone_now(pair: tuple[Worker, Worker]) -> None:

@@ -18,7 +18,7 @@ from sb_api.broker.shared_state import WEB
 from sb_api.config import Settings
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import NOT_SPAM, clean_environment
 
@@ -38,11 +38,11 @@ def judging(jobs: Jobs) -> Iterator[None]:
                 judged = Judged("1", [NOT_SPAM] * len(ids), ids)
                 jobs.finish([(claim, Answer(status="completed", data=judged))])
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     yield
     over.set()
-    thread.join()
+    join(thread)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sb_api import create_app
 from sb_api.broker.jobs import SMALL
 from sb_api.broker.rpc import BATCH
 from sb_api.config import Settings
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import SHIPPED, Service, assert_problem, make_editors, make_verdicts, waiting
 from tests.support.steady_load import SteadyLoad, Versions
@@ -102,11 +102,11 @@ def test_more_than_can_be_done_in_time_is_refused_at_once(jobs: Jobs, settings: 
     assert jobs.redis.xlen(SMALL) == 4
     assert statistics.median(seconds) < 0.05
     # What takes long does not stand in the way of what is short, nor the other way round.
-    other = threading.Thread(target=ask_many, args=(app.test_client(),))
+    other = threading.Thread(target=ask_many, args=(app.test_client(),), daemon=True)
     other.start()
     wait_until(lambda: waiting(jobs) == 8)
     for thread in (*inside, other):
-        thread.join()
+        join(thread)
 
 
 def ask_many(client: FlaskClient) -> None:

@@ -31,7 +31,7 @@ from sb_api.telemetry.logs import (
     is_logged,
     logging_about,
 )
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
 
@@ -262,14 +262,14 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
     handler.emit = lambda record: lines.append(json.loads(JsonFormatter().format(record)))  # type: ignore[method-assign]
     caplog.set_level(logging.INFO, "sb_api")
     logging.getLogger("sb_api").addHandler(handler)
-    thread = threading.Thread(target=worker.run)
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     try:
         headers = {"X-Request-ID": "followed-1"}
         response = create_app(settings).test_client().post("/predict", json=make_editors(2), headers=headers)
     finally:
         worker.stopping.set()
-        thread.join()
+        join(thread)
         logging.getLogger("sb_api").removeHandler(handler)
     assert (response.status_code, response.headers["X-Request-ID"]) == (200, "followed-1")
     about = {line["logger"]: line for line in lines if line.get("request") == "followed-1"}

@@ -21,7 +21,7 @@ from sb_api.errors import InvalidSettings, JobFailed
 from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
 from sb_api.telemetry.tracing import open_tracer
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import Bare, clean_environment, make_editors
 
@@ -70,13 +70,13 @@ class Receiver:
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver that every tracer opened in the test sends to."""
     receiver = Receiver()
-    thread = threading.Thread(target=receiver.server.serve_forever, args=(0.02,))
+    thread = threading.Thread(target=receiver.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.address)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     yield receiver
     receiver.server.shutdown()
-    thread.join()
+    join(thread)
     receiver.server.server_close()
 
 
@@ -87,14 +87,14 @@ def work(jobs: Jobs) -> Iterator[Callable[[Callable[[list[Claim]], list[Answer]]
 
     def start(do: Any) -> None:
         worker = Worker(jobs, "classify", SmallFirst(), do=do, refresh=lambda _: {"lodbrok": "1"})
-        thread = threading.Thread(target=worker.run)
+        thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         started.append((worker, thread))
 
     yield start
     for worker, thread in started:
         worker.stopping.set()
-        thread.join()
+        join(thread)
 
 
 def attributes(span: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from sb_api.web.gunicorn_worker import (
     encode_head,
     split_request,
 )
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.echo import LARGE
 from tests.support.redis_servers import free_port
 
@@ -271,10 +271,10 @@ def test_a_large_body_that_the_application_leaves_is_soon_read_and_one_without_e
     """gunicorn reads on by a kilobyte at a time, and copies all that has come beyond: with a body of 33 MB the process
     did nothing else for half a minute, and was killed for that."""
     head, large = HEAD.replace(b"/path?query=1", b"/unread"), b"x" * (40 * 2**20)
-    sender = threading.Thread(target=known.send, args=(head % len(large) + large,))
+    sender = threading.Thread(target=known.send, args=(head % len(large) + large,), daemon=True)
     sender.start()
     assert known.receive()[2] == b"left"
-    sender.join()
+    join(sender)
     assert known.told(b"the next")
     body = Endless()
     assert not discard(body)
