@@ -14,7 +14,7 @@ from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
-from sb_api.learning.training_loop import Fitting
+from sb_api.learning.training_loop import Fitting, reaches_floors
 from sb_api.models.calibration import undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.networks import get_arrays, set_arrays
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # of what the training would add.
 PULLS = (0.9, 0.75)
 SHARES = (0.5, 0.25)
+MOST_FITTINGS = 3  # until corrections are where they should be at the temperature that comes of the fitting
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,23 @@ def retrain_model(
     before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
     caution = classifier.caution if current.about.caution is None else current.about.caution
     recipe = replace(recipe, label_weights=weigh_labels(caution))
-    if floors is not None:
-        floors = _uncalibrated(floors, current.about.temperature)
-    fitting.fit(new, number, reference.replay, log, recipe, floors=floors)
-    for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
-        set_arrays(fitting.network, arrays)
-        on_guard = fitting.predict(guard.arrays)
-        unlearned = reference.unlearn(on_guard)
-        appraisal = appraise(guard.targets, unlearned, budget)
-        losses = find_losses(appraisal, standards, tolerance)
-        if force or not losses:
+    temperature = current.about.temperature
+    for attempt in range(MOST_FITTINGS):
+        if attempt:
+            fitting.load(current)
+        raw_floors = None if floors is None else _uncalibrated(floors, temperature)
+        fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
+        for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
+            set_arrays(fitting.network, arrays)
+            on_guard = fitting.predict(guard.arrays)
+            unlearned = reference.unlearn(on_guard)
+            appraisal = appraise(guard.targets, unlearned, budget)
+            losses = find_losses(appraisal, standards, tolerance)
+            if force or not losses:
+                break
+        temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution, observed=observed)
+        # Scores are told at the temperature of what a training made, which is known only now.
+        if floors is None or reaches_floors(fitting.predict(new.arrays), new, _uncalibrated(floors, temperature)):
             break
     figures = {
         "before": before,
@@ -96,7 +104,6 @@ def retrain_model(
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]
-    temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution, observed=observed)
     about = msgspec.structs.replace(
         current.about,
         version="",

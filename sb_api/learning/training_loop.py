@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Arrays, Predict, RowWeights, Targets
+from sb_api.arrays import Arrays, Predict, RowWeights, Scores, Targets
 from sb_api.learning.own_features import OwnFeatures
 from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
 from sb_api.models import networks
@@ -21,9 +21,9 @@ from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
 
 LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0
-# Floors: how far below one a row may end, what is asked of it at most, how often it is tried, and how much more a row
-# weighs each time.
-SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.004, 0.998, 6, 3.0
+# Floors: how far below one a row may end, and above it is aimed; what is asked of it at most, how often it is tried,
+# and how much more a row weighs each time.
+SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.002, 0.998, 6, 3.0
 
 if TYPE_CHECKING:
     import keras
@@ -165,6 +165,11 @@ class TrainingLoop:
             networks.set_arrays(self.network, own)  # the steps were for the optimizer's state alone
         elif settling:
             self._settle(recipe, new, known, tensors, floors, random)
+            if self._own is not None and not reaches_floors(self.predict(new.arrays), new, floors):
+                # What is left of the way is little, and goes by what is their own.
+                low = np.flatnonzero(floors > 0)
+                rows = Examples({name: array[low] for name, array in new.arrays.items()}, new.targets[low])
+                self._own.reach(rows, _wanted(rows, floors[low]), False, join(known.reference, known.log))
         elif recipe.averaged and steps:
             self._take_mean(steps * recipe.epochs - sum_from)
 
@@ -174,11 +179,7 @@ class TrainingLoop:
         if self._own is None or not 0 < len(new) <= recipe.own_rows:
             return None
         before = networks.get_arrays(self.network)
-        if new.scores is not None:
-            wanted = log_odds(new.scores)
-        else:
-            least = np.maximum(np.minimum(floors, HIGHEST_FLOOR), recipe.margin).astype(np.float64)
-            wanted = np.log(least / (1 - least)) * np.where(new.targets == 1, 1.0, -1.0)
+        wanted = log_odds(new.scores) if new.scores is not None else _wanted(new, np.maximum(floors, recipe.margin))
         reached = self._own.reach(new, wanted, new.scores is not None, join(known.reference, known.log))
         after = networks.get_arrays(self.network)
         networks.set_arrays(self.network, before)
@@ -215,7 +216,7 @@ class TrainingLoop:
             self._settling(new_rows, known_rows, order, draws, *numbers)
             if recipe.averaged:
                 self._take_mean(steps - sum_from)
-            if not floors.any() or (self.predict(new.arrays)[np.arange(count), new.targets] >= floors - SLACK).all():
+            if not floors.any() or reaches_floors(self.predict(new.arrays), new, floors):
                 break
         for variable, value in zip(self.optimizer.variables, state, strict=True):
             variable.assign(value)
@@ -326,13 +327,26 @@ def _tensors(known: _Known, new: Examples, recipe: Recipe, classes: int, floors:
     drawn = recipe.replay_rows if len(known.rows) else 0
     drawn = known.draw(1, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
     weights = _row_weights(recipe, known.rows.targets) * np.float32(recipe.replay_weight / max(drawn, 1))
-    margins = np.maximum(np.minimum(floors, HIGHEST_FLOOR), recipe.margin).astype(np.float32)
+    aims = np.minimum(np.where(floors > 0, floors + SLACK, 0), HIGHEST_FLOOR)
+    margins = np.maximum(aims, recipe.margin).astype(np.float32)
     targets = _one_hot(new.targets, classes)
     if new.scores is not None:
         targets, margins = new.scores, np.full_like(margins, 2.0)  # there is nothing past them to be reached
     new_rows = (dict(new.arrays), targets, _row_weights(recipe, new.targets), margins)
     known_rows = (dict(known.rows.arrays), known.targets, weights, known.anchors)
     return tf.nest.map_structure(tf.constant, new_rows), tf.nest.map_structure(tf.constant, known_rows)
+
+
+def _wanted(rows: Examples, least: RowWeights) -> npt.NDArray[np.float64]:
+    """The log-odds of label 1 (n,) at which rows of two labels have so much probability (n,) of their own."""
+    shares = np.minimum(least, HIGHEST_FLOOR).astype(np.float64)
+    return np.asarray(np.log(shares / (1 - shares)) * np.where(rows.targets == 1, 1.0, -1.0), np.float64)
+
+
+def reaches_floors(scores: Scores, rows: Examples, floors: RowWeights) -> bool:
+    """Whether the scores (n, labels) of rows are where `floors` (n,), probabilities of their labels, ask them to be."""
+    reached = scores[np.arange(len(rows)), rows.targets]
+    return bool((reached >= np.minimum(floors, HIGHEST_FLOOR) - SLACK).all())
 
 
 def _log_odds(probabilities: Any) -> Any:

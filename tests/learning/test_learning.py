@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -123,6 +124,30 @@ def spam_scores(trainer: Trainer, verdicts: list[Verdict]) -> Any:
 def score(trainer: Trainer, verdicts: list[Verdict]) -> float:
     """What the current weights say of the first account: the probability of spam."""
     return float(spam_scores(trainer, verdicts[:1])[0])
+
+
+@pytest.mark.parametrize(("auto_rollback", "sizes"), [("on", (10, 40, 50))])
+def test_after_a_correction_a_record_is_on_its_side_of_where_it_stood(
+    auto_rollback: str, sizes: tuple[int, ...], make_trainer: Callable[..., Trainer]
+) -> None:
+    """A hundred records, called wrongly and then rightly by one reporter, with trainings of others in between."""
+    trainer = make_trainer(auto_rollback=auto_rollback, guard_tolerance=1.0)
+    right = [
+        msgspec.convert({**editor.record, "verdict": editor.verdict, "reporter": "ann"}, Verdict)
+        for editor in generate_editors(sum(sizes), seed=2026 + len(sizes))
+    ]
+    starts = np.cumsum([0, *sizes])
+    groups = [right[start:end] for start, end in itertools.pairwise(starts.tolist())]
+    before = []
+    for number, group in enumerate(groups):
+        before.append(spam_scores(trainer, group))
+        wrong = [msgspec.structs.replace(verdict, verdict=1 - verdict.verdict) for verdict in group]
+        trainer.train(f"wrong {number}", wrong, proceed)
+    trainer.train("others", campaign(8, reporter="ben"), proceed)
+    for number, (group, stood) in enumerate(zip(groups, before, strict=True)):
+        assert trainer.train(f"right {number}", group, proceed)["learned"] == len(group)
+        moved = (spam_scores(trainer, group) - stood) * [1 - 2 * verdict.verdict for verdict in group]
+        assert (moved <= 0.01).all(), (len(group), np.sort(moved)[-5:])
 
 
 def test_a_mind_changed_twice_is_learned_each_time(make_trainer: Callable[..., Trainer]) -> None:
