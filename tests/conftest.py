@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("sb_api", deadline=None)
 hypothesis.settings.load_profile("sb_api")
+
+
+def pytest_configure() -> None:
+    """Tests that are started by nohup would hand on to services that SIGHUP is ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
