@@ -57,6 +57,8 @@ TOO_LONG = {
 }
 FULL = ("503 Service Unavailable", "This address has as many connections as one may have; use those again.")
 
+LET_GO = 2.0  # seconds in which what still comes over a kept connection is answered when a process is to end
+
 _START = re.compile(rb"POST [^ ]+ HTTP/1\.1\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:", re.IGNORECASE)
@@ -99,12 +101,26 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         # By connection: the head of the request that gunicorn reads next, if its like may come again.
         self.heads: WeakKeyDictionary[Unreader, bytes] = WeakKeyDictionary()
         self.places = Places(self.per_address)
+        # Connections between two requests: those are closed when this process is to end.
+        self.idle: set[socket.socket] = set()
+        self.last_alive = time.monotonic()
         own = load_settings()
         self.proxies = parse_networks(own.proxy_addresses) if own.proxies else []
         # Headers of proxies are believed by the application alone, which knows its proxies (`auth.headers`).
         self.cfg.__dict__.update(secure_scheme_headers={}, forwarder_headers=[])
         freeze_objects()
         super().run()
+
+    def notify(self) -> None:
+        """Called each second: say that this process is alive; and when it is to end, let go after a while of who only
+        keeps a connection. It would wait for them until it is killed, and what it has counted last would be lost."""
+        super().notify()
+        if self.alive:
+            self.last_alive = time.monotonic()
+        elif time.monotonic() - self.last_alive > LET_GO:
+            for client in list(self.idle):
+                with suppress(OSError):  # it has gone by itself
+                    client.shutdown(socket.SHUT_RD)
 
     def timeout_ctx(self) -> gevent.Timeout:
         """Around each head that gunicorn reads, along with what is left of the body before it."""
@@ -113,15 +129,19 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
         """Answer what comes over a connection. Proxies, and a unix socket, are not limited."""
-        if not isinstance(addr, tuple) or is_named(addr[0], self.proxies):
-            super().handle(listener, client, addr)
-            return
-        with self.places.take(client_network(addr[0])) as has_place:
-            if has_place:
+        self.idle.add(client)
+        try:
+            if not isinstance(addr, tuple) or is_named(addr[0], self.proxies):
                 super().handle(listener, client, addr)
-            else:
-                self._refuse(client, *FULL)
-                client.close()
+                return
+            with self.places.take(client_network(addr[0])) as has_place:
+                if has_place:
+                    super().handle(listener, client, addr)
+                else:
+                    self._refuse(client, *FULL)
+                    client.close()
+        finally:
+            self.idle.discard(client)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that cannot be read; too long a head by a problem document."""
@@ -142,6 +162,13 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: Any, req: Request, sock: socket.socket, addr: Any) -> bool:
         """Answer a request that gunicorn has parsed, and those like it that follow."""
+        self.idle.discard(sock)
+        try:
+            return self._answer_all(listener_name, req, sock, addr)
+        finally:
+            self.idle.add(sock)
+
+    def _answer_all(self, listener_name: Any, req: Request, sock: socket.socket, addr: Any) -> bool:
         head = None if self.is_watched else self.heads.pop(req.unreader, None)
         req.unreader.sock = PacedReader(sock, self.grace)
         try:
@@ -161,7 +188,7 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
         finally:
             req.unreader.sock = sock
         environ: WSGIEnvironment = {}
-        while data := req.unreader.take_buffered() or _receive(sock, self.cfg.keepalive):
+        while data := req.unreader.take_buffered() or self._receive(sock):
             received = split_request(data)
             if received is None or received.head != head or not self.alive:
                 req.unreader.unread(data)
@@ -175,6 +202,18 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
                 del environ["wsgi.early_hints"]  # of that one answer
             self._answer_alike(environ, _complete(received, PacedReader(sock, self.grace)), sock)
         raise StopIteration  # as gunicorn ends a connection
+
+    def _receive(self, sock: socket.socket) -> bytes:
+        """What begins the next request; b"" when the client has gone, or says nothing for too long."""
+        sock.settimeout(self.cfg.keepalive)
+        self.idle.add(sock)
+        try:
+            return sock.recv(LARGEST)
+        except TimeoutError:
+            return b""
+        finally:
+            self.idle.discard(sock)
+            sock.settimeout(SEND_SECONDS)
 
     def _answer_alike(self, environ: WSGIEnvironment, body: bytes, sock: socket.socket) -> None:
         """Answer a request with another body than the one whose environment this is."""
@@ -200,17 +239,6 @@ def discard(body: Any) -> bool:
     """Read what the application has left of a body that it refused; whether that was all of it."""
     # gunicorn would do so a kilobyte at a time, and at each copy all that it has received beyond: for minutes.
     return any(not body.read(PIECE) for _ in range(MOST_DISCARDED // PIECE))
-
-
-def _receive(sock: socket.socket, seconds: float) -> bytes:
-    """What begins the next request; b"" when the client has gone, or says nothing for so many seconds."""
-    sock.settimeout(seconds)
-    try:
-        return sock.recv(LARGEST)
-    except TimeoutError:
-        return b""
-    finally:
-        sock.settimeout(SEND_SECONDS)
 
 
 def _complete(received: Received, reader: PacedReader) -> bytes:
