@@ -72,4 +72,10 @@ def test_every_prediction_is_answered_to_the_process_that_asked(address: str, jo
         answers = list(pool.map(predict, range(40)))
     assert Counter(status for status, _ in answers) == {200: 40}
     assert [score for _, score in answers] == [float(number) for number in range(40)]
-    wait_until(lambda: len(jobs.registry.alive(WEB)) == len({beat.pid for beat in jobs.registry.alive(WEB)}) > 1)
+
+    def have_names_of_their_own() -> bool:
+        predict(0)  # one that has started late has not had any yet
+        beats = jobs.registry.alive(WEB)
+        return len(beats) == len({beat.pid for beat in beats}) > 1
+
+    wait_until(have_names_of_their_own)
