@@ -1,4 +1,4 @@
-"""`sb_api.load()` and `sb-api predict --local` answer what a service with the same weights answers, to the last bit."""
+"""`sb_api.load()` and `sb-api predict --local` answer what a service with the same weights answers."""
 
 from __future__ import annotations
 
