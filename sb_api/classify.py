@@ -21,15 +21,15 @@ from sb_api.config import PREFIX, Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.predictor import Predictor
-from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.models.predictor import Predictor, parse_published
+from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.claiming import LargeOnly, SmallFirst
 from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.telemetry.metrics import Instruments
-from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.text.tokenizers import Vocabularies
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +109,7 @@ def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocab
     if published is None:
         store = WeightsStore.of(broker.settings, classifier.name)
         return store.load_current(), classifier.load_vocabularies(broker.settings)
-    vocabularies = Vocabularies(
-        {
-            name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
-            for name, document in published.vocabularies.items()
-        }
-    )
-    return parse_weights(published.file, f"the published weights {published.version}"), vocabularies
+    return parse_published(classifier, published)
 
 
 def refresh_predictors(

@@ -212,7 +212,7 @@ class Intake:
         rows = [row for row in self.log.latest(count) if row.temperature is not None and row.status not in NOT_OBSERVED]
         if not rows:
             return None
-        spam = np.array([row.score if row.label == 1 else 1 - row.score for row in rows])
+        spam = np.array([row.spam for row in rows])
         calibrated_scores = np.stack([1 - spam, spam], axis=1)
         temperatures = np.array([row.temperature for row in rows])
         raw = undo_temperature(calibrated_scores, temperatures)
@@ -266,7 +266,7 @@ class Intake:
             spam = float(scores[position][1])
             own = learned.get((row.record, row.reporter))
             if own is not None and own.label != row.label and own.is_about_the_same(row):
-                spam = own.score if own.label == 1 else 1 - own.score
+                spam = own.spam
             if _contradicts(row.label, spam, current.about):
                 found.add(position)
         return found

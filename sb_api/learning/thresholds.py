@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 
@@ -12,11 +10,10 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidParameter
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import Classifier, find_classifier
-from sb_api.models.measures import threshold_at_budget
+from sb_api.models.measures import recall_at_budget, threshold_at_budget
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import EDITORS
-from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.verdict_log import open_verdict_log
 
 INNOCENTS_PER_THOUSAND = (0.5, 1, 2, 5, 10, 20, 50)
@@ -43,14 +40,15 @@ class Measured(msgspec.Struct, frozen=True):
 def find_thresholds(targets: Targets, scores: Scores) -> list[Threshold]:
     """The thresholds of n targets (1 is spam) with probabilities of spam (n,)."""
     innocent = int((targets == 0).sum())
-    guilty = scores[targets == 1]
+    spam = len(targets) - innocent
     found = []
     for wanted in INNOCENTS_PER_THOUSAND:
-        if innocent * wanted < 1000 or not len(guilty):
+        if innocent * wanted < 1000 or not spam:
             found.append(Threshold(wanted, None, None))
             continue
-        threshold = threshold_at_budget(targets, scores, wanted / 1000)
-        found.append(Threshold(wanted, threshold, round(float((guilty > threshold).mean()), 6)))
+        budget = wanted / 1000
+        threshold = threshold_at_budget(targets, scores, budget)
+        found.append(Threshold(wanted, threshold, recall_at_budget(targets, scores, budget)))
     return found
 
 
@@ -72,7 +70,8 @@ def measure_thresholds(settings: Settings, classifier: Classifier) -> tuple[str,
     log = open_verdict_log(settings, classifier.name)
     rows = log.latest(settings.calibration_verdicts) if log and settings.calibration_verdicts else []
     if rows:
-        said, before = _judged_before(rows)
+        said = np.array([row.label for row in rows], np.int64)
+        before = np.array([row.spam for row in rows], np.float32)
         found.append(_measure("verdicts, by what was said before they were learned", said, before))
     return weights.about.version, found
 
@@ -80,9 +79,3 @@ def measure_thresholds(settings: Settings, classifier: Classifier) -> tuple[str,
 def _measure(source: str, targets: Targets, scores: Scores) -> Measured:
     innocent = int((targets == 0).sum())
     return Measured(source, innocent, len(targets) - innocent, find_thresholds(targets, scores))
-
-
-def _judged_before(rows: Sequence[LoggedVerdict]) -> tuple[Targets, Scores]:
-    labels = np.array([row.label for row in rows], np.int64)
-    scores = np.array([row.score for row in rows], np.float32)
-    return labels, np.where(labels == 1, scores, 1 - scores).astype(np.float32)

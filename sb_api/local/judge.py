@@ -17,11 +17,11 @@ from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings, InvalidWeights, SbApiError, UnknownVersion
 from sb_api.judgements import Judged, answer_body
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
-from sb_api.models.predictor import Predictor
-from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.models.predictor import Predictor, parse_published
+from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import find_record_type
-from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.text.tokenizers import Vocabularies
 
 URLS = ("redis://", "rediss://", "unix://", "redis+sentinel://")
 
@@ -146,8 +146,4 @@ def _read_published(classifier: Classifier, url: str) -> tuple[Weights, Vocabula
         client.close()
     if published is None:
         raise UnknownVersion(f"No weights of {classifier.name} are published there; `sb-api trainer` publishes them.")
-    vocabularies = {
-        name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
-        for name, document in published.vocabularies.items()
-    }
-    return parse_weights(published.file, f"the published weights {published.version}"), Vocabularies(vocabularies)
+    return parse_published(classifier, published)

@@ -16,15 +16,25 @@ from sb_api.judgements import Judged, Reason
 from sb_api.models.calibration import calibrated, name_bands
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import EngineName, Load, load_engine
-from sb_api.models.weights_file import Weights
-from sb_api.text.tokenizers import Vocabularies
+from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
 
 if TYPE_CHECKING:
+    from sb_api.broker.shared_state import Published
     from sb_api.telemetry.metrics import Instruments
 
 logger = logging.getLogger(__name__)
 
 RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
+
+
+def parse_published(classifier: Classifier, published: Published) -> tuple[Weights, Vocabularies]:
+    """What a train process has published of a classifier, as `Predictor` takes it. Raises InvalidWeights."""
+    vocabularies = {
+        name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
+        for name, document in published.vocabularies.items()
+    }
+    return parse_weights(published.file, f"the published weights {published.version}"), Vocabularies(vocabularies)
 
 
 class Predictor:

@@ -176,6 +176,11 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
         """Whose it is: the credential, where it speaks for others as `credential/name`; else the reporter."""
         return account_of(self.reporter)
 
+    @property
+    def spam(self) -> float:
+        """Of a classifier with two labels: the probability of label 1 before the verdict was learned."""
+        return self.score if self.label == 1 else 1 - self.score
+
     def is_about_the_same(self, other: LoggedVerdict) -> bool:
         """Whether both are on one record: its id, and what was judged. Where that was not kept, its numbers tell."""
         if self.record != other.record:

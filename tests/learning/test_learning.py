@@ -244,6 +244,14 @@ def refuse_any_of(trainer: Trainer, records: set[str], monkeypatch: pytest.Monke
     monkeypatch.setattr(trainer, "_make", guarded)
 
 
+def have_pat_refused(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict that the guard refuses now, and would let pass later."""
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"9001"}, patch)
+        with pytest.raises(TrainingRefused):
+            trainer.train("one", pat(0), proceed)
+
+
 def test_who_is_refused_again_and_again_is_set_aside_until_an_admin_lets_them_back(
     make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,10 +318,7 @@ def test_what_was_refused_is_learned_along_with_what_follows(
     make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer()
-    with monkeypatch.context() as patch:
-        refuse_any_of(trainer, {"9001"}, patch)
-        with pytest.raises(TrainingRefused):
-            trainer.train("one", pat(0), proceed)
+    have_pat_refused(trainer, monkeypatch)
     answer = trainer.train("two", pat(0, id=9002, bio="Another bio"), proceed)
     assert (answer["learned"], list(answer["records"])) == (1, ["9002"])
     assert statuses(trainer) == ["learned", "learned"]
@@ -497,10 +502,7 @@ def test_a_kept_verdict_that_is_taken_back_is_never_learned(
     make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer()
-    with monkeypatch.context() as patch:
-        refuse_any_of(trainer, {"9001"}, patch)
-        with pytest.raises(TrainingRefused):
-            trainer.train("one", pat(0), proceed)
+    have_pat_refused(trainer, monkeypatch)
     assert take_back(trainer, "two", pat(0)[0])["withdrawn"] == 1
     assert not trainer.has_kept()
     assert statuses(trainer) == ["withdrawn"]
