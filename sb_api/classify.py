@@ -6,6 +6,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
@@ -49,15 +50,26 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> l
     batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
     for position, claim in enumerate(claims):
         try:
-            predictor = predictors[claim.job.classifier]
-            records = decode_payload(claim.job.body, list[predictor.classifier.record_type.queued])  # type: ignore[name-defined]
+            records = _read(claim, predictors[claim.job.classifier])
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
-        except (KeyError, msgspec.DecodeError, msgspec.ValidationError) as error:
-            answers[position] = failure(SbApiError(f"The job cannot be read: {error}."))
+        except _UNREADABLE as error:
+            answers[position] = _unreadable(error)
     for (name, version), batch in batches.items():
         with predictors[name].at(version):
             answers |= _judge_batch(predictors[name], batch)
     return [answers[position] for position in range(len(claims))]
+
+
+_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError)
+
+
+def _read(claim: Claim, predictor: Predictor) -> list[Any]:
+    records: list[Any] = decode_payload(claim.job.body, list[predictor.classifier.record_type.queued])  # type: ignore[name-defined]
+    return records
+
+
+def _unreadable(error: Exception) -> Answer:
+    return failure(SbApiError(f"The job cannot be read: {error}."))
 
 
 def _judge_batch(predictor: Predictor, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
@@ -95,6 +107,62 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
         str(records[position].id): {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     return document | ({"errors": wrong} if wrong else {})
+
+
+@dataclass
+class Begun:
+    """A long task of which a part is judged: its records, the version that judges them all, how many are judged, and
+    what the sender is told of those."""
+
+    records: list[Any]
+    version: str = ""
+    judged: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+class Judging:
+    """Answers claims; a task of more than `size` records is judged in slices of so many, one a call, so that what comes
+    meanwhile waits for no more than a slice."""
+
+    def __init__(self, predictors: dict[str, Predictor], size: int) -> None:
+        self.predictors = predictors
+        self.size = size
+        self._begun: dict[tuple[str, bytes], Begun] = {}
+
+    def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
+        """One answer per claim; None for a long task that is not through yet, which is worked on when it is alone."""
+        if len(claims) == 1 and self._is_long(claims[0]):
+            return [self._judge_slice(claims[0])]
+        answers = iter(judge_claims(self.predictors, [claim for claim in claims if not self._is_long(claim)]))
+        return [None if self._is_long(claim) else next(answers) for claim in claims]
+
+    def _is_long(self, claim: Claim) -> bool:
+        return claim.job.records > self.size
+
+    def _judge_slice(self, claim: Claim) -> Answer | None:
+        # Taken out until the slice is judged: a task that cannot be judged leaves nothing behind.
+        begun = self._begun.pop(claim.place, None)
+        try:
+            predictor = self.predictors[claim.job.classifier]
+            begun = begun or Begun(_read(claim, predictor))
+        except _UNREADABLE as error:
+            return _unreadable(error)
+        with predictor.at(begun.version):
+            if predictor.version != begun.version:
+                # The version that judged the first slices is no longer at hand: the answer names one version.
+                begun = Begun(begun.records, predictor.version)
+            records = begun.records[begun.judged : begun.judged + self.size]
+            document = _judge_batch(predictor, [(0, claim, records)])[0].data
+        begun.judged += len(records)
+        for name, told in document.items():
+            if isinstance(told, dict):
+                begun.told.setdefault(name, {}).update(told)
+            else:
+                begun.told[name] = told
+        if begun.judged < len(begun.records):
+            self._begun[claim.place] = begun
+            return None
+        return Answer(status="completed", data=begun.told)
 
 
 def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocabularies]:
@@ -143,6 +211,7 @@ class ClassifyProcess:
         self.settings = settings
         self.broker = Broker.of(connect(settings), settings)
         self.predictors: dict[str, Predictor] = {}
+        self.judging = Judging(self.predictors, settings.slice_records)
         self.used = monotonic()
         self.worker = Worker(
             Consumer(self.broker),
@@ -153,9 +222,9 @@ class ClassifyProcess:
             idle=self.idle if helper else None,
         )
 
-    def do(self, claims: Sequence[Claim]) -> list[Answer]:
+    def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
         self.used = monotonic()
-        return judge_claims(self.predictors, claims)
+        return self.judging.do(claims)
 
     def refresh(self, published: Mapping[str, str]) -> dict[str, str]:
         return refresh_predictors(self.broker, self.predictors, published, self.worker.instruments)

@@ -189,6 +189,7 @@ def classify() -> Response:
             classifier=record_type.name,
             body=body,
             keep=keep,
+            records=len(records),
             request=current_request(),
             trace=current_trace(),
         )
@@ -233,7 +234,7 @@ def readyz() -> Response:
 def accept_task(task: str) -> Response:
     """202, and where the result will be."""
     response = answer_json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
-    response.headers["Location"] = f"/get-result/{task}"
+    response.headers["Location"] = f"{request.script_root}/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
 

@@ -17,12 +17,12 @@ import pytest
 from sb_api import classify
 from sb_api.broker.jobs import BULK, SMALL, Answer, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
-from sb_api.classify import count_labels, judge_claims, load_current, refresh_predictors
+from sb_api.classify import Judging, count_labels, judge_claims, load_current, refresh_predictors
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.judgements import Judged
 from sb_api.models.calibration import calibrated
-from sb_api.models.predictor import Predictor
+from sb_api.models.predictor import RECENT, Predictor
 from sb_api.models.weights_file import Weights, dump_weights, named
 from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
@@ -235,6 +235,86 @@ def test_a_job_that_cannot_be_read_fails_alone(unreadable: Claim, bare: Bare) ->
 
 def replace_entry(claim: Claim, number: int) -> Claim:
     return msgspec.structs.replace(claim, entry=str(number).encode())
+
+
+# Long tasks
+
+
+def judge_in_slices(judging: Judging, claim: Claim) -> tuple[Answer, int]:
+    """The answer to a long task, and how many calls it took."""
+    for call in range(1, 1000):
+        (answer,) = judging.do([claim])
+        if answer is not None:
+            return answer, call
+    raise AssertionError
+
+
+def make_long(editors: Sequence[Any], number: int = 1) -> Claim:
+    claim = make_claim(editors, number, keep=60)
+    job = msgspec.structs.replace(claim.job, records=len(editors))
+    return msgspec.structs.replace(claim, job=job, stream=BULK)
+
+
+def test_a_long_task_is_judged_slice_by_slice_and_told_as_if_it_were_judged_at_once(bare: Bare) -> None:
+    editors = as_editors(make_editors(100))
+    judging = Judging({"lodbrok": bare.model}, 32)
+    answer, calls = judge_in_slices(judging, make_long(editors))
+    (whole,) = judge_claims(judging.predictors, [make_claim(editors, 1, keep=60)])
+    assert calls == 4
+    assert answer.status == "completed"
+    assert answer.data.keys() == whole.data.keys()
+    assert list(answer.data["scores"]) == list(whole.data["scores"])
+    assert answer.data["scores"] == pytest.approx(whole.data["scores"], abs=1e-6)
+    assert {name: answer.data[name] for name in ("predictions", "bands", "weights")} == {
+        name: whole.data[name] for name in ("predictions", "bands", "weights")
+    }
+
+
+def test_a_long_task_waits_until_the_short_ones_that_came_with_it_are_judged(bare: Bare) -> None:
+    editors = as_editors(make_editors(50))
+    judging = Judging({"lodbrok": bare.model}, 32)
+    long, short = make_long(editors, 1), make_claim(editors[:3], 2)
+    (none, first), (again,) = judging.do([long, short]), judging.do([long])
+    assert none is again is None
+    assert first is not None
+    np.testing.assert_array_equal(scores_of(first), scores_of(judge_claims(judging.predictors, [short])[0]))
+    assert judging.do([long])[0] is not None
+
+
+def test_a_long_task_names_the_records_that_could_not_be_judged(spoilt: Predictor) -> None:
+    answer, _ = judge_in_slices(Judging({"lodbrok": spoilt}, 10), make_long(as_editors(make_editors(40))))
+    assert answer.data["errors"] == {str(SPOILT): {"field": "", "detail": FAILED_REASON}}
+    assert len(answer.data["scores"]) == 39
+
+
+def test_a_long_task_is_judged_by_one_version_though_the_weights_change_meanwhile(bare: Bare) -> None:
+    """By that of its first slice; by another from the beginning, if that one is no longer at hand."""
+    editors = as_editors(make_editors(64))
+    judging = Judging({"lodbrok": bare.model}, 16)
+    claims = [make_long(editors, number) for number in range(2)]
+    (before,) = judge_claims(judging.predictors, [make_claim(editors, 1, keep=60)])
+    assert [judging.do([claim]) for claim in claims] == [[None], [None]]
+    bare.model.swap(make_others(bare, 1), bare.model.vocabularies)
+    answer, calls = judge_in_slices(judging, claims[0])
+    assert (answer.data["weights"], calls) == (bare.original.about.version, 3)
+    assert answer.data["scores"] == pytest.approx(before.data["scores"], abs=1e-6)
+    for number in range(2, 2 + RECENT):
+        bare.model.swap(make_others(bare, number), bare.model.vocabularies)
+    (after,) = judge_claims(judging.predictors, [make_claim(editors, 1, keep=60)])
+    answer, calls = judge_in_slices(judging, claims[1])
+    assert (answer.data["weights"], calls) == (bare.model.version, 4)
+    assert answer.data["scores"] == pytest.approx(after.data["scores"], abs=1e-6)
+
+
+def test_a_long_task_that_cannot_be_read_fails(bare: Bare) -> None:
+    claim = make_long(as_editors(make_editors(20)))
+    for job in (
+        msgspec.structs.replace(claim.job, body=b"nothing"),
+        msgspec.structs.replace(claim.job, classifier="other"),
+    ):
+        (answer,) = Judging({"lodbrok": bare.model}, 10).do([msgspec.structs.replace(claim, job=job)])
+        assert answer is not None
+        assert answer.status == "failed"
 
 
 # Which weights

@@ -39,8 +39,10 @@ NOBODY = Actor()
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `patience` is how long its sender waits for that
     (seconds, 0: for ever), `keep` how long it is kept under the task id (seconds, 0: not at all), `weights` the version
-    to work with, if the process still has it (else the current), `request` the id of the request that it comes from,
-    `actor` who sent that, `trace` its W3C traceparent, if it is traced."""
+    to work with, if the process still has it (else the current), `records` how many are in the body of one that is not
+    divided into slices before it is queued, `acknowledge` whether its sender waits only until what it says is in the
+    verdict log, `request` the id of the request that it comes from, `actor` who sent that,
+    `trace` its W3C traceparent, if it is traced."""
 
     task: str
     operation: Literal["predict", "explain", "train", "withdraw", "rollback", "replay", "let back", "verdicts", "audit"]
@@ -50,6 +52,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 0.0
     keep: int = 0
     weights: str = ""
+    records: int = 0
+    acknowledge: bool = False
     request: str = ""
     trace: str = ""
     actor: Actor = NOBODY
@@ -93,6 +97,11 @@ class Claim(msgspec.Struct, frozen=True):
     entry: bytes
     job: Job
     deliveries: int = 1
+
+    @property
+    def place(self) -> tuple[str, bytes]:
+        """The stream and the entry: two entries of different streams may have the same id."""
+        return self.stream, self.entry
 
     @property
     def sent(self) -> float:

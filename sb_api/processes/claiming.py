@@ -28,8 +28,9 @@ class Claiming(Protocol):
     streams: Sequence[str]
     is_helper: ClassVar[bool]
 
-    def claim(self, consumer: Consumer, stopping: threading.Event, /) -> Claimed:
-        """Jobs to do now, none when none came for a while. Raises RedisError."""
+    def claim(self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False) -> Claimed:
+        """Jobs to do now, none when none came for a while; `beside` a large one that is under way, what cannot wait for
+        that and is there already. Raises RedisError."""
         ...
 
 
@@ -63,7 +64,11 @@ class _Pace:
         self._bulk = len(claimed.claims) - small
         self._claimed = monotonic()
         if small:
-            self._until = self._claimed + URGENT
+            self.note_urgent()
+
+    def note_urgent(self) -> None:
+        """Take in that a small request came."""
+        self._until = monotonic() + URGENT
 
 
 class SmallFirst:
@@ -79,7 +84,12 @@ class SmallFirst:
         self._last_delivered: bytes | None = None
         self._takes_bulk = False
 
-    def claim(self, consumer: Consumer, _: threading.Event, /) -> Claimed:
+    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False) -> Claimed:
+        if beside:
+            claimed = consumer.claim((SMALL,), consumer.settings.batch_requests, 0)
+            if claimed.claims:
+                self._pace.note_urgent()
+            return claimed
         is_urgent = self._pace.is_urgent
         if is_urgent and monotonic() >= self._next_look:
             self._takes_bulk = self._is_bulk_left_alone(consumer)
@@ -111,21 +121,24 @@ class LargeOnly:
         self._last_delivered: bytes | None = None
         self._takes_small = False
 
-    def claim(self, consumer: Consumer, _: threading.Event, /) -> Claimed:
+    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False) -> Claimed:
         if monotonic() >= self._next_look:
             self._takes_small = self._are_small_left_alone(consumer)
             self._next_look = monotonic() + BLOCK / 2
-        others = self._pace.bulk_at_once
-        if self._takes_small:
-            count = consumer.settings.batch_requests
+        count = consumer.settings.batch_requests
+        if beside:
+            claimed = consumer.claim((SMALL,) if self._takes_small else (), count, 0)
+        elif self._takes_small:
+            others = self._pace.bulk_at_once
             claimed = consumer.claim(self.streams, count, BLOCK, others=others, awaited=(BULK,))
         else:
-            claimed = consumer.claim((BULK,), others, BLOCK)
+            claimed = consumer.claim((BULK,), self._pace.bulk_at_once, BLOCK)
         for claim in claimed.claims:
             if claim.stream == SMALL:
                 # What this process claims itself does not count, so it goes on as long as it is alone.
                 self._last_delivered = claim.entry
-        self._pace.note(claimed)
+        if not beside:
+            self._pace.note(claimed)
         return claimed
 
     def _are_small_left_alone(self, consumer: Consumer) -> bool:
@@ -143,7 +156,9 @@ class OneAtATime:
         self.streams: Sequence[str] = (stream,)
         self._stream = stream
 
-    def claim(self, consumer: Consumer, stopping: threading.Event, /) -> Claimed:
+    def claim(self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False) -> Claimed:
+        if beside:
+            return consumer.claim((), 0, 0)
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.
         lock = consumer.lock(f"order:{self._stream.removeprefix(PREFIX)}")
         if lock.acquire(blocking=False):

@@ -63,8 +63,12 @@ class Outage:
         self.began, self.reason = None, ""
 
 
+Do = Callable[[Sequence[Claim]], Sequence[Answer | None]]
+
+
 class Worker:
-    """One process of a consumer group, which claims jobs as `claiming` says. `do` turns claims into answers. Before
+    """One process of a consumer group, which claims jobs as `claiming` says. `do` turns claims into answers; None for
+    one of which only a part is done: it is called with that one alone again, once what came meanwhile is done. Before
     each batch `refresh` gets the versions of the weights that are published, by classifier, and returns those that it
     has ready; `idle` is called when no job has come.
     """
@@ -74,7 +78,7 @@ class Worker:
         consumer: Consumer,
         role: str,
         claiming: Claiming,
-        do: Callable[[Sequence[Claim]], list[Answer]],
+        do: Do,
         refresh: Callable[[Mapping[str, str]], dict[str, str]],
         *,
         instruments: Instruments | None = None,
@@ -97,6 +101,8 @@ class Worker:
         self._after_kill = 0
         self._outage = Outage()
         self._held: Sequence[Claim] = ()
+        # What is done in part, oldest first, and when (seconds since 1970) it was claimed.
+        self._unfinished: dict[tuple[str, bytes], tuple[Claim, float]] = {}
         self._locks: list[Any] = []
 
     def run_process(self, after_kill: int = 0) -> None:
@@ -158,13 +164,18 @@ class Worker:
         self._outage.end(monotonic())
         freeze_objects()
         worked = False
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() or self._unfinished:
             # Published after the claims: a job that was sent after a training must be judged by what the training made.
             claims, published, moment = self._claim()
             claims = self._drop_forsaken(claims, moment)
             worked = self._refresh(published) or worked
             if claims:
-                self._work(claims)
+                self._work(claims, time.time())
+            is_busy = bool(claims or self._unfinished)
+            if self._unfinished:
+                claim, claimed = next(iter(self._unfinished.values()))
+                self._work([claim], claimed)
+            if is_busy:
                 worked = True
             elif worked:
                 release_memory()
@@ -183,13 +194,17 @@ class Worker:
         return True
 
     def _claim(self) -> Claimed:
+        if self.stopping.is_set():
+            return Claimed([], self.consumer.broker.registry.published_versions(RECORD_TYPES))
         if monotonic() >= self._look_for_stale:
+            # Its own may be among them, if this process stood still; they are under way.
             stale = self.consumer.claim_stale(self.claiming.streams)
+            stale = [claim for claim in stale if claim.place not in self._unfinished]
             if stale:
                 return Claimed(stale, self.consumer.broker.registry.published_versions(RECORD_TYPES))
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.consumer.settings.lease / 10
-        return self.claiming.claim(self.consumer, self.stopping)
+        return self.claiming.claim(self.consumer, self.stopping, beside=bool(self._unfinished))
 
     def _drop_forsaken(self, claims: list[Claim], moment: float) -> list[Claim]:
         """The claims without those whose senders wait no longer: what is done for nobody keeps others waiting."""
@@ -202,20 +217,32 @@ class Worker:
         self.instruments.count_jobs(forsaken, [late] * len(forsaken), time.time())
         return [claim for claim in claims if claim.is_awaited(moment)]
 
-    def _work(self, claims: Sequence[Claim]) -> None:
-        self._held = claims
-        claimed = time.time()
+    def _work(self, claims: Sequence[Claim], claimed: float) -> None:
+        others = (claim for place, (claim, _) in self._unfinished.items() if place != claims[0].place)
+        self._held = [*claims, *others]
         try:
             with logging_about(claim.job.request for claim in claims):
                 answers = self._do_and_finish(claims)
-            self.instruments.count_jobs(claims, answers, claimed)
-            self._log_jobs(claims, answers, claimed)
-            if self.tracer is not None:
-                self.tracer.record_jobs(claims, answers, claimed)
+            for claim, answer in zip(claims, answers, strict=True):
+                if answer is None:
+                    self._unfinished.setdefault(claim.place, (claim, claimed))
+                else:
+                    self._unfinished.pop(claim.place, None)
+            done = _done(claims, answers)
+            if done:
+                self._note_done([claim for claim, _ in done], [answer for _, answer in done], claimed)
         except LeaseLost as error:
             logger.warning("an answer is dropped: %s", error.detail)
+            for claim in claims:
+                self._unfinished.pop(claim.place, None)
         finally:
-            self._held = ()
+            self._held = [claim for claim, _ in self._unfinished.values()]
+
+    def _note_done(self, claims: Sequence[Claim], answers: Sequence[Answer], claimed: float) -> None:
+        self.instruments.count_jobs(claims, answers, claimed)
+        self._log_jobs(claims, answers, claimed)
+        if self.tracer is not None:
+            self.tracer.record_jobs(claims, answers, claimed)
 
     def _log_jobs(self, claims: Sequence[Claim], answers: Sequence[Answer], claimed: float) -> None:
         seconds = time.time() - claimed
@@ -233,7 +260,7 @@ class Worker:
                 with logging_about((job.request,)):
                     logger.info("job", extra={"fields": fields})
 
-    def _do_and_finish(self, claims: Sequence[Claim]) -> list[Answer]:
+    def _do_and_finish(self, claims: Sequence[Claim]) -> Sequence[Answer | None]:
         # Again and again, with the claims held: given back, what Redis cannot take for a while (full, its disk full)
         # would look as if it had killed a process each time.
         failed = ""
@@ -241,7 +268,8 @@ class Worker:
             try:
                 self.consumer.mark_processing(claims)
                 answers = self._answers(claims)
-                self.consumer.finish(list(zip(claims, answers, strict=True)))
+                if done := _done(claims, answers):
+                    self.consumer.finish(done)
                 return answers
             except redis.RedisError as error:
                 if str(error) != failed:
@@ -250,7 +278,7 @@ class Worker:
                 if self.stopping.wait(PAUSE):
                     raise
 
-    def _answers(self, claims: Sequence[Claim]) -> list[Answer]:
+    def _answers(self, claims: Sequence[Claim]) -> Sequence[Answer | None]:
         first = claims[0]
         if first.deliveries > self.consumer.settings.max_deliveries:
             logger.error("task %s is set aside after %d deliveries", first.job.task, first.deliveries)
@@ -317,3 +345,7 @@ class Worker:
                 lock.release()
             except (LockError, redis.RedisError) as error:
                 logger.warning("the lock %s was lost before it was given back: %s", name, error)
+
+
+def _done(claims: Sequence[Claim], answers: Sequence[Answer | None]) -> list[tuple[Claim, Answer]]:
+    return [(claim, answer) for claim, answer in zip(claims, answers, strict=True) if answer is not None]

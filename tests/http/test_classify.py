@@ -9,8 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api.broker.jobs import PREDICT_STREAMS
+from sb_api.config import load_settings
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
+from tests.support.service import make_editors
 
 RECORDS = {
     "lodbrok": {"0": {"id": 1, "website": "http://shop.example"}, "1": {"id": 2, "bio": "music"}},
@@ -48,6 +50,16 @@ def test_a_task_ends_with_what_predict_would_say(client: FlaskClient, model: str
     direct = client.post(ROUTES[model], json=RECORDS[model]).get_json()
     assert {name: direct[name] for name in result["data"]} == result["data"]
     assert result["data"].keys() >= {"predictions", "scores", "weights"}
+
+
+def test_a_long_task_ends_with_what_predict_would_say(client: FlaskClient) -> None:
+    """It is judged in slices."""
+    records = make_editors(1 + 2 * load_settings({}).slice_records)
+    result = completed(client, classify(client, "lodbrok", records).get_json()["task_id"])
+    direct = client.post("/predict", json=records).get_json()
+    assert result["data"]["scores"] == pytest.approx(direct["scores"], abs=1e-6)
+    assert result["data"].keys() == direct.keys() - {"success"}
+    assert result["data"]["weights"] == direct["weights"]
 
 
 def test_nobody_there_means_queued(lonely_client: FlaskClient) -> None:

@@ -57,7 +57,7 @@ worker = Worker(consumer, "classify", SmallFirst(), do, lambda _: {"lodbrok": "1
 worker.run_process(int(os.environ.get("AFTER_KILL", "0")))
 """
 
-Do = Callable[[Sequence[Claim]], list[Answer]]
+Do = Callable[[Sequence[Claim]], Sequence[Answer | None]]
 
 
 def make_job(body: str) -> Job:
@@ -402,6 +402,91 @@ def test_what_an_ordered_workers_dead_neighbour_held_comes_before_what_was_sent_
     with working(worker):
         wait_until(lambda: completed(queue, "earlier", "later"))
     assert done == ["earlier", "later"]
+
+
+# Large jobs, done in parts
+
+
+def in_parts(parts: int, seen: list[list[str]], between: Callable[[int], None] = lambda _: None) -> Do:
+    """Does a job that is called "long" in so many parts, and others at once; notes what it is called with."""
+
+    def do(claims: Sequence[Claim]) -> list[Answer | None]:
+        seen.append([claim.job.task for claim in claims])
+        if len(claims) == 1 and claims[0].job.task.startswith("long"):
+            done = sum(batch == seen[-1] for batch in seen)
+            between(done)
+            return [*echo(claims)] if done >= parts else [None]
+        return [None if claim.job.task.startswith("long") else echo([claim])[0] for claim in claims]
+
+    return do
+
+
+@pytest.mark.parametrize("claiming_as", [SmallFirst, LargeOnly])
+def test_small_requests_that_come_meanwhile_wait_for_one_part_of_a_large_job(
+    claiming_as: type[SmallFirst | LargeOnly], queue: Jobs
+) -> None:
+    """They waited for all of a task of 10,000 records. A helper that is alone takes them too."""
+    seen: list[list[str]] = []
+    is_alone = claiming_as is SmallFirst
+
+    def send(part: int) -> None:
+        if is_alone and part in (3, 6):
+            queue.submit(SMALL, [make_job(f"small {part}")])
+
+    queue.submit(BULK, [make_job("long 1"), make_job("long 2")])
+    with working(make_worker(queue, in_parts(10, seen, send), claiming_as())):
+        wait_until(lambda: completed(queue, "long 1", "long 2"))
+    assert [batch for batch in seen if len(batch) == 1 and batch[0] == "long 2"] == 10 * [["long 2"]]
+    if is_alone:
+        for part in (3, 6):
+            assert seen[seen.index([f"small {part}"]) - 1] == ["long 1"]
+            assert seen[: seen.index([f"small {part}"])].count(["long 1"]) == part
+    assert seen.index(["long 2"]) > max(place for place, batch in enumerate(seen) if batch == ["long 1"])
+    assert queue.pending(BULK) == queue.redis.xlen(BULK) == 0
+
+
+def test_a_large_job_keeps_its_lease_between_its_parts_and_is_finished_by_who_is_to_stop(patient: Jobs) -> None:
+    other = elsewhere(patient)
+    over, seen, stale = threading.Event(), list[list[str]](), list[Claim]()
+
+    def take_time(part: int) -> None:
+        over.wait(0.3)
+        stale.extend(other.claim_stale(PREDICT_STREAMS))
+        if part == 2:
+            worker.stopping.set()
+
+    patient.submit(BULK, [make_job("long")])
+    patient.submit(SMALL, [make_job("small")])
+    worker = make_worker(patient, in_parts(10, seen, take_time))
+    with working(worker):
+        wait_until(lambda: completed(patient, "long"))
+    assert stale == []
+    assert seen.count(["long"]) == 10
+    assert completed(patient, "small")
+
+
+def test_a_large_job_of_a_process_that_died_amid_its_parts_is_done_by_another(queue: Jobs) -> None:
+    queue.submit(BULK, [make_job("long")])
+    seen: list[list[str]] = []
+    (claim,) = elsewhere(queue).claim([BULK], 1, 0).claims
+    assert in_parts(2, [])([claim]) == [None]
+    with working(make_worker(queue, in_parts(3, seen))):
+        wait_until(lambda: completed(queue, "long"))
+    assert seen == 3 * [["long"]]
+
+
+def test_a_large_job_that_fails_amid_its_parts_is_answered_once_and_left(queue: Jobs) -> None:
+    def fail(part: int) -> None:
+        if part == 2:
+            raise ValueError("of ours")
+
+    seen: list[list[str]] = []
+    queue.submit(BULK, [make_job("long")])
+    with working(make_worker(queue, in_parts(3, seen, fail))):
+        assert "a reason of ours" in failed(queue, "long")
+        queue.submit(SMALL, [make_job("small")])
+        wait_until(lambda: completed(queue, "small"))
+    assert seen == [["long"], ["long"], ["small"]]
 
 
 # Senders that are gone
