@@ -18,11 +18,15 @@ from sb_api.records import RECORD_TYPES, decode_payload, encode_payload
 
 logger = logging.getLogger(__name__)
 
-# Renews only what is still this consumer's: a lease that ran out belongs to whoever claimed it since.
+# Renews only what is still this consumer's: a lease that ran out belongs to whoever claimed it since, and what was in a
+# stream that Redis has lost is nobody's.
 _RENEW = """
 local kept = 0
 for i = 3, #ARGV do
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  if pending.err and string.sub(pending.err, 1, 7) ~= 'NOGROUP' then
+    return redis.error_reply(pending.err)
+  end
   if pending[1] and pending[1][2] == ARGV[2] then
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
     kept = kept + 1
@@ -178,6 +182,13 @@ class Consumer:
         for claim in claims:
             if claim.job.keep:
                 self.redis.set(task_key(claim.job.task), processing, ex=claim.job.keep)
+
+    def acknowledge(self, claim: Claim) -> None:
+        """Tell the sender of a job that what it says is kept elsewhere too; its answer follows."""
+        if claim.job.acknowledge:
+            reply = encode_payload([(claim.job.task, Answer(status="processing"))])
+            name = reply_key(claim.job.reply)
+            self.redis.pipeline(transaction=True).rpush(name, reply).expire(name, REPLY_TTL).execute()
 
     def remember(self, job: Job, value: str) -> str:
         """What a job was to be done with when it was first done: `value`, unless another process had begun it."""

@@ -68,11 +68,16 @@ class Examined(msgspec.Struct, frozen=True):
             return [f"Redis {self.version} is older than {LEAST_TEXT}, which the queue needs: install a newer one"]
         return []
 
+    @property
+    def evicts(self) -> bool:
+        """Whether it may throw away what waits, as far as is known."""
+        return self.policy is not None and self.policy.startswith("allkeys")
+
     def warnings(self) -> list[str]:
         """What may lose jobs."""
-        if self.policy is not None and self.policy.startswith("allkeys"):
+        if self.evicts:
             return [
-                f"Redis may evict what waits, accepted verdicts among it (maxmemory-policy {self.policy}): "
+                f"Redis may evict what waits (maxmemory-policy {self.policy}), so that requests are lost: "
                 "set maxmemory-policy noeviction, or use a Redis of its own"
             ]
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -66,7 +67,8 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             deed.count = len(verdicts)
             deed.names = sorted({verdict.reporter or "" for verdict in verdicts} - {"", job.actor.credential})
             deed.forced = training.force
-            data = trainer.train(job.task, verdicts, check, training.force)
+            logged = partial(worker.consumer.acknowledge, claim)
+            data = trainer.train(job.task, verdicts, check, training.force, logged)
         elif job.operation == "replay":
             asked = decode_payload(job.body, bool | Replay)
             wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone

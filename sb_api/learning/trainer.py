@@ -116,8 +116,16 @@ class Trainer:
         log, version = self.intake.log, self.publication.version
         return log.ancestry(version, self._parents()) if log else frozenset((version,))
 
-    def train(self, task: str, verdicts: Sequence[Any], check: Check, force: bool = False) -> dict[str, Any]:
-        """Learn from verdicts and promote what came of it. `check` raises when this process may no longer.
+    def train(
+        self,
+        task: str,
+        verdicts: Sequence[Any],
+        check: Check,
+        force: bool = False,
+        logged: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Learn from verdicts and promote what came of it. `check` raises when this process may no longer; `logged` is
+        called once the verdicts are in the log.
 
         Those that the guard refused before, or that were over a cap, are tried along. A task that was learned before
         its process died is not learned twice. Raises TrainingRefused when the guard finds that the candidate would lose
@@ -127,6 +135,7 @@ class Trainer:
         current = self.begin(task)
         ancestry = self.ancestry()
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies, ancestry)
+        logged()
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
             batch = self.intake.take_undone(task, batch)
@@ -321,7 +330,8 @@ class Trainer:
         return True
 
     def has_kept(self) -> bool:
-        """Whether there are verdicts that may be learned later without anybody saying more."""
+        """Whether there are verdicts that may be learned later without anybody saying more, those among them that a
+        training has left unsettled."""
         return self.intake.log is not None and self.intake.log.has_kept()
 
     def try_kept(self, check: Check) -> int:

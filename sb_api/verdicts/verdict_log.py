@@ -115,8 +115,8 @@ class VerdictLog:
                 yield Kept(*row)
 
     def has_kept(self) -> bool:
-        """Whether there are any of `kept`."""
-        query = self._query(VERDICTS.c.number).where(VERDICTS.c.status.in_(("refused", "held"))).limit(1)
+        """Whether there are any of `kept`, or of a training that was never settled."""
+        query = self._query(VERDICTS.c.number).where(VERDICTS.c.status.in_(("refused", "held", "learning"))).limit(1)
         with self._begin() as connection:
             return connection.scalar(query) is not None
 

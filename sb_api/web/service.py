@@ -128,8 +128,26 @@ def await_training(
 def submit_training(
     service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool
 ) -> str:
-    """Queue a training; its task. Raises QueueFull, Unavailable."""
-    return _submitted(service, _training(service, record_type, verdicts, actor, force))
+    """Queue a training; its task. Where Redis may evict it, its verdicts are in the log by then, if there is one.
+
+    Raises QueueFull, Unavailable; where they had to be logged, also what refuses them.
+    """
+    job = _training(service, record_type, verdicts, actor, force)
+    with unavailable_when_lost():
+        evicts = examine(service.broker.redis).evicts
+    if not evicts or service.settings.verdict_log == "off":
+        return _submitted(service, job)
+    patience = service.settings.predict_timeout
+    (answer,) = service.mailbox.exchange(TRAIN, [msgspec.structs.replace(job, acknowledge=True)], patience)
+    if answer is None:
+        raise Unavailable(
+            f"No train process has put the verdicts into the log within {patience:g} s, and Redis may evict them "
+            "(maxmemory-policy) before one does: they count as not accepted. Send them again; what has been learned "
+            "meanwhile is not learned twice."
+        )
+    if answer.problem is not None:
+        raise error_from_problem(answer.problem)
+    return job.task
 
 
 def await_withdrawal(
