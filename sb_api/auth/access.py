@@ -134,4 +134,6 @@ def _gate() -> Gate:
 
 def _cookie_attributes() -> dict[str, Any]:
     plain = is_loopback(host_name(request.environ).strip("[]")) or host_name(request.environ) == "localhost"
-    return {"path": "/", "httponly": True, "samesite": "Strict", "secure": request.is_secure or not plain}
+    # Below a path of another site, that site's other parts need not see it.
+    path = request.script_root or "/"
+    return {"path": path, "httponly": True, "samesite": "Strict", "secure": request.is_secure or not plain}

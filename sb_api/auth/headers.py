@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 UNKNOWN_CLIENT = "sb_api.unknown_client"  # in a WSGI environment
+# Of a path alone: what begins with two slashes is another host to browsers.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -57,7 +60,8 @@ def secure(application: WSGIApplication) -> WSGIApplication:
 
 
 def trust_proxies(application: WSGIApplication, count: int, addresses: str) -> WSGIApplication:
-    """The application as clients behind `count` proxies see it: address, scheme and host are what the proxies say.
+    """The application as clients behind `count` proxies see it: address, scheme, host and the path below which it
+    stands (X-Forwarded-Prefix, which the proxies have cut off) are what the proxies say.
 
     Only what comes from one of the named `addresses` is believed. Of what a proxy passes on without saying whose it is,
     the environment has UNKNOWN_CLIENT. Raises InvalidSettings.
@@ -77,9 +81,17 @@ def trust_proxies(application: WSGIApplication, count: int, addresses: str) -> W
         else:
             environ.pop("HTTP_X_FORWARDED_FOR", None)
             environ[UNKNOWN_CLIENT] = True
+        environ["SCRIPT_NAME"] = parse_prefix(environ, count) + environ.get("SCRIPT_NAME", "")
         return believing(environ, start_response)
 
     return answer
+
+
+def parse_prefix(environ: Mapping[str, Any], count: int) -> str:
+    """The path that the outermost of `count` proxies names, without a slash at its end; "" for what is none."""
+    given = environ.get("HTTP_X_FORWARDED_PREFIX", "").rsplit(",", count)[-count:]
+    prefix: str = given[0].strip().rstrip("/")
+    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
 def parse_networks(addresses: str) -> list[IPv4Network | IPv6Network]:

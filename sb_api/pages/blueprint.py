@@ -76,7 +76,7 @@ def shared() -> dict[str, Any]:
 def show_error(error: SbApiError) -> BaseResponse:
     """Whoever is not signed in is sent to where that is done."""
     if isinstance(error, Unauthenticated) and request.method == "GET":
-        return redirect(url_for("pages.show_sign_in", next=request.full_path.rstrip("?")), 303)
+        return redirect(url_for("pages.show_sign_in", next=request.script_root + request.full_path.rstrip("?")), 303)
     return answer_error(error)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 from flask import Flask, Response, request, send_from_directory
 from werkzeug.exceptions import NotFound
 
+# Addresses are relative, so that they hold below a path of another site, too.
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -16,10 +18,10 @@ PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>sb_api: the calls</title>
-<link rel="icon" href="/docs/favicon-32x32.png">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
-<script src="/docs/swagger-ui-bundle.js" defer></script>
-<script src="/docs/start.js" defer></script>
+<link rel="icon" href="docs/favicon-32x32.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<script src="docs/swagger-ui-bundle.js" defer></script>
+<script src="docs/start.js" defer></script>
 </head>
 <body><main id="calls"></main></body>
 </html>
@@ -28,7 +30,7 @@ PAGE = """\
 START = """\
 "use strict";
 SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#calls", deepLinking: true, defaultModelsExpandDepth: 0, validatorUrl: null,
+  url: "openapi.json", dom_id: "#calls", deepLinking: true, defaultModelsExpandDepth: 0, validatorUrl: null,
 });
 """
 SHIPPED = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
@@ -45,16 +47,17 @@ def add_docs(app: Flask, version: str) -> None:
     shipped = files("flask_swagger_ui") / "dist"
 
     @cache
-    def document() -> bytes:
+    def document() -> dict[str, Any]:
         # The types that it is made from bring SQLAlchemy along, which a web process does without.
         from sb_api.web.openapi import build_document
 
-        return msgspec.json.encode(build_document(app, version))
+        return build_document(app, version)
 
     @app.get("/openapi.json")
     def openapi() -> Response:
         """This document."""
-        return _cached(Response(document(), mimetype="application/json"))
+        here = document() | {"servers": [{"url": request.script_root or "/"}]}
+        return _cached(Response(msgspec.json.encode(here), mimetype="application/json"))
 
     @app.get("/docs")
     def docs() -> Response:

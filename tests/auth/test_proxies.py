@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sb_api import create_app
 from sb_api.auth.credentials import add_credential
 from sb_api.auth.headers import UNKNOWN_CLIENT, trust_proxies
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidSettings
 from tests.support.service import assert_problem
 
@@ -65,6 +67,53 @@ def test_nobody_else_is_believed() -> None:
         environ = seen("10.9.9.9", addresses=named, **headers)
         assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("10.0.0.1", "https")
     assert seen("127.0.0.1", count=0, **headers)["REMOTE_ADDR"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "prefix"),
+    [
+        ("/sb_api", 1, "/sb_api"),
+        ("/tools/sb_api/", 1, "/tools/sb_api"),
+        ("/evil, /sb_api", 1, "/sb_api"),
+        ("/tools/sb_api, /sb_api", 2, "/tools/sb_api"),
+        ("/sb_api", 2, "/sb_api"),
+        *((wrong, 1, "") for wrong in ("", "/", "sb_api", "//evil.example", "/a//evil.example", "/..", "/a/../b")),
+        *(
+            (wrong, 1, "")
+            for wrong in ("/a b", "/a\\b", "/a?b", "/a%2fb", "/a\r\nb", "https://evil.example", "/\u00e4")
+        ),
+    ],
+)
+def test_a_proxy_names_the_path_below_which_the_application_stands(given: str, count: int, prefix: str) -> None:
+    """Of this site alone: never another host's, and nothing that could end a header."""
+    headers = {"HTTP_X_FORWARDED_FOR": "10.0.0.1, 10.0.0.2", "HTTP_X_FORWARDED_PREFIX": given}
+    assert seen("127.0.0.1", count, **headers)["SCRIPT_NAME"] == prefix
+    assert seen("10.9.9.9", count, **headers)["SCRIPT_NAME"] == ""
+    assert seen("127.0.0.1", 0, **headers)["SCRIPT_NAME"] == ""
+
+
+def test_below_a_path_everything_points_there(tmp_path: Path, settings: Settings) -> None:
+    """Page, cookie, `Location` and the servers of the document: they pointed to the site above."""
+    token = add_credential(Path(settings.state_dir) / "credentials.json", "one", "admin")
+    client = create_app(msgspec.structs.replace(settings, proxies=1)).test_client()
+    options: Any = {"headers": {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Prefix": "/tools/sb_api"}}
+    sent = client.get("/page/weights?model=intent", **options)
+    assert sent.headers["Location"] == "/tools/sb_api/page/sign-in?next=/tools/sb_api/page/weights?model%3Dintent"
+    form = {"name": "one", "secret": token, "next": "/tools/sb_api/page/weights"}
+    signed_in = client.post("/page/sign-in", data=form, **options)
+    assert (signed_in.status_code, signed_in.headers["Location"]) == (303, "/tools/sb_api/page/weights")
+    assert "Path=/tools/sb_api;" in signed_in.headers["Set-Cookie"]
+    page = client.get("/page/sign-in", **options).get_data(as_text=True)
+    named = re.findall(r'(?:src|href|action)="([^"#]+)"', page)
+    assert len(named) > 5
+    assert [address for address in named if not address.startswith("/tools/sb_api/")] == []
+    assert client.get("/openapi.json", **options).get_json()["servers"] == [{"url": "/tools/sb_api"}]
+    options["headers"]["Authorization"] = f"Bearer {token}"
+    accepted = client.post("/classify", json={"model": "lodbrok", "data": [{"id": 1}]}, **options)
+    assert accepted.headers["Location"] == f"/tools/sb_api/get-result/{accepted.get_json()['task_id']}"
+    # What another server mounts below a path says so by SCRIPT_NAME alone.
+    mounted = create_app(settings).test_client().get("/openapi.json", environ_overrides={"SCRIPT_NAME": "/mounted"})
+    assert mounted.get_json()["servers"] == [{"url": "/mounted"}]
 
 
 @pytest.mark.parametrize("prefix", ["HTTP_X_FORWARDED_PREFIX", "HTTP_SCRIPT_NAME", "HTTP_X_SCRIPT_NAME"])
