@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.service import Service
+from tests.support.service import ROOT, Service
 
 PACKAGE = "generated_sb_api"
 
@@ -34,3 +36,25 @@ def test_a_client_generated_for_python_judges_an_editor_of_whom_only_the_id_is_k
     assert isinstance(judged, models.EditorPredictions)
     assert judged.to_dict() == service.post("/predict", [{"id": 1}]).json()
     assert {verdict.value for verdict in models.VerdictVerdict} == {0, 1}
+
+
+def test_types_generated_for_typescript_compile_and_judge_an_editor_of_whom_only_the_id_is_known(
+    service: Service, tmp_path: Path
+) -> None:
+    """Each of the 13 fields was asked for, as the document had a default of null for them."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not there; the Debian packages nodejs and npm have it")
+    folder = tmp_path / "typescript"
+    shutil.copytree(ROOT / "tests" / "system" / "typescript", folder)
+    (folder / "openapi.json").write_bytes(service.get("/openapi.json").content)
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts")
+    run("node_modules/.bin/openapi-typescript", "openapi.json", "--output", "schema.ts")
+    run("node_modules/.bin/tsc")
+    judged = run("node", "out/judge.js", service.address)
+    assert json.loads(judged) == service.post("/predict", [{"id": 1}]).json()
