@@ -13,10 +13,8 @@ import pytest
 
 from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
-from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, JobFailed, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
@@ -24,26 +22,19 @@ from sb_api.records import Verdict, content_digest
 from sb_api.synthetic.editors import generate_campaign, generate_editors
 from sb_api.verdicts.log_schema import LoggedVerdict
 from tests.support.jobs import Jobs
-from tests.support.service import SHIPPED, Bare
-
-
-@pytest.fixture(scope="module")
-def shipped(bare_session: Bare) -> Reference:
-    """The whole reference set, with what the original says of it."""
-    bare_session.reset()
-    reference = load_reference(load_settings({}).static / "reference" / "lodbrok.npz", SHIPPED)
-    return with_scores(reference, bare_session.fitting, bare_session.original)
+from tests.support.service import RECIPE, SHIPPED, Bare
 
 
 @pytest.fixture
-def make_trainer(jobs: Jobs, bare: Bare, shipped: Reference, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
-    """Makes trainers of one state directory, with the guard as it ships. They share a network, and what they only
-    read."""
+def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
+    """Makes trainers of one state directory that replay few records, with part of the guard's. They share a network,
+    and what they only read."""
     monkeypatch.setattr(learning_trainer, "Fitting", lambda *_: bare.fitting)
-    monkeypatch.setattr(Trainer, "reference", shipped)
+    monkeypatch.setattr(Trainer, "reference", bare.reference)
 
     def make(**settings: Any) -> Trainer:
-        return Trainer(Broker.of(jobs.redis, msgspec.structs.replace(jobs.settings, **settings)), SHIPPED)
+        few = msgspec.structs.replace(jobs.settings, **{"replay_rows": RECIPE.replay_rows, **settings})
+        return Trainer(Broker.of(jobs.redis, few), SHIPPED)
 
     return make
 

@@ -13,6 +13,7 @@ import pytest
 from sb_api import train
 from sb_api.broker.jobs import TRAIN, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
+from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.guard import measure
@@ -30,7 +31,7 @@ from sb_api.verdicts.audit import AuditLog
 from sb_api.verdicts.log_schema import Event
 from sb_api.versions import Chain
 from tests.support.jobs import Jobs
-from tests.support.service import BUDGET, SHIPPED, Bare, as_editors, as_verdicts, make_editors, make_verdicts
+from tests.support.service import BUDGET, RECIPE, SHIPPED, Bare, as_editors, as_verdicts, make_editors, make_verdicts
 
 
 def make_rows(bare: Bare, count: int, start: int = 0) -> Examples:
@@ -39,7 +40,7 @@ def make_rows(bare: Bare, count: int, start: int = 0) -> Examples:
     return Examples(SHIPPED.preprocess(verdicts, bare.model.vocabularies), targets)
 
 
-LODBROKS = replace(RETRAINING, label_weights=weigh_labels(SHIPPED.caution))
+LODBROKS = replace(RECIPE, label_weights=weigh_labels(SHIPPED.caution))
 
 
 def fitted(fitting: Fitting, bare: Bare, rows: Examples, seed: int, recipe: Recipe = LODBROKS) -> Weights:
@@ -176,6 +177,7 @@ def retrain(bare: Bare, rows: Examples, number: int) -> Weights:
         budget=BUDGET,
         tolerance=1.0,
         number=number,
+        recipe=RECIPE,
     )
     return candidate.weights
 
@@ -216,6 +218,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
         budget=BUDGET,
         tolerance=0.01,
         number=2,
+        recipe=RECIPE,
     )
     base = {"original": bare.original, "current": current}[start]
     expected = tuned.arrays if share == 1.0 else mix(base.arrays, tuned.arrays, share)
@@ -235,6 +238,7 @@ def test_with_every_way_refused_the_losses_are_told_and_with_force_all_of_it_is_
             budget=BUDGET,
             tolerance=-1.0,
             number=1,
+            recipe=RECIPE,
             force=force,
         )
         assert any("would fall to" in loss for loss in candidate.losses)
@@ -259,6 +263,7 @@ def make_trainer(jobs: Jobs, bare: Bare, monkeypatch: pytest.MonkeyPatch) -> Cal
                 "state_dir": f"{jobs.settings.state_dir}/{host}",
                 "guard_tolerance": 1.0,
                 "fp_budget": BUDGET,
+                "replay_rows": RECIPE.replay_rows,
                 **changes,
             },
         )
@@ -309,13 +314,16 @@ def test_a_training_is_the_bare_model_retrained(make_trainer: Callable[..., Trai
     assert {name: learned[name] for name in ("before", "after", "reference")} == candidate.about.figures
 
 
-@pytest.mark.parametrize("rows", [RETRAINING.replay_rows, 0, 10])
+def test_as_many_known_records_stand_beside_each_verdict_as_the_recipe_was_measured_with() -> None:
+    assert load_settings({}).replay_rows == RETRAINING.replay_rows
+
+
+@pytest.mark.parametrize("rows", [0, 10])
 def test_so_many_known_records_stand_beside_each_verdict_as_are_set(
     rows: int, make_trainer: Callable[..., Trainer], bare: Bare
 ) -> None:
-    """By default as many as the recipe was measured with; with none, nothing is replayed."""
-    changes = {} if rows == RETRAINING.replay_rows else {"replay_rows": rows}
-    trainer = make_trainer(**changes)
+    """With none, nothing is replayed."""
+    trainer = make_trainer(replay_rows=rows)
     learn(trainer, "1")
     recipe = replace(LODBROKS, replay_rows=rows)
     expected = fitted(bare.fitting, bare, make_rows(bare, 4, start_of("1")), 1, recipe)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import requests
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
+from sb_api.learning.recipe import RETRAINING
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import WIDE_DEEP
@@ -40,6 +41,8 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = WIDE_DEEP  # the classifier whose original weights of editors ship
 SPAM, NOT_SPAM = "Spam Editor Account", "Non Spam Editor Account"
 BUDGET = 0.05  # of the shared service
+# Few known records beside each verdict: a training costs a quarter of the shipped recipe's, step by step the same way.
+RECIPE = replace(RETRAINING, replay_rows=16)
 # What the shared service starts with. Tests teach it nonsense, which its guard would refuse; tests of the guard have
 # services of their own. TensorFlow stays, however long the tests between two trainings take.
 SHARED = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": str(BUDGET), "SB_API_TRAINER_IDLE": "86400"}
@@ -274,9 +277,11 @@ def start_service(
     timeout: float = 30.0,
     **variables: str,
 ) -> Iterator[Service]:
-    """Start a service with its own state directory, one process of a kind, and TensorFlow only while it trains, unless
-    `variables` say otherwise; what it writes goes to `folder`. Yields it once it listens."""
+    """Start a service with its own state directory, one process of a kind, TensorFlow only while it trains and few
+    known records beside each verdict, unless `variables` say otherwise; what it writes goes to `folder`. Yields it once
+    it listens."""
     few = {"SB_API_WEB_PROCESSES": "1", "SB_API_CLASSIFY_PROCESSES": "1", "SB_API_TRAINER_IDLE": "0"}
+    few["SB_API_REPLAY_ROWS"] = str(RECIPE.replay_rows)
     environment = clean_environment(**{**few, "SB_API_STATE_DIR": str(state), **variables})
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "out"

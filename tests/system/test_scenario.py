@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from sb_api.learning.ingest import Intake
-from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
+from sb_api.learning.recipe import Examples, share_of_log
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.train import retrain_model
 from tests.support.service import (
     BUDGET,
     NOT_SPAM,
+    RECIPE,
     ROOT,
     SHIPPED,
     SPAM,
@@ -55,7 +56,7 @@ def retrain(bare: Bare, service: Service, current: Weights, records: list[dict[s
         budget=BUDGET,
         tolerance=1.0,
         number=number,
-        recipe=replace(RETRAINING, log_share=share_of_log(len(earlier), service.settings.log_share)),
+        recipe=replace(RECIPE, log_share=share_of_log(len(earlier), service.settings.log_share)),
         observed=intake.observe(),
     )
     return candidate.weights
