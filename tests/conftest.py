@@ -79,7 +79,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[object]:
         found.inner_test = test
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 20.0, interval: float = 0.01) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 60.0, interval: float = 0.01) -> None:
     """Wait until `condition()` is true; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

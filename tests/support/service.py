@@ -216,10 +216,10 @@ class Service:
         return log
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(self.address + path, timeout=60, **options)
+        return requests.get(self.address + path, timeout=150, **options)
 
     def post(self, path: str, body: Any, **options: Any) -> requests.Response:
-        return requests.post(self.address + path, json=body, timeout=60, **options)
+        return requests.post(self.address + path, json=body, timeout=150, **options)
 
     def ready(self) -> dict[str, Any]:
         """What /readyz says, the status among it as `code`."""

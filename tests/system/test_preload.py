@@ -70,12 +70,12 @@ def test_every_prediction_is_answered_to_the_process_that_asked(address: str, jo
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(predict, range(40)))
-    assert Counter(status for status, _ in answers) == {200: 40}
-    assert [score for _, score in answers] == [float(number) for number in range(40)]
+        assert Counter(status for status, _ in answers) == {200: 40}
+        assert [score for _, score in answers] == [float(number) for number in range(40)]
 
-    def have_names_of_their_own() -> bool:
-        predict(0)  # one that has started late has not had any yet
-        beats = jobs.registry.alive(WEB)
-        return len(beats) == len({beat.pid for beat in beats}) > 1
+        def have_names_of_their_own() -> bool:
+            list(pool.map(predict, range(8)))  # at once: one process would take them all one after the other
+            beats = jobs.registry.alive(WEB)
+            return len(beats) == len({beat.pid for beat in beats}) > 1
 
-    wait_until(have_names_of_their_own)
+        wait_until(have_names_of_their_own)
