@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -211,8 +210,5 @@ def pack_reference(guard: Matrix, corrections: Mapping[str, Scores] | None = Non
     """A reference set: the vectors of its parts, the numbers of their labels in column 0, and what takes out of scores
     what was learned of a part."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
-        for name, array in pack_parts({GUARD: guard, **others}, corrections or {}).items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+    np.savez_compressed(content, **pack_parts({GUARD: guard, **others}, corrections or {}))  # type: ignore[arg-type]
     return content.getvalue()
