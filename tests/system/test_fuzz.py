@@ -13,7 +13,8 @@ import pytest
 from flask import Flask
 
 from tests.support.service import Bare, Service, as_editors, make_editors
-from tools.fuzzer import Finding, Request, make_request, run, send
+from tools.fuzzer import Finding, run, send
+from tools.raw_requests import Request, make_request
 
 COUNT = 20_000  # requests; `make fuzz` sends a million
 
