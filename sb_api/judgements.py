@@ -22,6 +22,9 @@ class Reason(msgspec.Struct, frozen=True):
     log_odds: float
 
 
+# The number of no label, and what it is called: of a message that belongs to no class.
+NO_CLASS, NO_CLASS_NAME = -1, "no class"
+
 State = Literal["learned", "known", "kept"]
 
 
@@ -43,10 +46,11 @@ Status = Literal["learning", "learned", "refused", "held", "waiting", "supersede
 
 class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict that was given, as the log has it, and what became of it: its `status`, and the `reason` where it is
-    not learned. `score` is the probability that the weights named by `weights` gave to its label before it was learned;
-    `received` is in UTC, `version` the weights that a training first made of it, `supersedes` the number of the verdict
-    that it took the place of, `attempts` how many trainings with it were refused, `digest` what was judged: of two with
-    the same one, the account was the same. "" in rows of older releases."""
+    not learned. `label` and `predicted` are numbers of labels, -1 is no class. `score` is the probability that the
+    weights named by `weights` gave to its label before it was learned; `received` is in UTC, `version` the weights that
+    a training first made of it, `supersedes` the number of the verdict that it took the place of, `attempts` how many
+    trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same. "" in
+    rows of older releases."""
 
     number: int
     record: str

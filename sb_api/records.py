@@ -141,9 +141,9 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class LabelledMessage(Message, kw_only=True, gc=False):
-    """A message and the class that a person says it belongs to."""
+    """A message and the class that a person says it belongs to; null where it belongs to none."""
 
-    intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None
     reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
     def __post_init__(self) -> None:

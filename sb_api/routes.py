@@ -12,8 +12,8 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
-from sb_api.broker.jobs import Job
-from sb_api.errors import IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
+from sb_api.broker.jobs import Job, Withdrawal
+from sb_api.errors import Forbidden, IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
 from sb_api.judgements import Status, VerdictQuery
 from sb_api.records import EDITORS, MESSAGES, RecordType, decode_records, decode_task, encode_payload, find_record_type
 from sb_api.telemetry.logs import current_request
@@ -21,13 +21,14 @@ from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
-from sb_api.web.schemas import LetBack
+from sb_api.web.schemas import LetBack, Undo
 from sb_api.web.service import (
     Service,
     ask_verdicts,
     await_let_back,
     await_rollback,
     await_training,
+    await_withdrawal,
     choose_stream,
     describe_readiness,
     find_result,
@@ -143,6 +144,23 @@ def verdicts() -> Response:
     service, record_type = get_service(), _record_type()
     found = ask_verdicts(service, record_type, _read_query())
     return answer_json({"success": True, "model": record_type.name, "verdicts": msgspec.to_builtins(found)})
+
+
+@api.post("/verdicts/undo")
+@require("train")
+def undo() -> Response:
+    """Take back a verdict: it counts no longer, and what the current weights have learned of it is undone."""
+    service, record_type = get_service(), _record_type()
+    try:
+        wanted = msgspec.json.decode(read_body(), type=Undo)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f'Send {{"id": <record>}}, with "digest" or "reporter" if need be: {error}.') from None
+    if set_reporters([wanted], current_identity()):
+        raise Forbidden("This credential takes back its own verdicts alone; it may not name reporters.")
+    withdrawal = Withdrawal(wanted.reporter or "", str(wanted.id), wanted.digest)
+    if "\0" in f"{withdrawal.record}{withdrawal.reporter}{withdrawal.digest}":
+        raise MalformedBody("`id`, `digest` and `reporter` hold no U+0000.")
+    return answer_json({"success": True, **await_withdrawal(service, record_type, withdrawal, current_actor())})
 
 
 @api.get("/quality")

@@ -67,7 +67,7 @@ def retrain_model(
     verdict that they take back was learned; 0 for all others. `observed` are verdicts that scores are calibrated by
     besides. Nothing is stored.
     """
-    labels = current.about.labels
+    threshold = current.about.threshold
     guard = reference.guard
     if guard.scores is None:
         raise ValueError("The reference set has no scores of the original weights.")
@@ -76,7 +76,7 @@ def retrain_model(
         "original": appraise(guard.targets, guard.scores, budget),
         "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), budget),
     }
-    before = classifier.score(new.targets, fitting.predict(new.arrays), labels)
+    before = classifier.score(new.targets, fitting.predict(new.arrays), threshold)
     caution = classifier.caution if current.about.caution is None else current.about.caution
     recipe = replace(recipe, label_weights=weigh_labels(caution))
     temperature = current.about.temperature
@@ -99,8 +99,8 @@ def retrain_model(
             break
     figures = {
         "before": before,
-        "after": classifier.score(new.targets, fitting.predict(new.arrays), labels),
-        "reference": classifier.score(guard.targets, unlearned, labels) | appraisal.figures,
+        "after": classifier.score(new.targets, fitting.predict(new.arrays), threshold),
+        "reference": classifier.score(guard.targets, unlearned) | appraisal.figures,
     }
     if "threshold" in current.about.figures:
         figures["threshold"] = current.about.figures["threshold"]

@@ -131,7 +131,7 @@ def reference_figures(learner: Learner) -> dict[str, float]:
     """The figures on the guard's records, in points."""
     trainer, guard = learner.trainer, learner.trainer.reference.guard
     scores = trainer.reference.unlearn(learner.scores(guard))
-    figures = trainer.classifier.score(guard.targets, scores, trainer.original.about.labels)
+    figures = trainer.classifier.score(guard.targets, scores)
     figures |= measure(guard.targets, scores, trainer.settings.fp_budget)
     points = {name: 100 * value for name, value in figures.items() if isinstance(value, float)}
     points["false_positives_per_thousand"] /= 1000

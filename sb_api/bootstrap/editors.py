@@ -112,7 +112,7 @@ def bootstrap_lodbrok(
     fitting.fit(to_examples(classifier, rows), seed, recipe=recipe, progress=progress)
 
     test = to_examples(classifier, parts.test)
-    figures = classifier.score(test.targets, fitting.predict(test.arrays), classifier.labels)
+    figures = classifier.score(test.targets, fitting.predict(test.arrays))
     write_vocabularies(settings, vocabularies)
     write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
     about = install_original(

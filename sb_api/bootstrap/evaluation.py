@@ -11,6 +11,7 @@ from sb_api.arrays import Arrays, Targets
 from sb_api.bootstrap.datasets import load_split, open_messages
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import Classifier
 from sb_api.models.measures import describe_classes
@@ -22,8 +23,8 @@ def evaluate_weights(
     settings: Settings, classifier: Classifier, records: Sequence[Any] = (), source: str = ""
 ) -> dict[str, Any]:
     """The figures of the current weights on labelled records from `source`, else on the test part of the stored
-    messages, else on the reference set. `figures` is what `describe_classes` gives, with the texts of
-    the examples where they are known.
+    messages, else on the reference set. `figures` is what `describe_classes` gives of those that have a class, with the
+    texts of the examples where they are known; `no_class_recall` is the share of the others that is given none.
 
     Raises InvalidRecords when there is a source without records.
     """
@@ -42,8 +43,14 @@ def evaluate_weights(
         reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
         source, arrays, targets = "the reference set", reference.guard.arrays, reference.guard.targets
     scores = model.score(arrays)
-    figures = describe_classes(targets, scores, labels)
-    figures["answered_share"] = round(float((scores.max(axis=1) >= weights.about.threshold).mean()), 6)
+    answered, of_a_class = scores.max(axis=1) >= weights.about.threshold, targets != NO_CLASS
+    if not of_a_class.any():
+        raise InvalidRecords(f"{source} holds no record of a class.", errors={})
+    records = [record for record, known in zip(records, of_a_class.tolist(), strict=True) if known] if records else ()
+    figures = describe_classes(targets[of_a_class], scores[of_a_class], labels)
+    figures["answered_share"] = round(float(answered[of_a_class].mean()), 6)
+    if not of_a_class.all():
+        figures["no_class_recall"] = round(float((~answered[~of_a_class]).mean()), 6)
     for pair in figures["confused"]:
         pair["examples"] = [
             getattr(records[place], "text", str(records[place].id)) if records else f"record {place}"

@@ -65,7 +65,7 @@ def fit_messages(
 
     Raises InvalidRecords when there are fewer than two classes.
     """
-    labels = sorted({message.intent for message in messages})
+    labels = sorted({message.intent for message in messages if message.intent is not None})
     if len(labels) < 2:
         raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
     classifier = CLASSIFIERS["intent"]
@@ -107,7 +107,7 @@ def bootstrap_intent(
             raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
         vectors = labelled_vectors(known, fitting.labels, vocabularies)
         targets, scores = vectors[:, 0].astype(np.int64), fitting.predict(name_message_inputs(vectors))
-        figures[name] = classifier.score(targets, scores, fitting.labels)
+        figures[name] = classifier.score(targets, scores)
         if reference is None:
             reference = vectors
             figures["threshold"] = round(calibrate_threshold(targets, scores, REJECTED_SHARE), 6)

@@ -153,7 +153,7 @@ def make_original(
     guard = reference.guard
     scores = fitting.predict(guard.arrays)
     unlearned = reference.unlearn(scores)
-    measured = classifier.score(guard.targets, unlearned, fitting.labels)
+    measured = classifier.score(guard.targets, unlearned)
     measured |= measure(guard.targets, unlearned, settings.fp_budget)
     weighed = classifier.caution if caution is None else caution
     temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, weighed, temperature)

@@ -149,7 +149,7 @@ def replace_original(settings: Settings, plan: Plan) -> Version:
     # What cross-validation says of a record and what is said of it once it is learned differ by this.
     corrections = log_odds(plan.crossed.scores) - log_odds(learned)
     figures = {
-        "held_out": classifier.score(targets, plan.crossed.scores, classifier.labels),
+        "held_out": classifier.score(targets, plan.crossed.scores),
         "calibrated": plan.new,
         "budget": plan.calibration.budget,
     }

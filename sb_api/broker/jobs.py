@@ -75,7 +75,8 @@ class Replay(msgspec.Struct, frozen=True):
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """The body of a withdraw job: whose verdict is taken back, on which record, and the digest of what was judged."""
+    """The body of a withdraw job: whose verdict is taken back, on which record, and the digest of what was judged, ""
+    for whatever was."""
 
     reporter: str
     record: str

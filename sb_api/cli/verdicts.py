@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from sb_api.cli.audit import write_down
-from sb_api.cli.terminal.options import MODEL, with_options
+from sb_api.cli.terminal.options import MODEL, client_of, with_options, with_service
 from sb_api.cli.terminal.output import JSON, count, show, show_line, tell, wants_json
 from sb_api.config import load_settings
 from sb_api.judgements import Status, VerdictQuery
@@ -87,6 +87,22 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
         write_down(load_settings(), "purge", f"by {by}", count=purged, classifier=model)
     text = f"{count(purged, 'verdict')} taken out. The weights still know them; `sb-api replay` rebuilds them without."
     tell({"purged": purged}, text)
+
+
+@verdicts.command("undo")
+@click.argument("record", metavar="ID")
+@click.option("--reporter", help="Whose verdict. [default: whoever asks]")
+@click.option("--digest", default="", help="What was judged, as `GET /verdicts` tells it. [default: whatever was]")
+@MODEL
+@with_service
+def undo_verdict(record: str, reporter: str | None, digest: str, model: str, **options: Any) -> None:
+    """Take back the newest verdict on the record ID, of a running service.
+
+    It counts no longer, what it had replaced counts again, and what the weights have learned of it is undone.
+    """
+    with client_of(options) as client:
+        done = client.undo(record, digest=digest, reporter=reporter, model=model)
+    tell(done, f"{done.response}. Current is {done.weights.version}.")
 
 
 def _open_log(model: str) -> Any:

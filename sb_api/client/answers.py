@@ -68,6 +68,17 @@ class RolledBack(msgspec.Struct, frozen=True):
     success: Success = True
 
 
+class Undone(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a verdict that was to be taken back: how many were `withdrawn`, 0 where there was none. It counts
+    no longer; where it is not `unlearned`, the weights still know it, because the guard refused those without it."""
+
+    success: Success = True
+    response: str
+    withdrawn: int
+    unlearned: bool
+    weights: Step
+
+
 class LetBack(msgspec.Struct, frozen=True):
     """A credential is learned from again; `kept` of its verdicts may be learned with the trainings that follow."""
 

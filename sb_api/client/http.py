@@ -22,7 +22,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api.client import protocol
-from sb_api.client.answers import LetBack, PastVerdicts, RolledBack, Trained, WeightsChain
+from sb_api.client.answers import LetBack, PastVerdicts, RolledBack, Trained, Undone, WeightsChain
 from sb_api.client.batching import IN_FLIGHT, ROWS, async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
@@ -176,6 +176,12 @@ class Client:
         `since` a moment, at most `limit`."""
         return self.get("/verdicts", PastVerdicts, model=model, **query).verdicts
 
+    def undo(
+        self, record: int | str, *, digest: str = "", reporter: str | None = None, model: str = "lodbrok"
+    ) -> Undone:
+        """Take back the newest verdict of a reporter on a record; on what was judged with that `digest`, if given."""
+        return self._run(protocol.ask(protocol.undo(record, digest, reporter, model), self.patience, Undone))
+
     def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         """Queue records to be judged; the id of the task. The same content again is the same task."""
         return self._run(protocol.classify(records, model, self.patience))
@@ -314,6 +320,11 @@ class AsyncClient:
 
     async def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         return (await self.get("/verdicts", PastVerdicts, model=model, **query)).verdicts
+
+    async def undo(
+        self, record: int | str, *, digest: str = "", reporter: str | None = None, model: str = "lodbrok"
+    ) -> Undone:
+        return await self._run(protocol.ask(protocol.undo(record, digest, reporter, model), self.patience, Undone))
 
     async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         return await self._run(protocol.classify(records, model, self.patience))

@@ -212,6 +212,12 @@ def let_back(credential: str, model: str) -> Request:
     return Request("POST", f"/let-back?{urlencode({'model': model})}", body, repeatable=False)
 
 
+def undo(record: int | str, digest: str, reporter: str | None, model: str) -> Request:
+    """A second time it takes back what that verdict had replaced."""
+    body = msgspec.json.encode({"id": record, "digest": digest, "reporter": reporter})
+    return Request("POST", f"/verdicts/undo?{urlencode({'model': model})}", body, repeatable=False)
+
+
 class _Task(msgspec.Struct):
     status: str
     data: msgspec.Raw = msgspec.Raw(b"null")

@@ -15,11 +15,13 @@ import numpy as np
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, SbApiError, TooManyKept, TrainingRefused
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import Observed
 from sb_api.models.calibration import calibrated, name_band, undo_temperature
 from sb_api.models.classifiers import Classifier
+from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
@@ -199,7 +201,8 @@ class Intake:
         taken_back = self.log.taken_back(rows) if self.log else {}
         if not taken_back:
             return None
-        before = (taken_back.get(row.number) for row in rows)
+        # Of no class there is no probability that could be asked for.
+        before = (taken_back.get(row.number) if row.label != NO_CLASS else None for row in rows)
         return np.array([1 - row.score if row else 0.0 for row in before], np.float32)
 
     def observe(self) -> Observed | None:
@@ -225,7 +228,7 @@ class Intake:
             return None
         random = np.random.default_rng(seed)
         numbers: list[int] = []
-        for label in range(len(about.labels)):
+        for label in (NO_CLASS, *range(len(about.labels))):
             mine = [number for number, other in earlier if other == label]
             count = min(self.settings.replay_records, len(mine))
             numbers += random.choice(mine, count, replace=False).tolist() if mine else []
@@ -279,6 +282,7 @@ class Intake:
     ) -> list[LoggedVerdict]:
         received = self._now()
         labels = [self.classifier.target(verdict, current.about.labels) for verdict in verdicts]
+        predicted = best_labels(scores, current.about.threshold).tolist()
         return [
             LoggedVerdict(
                 classifier=self.classifier.name,
@@ -286,8 +290,8 @@ class Intake:
                 record=str(verdict.id),
                 reporter=verdict.reporter or "",
                 label=label,
-                predicted=int(row.argmax()),
-                score=float(row[label]),
+                predicted=said,
+                score=float(1 - row.max() if label == NO_CLASS else row[label]),
                 weights=current.about.version,
                 received=received,
                 tokenizers=current.about.features,
@@ -296,7 +300,9 @@ class Intake:
                 digest=content_digest(verdict),
                 temperature=current.about.temperature,
             )
-            for verdict, label, row, vector in zip(verdicts, labels, scores, pack_rows(arrays), strict=True)
+            for verdict, label, said, row, vector in zip(
+                verdicts, labels, predicted, scores, pack_rows(arrays), strict=True
+            )
         ]
 
 

@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.judgements import NO_CLASS_NAME
 from sb_api.models.measures import reliability
+from sb_api.records import EDITORS
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Drift
@@ -29,7 +31,10 @@ Cells = dict[tuple[int, int], int]  # of a confusion matrix, those that are not 
 
 
 def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
-    """All that /quality tells of a log: the running figures, those over time, and what a replay would take."""
+    """All that /quality tells of a log: the running figures, those over time, and what a replay would take. Messages
+    may also be of no class, which counts as the last label: its number is -1."""
+    if log.classifier != EDITORS.name:
+        labels = [*labels, NO_CLASS_NAME]
     events = log.events(EVENTS)
     return {
         **measure(log.counts(), log.latest(WINDOW), labels),

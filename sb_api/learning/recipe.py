@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Targets
+from sb_api.judgements import NO_CLASS
 
 _NEVER = 2**31 - 1
 
@@ -151,6 +152,8 @@ def draw_replay(
         count = max(recipe.replay_rows // len(labels), min(recipe.replay_rows, 1))
         mine = np.flatnonzero(reference == label)
         logged = len(reference) + np.flatnonzero(log == label)
+        if label == NO_CLASS:  # of which there are no reference rows
+            count = round(count * recipe.log_share)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
         if most is not None:
             from_log = min(from_log, len(logged) * most // max(steps, 1))

@@ -85,7 +85,9 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         elif job.operation == "withdraw":
             from sb_api.learning.withdrawal import withdraw
 
-            data = withdraw(trainer, job.task, decode_payload(job.body, Withdrawal), check)
+            withdrawal = decode_payload(job.body, Withdrawal)
+            deed.names = sorted({withdrawal.reporter} - {"", job.actor.credential})
+            data = withdraw(trainer, job.task, withdrawal, check)
             deed.count = data["withdrawn"]
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))

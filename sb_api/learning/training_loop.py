@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Predict, RowWeights, Scores, Targets
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.own_features import OwnFeatures
 from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
 from sb_api.models import networks
@@ -358,7 +359,10 @@ def _log_odds(probabilities: Any) -> Any:
 
 
 def _one_hot(targets: Targets, classes: int) -> npt.NDArray[np.float32]:
+    """What n rows are taught (n, classes): of no class is a row that is no more of one than of any other (Hendrycks et
+    al., Deep Anomaly Detection with Outlier Exposure, 2019)."""
     rows: npt.NDArray[np.float32] = np.eye(classes, dtype=np.float32)[targets]
+    rows[targets == NO_CLASS] = 1 / classes
     return rows
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from sb_api.arrays import Arrays, Predict, unpack_rows
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.recipe import Examples
 from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.weights_file import Weights
@@ -76,14 +77,19 @@ def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, like: Ar
     """The one row that takes weights back to what was said of a record before a verdict on it was learned.
 
     The probability of its label is what it was, and those of the other labels share the rest as they do now: the best
-    of them is the label of the row. `predict` is that of the current weights.
+    of them is the label of the row. Of a verdict of no class, the label is what had been predicted, or else what is
+    likeliest now. `predict` is that of the current weights.
     """
     arrays = unpack_rows([verdict.vector], like)
     wanted = calibrated(predict(arrays), current.about.temperature)[0].astype(np.float64)
-    others = np.arange(len(wanted)) != verdict.label
+    label, share = verdict.label, verdict.score
+    if label == NO_CLASS:
+        label = verdict.predicted if 0 <= verdict.predicted < len(wanted) else int(wanted.argmax())
+        share = 1 - share
+    others = np.arange(len(wanted)) != label
     rest = wanted[others].sum()
-    wanted[others] = (1 - verdict.score) * (wanted[others] / rest if rest > 0 else 1 / others.sum())
-    wanted[verdict.label] = verdict.score
+    wanted[others] = (1 - share) * (wanted[others] / rest if rest > 0 else 1 / others.sum())
+    wanted[label] = share
     raw = undo_temperature(wanted[None], current.about.temperature).astype(np.float32)
-    target = int(np.where(others, wanted, -1.0).argmax())
+    target = label if verdict.label == NO_CLASS else int(np.where(others, wanted, -1.0).argmax())
     return Examples(arrays, np.array([target], np.int64), raw)

@@ -10,7 +10,7 @@ from sb_api import preprocessing
 from sb_api.arrays import Arrays, Matrix
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidWeights
-from sb_api.judgements import Reason
+from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.explain import Judge, explain_editors, usual_editor
 from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
@@ -30,7 +30,8 @@ class Classifier:
     `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows; `vectors` turns
     labelled records into vectors (n, vector_length) with their labels in front, where all weights have the same labels;
     `name_inputs` turns stored vectors into the arrays of `preprocess`. `target` turns a verdict into the number of its
-    label, `score` is the figures of probabilities (n, labels) against n targets, `build` makes the untrained network,
+    label, `NO_CLASS` for none, `score` is the figures of probabilities (n, labels) against n targets, at a threshold if
+    one is given, `build` makes the untrained network,
     `graph` is the same network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the
     predictions and the scores. A row whose largest probability lies below the weights' threshold is of no class.
     `caution` is how many times as much a record of the first label weighs in the loss. `explain` says what moved the
@@ -45,7 +46,7 @@ class Classifier:
     preprocess: Callable[[Sequence[Any], Vocabularies], Arrays]
     name_inputs: Callable[[Any], Arrays]
     target: Callable[[Any, Sequence[str]], int]
-    score: Callable[[Any, Any, Sequence[str]], dict[str, Any]]
+    score: Callable[..., dict[str, Any]]
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
     graph: Callable[[Sequence[str], Vocabularies], str]
     answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
@@ -65,6 +66,8 @@ class Classifier:
 
 
 def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
+    if message.intent is None:
+        return NO_CLASS
     try:
         return labels.index(message.intent)
     except ValueError:
@@ -82,8 +85,8 @@ def _answer_of_editors(scores: Any, labels: Sequence[str], _: float) -> tuple[li
 def _answer_of_messages(
     scores: Any, labels: Sequence[str], threshold: float
 ) -> tuple[list[str | None], list[dict[str, float]]]:
-    best, sure = scores.argmax(axis=1).tolist(), (scores.max(axis=1) >= threshold).tolist()
-    predictions = [labels[label] if of_a_class else None for label, of_a_class in zip(best, sure, strict=True)]
+    best = measures.best_labels(scores, threshold).tolist()
+    predictions = [None if label == NO_CLASS else labels[label] for label in best]
     return predictions, [dict(zip(labels, row, strict=True)) for row in scores.tolist()]
 
 
@@ -104,7 +107,7 @@ LODBROK = Classifier(
     preprocess=preprocessing.preprocess_editors,
     name_inputs=preprocessing.name_inputs,
     target=lambda verdict, _: int(verdict.verdict),
-    score=lambda targets, scores, _: measures.score_binary(targets, scores),
+    score=lambda targets, scores, _=0.0: measures.score_binary(targets, scores),
     build=lambda *_: networks.build_lodbrok(),
     graph=lambda *_: onnx_graphs.lodbrok_graph(),
     answer=_answer_of_editors,
@@ -136,7 +139,7 @@ INTENT = Classifier(
     preprocess=preprocessing.preprocess_messages,
     name_inputs=preprocessing.name_message_inputs,
     target=_target_of_message,
-    score=lambda targets, scores, _: measures.score_classes(targets, scores),
+    score=measures.score_classes,
     build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
     graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
     answer=_answer_of_messages,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Scores, Targets
+from sb_api.judgements import NO_CLASS
 
 _MEASURES = ("precision", "recall", "f1")
 
@@ -40,14 +41,21 @@ def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
     }
 
 
-def score_classes(targets: Targets, scores: Scores) -> dict[str, Any]:
-    """Figures of n scores (n, labels), the probabilities of any number of labels, against n targets.
+def best_labels(scores: Scores, threshold: float = 0.0) -> Targets:
+    """The label of the largest of each of n rows of probabilities (n, labels), `NO_CLASS` where that is less than the
+    threshold."""
+    return np.where(scores.max(axis=1) >= threshold, scores.argmax(axis=1), NO_CLASS)
+
+
+def score_classes(targets: Targets, scores: Scores, threshold: float = 0.0) -> dict[str, Any]:
+    """Figures of n scores (n, labels), the probabilities of any number of labels, against n targets, of which some may
+    be `NO_CLASS`: right where no probability reaches the threshold.
 
     accuracy, and macro and weighted means over the labels that occur of precision, recall and F1.
     """
     from sklearn import metrics
 
-    predicted = scores.argmax(axis=1)
+    predicted = best_labels(scores, threshold)
     figures = {"count": len(targets), "accuracy": _rounded(metrics.accuracy_score(targets, predicted))}
     for average in ("macro", "weighted"):
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(

@@ -10,11 +10,21 @@ import msgspec
 from flask import Blueprint, render_template, request
 
 from sb_api.auth.access import current_actor, current_identity, require
+from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
 from sb_api.pages.pastes import read_editors, read_messages
-from sb_api.records import EDITORS, MESSAGES, Editor, LabelledMessage, Records, RecordType, Verdict
+from sb_api.records import (
+    EDITORS,
+    MESSAGES,
+    Editor,
+    LabelledMessage,
+    Records,
+    RecordType,
+    Verdict,
+    content_digest,
+)
 from sb_api.versions import BANDS
 from sb_api.web.service import Service, await_training, await_withdrawal, get_service, judge, read_chain
 
@@ -53,7 +63,9 @@ def give_verdict() -> str:
     service = get_service()
     record_type = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
     (key, record), *_ = _read(record_type, service, request.form.get("record", "")).items()
-    said = request.form.get("instead") or request.form.get("verdict", "")
+    said = request.form.get("instead") or request.form.get("verdict")
+    if said is None:
+        raise InvalidParameter("The form says nothing of the record.")
     before = judge(service, record_type, [record])
     said_of_it = _say(service, record_type, record, said)
     after = _judge_with_reasons(service, record_type, [(key, record)])
@@ -76,7 +88,8 @@ def _say(service: Service, record_type: RecordType, record: Any, said: str) -> d
     if said == UNSURE:
         return {"state": "unsure"}
     if said == UNDO:
-        undone = await_withdrawal(service, record_type, record, current_identity().name, current_actor())
+        wanted = Withdrawal(current_identity().name, str(record.id), content_digest(record))
+        undone = await_withdrawal(service, record_type, wanted, current_actor())
         if not undone["withdrawn"]:
             return {"state": "nothing to undo"}
         return {"state": "undone" if undone["unlearned"] else "taken back"}
@@ -173,7 +186,7 @@ def _read(record_type: RecordType, service: Service, text: str) -> dict[str, Any
 def _verdict(record_type: RecordType, record: Any, said: str) -> Verdict | LabelledMessage:
     reporter = current_identity().name or None
     if record_type is MESSAGES:
-        return LabelledMessage(id=record.id, text=record.text, intent=said, reporter=reporter)
+        return LabelledMessage(id=record.id, text=record.text, intent=said or None, reporter=reporter)
     if said not in ("0", "1"):
         raise InvalidParameter("The verdict must be spam, not spam or unsure.")
     known = {name: getattr(record, name) for name in Editor.__struct_fields__}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 
-from sb_api.judgements import PastVerdict, VerdictQuery
+from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, PastVerdict, VerdictQuery
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT
 from sb_api.verdicts.verdict_log import VerdictLog
@@ -56,5 +56,7 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], labels: Sequence[str]) 
 
 
 def _name(labels: Sequence[str], label: int) -> str:
+    if label == NO_CLASS:
+        return NO_CLASS_NAME
     # Weights with fewer labels may have taken the place of those that the verdict was learned with.
     return labels[label] if label < len(labels) else str(label)

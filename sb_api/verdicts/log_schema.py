@@ -143,8 +143,8 @@ class Stretch(msgspec.Struct, frozen=True):
 
 class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One row. `label` and `predicted` are numbers of labels, `score` is the probability that the weights named by
-    `weights` gave to the verdict's label before it was learned; `received` is in UTC, `version` the weights that a
-    training first made of it.
+    `weights` gave to the verdict's label before it was learned (to no class: what the likeliest one lacks to 1);
+    `received` is in UTC, `version` the weights that a training first made of it.
 
     `digest` is of what was judged, "" in rows of older releases; `attempts` counts the trainings that the guard has
     refused it in, `tried` is when the last of them was (UTC), `supersedes` the number of what its reporter said before,

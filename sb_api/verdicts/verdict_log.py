@@ -75,11 +75,12 @@ class VerdictLog:
         return sorted(found, key=lambda verdict: verdict.number)
 
     def newest(self, record: str, digest: str, reporter: str) -> LoggedVerdict | None:
-        """What a reporter says now of what was judged under an id; None where they say nothing of it."""
+        """What a reporter says now of what was judged under an id, whatever that was without a digest; None where they
+        say nothing of it."""
         said = [
             verdict
             for verdict in self.standing([record])
-            if verdict.reporter == reporter and verdict.digest in ("", digest)
+            if verdict.reporter == reporter and (not digest or verdict.digest in ("", digest))
         ]
         return self.numbered([said[-1].number])[0] if said else None
 

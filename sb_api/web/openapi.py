@@ -129,6 +129,13 @@ OPERATIONS: Mapping[str, Operation] = {
         parameters=(MODEL, *VERDICT_QUERY),
         errors=(errors.InvalidParameter, *QUEUED),
     ),
+    "POST /verdicts/undo": Operation(
+        {200: answers.Undone},
+        schemas.Undo,
+        {"id": 1, "reporter": "moderator 7"},
+        (MODEL,),
+        (*RECORDS, errors.InvalidParameter, *QUEUED),
+    ),
     "POST /train": Operation(
         {200: answers.Trained, 202: answers.Accepted},
         Verdicts,

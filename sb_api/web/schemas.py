@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from sb_api.client.answers import Fault, Figures, Model, Slots, Success
 from sb_api.judgements import Reason
-from sb_api.records import Editor, LabelledMessage, Message, Verdict
+from sb_api.records import Editor, IntegerId, LabelledMessage, Message, StringId, Verdict
 from sb_api.versions import Drift, EventKind
 
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
@@ -48,6 +48,15 @@ class LetBack(msgspec.Struct):
     """Which credential, or reporter without credentials, to learn from again."""
 
     credential: Annotated[str, Meta(max_length=255)]
+
+
+class Undo(msgspec.Struct):
+    """Which verdict to take back: the newest of a reporter on the record `id`; where a `digest` of `GET /verdicts` is
+    given, on what was judged then. With credentials the reporter is the credential, or one that it may name."""
+
+    id: IntegerId | StringId
+    digest: Annotated[str, Meta(max_length=32)] = ""
+    reporter: Annotated[str, Meta(max_length=255)] | None = None
 
 
 class EditorPredictions(msgspec.Struct, kw_only=True):

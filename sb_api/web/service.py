@@ -38,7 +38,7 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, answer_body
-from sb_api.records import EDITORS, RECORD_TYPES, RecordType, content_digest, encode_payload
+from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import SLOTS, Chain
@@ -150,11 +150,9 @@ def submit_training(
     return job.task
 
 
-def await_withdrawal(
-    service: Service, record_type: RecordType, record: Any, reporter: str, actor: Actor
-) -> dict[str, Any]:
+def await_withdrawal(service: Service, record_type: RecordType, wanted: Withdrawal, actor: Actor) -> dict[str, Any]:
     """Have what a reporter says of a record taken back; what came of it. Raises what `await_training` raises."""
-    body = encode_payload(Withdrawal(reporter, str(record.id), content_digest(record)))
+    body = encode_payload(wanted)
     return _trained(
         service, _job(service, "withdraw", record_type, body, keep=service.settings.result_ttl, actor=actor)
     )

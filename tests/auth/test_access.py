@@ -36,6 +36,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("GET", "/weights"): "predict",
     ("GET", "/quality"): "predict",
     ("GET", "/verdicts"): "train",
+    ("POST", "/verdicts/undo"): "train",
     ("POST", "/train"): "train",
     ("POST", "/intents/train"): "train",
     ("POST", "/train?force=true"): "admin",

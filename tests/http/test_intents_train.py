@@ -50,6 +50,21 @@ def test_the_other_classifier_is_not_touched(restored: FlaskClient) -> None:
     assert restored.get("/weights").get_json() == before
 
 
+def test_that_a_text_fits_no_class_is_learned_too(restored: FlaskClient) -> None:
+    message = {"id": "none", "text": "what is the capital of France?", "intent": None, "reporter": "kim"}
+    asked = [{"id": "none", "text": message["text"]}]
+    assert restored.post("/intents/predict", json=asked).get_json()["predictions"]["none"] is not None
+    answer = restored.post("/intents/train", json=[message]).get_json()
+    assert answer["records"]["none"] == {"state": "learned"}
+    assert (answer["before"]["accuracy"], answer["after"]["accuracy"]) == (0.0, 1.0)
+    assert restored.post("/intents/predict", json=asked).get_json()["predictions"]["none"] is None
+    told = restored.get("/verdicts?model=intent&id=none").get_json()["verdicts"][0]
+    assert (told["label"], told["label_name"], told["status"]) == (-1, "no class", "learned")
+    quality = restored.get("/quality?model=intent").get_json()
+    assert quality["labels"][-1] == "no class"
+    assert sum(quality["all_time"]["confusion"][-1]) >= 1, "it had been said to be of a class"
+
+
 def test_an_unknown_class_is_refused_and_named(client: FlaskClient) -> None:
     before = client.get("/weights?model=intent").get_json()["slots"]
     response = client.post("/intents/train", json=[{"id": "x", "text": TEXT, "intent": "nonsense"}])

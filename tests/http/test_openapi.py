@@ -22,7 +22,7 @@ MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
-    **dict.fromkeys(("/train", "/intents/train", "/verdicts"), "train"),
+    **dict.fromkeys(("/train", "/intents/train", "/verdicts", "/verdicts/undo"), "train"),
     **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
 }
 
@@ -109,6 +109,8 @@ def test_every_operation_says_what_it_does(document: Any) -> None:
         ("POST", "/train", "", [{"id": 1, "verdict": 2}], 422),
         ("POST", "/intents/train", "", [{**MESSAGE, "intent": "bug report"}], 200),
         ("POST", "/intents/train", "", [{**MESSAGE, "intent": "poetry"}], 422),
+        ("POST", "/verdicts/undo", "", {"id": "nobody"}, 200),
+        ("POST", "/verdicts/undo", "?model=intent", {"id": ""}, 400),
         ("POST", "/rollback", "", {"to": "original"}, 200),
         ("POST", "/rollback", "", {"to": "nothing"}, 404),
         ("POST", "/rollback", "", {"to": 5}, 400),

@@ -175,6 +175,31 @@ def test_the_verdicts_that_were_given_are_told_newest_first(service: Service) ->
     assert "No such verdicts" in invoke(service, "verdicts", "list", "--kept").output
 
 
+def test_a_verdict_is_taken_back_by_whoever_gave_it(service: Service) -> None:
+    before = service.get("/weights").json()["slots"]["current"]
+    (verdict,) = make_verdicts(1, start=70)
+    assert service.post("/train", [{**verdict, "reporter": "ann"}]).json()["learned"] == 1
+    bobs = service.post("/verdicts/undo", {"id": 70, "reporter": "bob"}).json()
+    assert (bobs["success"], bobs["withdrawn"], bobs["response"]) == (True, 0, "Nothing was there to take back")
+    other = service.post("/verdicts/undo", {"id": "70", "reporter": "ann", "digest": "0" * 32}).json()
+    assert other["withdrawn"] == 0, "it was on other content"
+    done = invoke(service, "verdicts", "undo", "70", "--reporter", "ann", "--url", service.address)
+    assert done.output == f"Took the verdict back. Current is {before}.\n"
+    (told,) = service.get("/verdicts?id=70").json()["verdicts"]
+    assert told["status"] == "withdrawn"
+    assert service.post("/verdicts/undo", {"id": 70, "reporter": "ann"}).json()["withdrawn"] == 0
+    audit = invoke(service, "audit", "--kind", "withdrawal", "--limit", "2").output.splitlines()
+    assert all(" ann from 127.0.0.1" in line for line in audit)
+    assert "1 verdicts" in audit[1]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"id": null}', b'{"id": 1.5}', b'{"id": "a\\u0000"}', b'{"id": 1, "reporter": 5}']
+)
+def test_what_does_not_say_which_verdict_is_refused(body: bytes, lonely_client: FlaskClient) -> None:
+    assert_problem(lonely_client.post("/verdicts/undo", data=body), 400, "malformed-body")
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday"])
 def test_a_query_for_verdicts_that_cannot_be_read_is_refused(client: FlaskClient, query: str) -> None:
     assert_problem(client.get(f"/verdicts?{query}"), 400, "invalid-parameter")

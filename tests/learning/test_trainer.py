@@ -192,7 +192,7 @@ def test_a_candidate_says_where_it_comes_from_and_how_good_it_is(bare: Bare) -> 
     assert (about.learned, about.labels) == (4, bare.original.about.labels)
     guard, scores = bare.reference.guard, bare.fitting.predict(bare.reference.guard.arrays)
     measured = measure(guard.targets, scores, BUDGET)
-    assert about.figures["reference"] == SHIPPED.score(guard.targets, scores, about.labels) | measured
+    assert about.figures["reference"] == SHIPPED.score(guard.targets, scores) | measured
     assert bare.fitting.snapshot(about).arrays.keys() == candidate.arrays.keys()
     assert retrain(bare, rows, number=41).about.version == about.version
     assert retrain(bare, rows, number=42).about.version != about.version
@@ -603,4 +603,4 @@ def test_what_is_learned_is_what_is_judged_by(make_trainer: Callable[..., Traine
     bare.model.swap(trainer.store.load_current(), bare.model.vocabularies)
     scores, _ = bare.model.judge(as_editors(make_editors(4, start_of("1"))))
     targets = np.array([number % 2 for number in range(4)])
-    assert SHIPPED.score(targets, scores, bare.original.about.labels) == learned["after"]
+    assert SHIPPED.score(targets, scores) == learned["after"]

@@ -211,7 +211,7 @@ def test_a_verdict_is_turned_into_the_number_of_its_label(sample: Sample) -> Non
 
 def test_its_figures_are_numbers_that_json_can_hold(sample: Sample) -> None:
     scores = call_network(sample.network, sample.arrays)
-    figures = sample.classifier.score(np.array(sample.targets), scores, sample.labels)
+    figures = sample.classifier.score(np.array(sample.targets), scores)
     assert figures["count"] == len(sample.bodies)
     assert 0 <= figures["accuracy"] <= 1
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
@@ -219,7 +219,7 @@ def test_its_figures_are_numbers_that_json_can_hold(sample: Sample) -> None:
 
 def test_perfect_scores_are_accurate(sample: Sample) -> None:
     perfect = np.eye(len(sample.labels), dtype=np.float32)[sample.targets]
-    assert sample.classifier.score(np.array(sample.targets), perfect, sample.labels)["accuracy"] == 1.0
+    assert sample.classifier.score(np.array(sample.targets), perfect)["accuracy"] == 1.0
 
 
 def test_the_most_probable_label_is_the_answer(sample: Sample) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_api.models.measures import calibrate_threshold, describe_classes, score_classes
+from sb_api.models.measures import best_labels, calibrate_threshold, describe_classes, score_classes
 
 TARGETS = np.array([0, 0, 0, 1, 1, 2])
 # Right but for the third (0 taken for 1) and the last (2 taken for 0).
@@ -29,6 +29,14 @@ def test_a_class_that_does_not_occur_is_not_in_the_means() -> None:
     targets = np.array([0, 1])
     scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]])
     assert score_classes(targets, scores)["macro_f1"] == 1.0
+
+
+def test_of_no_class_is_right_where_no_probability_reaches_the_threshold() -> None:
+    scores = np.array([[0.4, 0.3, 0.3], [0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.2, 0.5, 0.3]], np.float32)
+    assert best_labels(scores, 0.6).tolist() == [-1, 0, 0, -1]
+    assert best_labels(scores).tolist() == [0, 0, 0, 1]
+    assert score_classes(np.array([-1, -1, 0, 1]), scores, 0.6)["accuracy"] == 0.5
+    assert score_classes(np.array([-1, -1, 0, 1]), scores)["accuracy"] == 0.5
 
 
 def test_confusion_and_the_most_confused_pairs() -> None:

@@ -304,6 +304,14 @@ def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
                 assert client.post(path, data={"csrf_token": token}).status_code == 403, (role, path)
 
 
+def test_nobody_takes_back_what_another_said(guarded: tuple[Flask, dict[str, str]]) -> None:
+    app, secrets = guarded
+    headers = {"Authorization": f"Bearer {secrets['train']}"}
+    client = app.test_client()
+    assert client.post("/verdicts/undo", json={"id": 1, "reporter": "admin"}, headers=headers).status_code == 403
+    assert client.post("/verdicts/undo", json={"id": 1, "reporter": "train"}, headers=headers).status_code == 200
+
+
 def test_forms_of_a_session_need_its_token(signed_in: Callable[[str], tuple[FlaskClient, str]]) -> None:
     client, token = signed_in("admin")
     for path in ("/", *CHANGES, "/page/sign-out"):

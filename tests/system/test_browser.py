@@ -197,7 +197,7 @@ def test_messages_get_class_probabilities_and_can_be_taught(visit: Callable[...,
     expect(cards).to_have_count(2)
     expect(cards.nth(0).get_by_role("heading", level=3)).to_have_text("bug report")
     cards.nth(1).get_by_text("classes").click()
-    classes = service.get("/quality?model=intent").json()["labels"]
+    classes = service.get("/weights?model=intent").json()["versions"][0]["labels"]
     expect(cards.nth(1).locator("tbody tr")).to_have_count(len(classes))
     assert shown.audit() == []
     shown.shoot("text")
@@ -207,8 +207,15 @@ def test_messages_get_class_probabilities_and_can_be_taught(visit: Callable[...,
     expect(cards.nth(1).locator(".outcome")).to_contain_text("Thanks. This text", timeout=60_000)
     assert current(service, "intent") != before
     expect(cards.nth(1)).to_contain_text("You said: ")
+    cards.nth(0).get_by_label("Class").select_option("no class")
+    cards.nth(0).get_by_role("button", name="Teach").click()
+    expect(cards.nth(0).locator(".outcome")).to_contain_text("Thanks. This text", timeout=60_000)
+    expect(cards.nth(0)).to_contain_text("You said: no class")
+    expect(cards.nth(0).get_by_label("Class")).to_have_value("")
     assert shown.audit() == []
     shown.shoot("taught")
+    cards.nth(0).get_by_role("button", name="Undo my verdict").click()
+    expect(cards.nth(0).locator(".outcome")).to_contain_text("Your verdict is undone.", timeout=60_000)
     # The same line of another paste is the same text; its first line is another one than before.
     page.get_by_label("Messages").fill("please merge these two artists")
     page.get_by_role("button", name="Sort").click()
