@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import numpy as np
 
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.guard import appraise, find_losses
-from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
+from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
-from sb_api.learning.training_loop import Fitting, reaches_floors
+from sb_api.learning.training_loop import Fitting, are_low
 from sb_api.models.calibration import undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.networks import get_arrays, set_arrays
@@ -26,7 +27,9 @@ logger = logging.getLogger(__name__)
 # of what the training would add.
 PULLS = (0.9, 0.75)
 SHARES = (0.5, 0.25)
-MOST_FITTINGS = 3  # until corrections are where they should be at the temperature that comes of the fitting
+# Until corrections are where they should be at the temperature that comes of that: fittings, and what is done to the
+# end of one, which changes the temperature but little.
+MOST_FITTINGS, MOST_LIFTS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def retrain_model(
     before = classifier.score(new.targets, fitting.predict(new.arrays), threshold)
     caution = classifier.caution if current.about.caution is None else current.about.caution
     recipe = replace(recipe, label_weights=weigh_labels(caution))
+    calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed)
     temperature = current.about.temperature
     for attempt in range(MOST_FITTINGS):
         if attempt:
@@ -87,15 +91,14 @@ def retrain_model(
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
             set_arrays(fitting.network, arrays)
+            temperature, borders, held = _hold(fitting, new, floors, reference, log, calibrate_now)
             on_guard = fitting.predict(guard.arrays)
             unlearned = reference.unlearn(on_guard)
             appraisal = appraise(guard.targets, unlearned, budget)
             losses = find_losses(appraisal, standards, tolerance)
             if force or not losses:
                 break
-        temperature, borders = calibrate(reference, fitting.predict, on_guard, budget, caution, observed=observed)
-        # Scores are told at the temperature of what a training made, which is known only now.
-        if floors is None or reaches_floors(fitting.predict(new.arrays), new, _uncalibrated(floors, temperature)):
+        if held:
             break
     figures = {
         "before": before,
@@ -116,6 +119,30 @@ def retrain_model(
         borders=borders,
     )
     return Candidate(named(fitting.snapshot(about), number), losses, on_guard)
+
+
+def _hold(
+    fitting: Fitting,
+    new: Examples,
+    floors: RowWeights | None,
+    reference: Reference,
+    log: Examples | None,
+    calibrate_now: Callable[..., tuple[float, list[float]]],
+) -> tuple[float, list[float], bool]:
+    """The temperature and the borders of what the network is now, with corrections brought up to their floors by what
+    is their own; and whether they are there. Scores are told at the temperature of what a training made, which is known
+    only after it, and which this changes again."""
+    known = join(reference.replay, log) if log is not None else reference.replay
+    for lifts in range(MOST_LIFTS + 1):
+        temperature, borders = calibrate_now(reference, fitting.predict, fitting.predict(reference.guard.arrays))
+        if floors is None:
+            break
+        raw_floors = _uncalibrated(floors, temperature)
+        if not are_low(fitting.predict(new.arrays), new, raw_floors).any():
+            break
+        if lifts == MOST_LIFTS or not fitting.lift(new, raw_floors, known):
+            return temperature, borders, False
+    return temperature, borders, True
 
 
 def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:

@@ -32,7 +32,8 @@ from sb_api.versions import BANDS, Version
 logger = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
-NOT_OBSERVED = ("undone", "set aside")
+BELOW_THRESHOLD = 0.01  # how far below it a text of no class is brought
+OBSERVED = ("learned", "learning")
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,20 @@ class Intake:
         targets = np.array([row.label for row in rows], np.int64)
         return Examples(unpack_rows([row.vector for row in rows], like), targets)
 
-    def floors(self, rows: Sequence[LoggedVerdict]) -> RowWeights | None:
+    def floors(self, rows: Sequence[LoggedVerdict], about: Version) -> RowWeights | None:
         """For n verdicts: the probability of its label (n,) that each of those must reach that take back what was
-        learned, which it had before; 0 for the others. None where there is none to take back."""
+        learned, which it had before; of those of no class, what the likeliest one must lack to 1 for the threshold of
+        the weights; 0 for the others. None where nothing is asked of any."""
         taken_back = self.log.taken_back(rows) if self.log else {}
-        if not taken_back:
-            return None
-        # Of no class there is no probability that could be asked for.
-        before = (taken_back.get(row.number) if row.label != NO_CLASS else None for row in rows)
-        return np.array([1 - row.score if row else 0.0 for row in before], np.float32)
+        below = about.threshold - BELOW_THRESHOLD
+        no_class = 1 - below if below > 1 / len(about.labels) else 0.0
+        floors = np.zeros(len(rows), np.float32)
+        for place, row in enumerate(rows):
+            if row.label == NO_CLASS:
+                floors[place] = no_class
+            elif row.number in taken_back:
+                floors[place] = 1 - taken_back[row.number].score
+        return floors if floors.any() else None
 
     def observe(self) -> Observed | None:
         """The latest verdicts with what the weights had said before they learned them; None where there are none or
@@ -211,13 +217,18 @@ class Intake:
         count = self.settings.calibration_verdicts
         if self.log is None or not count or self.classifier.record_type is not EDITORS:
             return None
-        # Not by what was undone, nor by whom nothing is learned from.
-        rows = [row for row in self.log.latest(count) if row.temperature is not None and row.status not in NOT_OBSERVED]
-        if not rows:
+        # Not by what was undone or refused, nor by what is past a cap: who is not learned from is not calibrated by.
+        rows = [row for row in self.log.latest(count) if row.status in OBSERVED]
+        # Of a correction, what had been said before the verdict that it takes back was learned.
+        taken_back = self.log.taken_back(rows)
+        pairs = [(row, taken_back.get(row.number, row)) for row in rows]
+        pairs = [(row, said) for row, said in pairs if said.temperature is not None]
+        if not pairs:
             return None
-        spam = np.array([row.spam for row in rows])
+        rows = [row for row, _ in pairs]
+        spam = np.array([said.spam for _, said in pairs])
         calibrated_scores = np.stack([1 - spam, spam], axis=1)
-        temperatures = np.array([row.temperature for row in rows])
+        temperatures = np.array([said.temperature for _, said in pairs])
         raw = undo_temperature(calibrated_scores, temperatures)
         return Observed(np.array([row.label for row in rows], np.int64), raw)
 

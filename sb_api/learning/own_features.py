@@ -53,41 +53,45 @@ class OwnFeatures:
         `known` are the rows that are to be moved as little as can be.
         """
         before = np.array(self._table.value.numpy())
-        rarity = 1 / (1 + count_features(known.arrays, len(before)))
-        sides = np.where(new.targets == 1, 1.0, -1.0)
-        for _ in range(MOST_PASSES):
-            gaps = self._gaps(new, wanted, sides, exact)
-            if not gaps.any():
-                return True
-            for row in np.flatnonzero(gaps).tolist():
-                gap = self._gaps(new, wanted, sides, exact)[row]  # the rows before it may have closed it
-                if gap and not self._step(new.arrays, row, gap, rarity):
-                    break
-        if not self._gaps(new, wanted, sides, exact).any():
+        if self.approach(new, wanted, exact, known):
             return True
         self._table.assign(before)
         return False
 
-    def _gaps(self, new: Examples, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
+    def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
+        """As `reach`, but where not all rows can be where they should, the others are all the same."""
+        rarity = 1 / (1 + count_features(known.arrays, self._table.shape[0]))
+        sides = np.where(new.targets == 1, 1.0, -1.0)
+        for _ in range(MOST_PASSES):
+            gaps = self._gaps(new.arrays, wanted, sides, exact)
+            if not gaps.any():
+                return True
+            for row in np.flatnonzero(gaps):
+                one = slice(row, row + 1)
+                arrays = {name: array[one] for name, array in new.arrays.items()}
+                (gap,) = self._gaps(arrays, wanted[one], sides[one], exact)  # the rows before it may have closed it
+                if gap:
+                    self._step(arrays, gap, rarity)
+        return not self._gaps(new.arrays, wanted, sides, exact).any()
+
+    def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
         """What the log-odds of each row lack; 0 where nothing."""
-        gaps = wanted - log_odds(self._predict(new.arrays))
+        gaps = wanted - log_odds(self._predict(arrays))
         if exact:
             return np.where(np.abs(gaps) > CLOSE, gaps, 0.0)
         return np.where(gaps * sides > 0, gaps + BEYOND * sides, 0.0)
 
-    def _step(self, arrays: Arrays, row: int, gap: float, rarity: Numbers) -> bool:
-        """Move the table so that the log-odds of a row change by `gap`, were they linear in it; False where nothing of
-        the row's own can move them."""
+    def _step(self, arrays: Arrays, gap: float, rarity: Numbers) -> None:
+        """Move the table so that the log-odds of one row change by `gap`, were they linear in it; not at all where
+        nothing of the row's own can move them."""
         table = self._table.value.numpy()
         slopes = np.zeros(len(table))
-        features = arrays["feature_input"][row]
-        np.add.at(slopes, features, networks.line_slopes(table[:, 0], features, arrays["weight_input"][row]))
+        (features,), (weights,) = arrays["feature_input"], arrays["weight_input"]
+        np.add.at(slopes, features, networks.line_slopes(table[:, 0], features, weights))
         way = slopes * rarity
-        if np.abs(slopes).sum() < LEAST_SLOPE:
-            return False
-        step = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
-        self._table.assign(table + step[:, None].astype(table.dtype))
-        return True
+        if np.abs(slopes).sum() >= LEAST_SLOPE:
+            step = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
+            self._table.assign(table + step[:, None].astype(table.dtype))
 
 
 def count_features(arrays: Arrays, size: int) -> Numbers:

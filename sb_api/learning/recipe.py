@@ -160,7 +160,7 @@ def draw_replay(
         hard = mine[:0] if scores is None else mine[np.argsort(scores[mine, label], kind="stable")][: len(mine) // 10]
         from_hard = round((count - from_log) * recipe.hard_share) if len(hard) else 0
         for places, size in ((mine, count - from_log - from_hard), (hard, from_hard)):
-            if size:
+            if size and len(places):
                 parts.append(random.choice(places, (steps, size)))
         if from_log:
             parts.append(_deal(logged, (steps, from_log), random))

@@ -24,6 +24,7 @@ from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.training_loop import Fitting
+from sb_api.learning.withdrawal import shares_of
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
@@ -302,7 +303,7 @@ class Trainer:
             ),
             task=task,
             force=force,
-            floors=self.intake.floors(rows) if lesson is None else None,
+            floors=self.intake.floors(rows, current.about) if lesson is None else shares_of(lesson, current.about),
             observed=self.intake.observe(),
         )
         if candidate.losses and not force:

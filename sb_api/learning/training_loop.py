@@ -25,6 +25,7 @@ LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0
 # Floors: how far below one a row may end, and above it is aimed; what is asked of it at most, how often it is tried,
 # and how much more a row weighs each time.
 SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.002, 0.998, 6, 3.0
+SETTLINGS_BEFORE_LIFT = 2  # where what is left of the way then goes by what is their own
 
 if TYPE_CHECKING:
     import keras
@@ -90,6 +91,11 @@ class Fitting:
     ) -> None:
         """Fit to new rows amid known ones, as `TrainingLoop.fit` says."""
         self.loop.fit(recipe, new, seed, reference, log, progress, floors)
+
+    def lift(self, new: Examples, floors: RowWeights, known: Examples) -> bool:
+        """Bring rows of `new` that are below their floors (n,) up to them by what is their own, as `TrainingLoop.lift`
+        says."""
+        return self.loop.lift(new, floors, known)
 
     def snapshot(self, about: Version) -> Weights:
         """Copies of what the network and its optimizer are now."""
@@ -166,13 +172,19 @@ class TrainingLoop:
             networks.set_arrays(self.network, own)  # the steps were for the optimizer's state alone
         elif settling:
             self._settle(recipe, new, known, tensors, floors, random)
-            if self._own is not None and not reaches_floors(self.predict(new.arrays), new, floors):
-                # What is left of the way is little, and goes by what is their own.
-                low = np.flatnonzero(floors > 0)
-                rows = Examples({name: array[low] for name, array in new.arrays.items()}, new.targets[low])
-                self._own.reach(rows, _wanted(rows, floors[low]), False, join(known.reference, known.log))
+            self.lift(new, floors, join(known.reference, known.log))
         elif recipe.averaged and steps:
             self._take_mean(steps * recipe.epochs - sum_from)
+
+    def lift(self, new: Examples, floors: RowWeights, known: Examples) -> bool:
+        """Bring rows of `new` that are below their floors (n,), probabilities of their labels, up to them by what is
+        their own, with which `known` rows move the least; False where none is, or the network has no such features."""
+        if self._own is None or not are_low(self.predict(new.arrays), new, floors).any():
+            return False
+        held = np.flatnonzero(floors > 0)
+        rows = Examples({name: array[held] for name, array in new.arrays.items()}, new.targets[held])
+        self._own.approach(rows, _wanted(rows, floors[held]), False, known)
+        return True
 
     def _learn_own(self, recipe: Recipe, new: Examples, known: _Known, floors: RowWeights) -> Arrays | None:
         """What the network would be if the new rows were learned by what is their own; None where they are too many, or
@@ -210,14 +222,14 @@ class TrainingLoop:
         sum_from = steps // 2 if recipe.averaged else _NEVER
         numbers = (*map(np.int32, (recipe.batch_size, 0, sum_from)), np.float32(recipe.anchor / count))
         (arrays, targets, weights, margins), known_rows = tensors
-        for attempt in range(MOST_SETTLINGS):
+        for attempt in range(MOST_SETTLINGS if self._own is None else SETTLINGS_BEFORE_LIFT):
             for total in self._sums:
                 total.assign(tf.zeros_like(total))
             new_rows = (arrays, targets, weights * MORE_WEIGHT**attempt, margins)
             self._settling(new_rows, known_rows, order, draws, *numbers)
             if recipe.averaged:
                 self._take_mean(steps - sum_from)
-            if not floors.any() or reaches_floors(self.predict(new.arrays), new, floors):
+            if not floors.any() or not are_low(self.predict(new.arrays), new, floors).any():
                 break
         for variable, value in zip(self.optimizer.variables, state, strict=True):
             variable.assign(value)
@@ -344,10 +356,12 @@ def _wanted(rows: Examples, least: RowWeights) -> npt.NDArray[np.float64]:
     return np.asarray(np.log(shares / (1 - shares)) * np.where(rows.targets == 1, 1.0, -1.0), np.float64)
 
 
-def reaches_floors(scores: Scores, rows: Examples, floors: RowWeights) -> bool:
-    """Whether the scores (n, labels) of rows are where `floors` (n,), probabilities of their labels, ask them to be."""
-    reached = scores[np.arange(len(rows)), rows.targets]
-    return bool((reached >= np.minimum(floors, HIGHEST_FLOOR) - SLACK).all())
+def are_low(scores: Scores, rows: Examples, floors: RowWeights) -> npt.NDArray[np.bool_]:
+    """Which of the scores (n, labels) of rows are not where `floors` (n,), probabilities of their labels, ask them to
+    be; of no class, what the likeliest one lacks to 1."""
+    own = scores[np.arange(len(rows)), rows.targets]
+    reached = np.where(rows.targets == NO_CLASS, 1 - scores.max(axis=1), own)
+    return np.asarray((floors > 0) & (reached < np.minimum(floors, HIGHEST_FLOOR) - SLACK))
 
 
 def _log_odds(probabilities: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb_api.arrays import Arrays, Predict, unpack_rows
+from sb_api.arrays import Arrays, Predict, RowWeights, unpack_rows
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
@@ -17,6 +17,7 @@ from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.verdict_log import VerdictLog
+from sb_api.versions import Version
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -93,3 +94,12 @@ def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, like: Ar
     raw = undo_temperature(wanted[None], current.about.temperature).astype(np.float32)
     target = label if verdict.label == NO_CLASS else int(np.where(others, wanted, -1.0).argmax())
     return Examples(arrays, np.array([target], np.int64), raw)
+
+
+def shares_of(lesson: Examples, about: Version) -> RowWeights | None:
+    """The probabilities of their labels (n,), as clients are told them, that the rows of a lesson are to have; None
+    where it says nothing of them."""
+    if lesson.scores is None:
+        return None
+    told = calibrated(lesson.scores, about.temperature)
+    return np.asarray(told[np.arange(len(lesson)), lesson.targets], np.float32)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -190,6 +191,41 @@ def test_who_takes_back_a_verdict_that_made_a_score_certain_needs_no_second_repo
     own.settle_learned(innocent, LEARNED)
     mended = own.take("four", [verdict(2, 0)], sure, certainly_spam, vocabularies(), {LEARNED})
     assert [row.supersedes for row in mended.learn] == [innocent[0].number]
+
+
+def test_of_a_correction_what_had_been_said_before_the_error_is_observed(tmp_path: Path) -> None:
+    """What the weights say then is what its own reporter has taught them."""
+    own = intake(tmp_path)
+    own.settle_learned(take(own, "one", [verdict(1, 1)]).learn, LEARNED)
+    own.take("two", [verdict(1, 0)], weights(), certainly_spam, vocabularies(), {LEARNED})
+    observed = own.observe()
+    assert observed is not None
+    assert observed.targets.tolist() == [0]
+    assert observed.scores[:, 1] == pytest.approx([0.02])
+
+
+def test_scores_are_calibrated_by_nothing_that_is_not_learned(tmp_path: Path) -> None:
+    """Who is refused, or over a cap, would else move every score all the same."""
+    own = intake(tmp_path, reporter_training_cap=2)
+    batch = take(own, "one", [verdict(n) for n in range(3)])
+    assert batch.held == 1
+    observed = own.observe()
+    assert observed is not None
+    assert len(observed.targets) == 2
+    own.settle_refused(batch.learn)
+    assert own.observe() is None
+
+
+def test_of_no_class_it_is_asked_that_the_likeliest_one_is_below_the_threshold(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    (row,) = take(own, "one", [verdict(1, 1)]).learn
+    rows = [msgspec.structs.replace(row, label=-1), row]
+    about = msgspec.structs.replace(weights().about, labels=list("abcde"))
+    assert own.floors(rows, about) is None, "there is no threshold"
+    asked = own.floors(rows, msgspec.structs.replace(about, figures={"threshold": 0.3}))
+    assert asked is not None
+    assert asked.tolist() == pytest.approx([0.71, 0.0])
+    assert own.floors(rows, msgspec.structs.replace(about, figures={"threshold": 0.2})) is None, "of five, one has that"
 
 
 def test_kept_verdicts_are_taken_along_with_new_ones_and_by_themselves(tmp_path: Path) -> None:

@@ -77,6 +77,17 @@ def test_where_it_cannot_be_done_the_table_is_as_before(bare: Bare, own: OwnFeat
     np.testing.assert_array_equal(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy(), before)
 
 
+def test_a_row_that_nothing_moves_holds_up_no_other(bare: Bare, own: OwnFeatures) -> None:
+    new = rows(bare, 3)
+    new.arrays["weight_input"][0] = 0
+    sides = np.where(new.targets == 1, 1.0, -1.0)
+    before = log_odds(bare.fitting.predict(new.arrays))[0]
+    assert not own.approach(new, 0.85 * sides, False, bare.reference.replay)
+    after = log_odds(bare.fitting.predict(new.arrays)) * sides
+    assert (after[1:] >= 0.85).all()
+    assert after[0] == pytest.approx(before * sides[0], abs=1e-5)
+
+
 def test_a_feature_that_many_have_counts_more(bare: Bare) -> None:
     arrays = {"feature_input": np.array([[1, 2], [1, 0]]), "weight_input": np.array([[1.0, 0.5], [1.0, 0.0]])}
     np.testing.assert_allclose(count_features(arrays, 4), networks.LINE_SCALE**2 * np.array([0, 2, 0.25, 0]))

@@ -249,6 +249,14 @@ class TestDraws:
             assert (((labels == label) & (draws >= 100)).sum(axis=1) == 2).all()
         assert len(np.unique(draws)) > 100, "each step has a draw of its own"
 
+    def test_rows_of_no_class_come_from_the_log_in_its_share(self) -> None:
+        log = np.concatenate([self.log, np.full(6, -1)])
+        draws = self.draw(self.reference, log, replace(self.recipe, replay_rows=24))
+        labels = np.concatenate([self.reference, log])[draws]
+        assert ((labels == -1).sum(axis=1) == 2).all(), "a quarter of eight"
+        few = draw_replay(self.reference, log, 50, self.recipe, np.random.default_rng(1), most=1)
+        assert not (np.concatenate([self.reference, log])[few] == -1).any(), "six are too few for fifty steps"
+
     def test_the_share_of_hard_rows_comes_from_the_tenth_that_score_worst_of_either_label(self) -> None:
         right = np.random.default_rng(1).permutation(100) / 100
         scores = np.where(self.reference == 1, [1 - right, right], [right, 1 - right]).T.astype(np.float32)

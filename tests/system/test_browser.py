@@ -8,15 +8,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from sb_api import create_app
 from sb_api.auth.credentials import add_credential
 from sb_api.config import load_settings
+from sb_api.learning.reference_set import pack_parts, read_part
+from sb_api.records import Verdict
+from sb_api.synthetic.editors import generate_editors
 from tests.support.browsers import HEAVIEST, PHONE, Visit, chromium, serving
 from tests.support.redis_servers import free_port, redis_command
-from tests.support.service import Service, make_editors, make_verdicts, shown_score, start_service
+from tests.support.service import (
+    SHIPPED,
+    Bare,
+    Service,
+    make_editors,
+    make_verdicts,
+    shown_score,
+    start_service,
+    thin_reference,
+)
 
 PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/sign-in")
 SPAMMER = {
@@ -452,10 +465,27 @@ def test_the_service_view_says_that_redis_is_away_and_sees_it_come_back(
             server.wait()
 
 
-def test_a_new_service_says_what_there_is_none_of_yet_and_keeps_what_waits_for_a_second_reporter(
-    visit: Callable[..., Visit], tmp_path: Path
+def guard_one(state: Path, bare: Bare) -> dict[str, Any]:
+    """Give a state directory a reference set whose guard has an account three hundred times over as innocent, of which
+    the original says so but hardly: nothing that calls it spam passes. Returns the account."""
+    thin_reference(state)
+    editors = [editor.record for editor in generate_editors(2000, seed=31)]
+    vectors = SHIPPED.vectors([Verdict(**editor, verdict=0) for editor in editors], bare.model.vocabularies)  # type: ignore[misc]
+    spam = bare.fitting.predict(SHIPPED.name_inputs(vectors))[:, 1]
+    place = int(np.where(spam < 0.5, spam, 0).argmax())
+    file = state / "reference" / "lodbrok.npz"
+    parts = {name: read_part(file, name) for name in ("vectors", "replay", "calibration")}
+    parts["vectors"] = np.concatenate([parts["vectors"], vectors[place : place + 1].repeat(300, axis=0)])
+    np.savez(file, **pack_parts(parts, {}))
+    return editors[place]
+
+
+def test_a_new_service_says_what_there_is_none_of_yet_and_keeps_what_it_does_not_learn(
+    visit: Callable[..., Visit], tmp_path: Path, bare: Bare
 ) -> None:
+    """What waits for a second reporter, and what the guard refuses."""
     strict = {"SB_API_TWO_REPORTERS": "on", "SB_API_TRAINER_IDLE": "86400"}
+    guarded = guard_one(tmp_path / "state", bare)
     with start_service(tmp_path / "state", tmp_path, **strict) as service:
         service.wait_warm()
         shown = visit(service.address)
@@ -479,6 +509,17 @@ def test_a_new_service_says_what_there_is_none_of_yet_and_keeps_what_waits_for_a
         assert current(service) == before
         assert shown.audit() == []
         shown.shoot("kept")
+        check(page, guarded)
+        page.get_by_role("button", name="Spam", exact=True).click()
+        expect(kept).to_contain_text("Your verdict is kept, but not learned yet. The guard refused", timeout=120_000)
+        expect(kept).to_contain_text("This account still counts as fine")
+        kept.get_by_text("Figures").click()
+        expect(kept).to_contain_text("Nothing was changed: ")
+        assert current(service) == before
+        refused = service.get("/verdicts?status=refused").json()["verdicts"]
+        assert [row["record"] for row in refused] == [str(guarded["id"])]
+        assert shown.audit() == []
+        shown.shoot("refused")
 
 
 def test_all_of_a_long_bio_is_there_and_stays_in_its_card(visit: Callable[..., Visit]) -> None:
