@@ -2,8 +2,9 @@
 
 A gradient step moves every number that an account has a part in, most of which it shares with thousands of others: by
 one verdict the band of one in forty of them changed. Here the features of the verdict's account take the way to it
-among them, each the more the fewer known accounts have it (the least change, if features were independent, of what is
-said of the known ones); and no further than to the probability that is wanted.
+among them, so that what is said of known accounts changes the least (in squares of log-odds), and no further than to
+the probability that is wanted. A feature moves the more, the fewer known accounts have it, and the less, the more it
+comes with others that can go the other way.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
 BEYOND, CLOSE = 0.01, 0.02
 LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
 LEAST_SLOPE = 1e-4  # of all of an account's features together; below, its fields are as full as they can be
+# New rows of which the features that come together are looked at, and known rows for that; of more new rows each
+# feature counts for itself.
+MOST_TOGETHER, MOST_KNOWN = 10, 8_000
 
 
 class OwnFeatures:
@@ -60,7 +64,7 @@ class OwnFeatures:
 
     def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
         """As `reach`, but where not all rows can be where they should, the others are all the same."""
-        rarity = 1 / (1 + count_features(known.arrays, self._table.shape[0]))
+        prices = self._price(new.arrays, known.arrays)
         sides = np.where(new.targets == 1, 1.0, -1.0)
         for _ in range(MOST_PASSES):
             gaps = self._gaps(new.arrays, wanted, sides, exact)
@@ -71,8 +75,21 @@ class OwnFeatures:
                 arrays = {name: array[one] for name, array in new.arrays.items()}
                 (gap,) = self._gaps(arrays, wanted[one], sides[one], exact)  # the rows before it may have closed it
                 if gap:
-                    self._step(arrays, gap, rarity)
+                    self._step(arrays, gap, prices[row])
         return not self._gaps(new.arrays, wanted, sides, exact).any()
+
+    def _price(self, new: Arrays, known: Arrays) -> list[Numbers]:
+        """Of each of n new rows, what it costs known rows to move the k features that it has (`own_features`): by the
+        pairs of them (k, k) where new rows are few, else for each alone (k,)."""
+        size = self._table.shape[0]
+        own = [features_of(new, row) for row in range(len(new["feature_input"]))]
+        if len(own) > MOST_TOGETHER:
+            counts = count_features(known, size)
+            return [1 + counts[features] for features in own]
+        step = -(-len(known["feature_input"]) // MOST_KNOWN) or 1
+        some = {name: known[name][::step] for name in ("feature_input", "weight_input")}
+        slopes = networks.line_slopes(self._table.value.numpy()[:, 0], some["feature_input"], some["weight_input"])
+        return [count_pairs(some["feature_input"], slopes, features, size) for features in own]
 
     def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
         """What the log-odds of each row lack; 0 where nothing."""
@@ -81,17 +98,43 @@ class OwnFeatures:
             return np.where(np.abs(gaps) > CLOSE, gaps, 0.0)
         return np.where(gaps * sides > 0, gaps + BEYOND * sides, 0.0)
 
-    def _step(self, arrays: Arrays, gap: float, rarity: Numbers) -> None:
-        """Move the table so that the log-odds of one row change by `gap`, were they linear in it; not at all where
-        nothing of the row's own can move them."""
-        table = self._table.value.numpy()
-        slopes = np.zeros(len(table))
+    def _step(self, arrays: Arrays, gap: float, prices: Numbers) -> None:
+        """Move the table so that the log-odds of one row change by `gap`, were they linear in it, the cheapest way; not
+        at all where nothing of the row's own can move them."""
+        table = np.array(self._table.value.numpy())
+        own = features_of(arrays, 0)
         (features,), (weights,) = arrays["feature_input"], arrays["weight_input"]
-        np.add.at(slopes, features, networks.line_slopes(table[:, 0], features, weights))
-        way = slopes * rarity
-        if np.abs(slopes).sum() >= LEAST_SLOPE:
-            step = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
-            self._table.assign(table + step[:, None].astype(table.dtype))
+        found = np.isin(features, own)
+        slopes = np.zeros(len(own))
+        np.add.at(
+            slopes,
+            np.searchsorted(own, features[found]),
+            networks.line_slopes(table[:, 0], features, weights)[found],
+        )
+        if np.abs(slopes).sum() < LEAST_SLOPE:
+            return
+        way = slopes / prices if prices.ndim == 1 else np.linalg.solve(prices, slopes)
+        table[own, 0] += np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
+        self._table.assign(table)
+
+
+def features_of(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
+    """The features of a row (k,), each once, in order."""
+    features = np.unique(arrays["feature_input"][row][arrays["weight_input"][row] != 0])
+    return features.astype(np.int64)
+
+
+def count_pairs(features: npt.NDArray[np.int32], slopes: Numbers, own: npt.NDArray[np.int64], size: int) -> Numbers:
+    """Of n rows with `features` and `slopes` (n, slots), the sum over all of them of the products of the slopes of any
+    two of k `own` features, of so many in all (k, k); and one besides for each, so that what no row has costs little
+    and not nothing."""
+    places = np.full(size, -1, np.int32)
+    places[own] = np.arange(len(own))
+    columns = places[features]
+    rows, slots = np.nonzero((columns >= 0) & (slopes != 0))
+    effects = np.zeros((len(features), len(own)), np.float32)
+    np.add.at(effects, (rows, columns[rows, slots]), slopes[rows, slots].astype(np.float32))
+    return np.asarray(effects.T @ effects, np.float64) + np.eye(len(own))
 
 
 def count_features(arrays: Arrays, size: int) -> Numbers:

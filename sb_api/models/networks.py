@@ -158,11 +158,11 @@ def line_slopes(
     table: npt.NDArray[np.float32], features: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """By how much the log-odds of an account grow with the number of each of its features: `table` (features,) has the
-    numbers, `features` and `weights` (slots,) are the account's."""
+    numbers, `features` and `weights` (slots,) are the account's; or (n, slots) those of n accounts."""
     scaled = LINE_SCALE * weights.astype(np.float64)
     fields = slots_by_field()
     sums = (scaled * table[features]) @ fields
-    slopes: npt.NDArray[np.float64] = WIDE_DEEP_SHARES[1] * scaled * (fields @ (1 - np.tanh(sums / FIELD_LIMIT) ** 2))
+    slopes: npt.NDArray[np.float64] = WIDE_DEEP_SHARES[1] * scaled * ((1 - np.tanh(sums / FIELD_LIMIT) ** 2) @ fields.T)
     return slopes
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sb_api.bootstrap.originals import to_examples, to_verdicts
-from sb_api.learning.own_features import TABLE, OwnFeatures, count_features
+from sb_api.learning.own_features import TABLE, OwnFeatures, count_features, count_pairs
 from sb_api.learning.recipe import Examples
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
@@ -91,6 +91,13 @@ def test_a_row_that_nothing_moves_holds_up_no_other(bare: Bare, own: OwnFeatures
 def test_a_feature_that_many_have_counts_more(bare: Bare) -> None:
     arrays = {"feature_input": np.array([[1, 2], [1, 0]]), "weight_input": np.array([[1.0, 0.5], [1.0, 0.0]])}
     np.testing.assert_allclose(count_features(arrays, 4), networks.LINE_SCALE**2 * np.array([0, 2, 0.25, 0]))
+
+
+def test_what_pairs_of_features_cost_is_counted_over_known_rows() -> None:
+    features = np.array([[7, 3, 3], [7, 5, 0], [3, 5, 0]], np.int32)
+    slopes = np.array([[1.0, 0.5, 0.5], [2.0, 1.0, 0.0], [0.0, 4.0, 0.0]])
+    priced = count_pairs(features, slopes, np.array([3, 7]), 10)
+    np.testing.assert_allclose(priced, [[2.0, 1.0], [1.0, 6.0]])
 
 
 def test_a_network_without_a_wide_member_has_none(bare: Bare) -> None:
