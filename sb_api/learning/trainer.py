@@ -401,13 +401,13 @@ class Trainer:
         start, previous = monotonic(), self.publication.version
         rows = log.learned(self.original.about.features, with_undone)
         made = self.made_by(task) or self._rebuild(task, log, rows, check, force, progress)
-        self.promote("replay", made.about.version, previous, made.about.learned, start)
+        self.promote("replay", made.about.version, previous, len(rows), start)
         self.intake.settle_learned(rows, made.about.version)
         self.follow()
         self.publication.publish_quality()
         return {
-            "response": f"Rebuilt the weights from {made.about.learned} verdicts",
-            "learned": made.about.learned,
+            "response": f"Rebuilt the weights from {len(rows)} verdicts",
+            "learned": len(rows),
             "weights": {"version": made.about.version, "previous": previous},
             **made.about.figures,
         }
