@@ -1,7 +1,8 @@
-"""`make chaos`: faults under a steady load, and overload; every answer checked. Prints tables, writes
-bench/results/chaos.json, and exits 1 when a figure falls short.
+"""`make chaos`: faults under a steady load, faults beside a client that keeps a ledger, and overload; every answer
+checked. Prints tables, writes bench/results/chaos.json, and exits 1 when a figure falls short.
 
-Needs root, for disks of its own that can be full. The same seed injects the same faults at the same moments.
+Needs root, for disks of its own that can be full; the Debian package faketime, for a clock that can be set; and MariaDB
+and PostgreSQL. The same seed injects the same faults at the same moments.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,19 @@ from tools.faults import (
     stop,
     wait_warm,
 )
+from tools.ledger import Ledger
 from tools.overload import measure_overload
+from tools.surroundings import (
+    DATABASES,
+    EVICTING,
+    cut_power,
+    evict,
+    fake_clock,
+    log_in,
+    restart,
+    set_evicting,
+    step_clock,
+)
 
 GIVE_UP = 60.0
 BEFORE, AFTER = 2.0, 2.0  # seconds of load around a fault
@@ -85,20 +100,63 @@ def all_faults(seconds: float) -> list[Fault]:
     ]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Faults of one service: which those are, what is prepared before it is started (for its log, its clock), what is
+    set once it is warm, and the client whose answers are checked meanwhile."""
+
+    name: str
+    faults: Sequence[Fault]
+    client: Callable[[Callable[[], str], Versions, int], SteadyLoad | Ledger]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Target], AbstractContextManager[Any]] = nullcontext
+    settle: Callable[[Target], None] = lambda _: None
+
+
+def all_scenes(seconds: float) -> list[Scene]:
+    """Every scene, one service each."""
+    return [
+        Scene("faults", all_faults(seconds), SteadyLoad),
+        Scene(
+            "the ledger",
+            [
+                kill_two("classify", "train"),
+                Fault("kill -9 of the supervisor (ledger)", kill_supervisor),
+                *(cut_power(share) for share in (0.0, 0.3, 1.0)),
+                full_disk("log", seconds / 2, left=(0, 1)),
+            ],
+            Ledger,
+        ),
+        Scene(
+            "clock",
+            [step_clock(-3600), step_clock(3600), step_clock(0, "classify"), step_clock(-3600, "train")],
+            Ledger,
+            prepare=fake_clock,
+        ),
+        Scene("eviction", [evict(seconds / 2)], partial(Ledger, trusting=True), EVICTING, settle=set_evicting),
+        *(
+            Scene(name, [restart(name, seconds / 2)], Ledger, prepare=partial(log_in, make=make))
+            for name, make in DATABASES.items()
+        ),
+    ]
+
+
 @contextmanager
-def start_target(folder: Path, **variables: str) -> Iterator[tuple[Target, Versions]]:
+def start_target(folder: Path, scene: Scene | None = None) -> Iterator[tuple[Target, Versions]]:
     """A warm service on disks of its own, and the versions that it makes."""
-    target = Target(folder, VARIABLES | variables)
-    with small_disks(target), target.stack:
+    target = Target(folder, VARIABLES | dict(scene.variables if scene else {}))
+    with small_disks(target), scene.prepare(target) if scene else nullcontext(), target.stack:
         target.start()
         wait_warm(target.address())
+        if scene:
+            scene.settle(target)
         yield target, Versions(target.state / "weights" / "versions" / "lodbrok")
 
 
-def run_fault(target: Target, versions: Versions, fault: Fault, seed: int) -> tuple[Tally, float]:
-    """What a fault does to a steady load, and the seconds from its end until all was normal."""
+def run_fault(target: Target, versions: Versions, scene: Scene, fault: Fault, seed: int) -> tuple[Tally, float]:
+    """What a fault does to a client, and the seconds from its end until all was normal."""
     chance = random.Random(seed)
-    load = SteadyLoad(target.address, versions, seed)
+    load = scene.client(target.address, versions, seed)
     with load.running():
         time.sleep(BEFORE + chance.random())
         fault.inject(target, chance)
@@ -124,18 +182,18 @@ def run_fault(target: Target, versions: Versions, fault: Fault, seed: int) -> tu
 
 
 def bench_faults(
-    target: Target, versions: Versions, faults: Sequence[Fault], rounds: int, seed: int, until: float
+    target: Target, versions: Versions, scene: Scene, rounds: int, seed: int, until: float
 ) -> list[dict[str, Any]]:
     """The figures of every fault, injected `rounds` times, or less often when that would take longer than `until`."""
-    tallies = {fault.name: Tally() for fault in faults}
+    tallies = {fault.name: Tally() for fault in scene.faults}
     slowest = dict.fromkeys(tallies, 0.0)
     times: Counter[str] = Counter()
     print(HEADER, flush=True)
     for turn in range(rounds):
-        for number, fault in enumerate(faults):
+        for number, fault in enumerate(scene.faults):
             if time.monotonic() > until:
                 break
-            tally, recovery = run_fault(target, versions, fault, 1000 * seed + 100 * turn + number)
+            tally, recovery = run_fault(target, versions, scene, fault, 1000 * seed + 100 * turn + number)
             for line in describe_tally(fault.name, 1, tally, recovery):
                 print(line, flush=True)
             tallies[fault.name].add(tally)
@@ -153,7 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="how often each fault is injected")
-    parser.add_argument("--minutes", type=float, default=8.0, help="no fault is injected after so long")
+    parser.add_argument("--minutes", type=float, default=14.0, help="no fault is injected after so long")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long faults last")
     parser.add_argument("--overload", type=float, default=60.0, help="seconds of overload; 0: none")
     parser.add_argument("--only", default="", help="only the faults whose name this is found in (regular expression)")
@@ -164,10 +222,13 @@ def main() -> int:
     until = time.monotonic() + 60 * options.minutes
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        faults = [fault for fault in all_faults(options.seconds) if re.search(options.only, fault.name)]
-        if faults:
-            with start_target(folder / "faults") as (target, versions):
-                figures += bench_faults(target, versions, faults, options.rounds, options.seed, until)
+        for number, scene in enumerate(all_scenes(options.seconds)):
+            faults = [fault for fault in scene.faults if re.search(options.only, f"{scene.name}: {fault.name}")]
+            if faults and time.monotonic() < until:
+                print(f"\n{scene.name}", flush=True)
+                with start_target(folder / str(number), scene) as (target, versions):
+                    chosen = replace(scene, faults=faults)
+                    figures += bench_faults(target, versions, chosen, options.rounds, options.seed, until)
         if options.overload and (not options.only or options.only == "overload"):
             with start_target(folder / "overload") as (target, _):
                 figures += [figure(*row) for row in measure_overload(target, options.overload)]

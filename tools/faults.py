@@ -19,6 +19,7 @@ import requests
 from sb_api.errors import InvalidWeights
 from sb_api.models.weights_file import parse_weights
 from tests.conftest import wait_until
+from tests.support.databases import Database
 from tests.support.service import RUN, Service, alive, make_verdicts, start_service
 
 FILL = 2**20  # bytes written at once when a disk is filled
@@ -48,12 +49,14 @@ def wait_warm(address: str) -> None:
 
 @dataclass
 class Target:
-    """A service under test, which may be killed whole and started again, as an init system would."""
+    """A service under test, which may be killed whole and started again, as an init system would; and the server of its
+    verdict log, where that has one."""
 
     folder: Path
     variables: dict[str, str]
     stack: ExitStack = field(default_factory=ExitStack)
     service: Service | None = None
+    database: Database | None = None
     lives: int = 0
 
     @property
@@ -144,6 +147,12 @@ def kill_supervisor(target: Target, _: random.Random) -> None:
 
 
 def kill_whole(target: Target, _: random.Random) -> None:
+    end_whole(target)
+    target.start()
+
+
+def end_whole(target: Target) -> None:
+    """Have no process of it left, none of which has seen another die."""
     processes = [psutil.Process(target.running.process.pid), *target.running.children()]
     for process in processes:
         process.suspend()  # so that none sees another die and acts on it
@@ -151,7 +160,6 @@ def kill_whole(target: Target, _: random.Random) -> None:
         process.kill()
     target.running.process.wait()
     wait_until(lambda: not alive(processes))
-    target.start()
 
 
 def stop(role: str, seconds: float) -> Fault:

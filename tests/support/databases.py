@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -31,43 +33,79 @@ def as_nobody(folder: Path) -> list[str]:
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
 
-@contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """Yields the URL of a PostgreSQL server."""
+@dataclass
+class Database:
+    """A server with a directory of its own, which may be killed and started again on the same data. `ready` is what it
+    logs then, `end` the signal that ends it as a crash would."""
+
+    url: str
+    command: list[str]
+    folder: Path
+    ready: bytes
+    end: signal.Signals
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder)
+        wait_until(lambda: self.ready in (self.folder / "log").read_bytes(), 60)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(self.end)
+        self.process.wait(20)
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Yields its URL."""
+        self.start()
+        try:
+            yield self.url
+        finally:
+            assert self.process is not None
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def make_postgresql(folder: Path) -> Database:
+    """A PostgreSQL server, not started yet."""
     user, data = as_nobody(folder), folder / "data"
     initdb, server = find("initdb"), find("postgres")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder}
     subprocess.run([*user, initdb, "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8"], check=True, **quiet)
     options = ["-k", str(folder), "-h", "", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
-    with run([*user, server, "-D", str(data), *options], folder):
-        wait_until(lambda: b"ready to accept connections" in (folder / "log").read_bytes(), 60)
-        yield f"postgresql://tester@/postgres?host={folder}"
+    url = f"postgresql://tester@/postgres?host={folder}"
+    # Killed outright, it would leave processes behind, with which it does not start again.
+    command = [*user, server, "-D", str(data), *options]
+    return Database(url, command, folder, b"ready to accept connections", signal.SIGQUIT)
 
 
-@contextmanager
-def mariadb(folder: Path) -> Iterator[str]:
-    """Yields the URL of a MariaDB server."""
+def make_mariadb(folder: Path) -> Database:
+    """A MariaDB server, not started yet."""
     user, data, socket = as_nobody(folder), folder / "data", folder / "socket"
     install, server = find("mariadb-install-db"), find("mariadbd")
     login = ["--auth-root-authentication-method=normal", "--skip-test-db"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder}
     subprocess.run([*user, install, "--no-defaults", f"--datadir={data}", *login], check=True, **quiet)
     options = [f"--datadir={data}", f"--socket={socket}", "--skip-networking", f"--pid-file={folder / 'pid'}"]
-    with run([*user, server, "--no-defaults", *options], folder):
-        wait_until(lambda: b"ready for connections" in (folder / "log").read_bytes(), 60)
-        yield f"mysql://root@localhost/mysql?unix_socket={socket}"
+    url = f"mysql://root@localhost/mysql?unix_socket={socket}"
+    command = [*user, server, "--no-defaults", *options]
+    return Database(url, command, folder, b"ready for connections", signal.SIGKILL)
 
 
 @contextmanager
-def run(command: list[str], folder: Path) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+def postgresql(folder: Path) -> Iterator[str]:
+    """Yields the URL of a PostgreSQL server."""
+    with make_postgresql(folder).running() as url:
+        yield url
+
+
+@contextmanager
+def mariadb(folder: Path) -> Iterator[str]:
+    """Yields the URL of a MariaDB server."""
+    with make_mariadb(folder).running() as url:
+        yield url

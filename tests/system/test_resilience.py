@@ -19,8 +19,9 @@ from sb_api.config import Settings
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import SHIPPED, Service, assert_problem, make_editors, make_verdicts, waiting
-from tests.support.steady_load import SteadyLoad, Versions
+from tests.support.steady_load import SteadyLoad, Tally, Versions
 from tools.faults import Target, cut_connections, damage, is_normal, kill, out_of_memory, stop, wait_warm
+from tools.ledger import Ledger
 from tools.soak import Work, measure
 
 
@@ -28,6 +29,33 @@ from tools.soak import Work, measure
 def target(service: Service) -> Target:
     wait_warm(service.address)
     return Target(service.folder, {}, service=service)
+
+
+def test_the_ledger_finds_what_is_wrong_and_nothing_else(target: Target, service: Service) -> None:
+    """All calls at once, in waves; a process dies meanwhile. Then the book is tampered with."""
+    versions = Versions(service.state / "weights" / "versions" / SHIPPED.name)
+    versions.look()
+    ledger = Ledger(target.address, versions, seed=3)
+    with ledger.running():
+        wait_until(lambda: len(ledger.judged) > 15 and ledger.texts, 30)
+        kill("classify").inject(target, random.Random(3))
+        wait_until(lambda: len(ledger.taken) > 1, 60)
+        wait_until(target.is_normal, 30, interval=0.1)
+    assert {entry.call for entry in ledger.judged} == {"/predict", "/classify"}
+    log = service.verdict_log()
+    tally = ledger.judge(log)
+    assert (tally.lost, tally.wrong, tally.doubled) == (0, 0, 0), tally.notes
+    assert tally.right > 30
+
+    tampered, other = ledger.judged[:2]
+    tampered.answer["scores"][tampered.names[-1]] += 0.001
+    other.answer["weights"] = "000099-deadbeef"
+    ledger.texts[0]["scores"]["0"] = ledger.texts[0]["scores"]["1"]
+    ledger.judged, ledger.texts, ledger.tally = [tampered, other], ledger.texts[:1], Tally()
+    ledger.taken = [1]
+    worse = ledger.judge(log)
+    log.close()
+    assert (worse.lost, worse.wrong, worse.doubled, worse.right) == (1, 3, 0, 0), worse.notes
 
 
 def test_under_faults_nothing_is_lost_wrong_or_doubled(target: Target, service: Service) -> None:
