@@ -35,6 +35,7 @@ from sb_api.text.tokenizers import Vocabularies
 logger = logging.getLogger(__name__)
 
 NICENESS = 5  # of a helper
+SLICE_SECONDS = 0.1  # that a slice of a long task may take, after the first: for so long what is small may wait for it
 
 
 def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]:
@@ -111,22 +112,25 @@ def _describe(claim: Claim, records: Sequence[Any], judged: Judged) -> Judged | 
 
 @dataclass
 class Begun:
-    """A long task of which a part is judged: its records, the version that judges them all, how many are judged, and
-    what the sender is told of those."""
+    """A long task of which a part is judged: its records, the version that judges them all, how many are judged, what
+    the sender is told of those, and the seconds that a record took in the last slice."""
 
     records: list[Any]
     version: str = ""
     judged: int = 0
     told: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Judging:
-    """Answers claims; a task of more than `size` records is judged in slices of so many, one a call, so that what comes
-    meanwhile waits for no more than a slice."""
+    """Answers claims; a task of more than `size` records is judged in slices of so many at most, one a call, so that
+    what comes meanwhile waits for no more than a slice. One whose records take long is judged in slices of fewer, which
+    take about `seconds`."""
 
-    def __init__(self, predictors: dict[str, Predictor], size: int) -> None:
+    def __init__(self, predictors: dict[str, Predictor], size: int, seconds: float = SLICE_SECONDS) -> None:
         self.predictors = predictors
         self.size = size
+        self.seconds = seconds
         self._begun: dict[tuple[str, bytes], Begun] = {}
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
@@ -151,8 +155,11 @@ class Judging:
             if predictor.version != begun.version:
                 # The version that judged the first slices is no longer at hand: the answer names one version.
                 begun = Begun(begun.records, predictor.version)
-            records = begun.records[begun.judged : begun.judged + self.size]
+            size = min(self.size, max(1, int(self.seconds / begun.seconds))) if begun.seconds else self.size
+            records = begun.records[begun.judged : begun.judged + size]
+            since = monotonic()
             document = _judge_batch(predictor, [(0, claim, records)])[0].data
+        begun.seconds = (monotonic() - since) / len(records)
         begun.judged += len(records)
         for name, told in document.items():
             if isinstance(told, dict):

@@ -240,6 +240,9 @@ def replace_entry(claim: Claim, number: int) -> Claim:
 # Long tasks
 
 
+PATIENT = 60.0  # seconds that a slice may take
+
+
 def judge_in_slices(judging: Judging, claim: Claim) -> tuple[Answer, int]:
     """The answer to a long task, and how many calls it took."""
     for call in range(1, 1000):
@@ -257,7 +260,7 @@ def make_long(editors: Sequence[Any], number: int = 1) -> Claim:
 
 def test_a_long_task_is_judged_slice_by_slice_and_told_as_if_it_were_judged_at_once(bare: Bare) -> None:
     editors = as_editors(make_editors(100))
-    judging = Judging({"lodbrok": bare.model}, 32)
+    judging = Judging({"lodbrok": bare.model}, 32, PATIENT)
     answer, calls = judge_in_slices(judging, make_long(editors))
     (whole,) = judge_claims(judging.predictors, [make_claim(editors, 1, keep=60)])
     assert calls == 4
@@ -270,9 +273,18 @@ def test_a_long_task_is_judged_slice_by_slice_and_told_as_if_it_were_judged_at_o
     }
 
 
+def test_a_long_task_whose_records_take_long_is_judged_in_slices_of_few(bare: Bare) -> None:
+    """Of 20,000 characters each, 128 took half a second, for which what was small waited."""
+    editors = as_editors(make_editors(40))
+    judging = Judging({"lodbrok": bare.model}, 32, seconds=1e-9)
+    answer, calls = judge_in_slices(judging, make_long(editors))
+    assert calls == 1 + 8
+    assert list(answer.data["scores"]) == [str(editor.id) for editor in editors]
+
+
 def test_a_long_task_waits_until_the_short_ones_that_came_with_it_are_judged(bare: Bare) -> None:
     editors = as_editors(make_editors(50))
-    judging = Judging({"lodbrok": bare.model}, 32)
+    judging = Judging({"lodbrok": bare.model}, 32, PATIENT)
     long, short = make_long(editors, 1), make_claim(editors[:3], 2)
     (none, first), (again,) = judging.do([long, short]), judging.do([long])
     assert none is again is None
@@ -282,7 +294,7 @@ def test_a_long_task_waits_until_the_short_ones_that_came_with_it_are_judged(bar
 
 
 def test_a_long_task_names_the_records_that_could_not_be_judged(spoilt: Predictor) -> None:
-    answer, _ = judge_in_slices(Judging({"lodbrok": spoilt}, 10), make_long(as_editors(make_editors(40))))
+    answer, _ = judge_in_slices(Judging({"lodbrok": spoilt}, 10, PATIENT), make_long(as_editors(make_editors(40))))
     assert answer.data["errors"] == {str(SPOILT): {"field": "", "detail": FAILED_REASON}}
     assert len(answer.data["scores"]) == 39
 
@@ -290,7 +302,7 @@ def test_a_long_task_names_the_records_that_could_not_be_judged(spoilt: Predicto
 def test_a_long_task_is_judged_by_one_version_though_the_weights_change_meanwhile(bare: Bare) -> None:
     """By that of its first slice; by another from the beginning, if that one is no longer at hand."""
     editors = as_editors(make_editors(64))
-    judging = Judging({"lodbrok": bare.model}, 16)
+    judging = Judging({"lodbrok": bare.model}, 16, PATIENT)
     claims = [make_long(editors, number) for number in range(2)]
     (before,) = judge_claims(judging.predictors, [make_claim(editors, 1, keep=60)])
     assert [judging.do([claim]) for claim in claims] == [[None], [None]]
@@ -312,7 +324,7 @@ def test_a_long_task_that_cannot_be_read_fails(bare: Bare) -> None:
         msgspec.structs.replace(claim.job, body=b"nothing"),
         msgspec.structs.replace(claim.job, classifier="other"),
     ):
-        (answer,) = Judging({"lodbrok": bare.model}, 10).do([msgspec.structs.replace(claim, job=job)])
+        (answer,) = Judging({"lodbrok": bare.model}, 10, PATIENT).do([msgspec.structs.replace(claim, job=job)])
         assert answer is not None
         assert answer.status == "failed"
 
