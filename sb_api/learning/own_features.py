@@ -44,11 +44,9 @@ class OwnFeatures:
 
     @classmethod
     def of(cls, network: keras.Model, predict: Predict) -> OwnFeatures | None:
-        """None where the network has no such member, or more than two labels."""
-        layer = next((layer for layer in network.layers if layer.name == TABLE), None)
-        if layer is None or network.output.shape[-1] != 2:
-            return None
-        return cls(layer.embeddings, predict)
+        """None where the network has no such member."""
+        # That of messages has a layer of the same name, and may have two labels.
+        return cls(network.get_layer(TABLE).embeddings, predict) if network.name == networks.WIDE_DEEP else None
 
     def reach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
         """Move the table until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them

@@ -102,3 +102,8 @@ def test_what_pairs_of_features_cost_is_counted_over_known_rows() -> None:
 
 def test_a_network_without_a_wide_member_has_none(bare: Bare) -> None:
     assert OwnFeatures.of(networks.build_lodbrok(), bare.fitting.predict) is None
+
+
+def test_a_message_network_of_two_labels_has_none() -> None:
+    network = networks.build_intent(2, 10, 10)
+    assert OwnFeatures.of(network, lambda arrays: np.zeros((1, 2), np.float32)) is None
