@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args
 
 import click
 
@@ -34,7 +34,9 @@ from sb_api.client.bulk import (
 from sb_api.client.rows import Fault, Judgement
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
 from sb_api.readers.batches import Asked, RecordFile
+from sb_api.readers.columnar import import_pyarrow
 
+Results = Literal["jsonl", "csv", "parquet", "arrow"]
 JudgeRows = Callable[[Sequence[bytes]], list[Judgement | Fault]]
 SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 
@@ -42,7 +44,7 @@ SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 @click.command()
 @with_input
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
-@click.option("--results", type=click.Choice(["jsonl", "csv"]), help="Format of results. [default: by the name, JSON]")
+@click.option("--results", type=click.Choice(get_args(Results)), help="Format of results. [default: by the name, JSON]")
 @click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: OUTPUT.wrong]")
 @click.option("--explain", is_flag=True, help="With the reasons of each score; slow.")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever is in OUTPUT.")
@@ -66,7 +68,8 @@ def predict(
     **options: Any,
 ) -> None:
     """Have the records of FILE (default: standard input) judged: JSON Lines, JSON, CSV (with , ; | or tabs) or
-    PostgreSQL COPY text of MusicBrainz's `editor` table, plain or packed (.gz, .zst, .bz2, .xz), in any encoding.
+    PostgreSQL COPY text of MusicBrainz's `editor` table, plain or packed (.gz, .zst, .bz2, .xz), in any encoding;
+    Parquet or Arrow.
 
     Results are written as they come. Broken off by Ctrl-C or a crash, the same command goes on where it was, if FILE is
     a file and there is an OUTPUT. Rows that are wrong go to a file of their own, each with what is wrong with it.
@@ -77,10 +80,12 @@ def predict(
         return
     output: Path | None = options["output"]
     wrong: Path | None = options["wrong"] or (output.with_name(f"{output.name}.wrong") if output else None)
-    _keep_apart(file, output, wrong)
+    results = _choose_results(options["results"], output)
+    written = _written(output, results, restart=options["restart"])
+    _keep_apart(file, output, written, wrong)
     if not options["local"] and (options["source"] or options["processes"]):
         raise click.UsageError("--source and --processes: only with --local.")
-    results: ResultFormat = options["results"] or ("csv" if output and output.suffix == ".csv" else "jsonl")
+    rows: ResultFormat = "csv" if results == "csv" else "jsonl"
     with ExitStack() as stack:
         judge, at_a_time, leave = _choose_judge(stack, model, options)
         source = open_input(stack, file)
@@ -88,14 +93,14 @@ def predict(
         digest = fingerprint(source) if size is not None and source.seekable() else ""
         records = open_record_file(source, file, asked)
         identity = Identity(
-            digest, records.format, asked.columns, model, options["explain"], results, asked.encoding or ""
+            digest, records.format, asked.columns, model, options["explain"], rows, asked.encoding or ""
         )
-        if output and wrong and digest:
-            opened = stack.enter_context(open_output(output, wrong, identity, restart=options["restart"]))
+        if written and wrong and digest:
+            opened = stack.enter_context(open_output(written, wrong, identity, restart=options["restart"]))
             if opened.committed.line:
                 click.echo(f"Going on after line {opened.committed.line}.", err=True)
         else:
-            opened = _plain_output(stack, output, wrong, results, restart=options["restart"])
+            opened = _plain_output(stack, written, wrong, rows, restart=options["restart"])
         begun = opened.committed
         batches = with_notes(records.batches(options["rows"], start_of(begun)))
         # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
@@ -107,8 +112,12 @@ def predict(
             raise
         except OSError as error:  # no room left, or a file that cannot be read on
             raise click.ClickException(f"{error}; the same command goes on from here.") from None
-        if done and output and wrong and opened.journal is not None:
-            finish(output, wrong)
+        if done and output and written and written != output:
+            _make_table(written, output, results, explain=options["explain"])
+        if done and written and wrong and opened.journal is not None:
+            finish(written, wrong)
+    if done and written and written != output:
+        written.unlink()
     _report(opened, done, output, wrong)
 
 
@@ -132,10 +141,38 @@ def _choose_judge(stack: ExitStack, model: str, options: dict[str, Any]) -> tupl
     return partial(client.judge_rows, model=model, explain=explain), options["in_flight"], client.close
 
 
-def _keep_apart(file: Path, output: Path | None, wrong: Path | None) -> None:
+def _choose_results(asked: Results | None, output: Path | None) -> Results:
+    """The format of the results: that which is asked for, or else is that of files of such a name."""
+    by_name: dict[str, Results] = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
+    results = asked or by_name.get(output.suffix if output else "", "jsonl")
+    if results in ("parquet", "arrow"):
+        if output is None:
+            raise click.UsageError(f"--results {results}: has its table of contents at its end; name a file with -o.")
+        import_pyarrow()  # now, and not after an hour
+    return results
+
+
+def _written(output: Path | None, results: Results, *, restart: bool) -> Path | None:
+    """Where a scan writes while it runs: what cannot be gone on with, a Parquet or Arrow file, is made at the end."""
+    if output is None or results in ("jsonl", "csv"):
+        return output
+    written = output.with_name(f"{output.name}.rows")
+    if output.exists() and not restart and not journal_of(written).exists():
+        raise InvalidParameter(f"{output} is there already and of no scan that was broken off; see --restart.")
+    return written
+
+
+def _make_table(written: Path, output: Path, results: Results, *, explain: bool) -> None:
+    from sb_api.client.result_tables import write_table
+
+    write_table(written, output, "parquet" if results == "parquet" else "arrow", explain=explain)
+
+
+def _keep_apart(file: Path, output: Path | None, written: Path | None, wrong: Path | None) -> None:
     """Raises InvalidParameter when what is written would go over what is read, or over something else written."""
     files = [file] if str(file) != "-" else []
-    files += [path for path in (output, wrong, journal_of(output) if output else None) if path is not None]
+    files += [path for path in (output, wrong, journal_of(written) if written else None) if path is not None]
+    files += [written] if written and written != output else []
     if len({path.resolve() for path in files}) < len(files):
         raise InvalidParameter(f"{' '.join(map(str, files))}: one of these would be written over another.")
 

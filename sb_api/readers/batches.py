@@ -1,5 +1,5 @@
 """Files of records, read in batches of rows that are ready to be sent, in bounded memory: JSON Lines, JSON, CSV in its
-kinds and PostgreSQL `COPY` text, packed or not, in any encoding.
+kinds and PostgreSQL `COPY` text, packed or not, in any encoding; Parquet and Arrow.
 
 Each command reads through `open_records`. What a file is, is told by its name, by how it begins, or by the options.
 """
@@ -14,13 +14,14 @@ from typing import Any, BinaryIO, Literal, get_args
 import msgspec
 
 from sb_api.errors import InvalidParameter
+from sb_api.readers.columnar import ColumnarFormat, Columns, open_arrow, open_parquet, read_columns, tell_columnar
 from sb_api.readers.compression import SUFFIXES, read_blocks
 from sb_api.readers.delimited import Table, find_copy, find_table, names_columns, read_copy, read_table
 from sb_api.readers.encodings import check_encoding, find_encoding, first_example, to_utf8, with_line_feeds
 from sb_api.readers.json_rows import read_document, read_json_lines
 from sb_api.readers.rows import RECORD_FIELDS, Batch, Fields, Position, collect, skip, split_lines
 
-Format = Literal["jsonl", "json", "csv", "copy"]
+Format = Literal["jsonl", "json", "csv", "copy", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SAMPLE = 2**20  # bytes by which a file is told
 
@@ -49,6 +50,7 @@ class RecordFile:
     fields: Fields
     rest: Iterator[bytes]
     table: Table | None = None
+    columns: Columns | None = None
     notes: list[str] = field(default_factory=list)
     unpacked: int = 0
 
@@ -58,6 +60,8 @@ class RecordFile:
         Raises MalformedBody when the file as a whole cannot be read on.
         """
         start = start or Position()
+        if self.columns is not None:
+            return collect(read_columns(self.columns, size, start.line), size)
         blocks = self._counted()
         if self.format == "jsonl":
             return read_json_lines(split_lines(skip(blocks, start.offset), start), size, self.fields)
@@ -86,8 +90,17 @@ def open_records(
     asked: Asked = NOTHING_ASKED,
     fields: Fields = RECORD_FIELDS,
 ) -> RecordFile:
-    """A file of records, from a stream of its bytes. Raises as `open_blocks`, and MalformedBody when it is damaged."""
-    return open_blocks(read_blocks(stream), name, asked, fields)
+    """A file of records, from a stream of its bytes. Raises as `open_blocks`, and MalformedBody when it is damaged,
+    InvalidSettings when what reads it is not installed."""
+    begin, blocks = _take(read_blocks(stream), 1)
+    columnar = _choose_columnar(asked, name, begin)
+    if columnar is None:
+        return open_blocks(blocks, name, asked, fields)
+    if asked.columns or asked.encoding:
+        raise InvalidParameter(f"{name} is read as {columnar}, which names its columns and has no encoding of its own.")
+    found = open_parquet(stream, name, fields) if columnar == "parquet" else open_arrow(blocks, name, fields)
+    notes = fields.describe_unknown(found.names)
+    return RecordFile(name, columnar, "utf-8", fields, blocks, columns=found, notes=notes)
 
 
 def open_blocks(blocks: Iterable[bytes], name: str, asked: Asked, fields: Fields) -> RecordFile:
@@ -142,6 +155,13 @@ def _choose_encoding(begin: bytes, name: str, asked: Asked, notes: list[str]) ->
             f"{example!r}. If that is wrong, name the encoding with --encoding"
         )
     return found.name
+
+
+def _choose_columnar(asked: Asked, name: str, begin: bytes) -> ColumnarFormat | None:
+    """The format with columns that is asked for, else the one that the file's first bytes or its name tell."""
+    if asked.format is not None:
+        return asked.format if asked.format == "parquet" or asked.format == "arrow" else None
+    return tell_columnar(begin) or ("parquet" if name.lower().endswith(".parquet") else None)
 
 
 def _choose_format(asked: Asked, name: str, sample: bytes, fields: Fields) -> Format:

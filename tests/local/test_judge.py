@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import sb_api
@@ -100,8 +102,8 @@ def test_what_is_no_source_is_named(tmp_path: Path, redis_url: str) -> None:
         sb_api.load(source="redis://127.0.0.1:1")
 
 
-def predict_local(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sb_api", "predict", str(folder / "editors.jsonl"), "--local", *options]
+def predict_local(folder: Path, *options: str, name: str = "editors.jsonl") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sb_api", "predict", str(folder / name), "--local", *options]
     environment = clean_environment(SB_API_STATE_DIR=str(folder / "state"))
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -146,3 +148,23 @@ def test_an_artefact_is_judged_by_and_by_no_other_classifier(tmp_path: Path, jud
     assert pickle.loads(pickle.dumps(from_artefact)).version == judge.version
     with pytest.raises(InvalidWeights, match="an artefact of lodbrok, not of intent"):
         sb_api.load("intent", artefact)
+
+
+def test_parquet_goes_in_and_comes_out(tmp_path: Path, judge: Judge) -> None:
+    editors = make_editors(90)
+    names = {name for one in editors for name in one}
+    table = pa.table({name: [one.get(name) for one in editors] for name in names})
+    pq.write_table(table, tmp_path / "editors.parquet", row_group_size=40)
+    out = tmp_path / "out.parquet"
+    options = ("-o", str(out), "--rows", "32", "--processes", "1")
+    done = predict_local(tmp_path, *options, name="editors.parquet")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"editors.parquet", "out.parquet"}
+    found = pq.read_table(out)
+    assert found["id"].to_pylist() == [editor["id"] for editor in editors]
+    expected = [one.score for one in judge(editors) if isinstance(one, Judgement)]
+    assert found["score"].to_pylist() == pytest.approx(expected, abs=1e-6)
+    again = predict_local(tmp_path, *options, name="editors.parquet")
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    without = predict_local(tmp_path, "--results", "parquet", name="editors.parquet")
+    assert (without.returncode, "name a file with -o" in without.stderr) == (2, True)

@@ -28,6 +28,8 @@ class Share:
 
     def of(self, committed: Committed) -> float | None:
         """From 0 to 1: of what was read, some still waits. None where it is not known."""
+        if self.records.columns is not None and self.records.columns.rows:
+            return committed.line / self.records.columns.rows
         if not self.size:
             return None
         read = self.source.tell() / self.size
