@@ -83,6 +83,7 @@ setup(
             "tensorflow-cpu>=2.21,<3",
             "wordfreq>=3.1,<4",
         ],
+        "database": ["psycopg[binary]>=3.2"],
         "parquet": ["pyarrow>=18"],
         "test": [
             "axe-playwright-python>=0.1.4",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
 import click
 
-from sb_api.cli.terminal import exit_codes
-from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.terminal.output import Screen, count, show, show_line, tell, wants_json, with_notes
-from sb_api.cli.terminal.progress import Share, progress
+from sb_api.cli.terminal.options import (
+    MODEL,
+    asked_of,
+    client_of,
+    open_input,
+    open_record_file,
+    with_format,
+    with_service,
+)
+from sb_api.cli.terminal.output import Screen, show, tell, wants_json, with_notes
+from sb_api.cli.terminal.progress import Share
+from sb_api.cli.terminal.scanning import choose_judge, go_through, report
 from sb_api.client.batching import IN_FLIGHT, ROWS
 from sb_api.client.bulk import (
     Committed,
@@ -28,21 +31,37 @@ from sb_api.client.bulk import (
     finish,
     journal_of,
     open_output,
-    scan,
     start_of,
 )
-from sb_api.client.rows import Fault, Judgement
+from sb_api.client.result_database import TableOutput, choose_mark, keep_mark, open_table
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
-from sb_api.readers.batches import Asked, RecordFile
+from sb_api.readers.batches import NOTHING_ASKED, Asked, RecordFile
 from sb_api.readers.columnar import import_pyarrow
+from sb_api.readers.database import SCHEMES, open_database, with_ids
 
 Results = Literal["jsonl", "csv", "parquet", "arrow"]
-JudgeRows = Callable[[Sequence[bytes]], list[Judgement | Fault]]
-SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
+
+
+class FileOrDatabase(click.Path):
+    """A file that is there, or the URL of a PostgreSQL database."""
+
+    name = "file or url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if str(value).startswith(SCHEMES) else super().convert(value, param, ctx)
 
 
 @click.command()
-@with_input
+@click.argument("file", type=FileOrDatabase(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-")
+@with_format
+@MODEL
+@click.option("--query", help="Of a database: a query with columns named as fields. [default: MusicBrainz's editors]")
+@click.option(
+    "--since",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of a database: only rows new or changed since the scan with these results.",
+)
+@click.option("--table", help="Of a database: write the results to this table of it, one row an id.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
 @click.option("--results", type=click.Choice(get_args(Results)), help="Format of results. [default: by the name, JSON]")
 @click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: OUTPUT.wrong]")
@@ -61,7 +80,7 @@ SCAN_PATIENCE = 600.0  # seconds that a scan waits for a service that is away
 )
 @with_service
 def predict(
-    file: Path,
+    file: Path | str,
     model: str,
     wait: bool | None,
     timeout: float,
@@ -69,12 +88,21 @@ def predict(
 ) -> None:
     """Have the records of FILE (default: standard input) judged: JSON Lines, JSON, CSV (with , ; | or tabs) or
     PostgreSQL COPY text of MusicBrainz's `editor` table, plain or packed (.gz, .zst, .bz2, .xz), in any encoding;
-    Parquet or Arrow.
+    Parquet or Arrow; or of a database, postgresql://USER@HOST/musicbrainz_db, which is only read.
 
     Results are written as they come. Broken off by Ctrl-C or a crash, the same command goes on where it was, if FILE is
     a file and there is an OUTPUT. Rows that are wrong go to a file of their own, each with what is wrong with it.
     """
     asked = asked_of(options)
+    if not options["local"] and (options["source"] or options["processes"]):
+        raise click.UsageError("--source and --processes: only with --local.")
+    if isinstance(file, str):
+        if wait is not None or asked != NOTHING_ASKED:
+            raise click.UsageError("--wait, --no-wait, --format, --columns and --encoding: not of a database.")
+        _predict_database(file, model, options)
+        return
+    if unfit := [name for name in ("query", "since", "table") if options[name]]:
+        raise click.UsageError(f"--{', --'.join(unfit)}: only of a database, postgresql://...")
     if wait is not None:
         _predict_task(file, asked, model, wait, timeout, options)
         return
@@ -83,11 +111,9 @@ def predict(
     results = _choose_results(options["results"], output)
     written = _written(output, results, restart=options["restart"])
     _keep_apart(file, output, written, wrong)
-    if not options["local"] and (options["source"] or options["processes"]):
-        raise click.UsageError("--source and --processes: only with --local.")
-    rows: ResultFormat = "csv" if results == "csv" else "jsonl"
+    rows = as_rows(results)
     with ExitStack() as stack:
-        judge, at_a_time, leave = _choose_judge(stack, model, options)
+        judge, at_a_time, leave = choose_judge(stack, model, options)
         source = open_input(stack, file)
         size = file.stat().st_size if str(file) != "-" else None
         digest = fingerprint(source) if size is not None and source.seekable() else ""
@@ -101,44 +127,13 @@ def predict(
                 click.echo(f"Going on after line {opened.committed.line}.", err=True)
         else:
             opened = _plain_output(stack, written, wrong, rows, restart=options["restart"])
-        begun = opened.committed
-        batches = with_notes(records.batches(options["rows"], start_of(begun)))
+        batches = with_notes(records.batches(options["rows"], start_of(opened.committed)))
         # Who reads from a pipe may be stuck in it, and could not go on later: there Ctrl-C just ends it.
-        stopping = stack.enter_context(_stopping(leave)) if opened.journal else None
-        advance = stack.enter_context(progress(Share(source, size, records), begun))
-        try:
-            done = scan(judge, batches, opened, in_flight=at_a_time, stopping=stopping, on_batch=advance)
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # no room left, or a file that cannot be read on
-            raise click.ClickException(f"{error}; the same command goes on from here.") from None
-        if done and output and written and written != output:
-            _make_table(written, output, results, explain=options["explain"])
-        if done and written and wrong and opened.journal is not None:
-            finish(written, wrong)
-    if done and written and written != output:
-        written.unlink()
-    _report(opened, done, output, wrong)
-
-
-def _choose_judge(stack: ExitStack, model: str, options: dict[str, Any]) -> tuple[JudgeRows, int, Callable[[], None]]:
-    """Who judges rows, how many batches at a time, and what leaves at once what is under way."""
-    explain: bool = options["explain"]
-    if options["local"]:
-        from sb_api.local.judge import load
-        from sb_api.local.scan import judging_processes
-
-        reference = load(model, options["source"]).reference
-        processes: int = options["processes"] or len(os.sched_getaffinity(0))
-        noun = "process" if processes == 1 else "processes"
-        click.echo(f"Judged here, by {processes} {noun}, with the weights {reference.version}.", err=True)
-        return (
-            stack.enter_context(judging_processes(reference, processes, explain=explain)),
-            2 * processes,
-            lambda: None,
-        )
-    client = stack.enter_context(client_of(options, patience=SCAN_PATIENCE))
-    return partial(client.judge_rows, model=model, explain=explain), options["in_flight"], client.close
+        leave_at = leave if opened.journal else None
+        done = go_through(stack, judge, batches, opened, Share(source, size, records), at_a_time, leave_at)
+        if done and output and written:
+            _finish(opened, output, written, wrong, results, explain=options["explain"])
+    report(opened, done, wrong, goes_on=opened.journal is not None, to_stdout=output is None)
 
 
 def _choose_results(asked: Results | None, output: Path | None) -> Results:
@@ -152,6 +147,11 @@ def _choose_results(asked: Results | None, output: Path | None) -> Results:
     return results
 
 
+def as_rows(results: Results) -> ResultFormat:
+    """The format that results have while a scan runs."""
+    return "csv" if results == "csv" else "jsonl"
+
+
 def _written(output: Path | None, results: Results, *, restart: bool) -> Path | None:
     """Where a scan writes while it runs: what cannot be gone on with, a Parquet or Arrow file, is made at the end."""
     if output is None or results in ("jsonl", "csv"):
@@ -162,10 +162,61 @@ def _written(output: Path | None, results: Results, *, restart: bool) -> Path | 
     return written
 
 
-def _make_table(written: Path, output: Path, results: Results, *, explain: bool) -> None:
-    from sb_api.client.result_tables import write_table
+def _finish(
+    opened: Output, output: Path, written: Path, wrong: Path | None, results: Results, *, explain: bool
+) -> None:
+    """Make the table that the results are to be, if they are, and take away what only a scan under way needs."""
+    if results == "parquet" or results == "arrow":
+        from sb_api.client.result_tables import write_table
 
-    write_table(written, output, "parquet" if results == "parquet" else "arrow", explain=explain)
+        write_table(written, output, results, explain=explain)
+    if wrong and opened.journal is not None:
+        finish(written, wrong)
+    if written != output:
+        written.unlink()
+
+
+def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
+    """Rows of a database, to a file, a table, or standard output."""
+    output, wrong, table = options["output"], options["wrong"], options["table"]
+    if table and (output or options["since"] or options["results"] or options["explain"] or model != "lodbrok"):
+        raise click.UsageError("--table: not with --output, --results, --since, --explain and --model.")
+    if output and not wrong:
+        wrong = output.with_name(f"{output.name}.wrong")
+    results = _choose_results(options["results"], output)
+    written = _written(output, results, restart=options["restart"])
+    _keep_apart(Path("-"), output, written, wrong)
+    with ExitStack() as stack:
+        judge, at_a_time, leave = choose_judge(stack, model, options)
+        database = stack.enter_context(open_database(url, options["query"] or ""))
+        opened: Output | TableOutput
+        if table:
+            faults = stack.enter_context(wrong.open("ab")) if wrong else None
+            opened = stack.enter_context(
+                open_table(url, table, database.source, database.now, faults, restart=options["restart"])
+            )
+            mark = opened.mark
+        else:
+            mark = choose_mark(database, written, options["since"], restart=options["restart"])
+            identity = Identity(
+                mark.encode(), "database", database.columns, model, options["explain"], as_rows(results)
+            )
+            if written and wrong:
+                opened = stack.enter_context(open_output(written, wrong, identity, restart=options["restart"]))
+            else:
+                opened = _plain_output(stack, written, wrong, identity.results, restart=options["restart"])
+        begun = opened.committed
+        if begun.line:
+            click.echo(f"Going on after the id {begun.offset}.", err=True)
+        records = database.read(mark, begun.offset if begun.line else None)
+        batches = with_ids(records.batches(options["rows"]), begun.line, begun.offset)
+        done = go_through(stack, judge, batches, opened, Share(None, None, records), at_a_time, leave)
+        if done and isinstance(opened, TableOutput):
+            opened.finish()
+        elif done and output and written and isinstance(opened, Output):
+            keep_mark(output, mark)
+            _finish(opened, output, written, wrong, results, explain=options["explain"])
+    report(opened, done, wrong, goes_on=bool(table or output), to_stdout=not (table or output))
 
 
 def _keep_apart(file: Path, output: Path | None, written: Path | None, wrong: Path | None) -> None:
@@ -218,40 +269,3 @@ def _plain_output(stack: ExitStack, output: Path | None, wrong: Path | None, res
     if output is None and sys.stdout.isatty():
         target = Screen(target)
     return Output(target, create(wrong) if wrong else None, results, Committed())
-
-
-def _report(opened: Output, done: bool, output: Path | None, wrong: Path | None) -> None:
-    committed = opened.committed
-    document = {"success": done, "judged": committed.judged, "wrong": committed.faults, "done": done}
-    if wants_json():
-        show(document, err=output is None)
-    else:
-        faults = f", {count(committed.faults, 'row')} wrong" if committed.faults else ""
-        if committed.faults:
-            faults += f" (see {wrong})" if wrong else f" ({opened.first_fault}; --wrong FILE stores them all)"
-        show_line(f"{committed.judged} judged{faults}.", err=True)
-    if not done:
-        click.echo("Broken off; the same command goes on from here." if opened.journal else "Broken off.", err=True)
-        sys.exit(exit_codes.BROKEN_OFF)
-    if committed.faults:
-        sys.exit(exit_codes.SOME_WRONG)
-
-
-@contextmanager
-def _stopping(leave: Callable[[], None]) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets, so that what is under way is stored; the second one kills."""
-    event = threading.Event()
-
-    def stop(number: int, _: Any) -> None:
-        event.set()
-        click.echo("\nWhat is under way is stored first; once more ends it at once.", err=True)
-        leave()
-        signal.signal(number, signal.SIG_DFL)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield event
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import msgspec
 
@@ -70,14 +70,11 @@ class Output:
         """Store the outcomes of a batch and say in the journal that they are."""
         judged = [outcome for outcome in outcomes if isinstance(outcome, Judgement)]
         content = (b"" if self.committed.results else header(self.format)) + encode(judged, self.format)
-        faults = b""
-        if batch.wrong or len(judged) < len(outcomes):
-            wrong = _wrong_rows(batch, outcomes)
-            self.first_fault = self.first_fault or f"line {wrong[0].line}: {wrong[0].field} {wrong[0].detail}"
-            faults = msgspec.json.Encoder().encode_lines([row.as_document() for row in wrong])
-            if self.wrong is not None:
-                self.wrong.write(faults)
-                self.wrong.flush()
+        faults, first = encode_wrong(batch, outcomes)
+        self.first_fault = self.first_fault or first
+        if faults and self.wrong is not None:
+            self.wrong.write(faults)
+            self.wrong.flush()
         self.results.write(content)
         self.results.flush()
         before = self.committed
@@ -126,21 +123,35 @@ def encode(judgements: Sequence[Judgement], result_format: ResultFormat) -> byte
     return text.getvalue().encode()
 
 
-def _wrong_rows(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> list[WrongRow]:
-    """What is wrong with the rows of a batch, in their order."""
+def encode_wrong(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> tuple[bytes, str]:
+    """The wrong rows of a batch, in their order, as JSON Lines; and what is wrong with the first one."""
+    if not batch.wrong and not any(isinstance(outcome, Fault) for outcome in outcomes):
+        return b"", ""
     texts = batch.texts or batch.rows
     refused = [
         WrongRow(batch.lines[fault.row], fault.detail, texts[fault.row], fault.field)
         for fault in outcomes
         if isinstance(fault, Fault)
     ]
-    return sorted([*batch.wrong, *refused], key=lambda row: row.line)
+    wrong = sorted([*batch.wrong, *refused], key=lambda row: row.line)
+    lines = msgspec.json.Encoder().encode_lines([row.as_document() for row in wrong])
+    return lines, f"line {wrong[0].line}: {wrong[0].field} {wrong[0].detail}"
+
+
+class Sink(Protocol):
+    """Where the outcomes of a scan go, batch by batch, and how far it has come."""
+
+    committed: Committed
+    first_fault: str
+
+    def append(self, batch: Batch, outcomes: Sequence[Judgement | Fault], /) -> None: ...
+    def sync(self) -> None: ...
 
 
 def scan(
     judge: Callable[[Sequence[bytes]], list[Judgement | Fault]],
     batches: Iterator[Batch],
-    output: Output,
+    output: Sink,
     *,
     in_flight: int = IN_FLIGHT,
     stopping: threading.Event | None = None,
@@ -217,6 +228,14 @@ def finish(path: Path, wrong: Path) -> None:
     if wrong.stat().st_size == 0:
         wrong.unlink()
     journal_of(path).unlink()
+
+
+def identity_of(path: Path) -> Identity | None:
+    """What the scan with the results at `path`, which was broken off, is of; none when there is no such scan."""
+    try:
+        return msgspec.json.decode(journal_of(path).read_bytes().partition(b"\n")[0], type=Identity)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def journal_of(path: Path) -> Path:

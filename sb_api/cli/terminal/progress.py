@@ -20,9 +20,10 @@ LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of a file of `size` bytes is done; its size is None where it has none, as a pipe."""
+    """How much of a file of `size` bytes is done; its size is None where it has none, as a pipe;
+    the source is where it is no file."""
 
-    source: BinaryIO
+    source: BinaryIO | None
     size: int | None
     records: RecordFile
 
@@ -30,7 +31,7 @@ class Share:
         """From 0 to 1: of what was read, some still waits. None where it is not known."""
         if self.records.columns is not None and self.records.columns.rows:
             return committed.line / self.records.columns.rows
-        if not self.size:
+        if self.source is None or not self.size:
             return None
         read = self.source.tell() / self.size
         # A JSON document is counted in records alone: there what was read has to do.
