@@ -217,12 +217,7 @@ class Intake:
         count = self.settings.calibration_verdicts
         if self.log is None or not count or self.classifier.record_type is not EDITORS:
             return None
-        # Not by what was undone or refused, nor by what is past a cap: who is not learned from is not calibrated by.
-        rows = [row for row in self.log.latest(count) if row.status in OBSERVED]
-        # Of a correction, what had been said before the verdict that it takes back was learned.
-        taken_back = self.log.taken_back(rows)
-        pairs = [(row, taken_back.get(row.number, row)) for row in rows]
-        pairs = [(row, said) for row, said in pairs if said.temperature is not None]
+        pairs = observed_rows(self.log, count)
         if not pairs:
             return None
         rows = [row for row, _ in pairs]
@@ -315,6 +310,18 @@ class Intake:
                 verdicts, labels, predicted, scores, pack_rows(arrays), strict=True
             )
         ]
+
+
+def observed_rows(log: VerdictLog, count: int) -> list[tuple[LoggedVerdict, LoggedVerdict]]:
+    """The latest verdicts by which scores are measured, each with the one that has what was said of its record before
+    any was learned: of a correction, the verdict that it takes back.
+
+    Not by what was undone or refused, nor by what is past a cap: who is not learned from is not calibrated by.
+    """
+    rows = [row for row in log.latest(count) if row.status in OBSERVED]
+    taken_back = log.taken_back(rows)
+    pairs = [(row, taken_back.get(row.number, row)) for row in rows]
+    return [(row, said) for row, said in pairs if said.temperature is not None]
 
 
 def _contradicts(label: int, spam: float, about: Version) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from sb_api.arrays import Scores, Targets
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter
+from sb_api.learning.ingest import observed_rows
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.measures import recall_at_budget, threshold_at_budget
@@ -68,10 +69,10 @@ def measure_thresholds(settings: Settings, classifier: Classifier) -> tuple[str,
         source = "the reference set of this installation"
     found = [_measure(source, guard.targets, scores)]
     log = open_verdict_log(settings, classifier.name)
-    rows = log.latest(settings.calibration_verdicts) if log and settings.calibration_verdicts else []
+    rows = observed_rows(log, settings.calibration_verdicts) if log and settings.calibration_verdicts else []
     if rows:
-        said = np.array([row.label for row in rows], np.int64)
-        before = np.array([row.spam for row in rows], np.float32)
+        said = np.array([row.label for row, _ in rows], np.int64)
+        before = np.array([said.spam for _, said in rows], np.float32)
         found.append(_measure("verdicts, by what was said before they were learned", said, before))
     return weights.about.version, found
 

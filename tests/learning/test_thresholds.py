@@ -44,7 +44,9 @@ def test_the_command_tells_of_the_reference_set_and_of_verdicts(tmp_path: Path) 
     assert reference["thresholds"][-1]["caught"] > 0.9
     log = open_verdict_log(settings, "lodbrok")
     assert log is not None
-    log.add([verdict(record=str(number), label=number % 2, score=0.9) for number in range(300)])
+    log.add([verdict(record=str(number), label=number % 2, score=0.9, temperature=1.0) for number in range(300)])
+    left_out = [{"status": status, "temperature": 1.0} for status in ("undone", "set aside", "withdrawn")]
+    log.add([verdict(record=f"out {number}", **one) for number, one in enumerate([*left_out, {"temperature": None}])])
     shown = runner.invoke(main, ["thresholds"]).stdout
     assert "150 innocents, 150 spam" in shown
     assert "too few to tell" in shown
