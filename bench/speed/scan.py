@@ -64,7 +64,7 @@ def bench_local(options: Options) -> Iterator[Figure]:
             with patch.dict(os.environ, clean_environment(SB_API_TOKEN=service.token)):
                 took, _, _ = measure([*command, "-o", str(options.folder / "service.jsonl"), "--restart"])
         found["service"].append(took)
-        command = [sys.executable, "-m", "sb_api", "predict", str(file), "--local", "--source", "/nonexistent"]
+        command = [sys.executable, "-m", "sb_api", "predict", str(file), "--local", "--source", "static"]
         took, _, memory = measure([*command, "-o", str(options.folder / "local.jsonl"), "--restart"])
         found["local"].append(took)
     same = are_alike(options.folder / "service.jsonl", options.folder / "local.jsonl")

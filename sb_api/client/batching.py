@@ -54,11 +54,31 @@ def check_sizes(rows: int, in_flight: int) -> None:
         raise InvalidParameter(f"rows={rows}, in_flight={in_flight}: each must be at least 1.")
 
 
-_encode = msgspec.json.Encoder().encode
+class Unencodable(bytes):
+    """In the place of a record that has no JSON; the bytes say why."""
+
+
+def _plain(value: Any) -> Any:
+    """A number or text of numpy as Python has it. Raises TypeError for what is none."""
+    if hasattr(value, "dtype") and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"holds a value of the type {type(value).__name__}, which JSON does not have")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 def _row(record: Any) -> bytes:
-    return record if isinstance(record, bytes) else _encode(record)
+    if isinstance(record, bytes):
+        return record
+    try:
+        return _encode(record)
+    except RecursionError:
+        return Unencodable(b"is nested too deeply, or holds itself")
+    except UnicodeEncodeError:
+        return Unencodable(b"holds half a character, which UTF-8 cannot write")
+    except (TypeError, ValueError, OverflowError) as error:
+        return Unencodable(str(error).encode("utf-8", "replace"))
 
 
 def batches(records: Iterable[Any], rows: int) -> Iterator[list[bytes]]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from sb_api.client import answers
+from sb_api.client.batching import Unencodable
 from sb_api.client.protocol import Predictions, Steps, ask, predict
 from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, UnexpectedAnswer
 from sb_api.judgements import Reason
@@ -50,6 +51,9 @@ def judge_rows(
     sent: list[int] = []
     ids: list[Any] = []
     for place, row in enumerate(rows):
+        if isinstance(row, Unencodable):
+            outcomes[place] = Fault(place, "", row.decode())
+            continue
         # Rows are joined as they are: one that is not exactly one JSON value would shift or swallow its neighbours.
         try:
             ids.append(_decode_id(row).id)

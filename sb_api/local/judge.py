@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sb_api.client import protocol
 from sb_api.client.batching import ROWS, batches
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.config import load_settings
-from sb_api.errors import InvalidSettings, InvalidWeights, SbApiError, UnknownVersion
+from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, SbApiError, UnknownVersion
 from sb_api.judgements import Judged, answer_body
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.predictor import Predictor, parse_published
@@ -24,6 +25,10 @@ from sb_api.records import find_record_type
 from sb_api.text.tokenizers import Vocabularies
 
 URLS = ("redis://", "rediss://", "unix://", "redis+sentinel://")
+# One thread judges at a time, and none while the process is forked: a lock of the engine that another thread holds at
+# that moment would never be let go in the child.
+_JUDGING = threading.RLock()
+os.register_at_fork(before=_JUDGING.acquire, after_in_parent=_JUDGING.release, after_in_child=_JUDGING.release)
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,18 @@ class Reference:
     URL of a Redis), and which version they are."""
 
     model: str
-    source: str
+    source: str = field(repr=False)  # a URL may hold a password
     version: str
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Loaded weights as a function of records. Several threads may use it; pickled, it is the reference alone, and
-    loads the same version again where it is unpickled."""
+    """Loaded weights as a function of records. Several threads and forked processes may use it; pickled, it is the
+    reference alone (with the password, if it is a URL that has one), and loads the same version again where it is
+    unpickled."""
 
     reference: Reference
     _predictor: Predictor = field(repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def version(self) -> str:
@@ -51,7 +56,11 @@ class Judge:
 
     def __call__(self, records: Iterable[Any], *, explain: bool = False) -> list[Judgement | Fault]:
         """The judgements of records, in order. A record is a mapping, a msgspec struct, or JSON as bytes; a wrong one
-        comes out as a Fault with its place."""
+        comes out as a Fault with its place. Raises InvalidParameter for what is no iterable of records."""
+        if isinstance(records, (str, bytes, Mapping, msgspec.Struct)) or not isinstance(records, Iterable):
+            raise InvalidParameter(f"Give a list of records, not one {type(records).__name__}: judge([record]).")
+        if hasattr(records, "columns") and hasattr(records, "to_dict"):
+            raise InvalidParameter("Give the rows of a data frame as records: judge(frame.to_dict('records')).")
         outcomes: list[Judgement | Fault] = []
         for rows in batches(records, ROWS):
             outcomes += [shifted(outcome, len(outcomes)) for outcome in self.judge_rows(rows, explain=explain)]
@@ -78,7 +87,7 @@ class Judge:
         body = request.body or b""
         record_type = find_record_type(self.reference.model)
         try:
-            with self._lock:
+            with _JUDGING:
                 answer = answer_body(body, record_type, len(body), judge, partial=True)
         except SbApiError as error:
             return protocol.Reply(error.status, {}, msgspec.json.encode(error.problem()))
@@ -96,10 +105,14 @@ def load(model: str = "lodbrok", source: str | Path | None = None, version: str 
     InvalidParameter for a classifier that does not exist, InvalidSettings for a source that is none, UnknownVersion,
     InvalidWeights, Unavailable.
     """
-    find_record_type(model)
+    find_record_type(str(model))
     classifier = CLASSIFIERS[model]
     place = str(source if source is not None else load_settings().state)
-    weights, vocabularies = _read(classifier, place, version)
+    if not place.startswith(URLS):
+        if source is not None and not Path(place).exists():
+            raise InvalidSettings(f"{place} is not there; name a state directory, an artefact's, or a Redis URL.")
+        place = str(Path(place).absolute())  # it may be unpickled in another directory
+    weights, vocabularies = _read(classifier, place, None if version is None else str(version))
     if version is not None and weights.about.version != version:
         raise UnknownVersion(f"The weights in {_named(place)} are {weights.about.version} by now, not {version}.")
     return Judge(Reference(model, place, weights.about.version), Predictor(classifier, weights, vocabularies))
@@ -127,7 +140,7 @@ def _read(classifier: Classifier, place: str, version: str | None) -> tuple[Weig
 def _read_artefact(classifier: Classifier, folder: Path) -> tuple[Weights, Vocabularies]:
     from sb_api.bootstrap.artefacts import read_artefact
 
-    artefact = read_artefact(folder)
+    artefact = read_artefact(folder, to_train=False)
     if artefact.manifest.model != classifier.name:
         raise InvalidWeights(f"{folder} is an artefact of {artefact.manifest.model}, not of {classifier.name}.")
     return artefact.weights, artefact.vocabularies

@@ -56,7 +56,7 @@ def database(server: str) -> str:
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    return load(source="/nonexistent")
+    return load(source=ROOT / "static")
 
 
 def read(url: str, query: str = "", mark: Mark | None = None, after: int | None = None) -> list[Batch]:

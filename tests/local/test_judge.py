@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +25,7 @@ from sb_api.client import Client
 from sb_api.client.rows import Fault, Judgement
 from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, Unavailable, UnknownVersion
-from sb_api.local.judge import Judge
+from sb_api.local.judge import Judge, Reference
 from sb_api.local.scan import judging_processes
 from sb_api.models.classifiers import LODBROK
 from tests.support.service import ROOT, Service, clean_environment, make_editors
@@ -37,7 +42,7 @@ HOSTILE: list[Any] = [
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     """With the shipped weights."""
-    return sb_api.load(source="/nonexistent")
+    return sb_api.load(source=ROOT / "static")
 
 
 def test_editors_are_judged_as_by_the_service(service: Service) -> None:
@@ -55,12 +60,15 @@ def test_messages_are_judged_as_by_the_service(service: Service) -> None:
         assert sb_api.load("intent", service.state)(messages) == list(client.judge(messages, model="intent"))
 
 
-def test_it_loads_nothing_that_serves_or_trains() -> None:
+def test_it_loads_nothing_that_serves_or_trains(tmp_path: Path) -> None:
+    artefact = export_artefact(load_settings({}, state_dir=str(tmp_path / "state")), LODBROK, tmp_path / "out")
     script = (
-        "import sys, sb_api; sb_api.load(source='/nonexistent')([{'id': 1}]);"
+        "import sys, sb_api;"
+        "[sb_api.load(source=source)([{'id': 1}]) for source in sys.argv[1:]];"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-c", script, "static", str(artefact)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT)
     served = {"flask", "redis", "tensorflow", "keras", "gunicorn", "gevent", "sqlalchemy", "prometheus_client"}
     assert not served & set(done.stdout.split())
 
@@ -168,3 +176,62 @@ def test_parquet_goes_in_and_comes_out(tmp_path: Path, judge: Judge) -> None:
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
     without = predict_local(tmp_path, "--results", "parquet", name="editors.parquet")
     assert (without.returncode, "name a file with -o" in without.stderr) == (2, True)
+
+
+def test_a_record_that_has_no_json_costs_itself_alone(judge: Judge) -> None:
+    endless: dict[str, Any] = {"id": 1}
+    endless["bio"] = endless
+    wrong = [object(), {"id": 1, "bio": "\ud800"}, endless, {"id": 1, "bio": object()}]
+    outcomes = judge([{"id": 8}, *wrong, {"id": np.int64(9), "bio": np.str_("x")}])
+    assert [type(outcome) for outcome in outcomes] == [Judgement, *[Fault] * 4, Judgement]
+    said = [outcome.detail for outcome in outcomes if isinstance(outcome, Fault)]
+    assert ["half a character" in said[1], "holds itself" in said[2], "type object" in said[3]] == [True] * 3
+
+
+@pytest.mark.parametrize("one", [{"id": 1}, b'{"id": 1}', "x", None, 3])
+def test_what_is_no_list_of_records_is_refused(judge: Judge, one: Any) -> None:
+    with pytest.raises(InvalidParameter, match=r"judge\(\[record\]\)"):
+        judge(one)
+
+
+def test_a_forked_process_judges_whatever_others_did_at_that_moment(judge: Judge) -> None:
+    expected = judge([{"id": 1}])
+    ended = threading.Event()
+
+    def keep_judging() -> None:
+        while not ended.is_set():
+            judge([{"id": number} for number in range(200)])
+
+    threads = [threading.Thread(target=keep_judging) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        statuses = []
+        for _ in range(3):
+            with warnings.catch_warnings(action="ignore"):
+                child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # a lock that nobody lets go would hold it for ever
+                os._exit(0 if judge([{"id": 1}]) == expected else 1)
+            statuses.append(os.waitpid(child, 0)[1])
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert statuses == [0, 0, 0]
+
+
+def test_where_weights_are_is_told_without_a_password_and_found_from_any_directory(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "secret" not in repr(Reference("lodbrok", "redis://:secret@host", "000001-x"))
+    monkeypatch.chdir(ROOT)
+    stored = pickle.dumps(sb_api.load(source="static"))
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(stored) == judge
+
+
+def test_weights_that_are_not_there_are_not_replaced_by_others(tmp_path: Path) -> None:
+    for source in (tmp_path / "nowhere", "https://example.org"):
+        with pytest.raises(InvalidSettings, match="is not there"):
+            sb_api.load(source=source)
