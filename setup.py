@@ -84,6 +84,8 @@ setup(
             "wordfreq>=3.1,<4",
         ],
         "database": ["psycopg[binary]>=3.2"],
+        # For `s3://` and `hf://`; gcsfs and others, which fsspec names, for other places.
+        "remote": ["fsspec>=2025.2", "huggingface_hub>=0.30", "s3fs>=2025.2"],
         "parquet": ["pyarrow>=18"],
         "test": [
             "axe-playwright-python>=0.1.4",
@@ -95,6 +97,7 @@ setup(
             "jsonschema>=4.23",
             "kubernetes-validate>=1.37",
             "locust",
+            "moto[s3]>=5.1",
             "openapi-python-client>=0.29",
             "openapi-spec-validator>=0.9",
             "opentelemetry-exporter-otlp-proto-http>=1.30",
@@ -108,6 +111,7 @@ setup(
             "pytest-xdist",
             "pyyaml",
             "requests",
+            "s3fs>=2025.2",
             "schemathesis>=4.32,<5",
             "setuptools>=77",
             "tf_keras",

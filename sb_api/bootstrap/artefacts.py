@@ -109,8 +109,9 @@ class Judgement(NamedTuple):
     losses: list[str]
 
 
-def read_artefact(folder: Path) -> Artefact:
-    """What `export_artefact` wrote, read and tried as a whole. Raises InvalidWeights for whatever cannot be used."""
+def read_artefact(folder: Path, *, to_train: bool = True) -> Artefact:
+    """What `export_artefact` wrote, read and tried as a whole; unless it is `to_train` on, without TensorFlow. Raises
+    InvalidWeights for whatever cannot be used."""
     try:
         manifest = msgspec.json.decode(read_regular(folder / "manifest.json", MOST_BYTES[""]), type=Manifest)
         classifier = CLASSIFIERS.get(manifest.model)
@@ -148,7 +149,7 @@ def read_artefact(folder: Path) -> Artefact:
         f"tokenizers/{name}.json": contents[f"{name}.json"] for name in classifier.vocabulary_sizes
     }
     files[f"reference/{classifier.name}.npz"] = contents["reference.npz"]
-    predict = _try_out(classifier, weights, vocabularies, reference)
+    predict = _try_out(classifier, weights, vocabularies, reference, to_train)
     return Artefact(manifest, classifier, weights, vocabularies, files, reference, predict)
 
 
@@ -191,7 +192,9 @@ def _check_array(stream: IO[bytes], member: zipfile.ZipInfo, source: str) -> Non
         raise InvalidWeights(f"{source}: {member.filename} is not as large as it says.")
 
 
-def _try_out(classifier: Classifier, weights: Weights, vocabularies: Vocabularies, reference: Reference) -> Predict:
+def _try_out(
+    classifier: Classifier, weights: Weights, vocabularies: Vocabularies, reference: Reference, to_train: bool
+) -> Predict:
     """The engine with the weights, once all records of the reference set were judged by it. Raises InvalidWeights."""
     about = weights.about
     if not all(np.isfinite(array).all() for array in weights.optimizer.values()):
@@ -210,7 +213,7 @@ def _try_out(classifier: Classifier, weights: Weights, vocabularies: Vocabularie
             raise InvalidWeights("The weights judge records of the reference set with numbers that are not finite.")
     if not len(reference.guard.targets):
         raise InvalidWeights("The reference set has no records.")
-    if find_spec("tensorflow") is not None:
+    if to_train and find_spec("tensorflow") is not None:
         # As every training begins: the optimizer's state is the network's, and both engines agree.
         from sb_api.learning.training_loop import Fitting
 

@@ -116,6 +116,44 @@ def weights_export(model: str, folder: Path) -> None:
     tell_exported(export_artefact(read_settings(), CLASSIFIERS[model], folder))
 
 
+@weights.command("push")
+@click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
+@click.argument("url")
+@JSON
+def weights_push(model: str, url: str) -> None:
+    """Copy the current weights, with all that goes with them, to URL: a directory, s3://, gs://, hf://...
+
+    They are there under their version, once: nothing is written over.
+    """
+    import tempfile
+
+    from sb_api.bootstrap.artefacts import export_artefact
+    from sb_api.bootstrap.remote import push_artefact
+    from sb_api.models.classifiers import CLASSIFIERS
+
+    with tempfile.TemporaryDirectory(prefix="sb_api_") as folder:
+        place = push_artefact(export_artefact(read_settings(), CLASSIFIERS[model], Path(folder)), url)
+    tell({"success": True, "place": place}, f"pushed to {place}")
+
+
+@weights.command("pull")
+@click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
+@click.option("--version", default="", help="Which version. [default: the newest]")
+@click.argument("url")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@JSON
+def weights_pull(model: str, version: str, url: str, folder: Path) -> None:
+    """Copy weights that were pushed to URL into a new directory in FOLDER, for `sb-api weights import`.
+
+    They are refused when a file differs from its checksum.
+    """
+    from sb_api.bootstrap.remote import pull_artefact
+    from sb_api.models.classifiers import CLASSIFIERS
+
+    target = pull_artefact(url, CLASSIFIERS[model], folder, version)
+    tell({"success": True, "folder": str(target)}, f"pulled to {target}; `sb-api weights import {target}` takes it")
+
+
 @click.command()
 @click.argument("to", default="previous")
 @MODEL
