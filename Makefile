@@ -13,7 +13,7 @@ HELD ?= 60
 EDITORS ?= 2000000
 
 .PHONY: run test coverage test-browser screenshots lint clean lock bench-quality bench-learning bench-engine \
-	bench-preprocessing bench-service bench-predict-file bench-held bench-peers bench-cold load fuzz docs chaos overload attack soak cluster
+	bench-preprocessing bench-service bench-predict-file bench-held bench-peers bench-cold bench-engines spark load fuzz docs chaos overload attack soak cluster
 
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
@@ -75,6 +75,15 @@ bench-peers: $(VENV)/installed-dev
 
 bench-cold: $(VENV)/installed-dev
 	$(BIN)/python -m bench.speed.cold
+
+# Tables of EDITORS made-up editors, judged by one and by two worker processes of Dask.
+bench-engines: $(VENV)/installed-dev
+	$(BIN)/python -m bench.speed.engines --count $(EDITORS)
+
+# The example in a real local Spark, which needs Java 17; the first run puts half a gigabyte into .venv-spark.
+spark: $(VENV)/installed-dev
+	test -d .venv-spark || $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .venv-spark 'pyspark>=4,<5'
+	PYTHONPATH=.venv-spark:. $(BIN)/python -m tools.spark
 
 load: $(VENV)/installed-dev
 	$(BIN)/python -m tools.load.run

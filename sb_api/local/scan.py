@@ -41,10 +41,11 @@ def judging_processes(
         pool.shutdown(cancel_futures=True)
 
 
-@lru_cache(maxsize=1)
-def _load(reference: Reference) -> Judge:
+@lru_cache(maxsize=2)
+def load_once(reference: Reference) -> Judge:
+    """The judge of a reference, which stays in the memory of this process."""
     return load(reference.model, reference.source, reference.version)
 
 
 def _judge_rows(reference: Reference, rows: Sequence[bytes], explain: bool) -> list[Judgement | Fault]:
-    return _load(reference).judge_rows(rows, explain=explain)
+    return load_once(reference).judge_rows(rows, explain=explain)

@@ -108,18 +108,25 @@ def read_columns(columns: Columns, size: int, skipped: int) -> Iterator[Row]:
         if number + batch.num_rows <= skipped:
             number += batch.num_rows
             continue
-        names = batch.schema.names
-        values = [_to_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
-        long = any(column.nbytes > LONGEST_ROW // len(names) for column in batch.columns)
-        for row in zip(*values, strict=True) if values else ():
+        long = any(column.nbytes > LONGEST_ROW // len(batch.columns) for column in batch.columns)
+        for record in to_records(batch):
             number += 1
             if number <= skipped:
                 continue
-            record = {name: value for name, value in zip(names, row, strict=True) if value is not None}
             if long and len(text := _as_text(record)) > LONGEST_ROW:
                 yield Row(None, text[:SHOWN], number, Position(number), TOO_LONG)
             else:
                 yield Row(record, b"", number, Position(number))
+
+
+def to_records(batch: Any) -> list[dict[str, Any]]:
+    """The n rows of a record batch as JSON has them, without what is null."""
+    names = batch.schema.names
+    values = [_to_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in zip(*values, strict=True)
+    ]
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""Tables are judged as records are, in this process and by the workers of a Dask scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+import pytest
+from dask.distributed import Client, LocalCluster
+
+import sb_api
+from sb_api.client.rows import Judgement
+from sb_api.errors import InvalidParameter
+from sb_api.local.columns import judge_batches, judge_frame, judge_table, spark_schema
+from sb_api.local.judge import Judge
+from tests.support.service import ROOT, make_editors
+
+EDITORS = make_editors(60)
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return sb_api.load(source=ROOT / "static")
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[Client]:
+    """A scheduler with two worker processes."""
+    options: Any = {"dashboard_address": None, "processes": True}
+    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+def frame(editors: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(editors)
+
+
+def test_rows_are_judged_in_order_and_a_wrong_one_says_why(judge: Judge) -> None:
+    table = pa.Table.from_pandas(frame([*EDITORS[:3], {"id": 9, "member_since": "yesterday"}, EDITORS[4]]))
+    judged = judge_table(judge, table).to_pylist()
+    assert [row["id"] for row in judged] == [0, 1, 2, 9, 4]
+    assert judged[3] == dict.fromkeys(judged[3]) | {"id": 9, "fault": judged[3]["fault"]}
+    assert judged[3]["fault"].startswith("member_since: 'yesterday' is not an ISO 8601 date")
+    sound = [one for one in judge([*EDITORS[:3], EDITORS[4]]) if isinstance(one, Judgement)]
+    expected = [(one.prediction, one.score, one.band, one.weights, None) for one in sound]
+    columns = ("prediction", "score", "band", "weights", "fault")
+    assert [tuple(row[name] for name in columns) for row in judged if row["id"] != 9] == expected
+    with pytest.raises(InvalidParameter, match="no column `id`; it has bio"):
+        judge_table(judge, pa.table({"bio": ["x"]}))
+
+
+def test_the_workers_of_a_scheduler_judge_what_one_process_judges(scheduler: Client, judge: Judge) -> None:
+    whole = frame(EDITORS)
+    parts = dd.from_pandas(whole, npartitions=4)
+    judged = parts.map_partitions(judge_frame, judge.reference).compute()
+    pd.testing.assert_frame_equal(judged, judge_frame(whole, judge.reference))
+    assert list(judged["id"]) == [one["id"] for one in EDITORS]
+    busy = scheduler.run(lambda: __import__("sb_api.local.scan", fromlist=["x"]).load_once.cache_info().currsize)
+    assert list(busy.values()) == [1, 1]
+
+
+def test_spark_is_given_batches_and_their_schema(judge: Judge) -> None:
+    batches = pa.Table.from_pandas(frame(EDITORS)).to_batches(25)
+    judged = pa.Table.from_batches(judge_batches(judge.reference)(iter(batches)))
+    assert judged["score"].to_pylist() == judge_table(judge, pa.Table.from_batches(batches))["score"].to_pylist()
+    assert [part.split(" ")[0] for part in spark_schema(judge.reference).split(", ")] == judged.column_names
+
+
+def test_messages_have_a_score_for_each_class() -> None:
+    intent = sb_api.load("intent", ROOT / "static")
+    judged = judge_table(intent, pa.table({"id": ["a"], "text": ["how do I merge two artists?"]}))
+    (scores,) = judged["score"].to_pylist()
+    assert sum(probability for _, probability in scores) == pytest.approx(1, abs=1e-3)
+    assert "map<string, double>" in spark_schema(intent.reference, "string")
