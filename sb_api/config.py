@@ -122,6 +122,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""
+    editors_url: Annotated[
+        str,
+        Meta(
+            description="database URL of MusicBrainz's editors (PostgreSQL), where moderators look accounts up by "
+            "number or name; it is only read; empty: they cannot"
+        ),
+    ] = ""
     replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[
@@ -263,6 +270,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     for name, url in (("VERDICT_LOG", settings.verdict_log), ("MESSAGES_URL", settings.messages_url)):
         if url and url != "off":
             parse_database_url(url, f"{PREFIX}{name}")
+    if settings.editors_url:
+        name = f"{PREFIX}EDITORS_URL"
+        if parse_database_url(settings.editors_url, name).dialect != DATABASES["postgresql"]:
+            raise InvalidSettings(f"{name} must name a PostgreSQL database: postgresql://...")
     return settings
 
 

@@ -125,6 +125,14 @@ class UnknownVersion(SbApiError):
     title = "There are no such weights"
 
 
+class NotOffered(SbApiError):
+    """What is asked for has to be set up first."""
+
+    status = 404
+    type = "not-offered"
+    title = "This installation does not offer that"
+
+
 class UnknownTask(SbApiError):
     status = 404
     type = "not-found"

@@ -34,6 +34,7 @@ from sb_api.web.service import (
     find_result,
     get_service,
     judge_body,
+    look_up_editors,
     read_chain,
     read_quality,
     submit_replay,
@@ -161,6 +162,19 @@ def undo() -> Response:
     if "\0" in f"{withdrawal.record}{withdrawal.reporter}{withdrawal.digest}":
         raise MalformedBody("`id`, `digest` and `reporter` hold no U+0000.")
     return answer_json({"success": True, **await_withdrawal(service, record_type, withdrawal, current_actor())})
+
+
+@api.get("/editors")
+@require("train")
+def editors() -> Response:
+    """MusicBrainz's editors by number or name, as records that can be judged; where there is `SB_API_EDITORS_URL`."""
+    given = request.args
+    try:
+        ids = [int(value) for value in given.getlist("id")]
+    except ValueError:
+        raise InvalidParameter("`id` must be the number of an editor.") from None
+    found, missing = look_up_editors(get_service(), ids, given.getlist("name"))
+    return answer_json({"success": True, "editors": msgspec.to_builtins(found), "missing": missing})
 
 
 @api.get("/quality")

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sb_api.judgements import Outcome, PastVerdict
+from sb_api.records import Editor
 from sb_api.versions import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
@@ -103,6 +104,14 @@ class PastVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     success: Success = True
     model: Model
     verdicts: list[PastVerdict]
+
+
+class FoundEditors(msgspec.Struct, frozen=True, kw_only=True):
+    """Editors that were looked up, and the numbers and names that nobody has."""
+
+    success: Success = True
+    editors: list[Editor]
+    missing: list[str]
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api.client import protocol
-from sb_api.client.answers import LetBack, PastVerdicts, RolledBack, Trained, Undone, WeightsChain
+from sb_api.client.answers import FoundEditors, LetBack, PastVerdicts, RolledBack, Trained, Undone, WeightsChain
 from sb_api.client.batching import IN_FLIGHT, ROWS, async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
@@ -182,6 +182,10 @@ class Client:
         """Take back the newest verdict of a reporter on a record; on what was judged with that `digest`, if given."""
         return self._run(protocol.ask(protocol.undo(record, digest, reporter, model), self.patience, Undone))
 
+    def look_up(self, *, ids: Sequence[int] = (), names: Sequence[str] = ()) -> FoundEditors:
+        """MusicBrainz's editors with these numbers or names. Raises NotOffered where the service has no database."""
+        return self._run(protocol.look_up(ids, names, self.patience))
+
     def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         """Queue records to be judged; the id of the task. The same content again is the same task."""
         return self._run(protocol.classify(records, model, self.patience))
@@ -325,6 +329,9 @@ class AsyncClient:
         self, record: int | str, *, digest: str = "", reporter: str | None = None, model: str = "lodbrok"
     ) -> Undone:
         return await self._run(protocol.ask(protocol.undo(record, digest, reporter, model), self.patience, Undone))
+
+    async def look_up(self, *, ids: Sequence[int] = (), names: Sequence[str] = ()) -> FoundEditors:
+        return await self._run(protocol.look_up(ids, names, self.patience))
 
     async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         return await self._run(protocol.classify(records, model, self.patience))

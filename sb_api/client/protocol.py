@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from sb_api.client.answers import Accepted, Fault, Trained
+from sb_api.client.answers import Accepted, Fault, FoundEditors, Trained
 from sb_api.errors import (
     InvalidParameter,
     NoAnswerInTime,
@@ -252,6 +252,12 @@ def classify(records: Payload, model: str, patience: float) -> Steps[str]:
     """The same content is the same task, so this may be repeated."""
     body = msgspec.json.encode({"model": model, "data": msgspec.Raw(encode_body(records))})
     return (yield from ask(Request("POST", "/classify", body), patience, Accepted)).task_id
+
+
+def look_up(ids: Sequence[int], names: Sequence[str], patience: float) -> Steps[FoundEditors]:
+    """MusicBrainz's editors with these numbers or names."""
+    query = urlencode([*(("id", number) for number in ids), *(("name", name) for name in names)])
+    return (yield from ask(Request("GET", f"/editors?{query}"), patience, FoundEditors))
 
 
 def replay(model: str, force: bool, with_undone: bool, patience: float) -> Steps[str]:

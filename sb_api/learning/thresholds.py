@@ -71,9 +71,9 @@ def measure_thresholds(settings: Settings, classifier: Classifier) -> tuple[str,
     log = open_verdict_log(settings, classifier.name)
     rows = observed_rows(log, settings.calibration_verdicts) if log and settings.calibration_verdicts else []
     if rows:
-        said = np.array([row.label for row, _ in rows], np.int64)
+        labels = np.array([row.label for row, _ in rows], np.int64)
         before = np.array([said.spam for _, said in rows], np.float32)
-        found.append(_measure("verdicts, by what was said before they were learned", said, before))
+        found.append(_measure("verdicts, by what was said before they were learned", labels, before))
     return weights.about.version, found
 
 

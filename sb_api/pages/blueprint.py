@@ -69,7 +69,8 @@ def keep_assets(response: Response) -> Response:
 @pages.app_context_processor
 def shared() -> dict[str, Any]:
     """What every template may use."""
-    return {"asset": _asset, "places": PLACES, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
+    values = {"asset": _asset, "places": PLACES, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
+    return values | {"can_look_up": bool(get_service().settings.editors_url)}
 
 
 @pages.errorhandler(SbApiError)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, render_template, request
 
-from sb_api.auth.access import current_actor, current_identity, require
+from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
@@ -26,7 +26,15 @@ from sb_api.records import (
     content_digest,
 )
 from sb_api.versions import BANDS
-from sb_api.web.service import Service, await_training, await_withdrawal, get_service, judge, read_chain
+from sb_api.web.service import (
+    Service,
+    await_training,
+    await_withdrawal,
+    get_service,
+    judge,
+    look_up_editors,
+    read_chain,
+)
 
 checks = Blueprint("checks", __name__)
 
@@ -42,9 +50,30 @@ def check_editors() -> tuple[str, int] | str:
     """Editors, from a form or pasted."""
     if request.method == "GET":
         return render_template("check.html", fields={})
+    if wanted := request.form.get("lookup", "").strip():
+        return _look_up(wanted)
     fields = {name: value for name in Editor.__struct_fields__ if (value := request.form.get(name, ""))}
     text = request.form.get("paste") or (msgspec.json.encode(_typed(fields)).decode() if fields else "")
     return _results("check.html", EDITORS, text, fields=fields)
+
+
+def _look_up(wanted: str) -> tuple[str, int] | str:
+    """Accounts by number or name, one a line, from the database of the editors."""
+    check_role("train")  # what is found there is more than what a visitor of MusicBrainz sees
+    lines = [line.strip() for line in wanted.splitlines() if line.strip()]
+    numbers = [int(line) for line in lines if line.isascii() and line.isdigit()]
+    names = [line for line in lines if not (line.isascii() and line.isdigit())]
+    try:
+        found, missing = look_up_editors(get_service(), numbers, names)
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return render_template("check.html", problem=error.problem(), fields={}, lookup=wanted), error.status
+    faults = {one: {"field": "", "detail": "no editor has this number or name"} for one in missing}
+    if not found:
+        return render_template("check.html", faults=faults, fields={}, lookup=wanted), 422
+    text = msgspec.json.encode(found).decode()
+    return _results("check.html", EDITORS, text, faults, fields={}, lookup=wanted)
 
 
 @checks.route("/page/text", methods=["GET", "POST"])
@@ -108,8 +137,11 @@ def _say(service: Service, record_type: RecordType, record: Any, said: str) -> d
     return {"state": outcome["state"], "reason": outcome.get("reason", ""), "figures": figures}
 
 
-def _results(template: str, record_type: RecordType, text: str, **members: Any) -> tuple[str, int] | str:
-    """The page with what came of its form; a page of results holds `SHOWN` records, the highest scores first."""
+def _results(
+    template: str, record_type: RecordType, text: str, missing: dict[str, Any] | None = None, **members: Any
+) -> tuple[str, int] | str:
+    """The page with what came of its form, and what is `missing` of it; a page of results holds `SHOWN` records, the
+    highest scores first."""
     service = get_service()
     # The script puts in the results alone; the paste, which may be large, is there already.
     members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
@@ -123,7 +155,8 @@ def _results(template: str, record_type: RecordType, text: str, **members: Any) 
         return render_template(template, faults=records.errors, **members), 422
     keyed = list(records.sound.items())
     judged = judge(service, record_type, list(records.sound.values()))
-    faults = records.errors | {
+    faults = (missing or {}) | records.errors
+    faults |= {
         keyed[position][0]: {"field": "", "detail": detail} for position, detail in sorted(judged.errors.items())
     }
     order = [position for position in range(len(keyed)) if position not in judged.errors]

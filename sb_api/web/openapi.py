@@ -12,7 +12,7 @@ import msgspec
 from flask import Flask
 from msgspec import Meta
 
-from sb_api import errors
+from sb_api import errors, records
 from sb_api.client import answers
 from sb_api.errors import SbApiError
 from sb_api.judgements import Outcome, Status
@@ -135,6 +135,14 @@ OPERATIONS: Mapping[str, Operation] = {
         {"id": 1, "reporter": "moderator 7"},
         (MODEL,),
         (*RECORDS, errors.InvalidParameter, *QUEUED),
+    ),
+    "GET /editors": Operation(
+        {200: answers.FoundEditors},
+        parameters=(
+            _filter("id", "numbers of editors", list[records.IntegerId]),
+            _filter("name", "names of editors, whatever their case", list[str]),
+        ),
+        errors=(errors.InvalidParameter, errors.InvalidRecords, errors.NotOffered, errors.Unavailable),
     ),
     "POST /train": Operation(
         {200: answers.Trained, 202: answers.Accepted},

@@ -33,18 +33,29 @@ from sb_api.broker.rpc import Mailbox
 from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import (
+    Forbidden,
+    InvalidParameter,
     NoAnswerInTime,
+    NotOffered,
     Unavailable,
     error_from_problem,
 )
 from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, answer_body
-from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload
+from sb_api.records import (
+    EDITORS,
+    RECORD_TYPES,
+    Editor,
+    RecordType,
+    decode_records,
+    encode_payload,
+)
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import SLOTS, Chain
 from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
+MOST_LOOKED_UP = 25  # editors at once: as many as the page shows
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
 
 
@@ -67,6 +78,30 @@ class Service:
 def get_service() -> Service:
     service: Service = current_app.extensions["sb_api"]
     return service
+
+
+def look_up_editors(service: Service, ids: Sequence[int], names: Sequence[str]) -> tuple[list[Editor], list[str]]:
+    """MusicBrainz's editors with these numbers or names, and the numbers and names that nobody has.
+
+    Raises NotOffered without a database of them, InvalidParameter for none or too many, Unavailable.
+    """
+    from sb_api.readers.database import find_editors
+
+    url = service.settings.editors_url
+    if not url:
+        raise NotOffered("Accounts cannot be looked up here; SB_API_EDITORS_URL names a database of them.")
+    wanted = [name for name in names if name.strip()]
+    if not 0 < len(ids) + len(wanted) <= MOST_LOOKED_UP:
+        raise InvalidParameter(f"Name an editor's number or name, {MOST_LOOKED_UP} at most.")
+    if not all(-(2**31) <= number < 2**31 for number in ids) or any("\0" in name for name in wanted):
+        raise InvalidParameter("A number has at most 31 bits, and no name holds U+0000.")
+    try:
+        rows = find_editors(url, ids, wanted)
+    except Forbidden as error:
+        raise Unavailable(error.detail) from None
+    found = decode_records(b"[%b]" % b",".join(rows), Editor, len(rows)).all_sound() if rows else []
+    known = {str(editor.id) for editor in found} | {(editor.name or "").lower() for editor in found}
+    return found, [str(one) for one in (*ids, *wanted) if str(one).lower() not in known]
 
 
 def choose_stream(count: int) -> str:

@@ -19,7 +19,7 @@ from sb_api.errors import Forbidden, InvalidParameter, Unavailable
 from sb_api.local.judge import Judge, load
 from sb_api.readers.database import Mark, open_database, with_ids
 from sb_api.readers.rows import Batch
-from tests.support.databases import postgresql
+from tests.support.databases import musicbrainz
 from tests.support.service import ROOT, make_editors
 
 COUNT = 40
@@ -27,11 +27,7 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with TemporaryDirectory(prefix="sb_api_") as folder, postgresql(Path(folder)) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute((ROOT / "tests" / "support" / "musicbrainz.sql").read_bytes())
-            connection.execute("INSERT INTO musicbrainz.area VALUES (5, 'Réunion')")
-            connection.execute("INSERT INTO musicbrainz.gender VALUES (1, 'Male')")
+    with TemporaryDirectory(prefix="sb_api_") as folder, musicbrainz(Path(folder)) as url:
         yield url
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.conftest import wait_until
@@ -82,6 +83,18 @@ def make_postgresql(folder: Path) -> Database:
     # Killed outright, it would leave processes behind, with which it does not start again.
     command = [*user, server, "-D", str(data), *options]
     return Database(url, command, folder, b"ready to accept connections", signal.SIGQUIT)
+
+
+@contextmanager
+def musicbrainz(folder: Path) -> Iterator[str]:
+    """Yields the URL of a PostgreSQL server with MusicBrainz's tables, an area and a gender, as a superuser; `scanner`
+    may do what a scan needs, `stranger` nothing."""
+    with postgresql(folder) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute((Path(__file__).parent / "musicbrainz.sql").read_bytes())
+            connection.execute("INSERT INTO musicbrainz.area VALUES (5, 'Réunion')")
+            connection.execute("INSERT INTO musicbrainz.gender VALUES (1, 'Male')")
+        yield url
 
 
 def make_mariadb(folder: Path) -> Database:
