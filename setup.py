@@ -89,6 +89,7 @@ setup(
         "remote": ["fsspec>=2025.2", "huggingface_hub>=0.30", "s3fs>=2025.2"],
         "parquet": ["pyarrow>=18"],
         "test": [
+            "alembic>=1.10",  # of MLflow's server
             "axe-playwright-python>=0.1.4",
             "coverage>=7.10",
             "dask[dataframe,distributed]>=2025.1",
@@ -99,6 +100,7 @@ setup(
             "jsonschema>=4.23",
             "kubernetes-validate>=1.37",
             "locust",
+            "mlflow-skinny>=3",
             "moto[s3]>=5.1",
             "openapi-python-client>=0.29",
             "openapi-spec-validator>=0.9",

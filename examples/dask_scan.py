@@ -18,7 +18,9 @@ from sb_api.local.columns import judge_frame
 
 def main(editors: str, scores: str, scheduler: str | None = None) -> None:
     reference = sb_api.load("lodbrok", os.environ.get("SOURCE")).reference
-    with Client(scheduler) if scheduler else Client(n_workers=os.cpu_count(), threads_per_worker=1):
+    here = {"n_workers": int(os.environ.get("WORKERS", 0)) or os.cpu_count(), "threads_per_worker": 1}
+    with Client(scheduler) if scheduler else Client(**here, dashboard_address=None) as client:
+        print(f"{len(client.scheduler_info(n_workers=-1)['workers'])} workers")
         dd.read_parquet(editors).map_partitions(judge_frame, reference).to_parquet(scores)
 
 

@@ -129,6 +129,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "number or name; it is only read; empty: they cannot"
         ),
     ] = ""
+    mlflow_url: Annotated[
+        str,
+        Meta(
+            description="MLflow server that is told of each bootstrap, training, evaluation, rollback and replay: "
+            "`https://user:password@host`; empty: none"
+        ),
+    ] = ""
     replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[
@@ -270,6 +277,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     for name, url in (("VERDICT_LOG", settings.verdict_log), ("MESSAGES_URL", settings.messages_url)):
         if url and url != "off":
             parse_database_url(url, f"{PREFIX}{name}")
+    if settings.mlflow_url and not settings.mlflow_url.startswith(("http://", "https://")):
+        raise InvalidSettings(f"{PREFIX}MLFLOW_URL must begin with http:// or https://.")
     if settings.editors_url:
         name = f"{PREFIX}EDITORS_URL"
         if parse_database_url(settings.editors_url, name).dialect != DATABASES["postgresql"]:

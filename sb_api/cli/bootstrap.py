@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,7 @@ def bootstrap(
     if restore and editors:
         raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
     settings = read_settings()
+    begun = time.monotonic()
     with hold_state(settings):
         if restore:
             bring_back(settings, model, restore)
@@ -112,6 +115,31 @@ def bootstrap(
             make_from_editors(settings, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)
         else:
             make_from_generator(settings, count, seed, architecture, caution)
+        if settings.mlflow_url and not dry_run:
+            made_of = "synthetic" if synthetic or model == "lodbrok" else "messages"
+            source = restore or (editors.name if editors else made_of)
+            record_bootstrap(
+                settings, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
+            )
+
+
+def record_bootstrap(settings: Settings, model: str, parameters: dict[str, Any], seconds: float) -> None:
+    """Tell MLflow of the original that was made, with all that goes with it."""
+    import tempfile
+
+    from sb_api.bootstrap.artefacts import export_artefact
+    from sb_api.learning.publication import describe_run
+    from sb_api.models.classifiers import CLASSIFIERS
+    from sb_api.models.weights_store import WeightsStore
+    from sb_api.telemetry.experiments import record_run
+
+    original = WeightsStore.of(settings, model).load("original")
+    with tempfile.TemporaryDirectory(prefix="sb_api_") as folder:
+        artefact = export_artefact(settings, CLASSIFIERS[model], Path(folder), original)
+        files = {path.name: path.read_bytes() for path in artefact.iterdir()}
+    run = describe_run("training", original, original.about.parent or "", original.about.learned, seconds)
+    parameters = {**run.parameters, **parameters}
+    record_run(settings.mlflow_url, replace(run, kind="bootstrap", parameters=parameters, files=files))
 
 
 def bring_back(settings: Settings, model: str, version: str) -> None:

@@ -220,6 +220,12 @@ def evaluate_current(
     with progress_bar(1, f"judging with {model}") as advance:
         document = evaluate_weights(settings, CLASSIFIERS[model], records, source)
         advance()
+    if settings.mlflow_url:
+        from sb_api.telemetry.experiments import Run, record_run
+
+        parameters = {"source": source or document["source"], "records": len(records) or None}
+        run = Run("evaluation", model, str(document["weights"]), parameters, document["figures"])
+        record_run(settings.mlflow_url, run)
     if str(json_file) == "-":
         show(document)
     else:

@@ -12,8 +12,9 @@ import msgspec
 from sb_api.broker.shared_state import Published, Registry
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning import quality
-from sb_api.models.weights_file import dump_weights, parse_weights
+from sb_api.models.weights_file import Weights, dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
+from sb_api.telemetry.experiments import Run
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.verdicts.log_schema import Event
 from sb_api.verdicts.verdict_log import VerdictLog
@@ -40,6 +41,28 @@ def find_missing_event(chain: Chain, events: Sequence[Event]) -> Event | None:
         version=about.version,
         previous=previous,
         learned=0 if kind == "rollback" else about.learned,
+    )
+
+
+def describe_run(kind: EventKind, current: Weights, previous: str, learned: int, seconds: float) -> Run:
+    """How weights became the current ones in the place of the `previous`, for MLflow; no record is in it."""
+    about = current.about
+    return Run(
+        kind,
+        about.classifier,
+        about.version,
+        {
+            "previous": previous,
+            "parent": about.parent,
+            "learned": learned,
+            "architecture": about.architecture or about.classifier,
+            "caution": about.caution,
+            "temperature": about.temperature,
+            "tokenizers": about.tokenizers,
+        },
+        about.figures,
+        {"weights.h5": dump_weights(current)},
+        seconds,
     )
 
 

@@ -19,7 +19,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
-from sb_api.learning.publication import Publication, find_missing_event
+from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
@@ -29,6 +29,7 @@ from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
+from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
 from sb_api.verdicts.log_schema import Event, LoggedVerdict
@@ -54,6 +55,7 @@ class Trainer:
         self.classifier = classifier = find_classifier(self.store.chain().find("original"))
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
+        self.runs = Recorder(settings.mlflow_url)
         self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
         log = self.intake.log
         if log and (missing := find_missing_event(self.store.chain(), log.events(quality.EVENTS))):
@@ -96,8 +98,10 @@ class Trainer:
     ) -> None:
         """Make a version current, and log that it took the place of `previous`."""
         self.publication.promote(version)
+        seconds = 0.0 if start is None else monotonic() - start
+        if self.settings.mlflow_url:
+            self.runs.record(describe_run(kind, self.store.load_current(), previous, learned, seconds))
         if self.intake.log and version != previous:
-            seconds = 0.0 if start is None else monotonic() - start
             now = datetime.now(UTC).replace(tzinfo=None)
             self.intake.log.note(
                 Event(kind=kind, moment=now, version=version, previous=previous, learned=learned, seconds=seconds)

@@ -1,15 +1,12 @@
-"""Tables are judged as records are, in this process and by the workers of a Dask scheduler."""
+"""Tables are judged as records are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 import pytest
-from dask.distributed import Client, LocalCluster
 
 import sb_api
 from sb_api.client.rows import Judgement
@@ -24,14 +21,6 @@ EDITORS = make_editors(60)
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     return sb_api.load(source=ROOT / "static")
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[Client]:
-    """A scheduler with two worker processes."""
-    options: Any = {"dashboard_address": None, "processes": True}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
-        yield client
 
 
 def frame(editors: list[dict[str, Any]]) -> pd.DataFrame:
@@ -52,14 +41,12 @@ def test_rows_are_judged_in_order_and_a_wrong_one_says_why(judge: Judge) -> None
         judge_table(judge, pa.table({"bio": ["x"]}))
 
 
-def test_the_workers_of_a_scheduler_judge_what_one_process_judges(scheduler: Client, judge: Judge) -> None:
-    whole = frame(EDITORS)
-    parts = dd.from_pandas(whole, npartitions=4)
-    judged = parts.map_partitions(judge_frame, judge.reference).compute()
-    pd.testing.assert_frame_equal(judged, judge_frame(whole, judge.reference))
+def test_a_frame_keeps_its_index_and_an_empty_one_the_types(judge: Judge) -> None:
+    whole = frame(EDITORS).set_index(pd.Index(range(100, 160)))
+    judged = judge_frame(whole, judge.reference)
+    assert list(judged.index) == list(whole.index)
     assert list(judged["id"]) == [one["id"] for one in EDITORS]
-    busy = scheduler.run(lambda: __import__("sb_api.local.scan", fromlist=["x"]).load_once.cache_info().currsize)
-    assert list(busy.values()) == [1, 1]
+    assert dict(judge_frame(whole[:0], judge.reference).dtypes) == dict(judged.dtypes)
 
 
 def test_spark_is_given_batches_and_their_schema(judge: Judge) -> None:

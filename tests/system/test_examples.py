@@ -9,16 +9,20 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 import psycopg
 import pytest
 
 from sb_api.errors import QueueFull, Unauthenticated
+from sb_api.local.columns import judge_frame
+from sb_api.local.judge import load
 from tests.client.test_http import CUT, problem, scripted
 from tests.support.databases import postgresql
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts
 
 EXAMPLES = ROOT / "examples"
-TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh"}
+TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh", "dask_scan.py"}
+BY_MAKE = {"spark_scan.py"}  # `make spark` runs it in a real Spark, which is half a gigabyte
 
 
 def run(service: Service | str, *command: object, given: bytes = b"", code: int = 0) -> tuple[str, str]:
@@ -41,7 +45,23 @@ def report(path: Path) -> list[dict[str, object]]:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")} == TESTED
+    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")} == TESTED | BY_MAKE
+    assert all(name in (ROOT / "tools" / "spark.py").read_text("utf-8") for name in BY_MAKE)
+
+
+def test_two_workers_of_dask_judge_what_one_process_judges(tmp_path: Path) -> None:
+    whole = pd.DataFrame(make_editors(60))
+    (tmp_path / "rows").mkdir()
+    for part in range(4):
+        whole[15 * part : 15 * (part + 1)].to_parquet(tmp_path / "rows" / f"{part}.parquet")
+    program = [sys.executable, str(EXAMPLES / "dask_scan.py"), str(tmp_path / "rows"), str(tmp_path / "scores")]
+    environment = clean_environment(PYTHONPATH=str(ROOT), SOURCE=str(ROOT / "static"), WORKERS="2")
+    done = subprocess.run(program, capture_output=True, timeout=150, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"2 workers" in done.stdout
+    found = pd.read_parquet(tmp_path / "scores").reset_index(drop=True)
+    expected = judge_frame(whole, load(source=ROOT / "static").reference)
+    pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1e-6)
 
 
 @pytest.mark.parametrize("band", ["unsure", "certain spam"])
