@@ -31,6 +31,8 @@ BILLION = 10**9
 def write_editors(folder: Path, count: int) -> None:
     """A data set of so many editors, in files of equal size."""
     editors = make_editors(count, MEAN_BIO)
+    for one in editors:  # a column has one type
+        one.update({name: str(one[name]) for name in ("area", "gender") if one.get(name) is not None})
     names = sorted({name for one in editors for name in one})
     table = pa.table({name: [one.get(name) for one in editors] for name in names})
     size = -(-count // PARTS)
