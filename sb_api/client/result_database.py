@@ -86,7 +86,7 @@ class TableOutput:
     def _sql(self, command: str) -> sql.Composed:
         from psycopg import sql
 
-        return sql.SQL(command).format(**self.names)  # type: ignore[arg-type]
+        return sql.SQL(command).format(**self.names)
 
 
 def choose_mark(database: Database, results: Path | None, since: Path | None, *, restart: bool = False) -> Mark:

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
 from sb_api.readers.rows import LONGEST_ROW, SHOWN, TOO_LONG, Fields, Position, Row
 from sb_api.text.pg_copy import INTEGER_COLUMNS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ColumnarFormat = Literal["parquet", "arrow"]
 _PARQUET, _ARROW_FILE, _ARROW_STREAM = b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff"
@@ -66,7 +63,7 @@ def open_parquet(stream: BinaryIO, name: str, fields: Fields) -> Columns:
         found, rows = file.schema_arrow.names, file.metadata.num_rows
         names = _check_columns(file.schema_arrow, fields, name)
 
-    def read(size: int) -> Iterator[pa.RecordBatch]:
+    def read(size: int) -> Iterator[Any]:
         with _whole(name):
             yield from file.iter_batches(size, columns=list(names))
 
@@ -88,7 +85,7 @@ def open_arrow(blocks: Iterator[bytes], name: str, fields: Fields) -> Columns:
         found = reader.schema.names
         names = _check_columns(reader.schema, fields, name)
 
-    def read(size: int) -> Iterator[pa.RecordBatch]:
+    def read(size: int) -> Iterator[Any]:
         with _whole(name):
             for batch in reader:
                 chosen = batch.select(list(names))
