@@ -109,7 +109,8 @@ def load(model: str = "lodbrok", source: str | Path | None = None, version: str 
     classifier = CLASSIFIERS[model]
     place = str(source if source is not None else load_settings().state)
     if not place.startswith(URLS):
-        if source is not None and not Path(place).exists():
+        # With a version, as of a pickle, no other weights can be taken.
+        if source is not None and version is None and not Path(place).exists():
             raise InvalidSettings(f"{place} is not there; name a state directory, an artefact's, or a Redis URL.")
         place = str(Path(place).absolute())  # it may be unpickled in another directory
     weights, vocabularies = _read(classifier, place, None if version is None else str(version))
