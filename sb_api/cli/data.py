@@ -62,7 +62,7 @@ def data() -> None:
 def data_ingest(file: Path, intent_column: str, text_column: str, kind: Format | None, encoding: str | None) -> None:
     """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named.
 
-    FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding.
+    FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding; Parquet or Arrow.
     """
     ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding))
 

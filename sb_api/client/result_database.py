@@ -142,15 +142,24 @@ def open_table(
             "scans": sql.Identifier(*parts[:-1], f"{parts[-1]}_scans"),
         }
         connection.autocommit = True
-        locked = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"sb-api {name}",))
-        if not (locked.fetchone() or (False,))[0]:
-            raise InvalidParameter(f"Another process writes to the table {name}; let it end, or choose another one.")
         try:
+            # For as long as the connection is there; the server may not have noticed yet that an earlier one is gone.
+            connection.execute("SET lock_timeout = '1s'")
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"sb-api {name}",))
+        except psycopg.errors.LockNotAvailable:
+            raise InvalidParameter(
+                f"Another process writes to the table {name}; let it end, or choose another one."
+            ) from None
+        try:
+            connection.execute("SET lock_timeout = 0")
             for command in _CREATE:
                 connection.execute(sql.SQL(command).format(**names))
+            connection.execute(sql.SQL(f"EXPLAIN {_MERGE}").format(**names))  # a table that was there may be another
             query = "SELECT since, begun, line, last_id, judged, wrong, done FROM {scans} WHERE source = %s"
             found = connection.execute(sql.SQL(query).format(**names), (source,)).fetchone()
-        except (psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName) as error:
+        except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege):
+            raise
+        except psycopg.Error as error:
             raise InvalidParameter(f"The table {name} cannot hold results: {str(error).splitlines()[0]}.") from None
         if found and not found[6] and not restart:
             since, begun, line, last_id, judged, faults, _ = found

@@ -200,6 +200,9 @@ def test_a_table_holds_the_last_judgement_of_each_id(
         open_table(database, "spam.scores", "x", "now"),
     ):
         pass
+    for name in ("spam.scores_scans", "nowhere.scores", ""):
+        with pytest.raises(InvalidParameter, match="cannot hold results"), open_table(database, name, "x", "now"):
+            pass
     refused = predict(server.replace("tester", "stranger"), "--table", "spam.scores", **again)
     assert "GRANT USAGE" in refused.output
 
