@@ -15,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sb_api.bootstrap.csv_messages import message_fields, read_messages
 from sb_api.errors import InvalidParameter, MalformedBody
 from sb_api.readers.batches import NOTHING_ASKED, Asked, RecordFile, open_records
+from sb_api.readers.labelled import read_labelled
 from sb_api.readers.rows import Batch, Position
+from sb_api.records import Verdict
 from tests.support.service import make_editors
 
 MOMENT = datetime.datetime(2024, 5, 6, 7, 8, 9, tzinfo=datetime.UTC)
@@ -163,3 +166,15 @@ def test_a_damaged_file_is_refused_or_read_and_nothing_else(write: Any) -> None:
         except MalformedBody:
             continue
         assert sum(len(batch.rows) + len(batch.wrong) for batch in batches) <= 50
+
+
+def test_labelled_records_and_messages_are_read_as_from_any_other_file() -> None:
+    labelled = parquet(pa.table({"id": [1, 2], "bio": ["x", None], "verdict": [1.0, 0.0], "reporter": ["ann", None]}))
+    (first, second) = read_labelled(opened(labelled).batches(1000), Verdict, "the file")
+    assert (first.id, first.bio, first.verdict, first.reporter) == (1, "x", 1, "ann")
+    assert (second.id, second.verdict, second.reporter) == (2, 0, None)
+    content = arrow(pa.table({"class": ["bug", None], "words": ["it crashes", "x"], "other": [1, 2]}))
+    messages = open_records(io.BytesIO(content), "the file", fields=message_fields("class", "words"))
+    reading = read_messages(messages.batches(1000), "class", "words")
+    assert [(one.intent, one.text) for one in reading.messages] == [("bug", "it crashes")]
+    assert [fault.line for fault in reading.faults] == [2]
