@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -111,7 +112,7 @@ def predict(
     results = _choose_results(options["results"], output)
     written = _written(output, results, restart=options["restart"])
     _keep_apart(file, output, written, wrong)
-    rows = as_rows(results)
+    rows = _as_rows(results)
     with ExitStack() as stack:
         judge, at_a_time, leave = choose_judge(stack, model, options)
         source = open_input(stack, file)
@@ -147,7 +148,7 @@ def _choose_results(asked: Results | None, output: Path | None) -> Results:
     return results
 
 
-def as_rows(results: Results) -> ResultFormat:
+def _as_rows(results: Results) -> ResultFormat:
     """The format that results have while a scan runs."""
     return "csv" if results == "csv" else "jsonl"
 
@@ -191,7 +192,7 @@ def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
         database = stack.enter_context(open_database(url, options["query"] or ""))
         opened: Output | TableOutput
         if table:
-            faults = stack.enter_context(wrong.open("ab")) if wrong else None
+            faults = stack.enter_context(open(wrong, "ab", opener=_own)) if wrong else None
             opened = stack.enter_context(
                 open_table(url, table, database.source, database.now, faults, restart=options["restart"])
             )
@@ -199,7 +200,7 @@ def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
         else:
             mark = choose_mark(database, written, options["since"], restart=options["restart"])
             identity = Identity(
-                mark.encode(), "database", database.columns, model, options["explain"], as_rows(results)
+                mark.encode(), "database", database.columns, model, options["explain"], _as_rows(results)
             )
             if written and wrong:
                 opened = stack.enter_context(open_output(written, wrong, identity, restart=options["restart"]))
@@ -217,6 +218,11 @@ def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
             keep_mark(output, mark)
             _finish(opened, output, written, wrong, results, explain=options["explain"])
     report(opened, done, wrong, goes_on=bool(table or output), to_stdout=not (table or output))
+
+
+def _own(path: str, flags: int) -> int:
+    """Opens a file that its owner alone may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _keep_apart(file: Path, output: Path | None, written: Path | None, wrong: Path | None) -> None:

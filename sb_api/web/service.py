@@ -97,7 +97,7 @@ def look_up_editors(service: Service, ids: Sequence[int], names: Sequence[str]) 
         raise InvalidParameter("A number has at most 31 bits, and no name holds U+0000.")
     try:
         rows = find_editors(url, ids, wanted)
-    except Forbidden as error:
+    except (Forbidden, InvalidParameter) as error:  # of the database, and not of whoever asks
         raise Unavailable(error.detail) from None
     found = decode_records(b"[%b]" % b",".join(rows), Editor, len(rows)).all_sound() if rows else []
     known = {str(editor.id) for editor in found} | {(editor.name or "").lower() for editor in found}

@@ -82,6 +82,7 @@ def test_without_a_database_nothing_is_looked_up(client: FlaskClient, running: S
 def test_a_database_that_refuses_or_is_away_is_said_to_be(settings: Settings, server: str) -> None:
     for url, said in (
         (server.replace("tester", "stranger"), "GRANT SELECT"),
+        (server.replace("/postgres?", "/template1?"), 'relation "editor" does not exist'),
         ("postgresql://u:pw@127.0.0.1:1/x", "cannot"),
     ):
         settings = load_settings({}, redis_url=settings.redis_url, state_dir=settings.state_dir, editors_url=url)
