@@ -37,6 +37,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("GET", "/quality"): "predict",
     ("GET", "/verdicts"): "train",
     ("POST", "/verdicts/undo"): "train",
+    ("GET", "/editors"): "train",
     ("POST", "/train"): "train",
     ("POST", "/intents/train"): "train",
     ("POST", "/train?force=true"): "admin",
