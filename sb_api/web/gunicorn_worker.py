@@ -119,8 +119,9 @@ class WebWorker(GeventWorker):  # type: ignore[misc]
             self.last_alive = time.monotonic()
         elif time.monotonic() - self.last_alive > LET_GO:
             for client in list(self.idle):
-                with suppress(OSError):  # it has gone by itself
-                    client.shutdown(socket.SHUT_RD)
+                # Of a copy: who waits at the socket itself would get an error, and gunicorn would log it.
+                with suppress(OSError), client.dup() as same:  # it has gone by itself
+                    same.shutdown(socket.SHUT_RD)
 
     def timeout_ctx(self) -> gevent.Timeout:
         """Around each head that gunicorn reads, along with what is left of the body before it."""

@@ -499,6 +499,20 @@ def test_at_its_end_the_process_answers_what_comes_and_closes() -> None:
         client.close()
 
 
+def test_who_only_keeps_a_connection_is_let_go_at_its_end_without_a_word(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serve("--keep-alive", "30", "--error-logfile", str(log)) as (port, process):
+        silent, kept = Client(port), Client(port)
+        kept.told(b"before")
+        process.send_signal(signal.SIGTERM)
+        assert silent.is_closed()
+        assert kept.is_closed()
+        assert process.wait(20) == 0
+        silent.close()
+        kept.close()
+    assert log.read_text("utf-8") == ""
+
+
 def test_what_gunicorn_does_around_each_request_it_does_around_all(tmp_path: Path) -> None:
     log = tmp_path / "access"
     with serve("--access-logfile", str(log)) as (port, _):
