@@ -30,6 +30,7 @@ SHARES = (0.5, 0.25)
 # Until corrections are where they should be at the temperature that comes of that: fittings, and what is done to the
 # end of one, which changes the temperature but little.
 MOST_FITTINGS, MOST_LIFTS = 3, 8
+OF_ORIGINALS = ("threshold", "no_class", "data")  # figures that trainings leave as they are
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ def retrain_model(
         "after": classifier.score(new.targets, fitting.predict(new.arrays), threshold),
         "reference": classifier.score(guard.targets, unlearned) | appraisal.figures,
     }
-    if "threshold" in current.about.figures:
-        figures["threshold"] = current.about.figures["threshold"]
+    figures |= {name: current.about.figures[name] for name in OF_ORIGINALS if name in current.about.figures}
     about = msgspec.structs.replace(
         current.about,
         version="",

@@ -48,7 +48,7 @@ def main() -> int:
 
 def part_of(name: str) -> str:
     """The part that a figure is of."""
-    if name.startswith("Shipped weights"):
+    if name.startswith("Shipped weights,"):
         return REAL
     if name.startswith("Own accounts"):
         return OWN

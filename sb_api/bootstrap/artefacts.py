@@ -19,6 +19,7 @@ from sb_api.arrays import Predict
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.files import read_regular
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.reference_set import Reference, load_reference, read_reference
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
@@ -201,7 +202,8 @@ def _try_out(
         raise InvalidWeights("The optimizer's state holds numbers that are not finite.")
     predict = load_engine("onnx", classifier, about.labels, vocabularies)(weights.arrays)
     for part in (reference.guard, reference.replay, reference.calibration):
-        if len(part.targets) and not 0 <= part.targets.min() <= part.targets.max() < len(about.labels):
+        least = NO_CLASS if part is reference.replay else 0
+        if len(part.targets) and not least <= part.targets.min() <= part.targets.max() < len(about.labels):
             raise InvalidWeights("The reference set has records of labels that the weights do not have.")
         if not all(np.isfinite(array).all() for array in part.arrays.values()):
             raise InvalidWeights("The reference set holds numbers that are not finite.")
@@ -213,6 +215,10 @@ def _try_out(
             raise InvalidWeights("The weights judge records of the reference set with numbers that are not finite.")
     if not len(reference.guard.targets):
         raise InvalidWeights("The reference set has no records.")
+    for correction, part in ((reference.unlearning, reference.guard), (reference.uncalibrating, reference.calibration)):
+        shapes = ((len(part),), (len(part), len(about.labels)))
+        if correction is not None and not (correction.shape in shapes and np.isfinite(correction).all()):
+            raise InvalidWeights("The reference set's corrections are not those of its records.")
     if to_train and find_spec("tensorflow") is not None:
         # As every training begins: the optimizer's state is the network's, and both engines agree.
         from sb_api.learning.training_loop import Fitting

@@ -23,6 +23,7 @@ from sb_api.verdicts.databases import begin, open_database
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+SYNTHETIC = "synthetic"  # how the fingerprint of made-up messages begins
 
 _METADATA = sa.MetaData()
 MESSAGES = sa.Table(

@@ -4,20 +4,29 @@ threshold, held-out figures, a reference set."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sb_api.arrays import Matrix
-from sb_api.bootstrap.datasets import Split
+from sb_api.arrays import Matrix, Scores, Targets
+from sb_api.bootstrap.datasets import SYNTHETIC, Split
 from sb_api.bootstrap.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.no_class import (
+    NoClass,
+    choose_threshold,
+    describe_refusal,
+    find_right,
+    make_no_class,
+    measure_threshold,
+)
 from sb_api.bootstrap.originals import install_original, write_reference, write_vocabularies
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Examples, Recipe
+from sb_api.learning.reference_set import GUARD
 from sb_api.learning.training_loop import Fitting
+from sb_api.models.calibration import find_correction
 from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.models.measures import calibrate_threshold
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_vectors, message_words, name_message_inputs
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
@@ -27,9 +36,8 @@ from sb_api.versions import Version
 EPOCHS = 12
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so that there are enough steps
 FEATURE_MESSAGES, WORD_MESSAGES = 3, 2  # a feature or word of fewer tells little but which message it was
-REJECTED_SHARE = 0.002  # of the right answers on validation data that the threshold may cost
 HELD_OUT_SHARE = 0.25
-REPLAY_MESSAGES = 2_000
+REPLAY_MESSAGES, GUARD_MESSAGES = 10_000, 5_000
 
 Messages = Sequence[LabelledMessage]
 
@@ -38,7 +46,7 @@ def synthetic_split(count: int, seed: int) -> Split:
     """The shipped classifier's data; no core sentence is in two parts."""
     train, held_out = split_by_core(list(generate_messages(count, seed)), HELD_OUT_SHARE, seed)
     validation, test = split_by_core(held_out, 0.5, seed)
-    return Split(_labelled(train), _labelled(validation), _labelled(test), f"synthetic, seed {seed}")
+    return Split(_labelled(train), _labelled(validation), _labelled(test), f"{SYNTHETIC}, seed {seed}")
 
 
 def _labelled(messages: Sequence[SyntheticMessage]) -> Messages:
@@ -95,34 +103,80 @@ def bootstrap_intent(
 ) -> Version:
     """Make the original of the intent classifier and start its chain anew.
 
-    Writes weights, tokenizers, the reference set (the validation part) and the model card. Raises InvalidRecords.
+    A network that has learned the train part alone says how good the recipe is, and chooses the threshold; then one
+    learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the model card. `progress`
+    is called after each epoch of both. Raises InvalidRecords.
     """
     classifier = CLASSIFIERS["intent"]
-    fitting, vocabularies = fit_messages(split.train, seed, progress)
-    figures: dict[str, Any] = {"data": split.fingerprint}
-    reference = None
-    for name, part in (("validation", split.validation), ("held_out", split.test)):
-        known = [message for message in part if message.intent in fitting.labels]
-        if not known:
-            raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
-        vectors = labelled_vectors(known, fitting.labels, vocabularies)
-        targets, scores = vectors[:, 0].astype(np.int64), fitting.predict(name_message_inputs(vectors))
-        figures[name] = classifier.score(targets, scores)
-        if reference is None:
-            reference = vectors
-            figures["threshold"] = round(calibrate_threshold(targets, scores, REJECTED_SHARE), 6)
-        answered = scores.max(axis=1) >= figures["threshold"]
-        figures[name]["answered_share"] = round(float(answered.mean()), 6)
+    made_up = make_no_class(split.train, seed)
+    learned = [*split.train, *made_up.learned]
+    held = _measure_held_out(*fit_messages(learned, seed, progress), split, made_up)
+    validation, test = (
+        [m for m in part if m.intent in (None, *held.labels)] for part in (split.validation, split.test)
+    )
+    # None of those that guard is replayed, or the guard would see less of what is lost.
+    replayed = [*learned, *validation, *made_up.chosen_by, *made_up.measured, *test[GUARD_MESSAGES:]]
+    fitting, vocabularies = fit_messages([*replayed, *test[:GUARD_MESSAGES]], seed, progress)
+    guard = labelled_vectors(held.guard, fitting.labels, vocabularies)
+    corrections = {GUARD: find_correction(held.scores, fitting.predict(name_message_inputs(guard))).astype(np.float16)}
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
+    replay = labelled_vectors([replayed[place] for place in chosen], fitting.labels, vocabularies)
     write_vocabularies(settings, vocabularies)
-    replay = labelled_vectors(split.train[:REPLAY_MESSAGES], fitting.labels, vocabularies)
-    write_reference(settings, classifier, reference, replay=replay)  # type: ignore[arg-type]
-    about = install_original(settings, classifier, fitting, vocabularies, len(split.train), figures)
+    write_reference(settings, classifier, guard, corrections, replay=replay)
+    figures = {"data": split.fingerprint, **held.figures}
+    count = len(split.train) + len(validation) + len(test)
+    about = install_original(settings, classifier, fitting, vocabularies, count, figures)
     counts = {
         name: len(part)
         for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
     }
     write_card(settings, classifier.name, _model_card(about, fitting, counts, seed, synthetic))
     return about
+
+
+class _HeldOut(NamedTuple):
+    """What a network that has learned the train part alone is worth: its `figures` with the threshold, and the scores
+    (n, labels) of the n messages of the test part that guard later trainings."""
+
+    labels: Sequence[str]
+    figures: dict[str, Any]
+    guard: Messages
+    scores: Scores
+
+
+def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split, made_up: NoClass) -> _HeldOut:
+    """Raises InvalidRecords when a part has no message of a class that was learned."""
+
+    def judge(messages: Messages) -> tuple[Targets, Scores]:
+        vectors = labelled_vectors(messages, fitting.labels, vocabularies)
+        return vectors[:, 0].astype(np.int64), fitting.predict(name_message_inputs(vectors))
+
+    parts = {}
+    for name, part in (("validation", split.validation), ("held_out", split.test)):
+        parts[name] = [message for message in part if message.intent in fitting.labels]
+        if not parts[name]:
+            raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
+    judged = {name: judge(part) for name, part in parts.items()}
+    outside = {
+        name: [message for message in part if message.intent is None]
+        for name, part in (
+            ("validation", (*split.validation, *made_up.chosen_by)),
+            ("held_out", (*split.test, *made_up.measured)),
+        )
+    }
+    unsure = {name: judge(part)[1].max(axis=1) if part else np.zeros(0) for name, part in outside.items()}
+    right = {name: find_right(*pair) for name, pair in judged.items()}
+    choice = choose_threshold(right["validation"], unsure["validation"])
+    threshold = round(choice.threshold, 6)
+    figures: dict[str, Any] = {name: fitting.classifier.score(*pair, 0.0) for name, pair in judged.items()}
+    for name, (_, scores) in judged.items():
+        figures[name]["answered_share"] = round(float((scores.max(axis=1) >= threshold).mean()), 6)
+    figures["threshold"] = threshold
+    figures["no_class"] = {
+        "kept": choice.keeps_the_wish,
+        **measure_threshold(threshold, *judged["held_out"], unsure["held_out"]),
+    }
+    return _HeldOut(fitting.labels, figures, parts["held_out"][:GUARD_MESSAGES], judged["held_out"][1][:GUARD_MESSAGES])
 
 
 def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> ModelCard:
@@ -154,14 +208,14 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
         ],
         data=[
             source,
-            f"{counts['train']} messages were learned from. {counts['validation']} chose the threshold and are the "
-            f"reference set on which every later training is measured. {counts['test']} others were held out for the "
-            "figures below.",
+            f"{counts['train']} messages were learned from first. {counts['validation']} chose the threshold, and "
+            f"{counts['test']} others gave the figures below, which are those of what had not learned them. Then all "
+            "were learned. Later trainings are measured on the last ones, as if they had not been.",
         ],
         figures=[Table(header, [[figures[name] for name in names]])],
         notes=[
-            f"The threshold is the probability that all but {REJECTED_SHARE:.1%} of the right answers on the "
-            "validation messages reach."
+            f"The threshold is {about.threshold}, chosen on the {counts['validation']} messages and on made-up ones "
+            f"that fit no class (`sb_api/synthetic/nothing.py`). {describe_refusal(about.figures['no_class'])}"
         ],
         use="It sorts messages for people who read them. It knows the words and phrases it was trained on, in their "
         "language; a message about something else mostly scores below the threshold and is of no class, but not "

@@ -49,6 +49,7 @@ def render_html(document: dict[str, Any]) -> str:
             ("ROC curves", _draw_curves(figures["roc"], "false positive rate", "true positive rate")),
             ("Precision-recall curves", _draw_curves(figures["precision_recall"], "recall", "precision")),
             ("Reliability", _draw_reliability(figures["reliability"])),
+            *_draw_no_class(figures.get("no_class", {}).get("curve", [])),
         ),
     )
 
@@ -93,6 +94,17 @@ def _draw_reliability(reliability: dict[str, Any]) -> str:
         axes.annotate(str(row["count"]), (row["sure"], row["right"]), fontsize=7)
     axes.set(xlabel="mean largest probability", ylabel="share that is right", xlim=(0, 1.05), ylim=(0, 1.05))
     return _svg(figure)
+
+
+def _draw_no_class(curve: list[dict[str, float]]) -> list[tuple[str, str]]:
+    if not curve:
+        return []
+    figure, axes = _figure()
+    axes.plot([point["lost"] for point in curve], [point["refused"] for point in curve], marker="o")
+    for point in curve:
+        axes.annotate(f"{point['threshold']:.2f}", (point["lost"], point["refused"]), fontsize=7)
+    axes.set(xlabel="share of the right answers lost", ylabel="share refused of what fits no class", ylim=(0, 1.02))
+    return [("Refused, by threshold", _svg(figure))]
 
 
 def _figure(size: float = 6.0) -> tuple[Any, Any]:

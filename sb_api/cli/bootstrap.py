@@ -22,6 +22,7 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
     """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0."""
     from sb_api.bootstrap.datasets import load_split, open_messages
     from sb_api.bootstrap.messages import EPOCHS, bootstrap_intent, synthetic_split
+    from sb_api.bootstrap.no_class import describe_refusal
 
     if count:
         divided = synthetic_split(count, seed)
@@ -29,13 +30,14 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
         table = open_messages(settings)
         divided = load_split(table)
         table.close()
-    with progress_bar(EPOCHS, f"learning {len(divided.train)} messages") as advance:
+    with progress_bar(2 * EPOCHS, f"learning {len(divided.train)} messages, then all of them") as advance:
         about = bootstrap_intent(settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance())
     figures = about.figures["held_out"]
     tell(
         {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
-        f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}; "
-        f"the original weights are {about.version}",
+        f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}. "
+        f"{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; the original weights "
+        f"are {about.version}",
     )
 
 

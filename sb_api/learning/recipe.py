@@ -92,6 +92,10 @@ RETRAINING = replace(
     anchor=10.0,
     margin=0.7,
 )
+# Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
+# known weighs more, and several at a time leave it to settling to bring each of them where it should be.
+RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0)
+RETRAININGS = {"lodbrok": RETRAINING, "intent": RETRAINING_OF_MESSAGES}  # by classifier
 
 
 LOG_HALF = 1_000  # learned verdicts with which half of the way to the largest share of the log is gone
@@ -152,12 +156,15 @@ def draw_replay(
         count = max(recipe.replay_rows // len(labels), min(recipe.replay_rows, 1))
         mine = np.flatnonzero(reference == label)
         logged = len(reference) + np.flatnonzero(log == label)
-        if label == NO_CLASS:  # of which there are no reference rows
+        if label == NO_CLASS and not len(mine):  # where it has no reference rows
             count = round(count * recipe.log_share)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
         if most is not None:
             from_log = min(from_log, len(logged) * most // max(steps, 1))
-        hard = mine[:0] if scores is None else mine[np.argsort(scores[mine, label], kind="stable")][: len(mine) // 10]
+        hard = mine[:0]
+        if scores is not None:
+            likely = -scores[mine].max(axis=1) if label == NO_CLASS else scores[mine, label]
+            hard = mine[np.argsort(likely, kind="stable")][: len(mine) // 10]
         from_hard = round((count - from_log) * recipe.hard_share) if len(hard) else 0
         for places, size in ((mine, count - from_log - from_hard), (hard, from_hard)):
             if size and len(places):

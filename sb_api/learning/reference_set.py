@@ -47,7 +47,7 @@ class Reference:
     The shipped ones serve one purpose each. Where there were too few for that, the original has learned those that it
     is measured on: `unlearning` (n,) and `uncalibrating` (m,), of the guard and of the calibration records, are then
     what its score would lack had it not (logarithms of odds, by cross-validation; added to the scores of whatever
-    weights come of it).
+    weights come of it); of messages (n, labels), by a network that had not learned them.
     """
 
     guard: Examples

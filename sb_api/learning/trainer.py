@@ -20,7 +20,7 @@ from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailab
 from sb_api.learning import quality
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
-from sb_api.learning.recipe import RETRAINING, Examples, share_of_log
+from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.training_loop import Fitting
@@ -301,7 +301,7 @@ class Trainer:
             tolerance=self.settings.guard_tolerance,
             number=number,
             recipe=replace(
-                RETRAINING,
+                RETRAININGS[self.classifier.name],
                 replay_rows=self.settings.replay_rows,
                 log_share=share_of_log(len(earlier), self.settings.log_share),
             ),

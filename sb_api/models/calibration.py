@@ -106,9 +106,23 @@ def budget_to_keep(innocent: int, wanted: float, confidence: float = 0.9) -> flo
 
 
 def correct_log_odds(scores: Scores, correction: Scores) -> npt.NDArray[np.float64]:
-    """Scores (n, 2) with `correction` (n,) added to the logarithms of their odds of label 1."""
+    """Scores (n, 2) with `correction` (n,) added to the logarithms of their odds of label 1; or scores (n, labels) with
+    `correction` (n, labels) added to their logarithms."""
+    if correction.ndim == 2:
+        logarithms = _logarithms(scores) + correction
+        powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
     spam = 1 / (1 + np.exp(-log_odds(scores) - correction))
     return np.stack([1 - spam, spam], axis=1)
+
+
+def find_correction(wanted: Scores, scores: Scores) -> npt.NDArray[np.float64]:
+    """The correction (n, labels) that makes of n rows of scores those that are wanted."""
+    return _logarithms(wanted) - _logarithms(scores)
+
+
+def _logarithms(scores: Scores) -> npt.NDArray[np.float64]:
+    return np.asarray(np.log(np.clip(np.asarray(scores, np.float64), _LEAST_PROBABILITY, 1.0)), np.float64)
 
 
 def log_odds(scores: Scores) -> npt.NDArray[np.float64]:

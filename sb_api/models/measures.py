@@ -133,14 +133,6 @@ def _thinned(values: Scores) -> list[float]:
     return [_rounded(value) for value in values[chosen]]
 
 
-def calibrate_threshold(targets: Targets, scores: Scores, share: float) -> float:
-    """The probability that all but a share `share` of the right answers among n scores (n, labels) reach; 0 when no
-    answer is right. Held against messages that were not learned, it is the price in accuracy of telling what is out of
-    scope."""
-    right = np.sort(scores.max(axis=1)[scores.argmax(axis=1) == targets])
-    return float(right[int(share * len(right))]) if len(right) else 0.0
-
-
 def score_balanced(targets: Targets, scores: Scores) -> float:
     """The mean of the recalls of the labels that occur among n targets; scores are (n, labels)."""
     hits = scores.argmax(axis=1) == targets

@@ -7,7 +7,7 @@ complains about one, asks about an account, or sells anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from random import Random
 from string import ascii_lowercase, digits
@@ -31,13 +31,14 @@ _COUNTRIES = (
     "Nepal",
 )
 _LANGUAGES = ("French", "Spanish", "Japanese", "Latin", "Swahili", "Hindi", "Finnish", "Turkish", "Korean", "Welsh")
-_KINDS = ((45, "general"), (20, "chat"), (20, "foreign"), (7, "words"), (8, "signs"))
+_KINDS = ((40, "general"), (18, "chat"), (17, "foreign"), (18, "words"), (7, "signs"))
 
 
 class Nothing(NamedTuple):
-    """A message of no class: its kind, and the text."""
+    """A message of no class: its kind, what it is a variation of, and the text."""
 
     kind: str
+    core: str
     text: str
 
 
@@ -52,12 +53,15 @@ def _generate(count: int, rng: Random) -> Iterator[Nothing]:
     sentences = (files("sb_api.synthetic") / "nothing.txt").read_text("utf-8").splitlines()
     for _ in range(count):
         kind = weighted(rng, _KINDS)
-        text = _text(rng, kind, sentences)
+        core, text = _text(rng, kind, sentences)
         manner = rng.random()
-        yield Nothing(kind, text.upper() if manner < 0.05 else text.capitalize() if manner < 0.35 else text)
+        yield Nothing(
+            kind, f"{kind} {core}", text.upper() if manner < 0.05 else text.capitalize() if manner < 0.35 else text
+        )
 
 
-def _text(rng: Random, kind: str, sentences: list[str]) -> str:
+def _text(rng: Random, kind: str, sentences: list[str]) -> tuple[str, str]:
+    """What is varied, and the variation."""
     if kind == "signs":
         return _signs(rng)
     language = "en"
@@ -67,16 +71,26 @@ def _text(rng: Random, kind: str, sentences: list[str]) -> str:
     known = {"country": rng.choice(_COUNTRIES), "tongue": rng.choice(_LANGUAGES)}
     slots = Slots(rng, build_pools(), language, ("it",), **known)
     if kind == "foreign":
-        return talk(rng, language, slots, rng.choice((1, 1, 2)))
+        return language, talk(rng, language, slots, rng.choice((1, 1, 2)))
     if kind == "words":
         words, sums = common_words("en")
-        return " ".join(rng.choices(words, cum_weights=sums, k=rng.randint(1, 14)))
+        text = " ".join(rng.choices(words, cum_weights=sums, k=rng.randint(1, 14)))
+        return text, text
     # Thanks may be praise.
     source = [said for said in languages()["en"].chat if "thank" not in said] if kind == "chat" else sentences
-    return write(rng, [rng.choice(source)], slots, "").strip() or "ok"
+    sentence = rng.choice(source)
+    return sentence, write(rng, [sentence], slots, "").strip() or "ok"
 
 
-def _signs(rng: Random) -> str:
+def _signs(rng: Random) -> tuple[str, str]:
     """Numbers, keys hit at random, marks and pictures."""
     letters = rng.choice((digits, ascii_lowercase, "asdfjkl", "!?.,:;-)(", "😀😂🎉❤👍🌧🐈"))
-    return "".join(rng.choices(letters, k=rng.randint(1, 12)))
+    return letters, "".join(rng.choices(letters, k=rng.randint(1, 12)))
+
+
+def split_nothing(messages: Sequence[Nothing], share: float, seed: int) -> tuple[list[Nothing], list[Nothing]]:
+    """Messages to learn from, and those of about `share` of all cores, of which the others are no variations."""
+    cores = sorted({message.core for message in messages})
+    held_out = set(Random(seed).sample(cores, round(share * len(cores))))
+    learned = [message for message in messages if message.core not in held_out]
+    return learned, [message for message in messages if message.core in held_out]

@@ -71,6 +71,13 @@ def test_labels_come_from_the_data(pipeline: Result, folder: Path) -> None:
     assert 0 <= about.threshold < 1
 
 
+def test_all_messages_are_learned_and_measured_as_if_they_had_not_been(pipeline: Result, folder: Path) -> None:
+    about = current(folder / "state")
+    assert about.learned == 61
+    assert about.figures["reference"]["accuracy"] == about.figures["held_out"]["accuracy"]
+    assert about.figures["reference"]["count"] == about.figures["held_out"]["count"] < 61
+
+
 def current(state: Path):  # type: ignore[no-untyped-def]
     return WeightsStore.of(load_settings({}, state_dir=str(state)), "intent").load_current().about
 
@@ -88,7 +95,9 @@ def test_evaluate_writes_json_and_one_page(pipeline: Result, folder: Path) -> No
         == sum(row["count"] for row in figures["classes"].values())
     )
     html = page.read_text()
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
+    assert figures["no_class"]["wished"] == {"refused": 0.7, "lost": 0.02}
+    assert "messages that fit no class" in result.output.replace("\n", " ")
     assert "src=" not in html
     assert all(label in html for label in WORDS)
 

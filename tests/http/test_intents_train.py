@@ -23,10 +23,12 @@ def judge(client: FlaskClient) -> dict[str, float]:
 
 def test_it_learns_from_then_on(restored: FlaskClient) -> None:
     before = judge(restored)["praise"]
+    known = restored.get("/weights?model=intent").get_json()["versions"][0]["figures"]["reference"]["accuracy"]
     messages = [{"id": n, "text": TEXT, "intent": "praise", "reporter": "kim"} for n in range(20)]
     answer = restored.post("/intents/train", json=messages).get_json()
     assert answer["response"] == "Successfully retrained the model"
     assert answer["learned"] == 20
+    assert answer["reference"]["accuracy"] >= known - 0.003
     assert judge(restored)["praise"] > before
     assert restored.get("/weights?model=intent").get_json()["slots"]["current"] == answer["weights"]["version"]
 

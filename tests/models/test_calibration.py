@@ -16,6 +16,7 @@ from sb_api.models.calibration import (
     choose_borders,
     choose_threshold,
     correct_log_odds,
+    find_correction,
     fit_shift,
     fit_temperature,
     hold_border,
@@ -210,3 +211,11 @@ def test_what_temperatures_made_of_scores_can_be_undone_row_by_row() -> None:
     temperatures = np.array([0.7, 1.0, 2.5])
     made = np.concatenate([apply_temperature(raw[n : n + 1], temperatures[n]) for n in range(3)])
     np.testing.assert_allclose(undo_temperature(made, temperatures), raw, rtol=1e-6)
+
+
+def test_scores_of_any_number_of_labels_become_those_that_are_wanted() -> None:
+    random = np.random.default_rng(5)
+    scores, wanted = random.dirichlet(np.ones(4), (2, 50))
+    correction = find_correction(wanted, scores)
+    np.testing.assert_allclose(correct_log_odds(scores, correction), wanted, atol=1e-6)
+    np.testing.assert_allclose(correct_log_odds(scores, np.zeros((50, 4))), scores, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sb_api.models.measures import best_labels, calibrate_threshold, describe_classes, score_classes
+from sb_api.models.measures import best_labels, describe_classes, score_classes
 
 TARGETS = np.array([0, 0, 0, 1, 1, 2])
 # Right but for the third (0 taken for 1) and the last (2 taken for 0).
@@ -69,17 +69,3 @@ def test_reliability() -> None:
     assert [row["count"] for row in reliability["bins"]] == [1, 1, 1, 1, 2]
     gaps = [0.5, 0.4, 0.7, 0.2]
     assert reliability["expected_calibration_error"] == pytest.approx((sum(gaps) + 2 * 0.05) / 6, abs=1e-6)
-
-
-def test_the_threshold_costs_the_share_of_right_answers_that_it_may() -> None:
-    random = np.random.default_rng(1)
-    scores = random.dirichlet([1, 1, 1], 1000)
-    targets = np.where(random.random(1000) < 0.7, scores.argmax(axis=1), 0)
-    threshold = calibrate_threshold(targets, scores, 0.1)
-    right = scores.max(axis=1)[scores.argmax(axis=1) == targets]
-    assert (right < threshold).sum() == int(0.1 * len(right))
-    assert calibrate_threshold(targets, scores, 0.0) == right.min()
-
-
-def test_without_a_right_answer_nothing_is_held_back() -> None:
-    assert calibrate_threshold(np.array([1]), np.array([[0.9, 0.1]]), 0.1) == 0.0

@@ -12,6 +12,7 @@ def print_report(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sb_api.bootstrap.no_class import describe_refusal
     from sb_api.bootstrap.report import MEASURES, headline
 
     # What people wrote may look like markup.
@@ -25,6 +26,12 @@ def print_report(document: dict[str, Any]) -> None:
         cells = (f"{figures[f'{average}_{name}']:.4f}" for name in MEASURES)
         table.add_row(f"{average} mean", *cells, str(figures["count"]), style="bold")
     console.print(table)
+    if "no_class" in figures:
+        console.print(describe_refusal(figures["no_class"]))
+        points = Table("threshold", "right answers lost", "refused of what fits no class")
+        for point in figures["no_class"]["curve"]:
+            points.add_row(f"{point['threshold']:.4f}", f"{point['lost']:.2%}", f"{point['refused']:.1%}")
+        console.print(points)
     if figures["confused"]:
         pairs = Table("true", "predicted", "times", "example")
         for pair in figures["confused"][:10]:

@@ -1,0 +1,136 @@
+"""What belongs to no class: messages made up for it, and the probability below which a message is of none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sb_api.arrays import Scores, Targets
+from sb_api.preprocessing import message_features, message_words
+from sb_api.records import LabelledMessage
+from sb_api.synthetic.nothing import generate_nothing, split_nothing
+
+# The wish: of what fits no class at least so much is refused, and no more of the right answers is lost for it.
+LEAST_REFUSED, MOST_LOST = 0.7, 0.02
+PRICE = 5.0  # shares of what is refused that a share of the right answers is worth
+LEAST_MADE, MOST_MADE = 200, 5_000
+LIKE = 0.5  # the cosine of two texts' words from which the one may well belong to the class of the other
+CHUNK = 500  # texts that are compared with all others at once
+UNSEEN_SHARE = 0.4
+CLASSES_OF_THEM = 10  # that are learned: no more than so many classes have messages on average, nor than there are
+CURVE = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # shares of the right answers lost, of a curve's points
+
+Messages = Sequence[LabelledMessage]
+
+
+class NoClass(NamedTuple):
+    """Made-up messages of no class: to learn, to choose by, to measure on; none is a variation of one in another."""
+
+    learned: list[LabelledMessage]
+    chosen_by: list[LabelledMessage]
+    measured: list[LabelledMessage]
+
+
+class Choice(NamedTuple):
+    """A threshold, the share of what fits no class that it refuses, and of the right answers that it costs."""
+
+    threshold: float
+    refused: float
+    lost: float
+
+    @property
+    def keeps_the_wish(self) -> bool:
+        return self.refused >= LEAST_REFUSED and self.lost <= MOST_LOST
+
+
+def make_no_class(messages: Messages, seed: int) -> NoClass:
+    """Made-up messages that belong to no class of n messages, about as many as these. What is much like one of them is
+    left out: it may be of its class."""
+    made = list(generate_nothing(min(MOST_MADE, max(LEAST_MADE, 2 * len(messages))), seed))
+    unlike = _find_unlike([message.text for message in made], [message.text for message in messages])
+    learned, unseen = split_nothing([made[place] for place in unlike], UNSEEN_SHARE, seed)
+    # With more of them little would be learned but to refuse.
+    most = CLASSES_OF_THEM * len(messages) // max(1, len({message.intent for message in messages}))
+    parts = (learned[: min(len(messages), most)], *split_nothing(unseen, 0.5, seed))
+    return NoClass(*([LabelledMessage(id=n, text=one.text, intent=None) for n, one in enumerate(p)] for p in parts))
+
+
+def _find_unlike(texts: Sequence[str], others: Sequence[str]) -> list[int]:
+    """The places of those texts that share few words and pairs of words with each of the others."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True)
+    rows = vectorizer.fit_transform([*texts, *others]).tocsr()
+    mine, theirs = rows[: len(texts)], rows[len(texts) :].T.tocsc()
+    found: list[int] = []
+    for start in range(0, len(texts), CHUNK):
+        nearest = (mine[start : start + CHUNK] @ theirs).max(axis=1).toarray().ravel()
+        found += (start + np.flatnonzero(nearest < LIKE)).tolist()
+    return found
+
+
+def _words_and_pairs(text: str) -> list[str]:
+    return message_features(message_words(text))[0]
+
+
+def find_right(targets: Targets, scores: Scores) -> Scores:
+    """The probabilities of the right ones among the answers of n scores (n, labels), ascending."""
+    return np.sort(scores.max(axis=1)[scores.argmax(axis=1) == targets])
+
+
+def choose_threshold(right: Scores, outside: Scores) -> Choice:
+    """The threshold that suits the wish best, by the probabilities of answers that are right, ascending, and the
+    largest ones of messages that fit no class; both of messages that were not learned.
+
+    Of those that keep the wish it is the one that refuses most for its price. Where none does, no more than `MOST_LOST`
+    is lost, and as much refused as that allows.
+    """
+    if not len(right):
+        return Choice(0.0, 0.0, 0.0)
+    choices = [_choose(right, outside, place) for place in range(int(MOST_LOST * len(right)) + 1)]
+    kept = [choice for choice in choices if choice.keeps_the_wish]
+    return max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
+
+
+def _choose(right: Scores, outside: Scores, lost: int) -> Choice:
+    threshold = float(right[lost])
+    return Choice(threshold, float((outside < threshold).mean()) if len(outside) else 0.0, lost / len(right))
+
+
+def measure_threshold(threshold: float, targets: Targets, scores: Scores, outside: Scores) -> dict[str, Any]:
+    """What a threshold is worth on n scores (n, labels) of known targets, and on `count` messages that fit no class, by
+    their largest probabilities: the shares that are `refused` of these and `lost` of the right answers, beside what is
+    wished, and as a `curve` what other thresholds would give. None where there is nothing to measure on."""
+    right = find_right(targets, scores)
+    return {
+        "wished": {"refused": LEAST_REFUSED, "lost": MOST_LOST},
+        "count": len(outside),
+        "refused": round(float((outside < threshold).mean()), 6) if len(outside) else None,
+        "lost": round(float((right < threshold).mean()), 6) if len(right) else None,
+        "curve": _draw_curve(right, outside),
+    }
+
+
+def describe_refusal(figures: Mapping[str, Any]) -> str:
+    """The sentence on what a threshold refuses and costs, of what `measure_threshold` gives; `kept` in it says whether
+    any threshold keeps the wish."""
+    if figures["refused"] is None or figures["lost"] is None:
+        return "Nothing could be measured of what fits no class."
+    wished = figures["wished"]
+    told = (
+        f"Of {figures['count']} messages that fit no class {figures['refused']:.0%} are refused, at "
+        f"{figures['lost']:.1%} of the right answers lost; wished are at least {wished['refused']:.0%} at no more than "
+        f"{wished['lost']:.0%}."
+    )
+    return told if figures.get("kept", True) else f"{told} No threshold gives both: this one costs no more."
+
+
+def _draw_curve(right: Scores, outside: Scores) -> list[dict[str, float]]:
+    """What the threshold may be: at each share of the right answers that is lost, how much is refused of what fits no
+    class."""
+    if not len(right) or not len(outside):
+        return []
+    choices = (_choose(right, outside, lost) for lost in dict.fromkeys(int(share * len(right)) for share in CURVE))
+    return [{name: round(value, 6) for name, value in choice._asdict().items()} for choice in choices]

@@ -1,0 +1,73 @@
+"""What fits no class: the threshold is chosen by a stated wish, on messages that belong to no class of the data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sb_api.bootstrap.no_class import (
+    LEAST_REFUSED,
+    MOST_LOST,
+    choose_threshold,
+    describe_refusal,
+    find_right,
+    make_no_class,
+    measure_threshold,
+)
+from sb_api.records import LabelledMessage
+
+RIGHT = np.linspace(0.5, 1, 101)[:100]  # so that each of them is a share of 1%
+
+
+def label(*texts: str) -> list[LabelledMessage]:
+    return [LabelledMessage(id=n, text=text, intent="a class") for n, text in enumerate(texts)]
+
+
+def test_the_threshold_refuses_what_is_wished_and_loses_no_more_than_that() -> None:
+    outside = np.concatenate([np.full(80, 0.505), np.full(20, 0.99)])
+    choice = choose_threshold(RIGHT, outside)
+    assert (choice.refused, choice.lost) == (0.8, 0.02)
+    assert choice.keeps_the_wish
+    assert np.count_nonzero(choice.threshold > RIGHT) == 100 * choice.lost
+    assert choice.lost <= MOST_LOST
+
+
+def test_no_right_answer_is_lost_for_little() -> None:
+    outside = np.concatenate([np.full(90, 0.1), np.full(1, 0.502), np.full(9, 0.99)])
+    choice = choose_threshold(RIGHT, outside)
+    assert (choice.threshold, choice.refused, choice.lost) == (0.5, 0.9, 0.0)
+
+
+def test_where_the_wish_cannot_be_kept_no_more_is_lost_all_the_same() -> None:
+    choice = choose_threshold(RIGHT, np.full(100, 0.9))
+    assert not choice.keeps_the_wish
+    assert choice.lost == MOST_LOST
+    assert choose_threshold(RIGHT[:0], np.full(100, 0.9)).threshold == 0.0
+
+
+def test_only_right_answers_count_as_lost() -> None:
+    scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]])
+    np.testing.assert_array_equal(find_right(np.array([0, 0, 1]), scores), [0.7, 0.9])
+
+
+def test_what_a_threshold_is_worth_is_measured_and_told() -> None:
+    targets, scores = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
+    measured = measure_threshold(0.65, targets, scores, np.array([0.5, 0.6, 0.7, 0.99]))
+    assert (measured["count"], measured["refused"], measured["lost"]) == (4, 0.5, 0.25)
+    assert measured["curve"] == [{"threshold": 0.6, "refused": 0.25, "lost": 0.0}]
+    told = describe_refusal(measured)
+    assert told.startswith("Of 4 messages that fit no class 50% are refused, at 25.0% of the right answers lost")
+    assert f"at least {LEAST_REFUSED:.0%}" in told
+    assert "No threshold" in describe_refusal({**measured, "kept": False})
+    assert "Nothing" in describe_refusal(measure_threshold(0.5, targets, scores, np.zeros(0)))
+
+
+def test_made_up_messages_are_of_no_class_and_what_may_be_of_one_is_left_out() -> None:
+    messages = label(*(f"refund order {n} please" for n in range(100)))
+    parts = make_no_class(messages, 1)
+    assert all(len(part) > 10 and all(message.intent is None for message in part) for part in parts)
+    assert make_no_class(messages, 1) == parts
+    like = next(message.text for message in parts.learned if len(message.text.split()) > 3)
+    others = make_no_class([*messages[1:], *label(like.upper())], 1)
+    texts, before = ({message.text for part in made for message in part} for made in (others, parts))
+    assert like in before - texts
+    assert len(before - texts) < 10
