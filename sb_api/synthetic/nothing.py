@@ -29,6 +29,9 @@ _COUNTRIES = (
     "Greece",
     "Canada",
     "Nepal",
+    "France",
+    "Spain",
+    "Brazil",
 )
 _LANGUAGES = ("French", "Spanish", "Japanese", "Latin", "Swahili", "Hindi", "Finnish", "Turkish", "Korean", "Welsh")
 _KINDS = ((40, "general"), (18, "chat"), (17, "foreign"), (18, "words"), (7, "signs"))

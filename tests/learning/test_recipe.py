@@ -9,7 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sb_api.learning.recipe import RETRAINING, SPECIFIED, Examples, Recipe, draw_replay, join, mix, weigh_labels
+from sb_api.judgements import NO_CLASS
+from sb_api.learning.recipe import (
+    RETRAINING,
+    RETRAININGS,
+    SPECIFIED,
+    Examples,
+    Recipe,
+    draw_replay,
+    join,
+    mix,
+    weigh_labels,
+)
 from sb_api.learning.training_loop import TrainingLoop
 from sb_api.models.networks import build_intent, get_arrays, import_keras, set_arrays
 
@@ -229,6 +240,23 @@ def test_members_that_learn_for_themselves_are_fitted_too() -> None:
         replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1
     )
     assert (np.asarray(network(arrays, training=False)).argmax(axis=1) == targets).all()
+
+
+def test_what_is_of_no_class_is_taught_to_be_no_more_of_one_than_of_another() -> None:
+    network = build_intent(3, 10, 10)
+    optimizer = import_keras().optimizers.Adam(0.01)
+    optimizer.build(network.trainable_variables)
+    random = np.random.default_rng(1)
+    shapes = {name: (40, *tensor.shape[1:]) for name, tensor in network.input.items()}
+    targets = np.arange(40) % 4
+    arrays = {name: np.broadcast_to(targets[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
+    arrays["weight_input"] = random.random(shapes["weight_input"]).astype(np.float32)
+    rows = Examples(arrays, np.where(targets == 3, NO_CLASS, targets))
+    recipe = replace(RETRAININGS["intent"], learning_rate=0.005, batch_size=4, epochs=12)
+    TrainingLoop(network, optimizer).fit(recipe, rows, 1, rows, rows)
+    scores = np.asarray(network(arrays, training=False))
+    assert (scores.argmax(axis=1) == targets)[targets < 3].all()
+    assert scores[targets == 3].max() < scores[targets < 3].max(axis=1).min()
 
 
 class TestDraws:
