@@ -111,12 +111,11 @@ def bootstrap_intent(
     made_up = make_no_class(split.train, seed)
     learned = [*split.train, *made_up.learned]
     held = _measure_held_out(*fit_messages(learned, seed, progress), split, made_up)
-    validation, test = (
-        [m for m in part if m.intent in (None, *held.labels)] for part in (split.validation, split.test)
-    )
+    guards = set(map(id, held.guard))
+    others = [m for m in (*split.validation, *split.test) if m.intent in (None, *held.labels) and id(m) not in guards]
     # None of those that guard is replayed, or the guard would see less of what is lost.
-    replayed = [*learned, *validation, *made_up.chosen_by, *made_up.measured, *test[GUARD_MESSAGES:]]
-    fitting, vocabularies = fit_messages([*replayed, *test[:GUARD_MESSAGES]], seed, progress)
+    replayed = [*learned, *others, *made_up.chosen_by, *made_up.measured]
+    fitting, vocabularies = fit_messages([*replayed, *held.guard], seed, progress)
     guard = labelled_vectors(held.guard, fitting.labels, vocabularies)
     corrections = {GUARD: find_correction(held.scores, fitting.predict(name_message_inputs(guard))).astype(np.float16)}
     chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
@@ -124,7 +123,7 @@ def bootstrap_intent(
     write_vocabularies(settings, vocabularies)
     write_reference(settings, classifier, guard, corrections, replay=replay)
     figures = {"data": split.fingerprint, **held.figures}
-    count = len(split.train) + len(validation) + len(test)
+    count = len(split.train) + len(others) + len(guards)
     about = install_original(settings, classifier, fitting, vocabularies, count, figures)
     counts = {
         name: len(part)
