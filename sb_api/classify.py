@@ -21,7 +21,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
-from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
@@ -30,7 +30,7 @@ from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.telemetry.metrics import Instruments
-from sb_api.text.tokenizers import Vocabularies
+from sb_api.text.tokenizers import TextEncoder, Vocabularies
 
 logger = logging.getLogger(__name__)
 
@@ -172,9 +172,12 @@ class Judging:
         return Answer(status="completed", data=begun.told)
 
 
-def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocabularies]:
+def load_current(
+    broker: Broker, classifier: Classifier, encoder: TextEncoder | None = None
+) -> tuple[Weights, Vocabularies]:
     """The published weights with their vocabularies; while none are published those of this host's files, if the
-    settings allow it. Raises Unavailable if not, or InvalidWeights."""
+    settings allow it. `encoder` is the one that is loaded already. Raises Unavailable if not, or where they need an
+    encoder that is not here, or InvalidWeights."""
     published = broker.registry.published(classifier.name)
     if published is None and broker.settings.unpublished_weights == "off":
         raise Unavailable(
@@ -182,9 +185,9 @@ def load_current(broker: Broker, classifier: Classifier) -> tuple[Weights, Vocab
             f"{PREFIX}UNPUBLISHED_WEIGHTS=on those of this host's files are taken until then."
         )
     if published is None:
-        store = WeightsStore.of(broker.settings, classifier.name)
-        return store.load_current(), classifier.load_vocabularies(broker.settings)
-    return parse_published(classifier, published)
+        weights = WeightsStore.of(broker.settings, classifier.name).load_current()
+        return weights, find_classifier(weights.about).load_vocabularies(broker.settings)
+    return parse_published(published, broker.settings.encoder, encoder)
 
 
 def refresh_predictors(
@@ -203,7 +206,9 @@ def refresh_predictors(
             continue
         if published.get(name, predictor.version) != predictor.version:
             try:
-                predictor.swap(*load_current(broker, classifier))
+                predictor.swap(*load_current(broker, classifier, predictor.vocabularies.encoder))
+            except Unavailable:
+                raise  # without what they need nothing is claimed, until it is there
             except SbApiError as error:
                 logger.error("still working with the weights %s of %s: %s", predictor.version, name, error.detail)
             else:

@@ -136,6 +136,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`https://user:password@host`; empty: none"
         ),
     ] = ""
+    encoder: Annotated[
+        str,
+        Meta(
+            description="directory of the sentence encoder of messages (`tokenizer.json`, `config.json`, "
+            "`model.safetensors`); empty: the installed one"
+        ),
+    ] = ""
     replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[

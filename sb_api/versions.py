@@ -25,7 +25,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     `architecture` says of which network its numbers are; files without it are of the one that has the classifier's
     name. `caution` is how many times as much a false positive weighs as a miss while it learns, if its architecture's
-    own is not taken."""
+    own is not taken; `encoder` the SHA-256 of the sentence encoder that it works with."""
 
     classifier: str
     version: str
@@ -41,6 +41,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     usual: list[float] = []
     architecture: str | None = None
     caution: float | None = None
+    encoder: str | None = None
 
     @property
     def number(self) -> int:

@@ -24,16 +24,15 @@ from sklearn.svm import LinearSVC
 
 from bench.figures import Figures, figure
 from sb_api.bootstrap.csv_messages import same_text
-from sb_api.bootstrap.messages import EPOCHS, REPLAY_MESSAGES, fit_messages, labelled_vectors
+from sb_api.bootstrap.messages import EPOCHS, REPLAY_MESSAGES, as_examples, fit_messages
 from sb_api.bootstrap.no_class import choose_threshold, find_right, make_no_class
 from sb_api.cli.terminal.output import progress_bar
 from sb_api.config import load_settings
-from sb_api.learning.recipe import RETRAININGS, Examples
+from sb_api.learning.recipe import RETRAININGS
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
-from sb_api.preprocessing import name_message_inputs
 from sb_api.records import LabelledMessage, Message
 from sb_api.text.tokenizers import Vocabularies
 
@@ -63,7 +62,7 @@ class Fitted:
         return self.fitting.labels
 
     def judge(self, messages: Sequence[Message]) -> np.ndarray:
-        return self.fitting.predict(CLASSIFIERS["intent"].preprocess(messages, self.vocabularies))
+        return self.fitting.predict(self.fitting.classifier.preprocess(messages, self.vocabularies))
 
 
 def label(pairs: Sequence[tuple[str, str]]) -> Messages:
@@ -176,9 +175,9 @@ def bench_corrections(fitted: Fitted, test: Messages) -> Figures:
     wrong = fitted.judge(first).argmax(axis=1) != number(first, fitted.labels)
     corrected = [message for message, is_wrong in zip(first, wrong, strict=True) if is_wrong][:CORRECTIONS]
     known = np.random.default_rng(SEED).permutation(len(fitted.learned))[:REPLAY_MESSAGES]
-    replay = as_examples(fitted, [fitted.learned[place] for place in known])
+    replay = as_examples([fitted.learned[place] for place in known], fitted.labels, fitted.vocabularies)
     replay = replace(replay, scores=fitting.predict(replay.arrays))
-    fitting.fit(as_examples(fitted, corrected), SEED, replay, recipe=RETRAININGS["intent"])
+    fitting.fit(as_examples(corrected, fitted.labels, fitted.vocabularies), SEED, replay, recipe=RETRAININGS["intent"])
     after = fitted.judge(second).argmax(axis=1) == number(second, fitted.labels)
     mended = fitted.judge(corrected).argmax(axis=1) == number(corrected, fitted.labels)
     name, lost = f"CLINC150, {len(corrected)} corrections", 100 * float(before.mean() - after.mean())
@@ -186,11 +185,6 @@ def bench_corrections(fitted: Fitted, test: Messages) -> Figures:
         figure(f"{name}: of them right", mended.mean(), "share", "1.00 before, at the next line's cost", 0.6),
         figure(f"{name}: accuracy on others lost", lost, "points", "1.7 before", 0.3, most=True),
     ]
-
-
-def as_examples(fitted: Fitted, messages: Messages) -> Examples:
-    vectors = labelled_vectors(messages, fitted.labels, fitted.vocabularies)
-    return Examples(name_message_inputs(vectors), vectors[:, 0].astype(np.int64))
 
 
 def bench_shipped() -> Figures:

@@ -82,7 +82,7 @@ def restore_original(settings: Settings, name: str, version: str) -> Manifest:
         if version == SHIPPED:
             original = _shipped(settings, name).load("original")
             folder = export_artefact(_as_shipped(settings), CLASSIFIERS[name], Path(scratch), original)
-        artefact = read_artefact(folder)
+        artefact = read_artefact(folder, settings.encoder)
         versions = {path.name: path.read_bytes() for path in (folder / VERSIONS).glob("*.h5")}
         replace_original(settings, artefact.weights, artefact.files, versions)
         return artefact.manifest
@@ -94,7 +94,7 @@ def import_artefact(settings: Settings, folder: Path, *, force: bool = False) ->
     Raises InvalidWeights, and changes nothing: when anything of it cannot be used, and, unless `force`, when it is
     judged to be worse than what is in use.
     """
-    artefact = read_artefact(folder)
+    artefact = read_artefact(folder, settings.encoder)
     judgement = judge_artefact(settings, artefact)
     if judgement.losses and not force:
         raise InvalidWeights(

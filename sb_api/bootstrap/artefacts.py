@@ -24,6 +24,7 @@ from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.reference_set import Reference, load_reference, read_reference
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.engine import check_engine, load_engine
+from sb_api.models.predictor import check_encoder
 from sb_api.models.weights_file import Weights, dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
@@ -110,9 +111,10 @@ class Judgement(NamedTuple):
     losses: list[str]
 
 
-def read_artefact(folder: Path, *, to_train: bool = True) -> Artefact:
-    """What `export_artefact` wrote, read and tried as a whole; unless it is `to_train` on, without TensorFlow. Raises
-    InvalidWeights for whatever cannot be used."""
+def read_artefact(folder: Path, encoder: str = "", *, to_train: bool = True) -> Artefact:
+    """What `export_artefact` wrote, read and tried as a whole, with the sentence encoder in the directory `encoder` if
+    it needs one; unless it is `to_train` on, without TensorFlow. Raises InvalidWeights for whatever cannot be used,
+    Unavailable without such an encoder."""
     try:
         manifest = msgspec.json.decode(read_regular(folder / "manifest.json", MOST_BYTES[""]), type=Manifest)
         classifier = CLASSIFIERS.get(manifest.model)
@@ -140,6 +142,8 @@ def read_artefact(folder: Path, *, to_train: bool = True) -> Artefact:
     )
     weights = parse_weights(contents["weights.h5"], str(folder / "weights.h5"))
     about = weights.about
+    vocabularies = find_classifier(about).with_encoder(vocabularies, encoder)
+    check_encoder(about, vocabularies)
     if about.tokenizers != vocabularies.fingerprint or about.classifier != classifier.name:
         raise InvalidWeights(f"The weights in {folder} do not go with the vocabularies beside them.")
     classifier = find_classifier(about)

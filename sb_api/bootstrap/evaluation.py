@@ -15,7 +15,7 @@ from sb_api.errors import InvalidRecords
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.calibration import calibrated, undo_temperature
-from sb_api.models.classifiers import Classifier
+from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.measures import describe_classes
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
@@ -36,8 +36,8 @@ def evaluate_weights(
         raise InvalidRecords(f"{source} is empty.", errors={})
     weights = WeightsStore.of(settings, classifier.name).load_current()
     about = weights.about
+    classifier = find_classifier(about)
     model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
-    classifier = model.classifier
     stored, fingerprint = _test_messages(settings) if classifier.name == "intent" and not records else ((), "")
     if stored and str(about.figures.get("data", "")).startswith(SYNTHETIC):
         records, source = stored, "the test part of the stored messages"

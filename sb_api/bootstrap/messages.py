@@ -4,6 +4,7 @@ threshold, held-out figures, a reference set."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +20,18 @@ from sb_api.bootstrap.no_class import (
     make_no_class,
     measure_threshold,
 )
-from sb_api.bootstrap.originals import install_original, write_reference, write_vocabularies
+from sb_api.bootstrap.originals import install_original, to_examples, write_reference, write_vocabularies
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import GUARD
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import find_correction
-from sb_api.models.classifiers import CLASSIFIERS
-from sb_api.preprocessing import FEATURES, WORDS, message_features, message_vectors, message_words, name_message_inputs
+from sb_api.models.classifiers import INTENT, INTENT_ENCODED, Classifier
+from sb_api.preprocessing import FEATURES, WORDS, message_features, message_words
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
-from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
+from sb_api.text.tokenizers import TextEncoder, Vocabularies, fit_vocabulary
 from sb_api.versions import Version
 
 EPOCHS = 12
@@ -65,23 +66,45 @@ def fit_message_vocabularies(messages: Messages) -> Vocabularies:
     )
 
 
+@dataclass(frozen=True)
+class Remembering:
+    """An encoder that encodes each text once: messages are learned twice, and measured."""
+
+    encoder: TextEncoder
+    known: dict[str, Matrix] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str:
+        return self.encoder.sha256
+
+    @property
+    def identity(self) -> str:
+        return self.encoder.identity
+
+    def encode(self, texts: Sequence[str], /) -> Matrix:
+        """As the encoder does."""
+        new = list(dict.fromkeys(text for text in texts if text not in self.known))
+        self.known.update(zip(new, self.encoder.encode(new), strict=True))
+        return np.stack([self.known[text] for text in texts])
+
+
 def fit_messages(
-    messages: Messages, seed: int, progress: Callable[[int], None] | None = None
+    messages: Messages,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+    encoder: TextEncoder | None = None,
 ) -> tuple[Fitting, Vocabularies]:
-    """A network fitted to n messages, for the classes that occur among them. `progress` is called after each of the
-    `EPOCHS`.
+    """A network fitted to n messages, for the classes that occur among them, with a sentence encoder if one is given.
+    `progress` is called after each of the `EPOCHS`.
 
     Raises InvalidRecords when there are fewer than two classes.
     """
     labels = sorted({message.intent for message in messages if message.intent is not None})
     if len(labels) < 2:
         raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
-    classifier = CLASSIFIERS["intent"]
-    vocabularies = fit_message_vocabularies(messages)
-    fitting = Fitting(classifier, labels, vocabularies)
-    vectors = labelled_vectors(messages, labels, vocabularies)
-    examples = Examples(name_message_inputs(vectors), vectors[:, 0].astype(np.int64))
-    fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
+    vocabularies = replace(fit_message_vocabularies(messages), encoder=encoder)
+    fitting = Fitting(architecture_for(vocabularies), labels, vocabularies)
+    fitting.fit(as_examples(messages, labels, vocabularies), seed, recipe=recipe_for(len(messages)), progress=progress)
     return fitting, vocabularies
 
 
@@ -91,15 +114,39 @@ def recipe_for(count: int) -> Recipe:
     return Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
 
 
+def architecture_for(vocabularies: Vocabularies) -> Classifier:
+    """The classifier of messages that these vocabularies are for."""
+    return INTENT if vocabularies.encoder is None else INTENT_ENCODED
+
+
 def labelled_vectors(messages: Messages, labels: Sequence[str], vocabularies: Vocabularies) -> Matrix:
     """The vectors of n messages with the numbers of their labels in column 0."""
-    vectors = message_vectors(messages, vocabularies)
-    vectors[:, 0] = [CLASSIFIERS["intent"].target(message, labels) for message in messages]
+    classifier = architecture_for(vocabularies)
+    vectors = message_vectors(classifier, messages, vocabularies)
+    vectors[:, 0] = [classifier.target(message, labels) for message in messages]
     return vectors
 
 
+def message_vectors(classifier: Classifier, messages: Messages, vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n messages, those of no label."""
+    if classifier.vectors is None:
+        raise ValueError(f"{classifier.architecture} has no vectors of labelled records.")
+    return classifier.vectors(messages, vocabularies)
+
+
+def as_examples(messages: Messages, labels: Sequence[str], vocabularies: Vocabularies) -> Examples:
+    """n messages as the fitting takes them."""
+    return to_examples(architecture_for(vocabularies), labelled_vectors(messages, labels, vocabularies))
+
+
 def bootstrap_intent(
-    settings: Settings, split: Split, *, seed: int, synthetic: bool, progress: Callable[[int], None] | None = None
+    settings: Settings,
+    split: Split,
+    *,
+    seed: int,
+    synthetic: bool,
+    progress: Callable[[int], None] | None = None,
+    encoder: TextEncoder | None = None,
 ) -> Version:
     """Make the original of the intent classifier and start its chain anew.
 
@@ -107,17 +154,20 @@ def bootstrap_intent(
     learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the model card. `progress`
     is called after each epoch of both. Raises InvalidRecords.
     """
-    classifier = CLASSIFIERS["intent"]
+    encoder = None if encoder is None else Remembering(encoder)
     made_up = make_no_class(split.train, seed)
     learned = [*split.train, *made_up.learned]
-    held = _measure_held_out(*fit_messages(learned, seed, progress), split, made_up)
+    held = _measure_held_out(*fit_messages(learned, seed, progress, encoder), split, made_up)
     guards = set(map(id, held.guard))
     others = [m for m in (*split.validation, *split.test) if m.intent in (None, *held.labels) and id(m) not in guards]
     # None of those that guard is replayed, or the guard would see less of what is lost.
     replayed = [*learned, *others, *made_up.chosen_by, *made_up.measured]
-    fitting, vocabularies = fit_messages([*replayed, *held.guard], seed, progress)
+    fitting, vocabularies = fit_messages([*replayed, *held.guard], seed, progress, encoder)
+    classifier = fitting.classifier
     guard = labelled_vectors(held.guard, fitting.labels, vocabularies)
-    corrections = {GUARD: find_correction(held.scores, fitting.predict(name_message_inputs(guard))).astype(np.float16)}
+    corrections = {
+        GUARD: find_correction(held.scores, fitting.predict(classifier.name_inputs(guard))).astype(np.float16)
+    }
     chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
     replay = labelled_vectors([replayed[place] for place in chosen], fitting.labels, vocabularies)
     write_vocabularies(settings, vocabularies)
@@ -148,7 +198,7 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
 
     def judge(messages: Messages) -> tuple[Targets, Scores]:
         vectors = labelled_vectors(messages, fitting.labels, vocabularies)
-        return vectors[:, 0].astype(np.int64), fitting.predict(name_message_inputs(vectors))
+        return vectors[:, 0].astype(np.int64), fitting.predict(fitting.classifier.name_inputs(vectors))
 
     parts = {}
     for name, part in (("validation", split.validation), ("held_out", split.test)):
@@ -204,6 +254,7 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
             ("network", parameters),
             ("recipe", learned),
             ("threshold", f"{about.threshold}: below it a message is of no class"),
+            *([("sentence encoder", f"SHA-256 `{about.encoder}`")] if about.encoder else []),
         ],
         data=[
             source,

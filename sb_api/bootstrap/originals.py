@@ -171,6 +171,7 @@ def make_original(
         usual=reference.usual,
         architecture=classifier.architecture,
         caution=caution,
+        encoder=None if vocabularies.encoder is None else vocabularies.encoder.sha256,
     )
     weights = named(fitting.snapshot(about), 0)
     if settings.engine != "keras":

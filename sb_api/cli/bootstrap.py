@@ -18,11 +18,15 @@ from sb_api.config import Settings
 from sb_api.records import Verdict
 
 
-def make_intent(settings: Settings, seed: int, count: int) -> None:
-    """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0."""
+def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False) -> None:
+    """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0. With
+    the sentence encoder of this host if it is to be `encoded`."""
     from sb_api.bootstrap.datasets import load_split, open_messages
     from sb_api.bootstrap.messages import EPOCHS, bootstrap_intent, synthetic_split
     from sb_api.bootstrap.no_class import describe_refusal
+    from sb_api.models.encoder import load_encoder
+
+    encoder = load_encoder(settings.encoder) if encoded else None
 
     if count:
         divided = synthetic_split(count, seed)
@@ -31,7 +35,9 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
         divided = load_split(table)
         table.close()
     with progress_bar(2 * EPOCHS, f"learning {len(divided.train)} messages, then all of them") as advance:
-        about = bootstrap_intent(settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance())
+        about = bootstrap_intent(
+            settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance(), encoder=encoder
+        )
     figures = about.figures["held_out"]
     tell(
         {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
@@ -72,6 +78,11 @@ def make_intent(settings: Settings, seed: int, count: int) -> None:
     help="What EDITORS are learned from. The shipped weights need fewer accounts (10 of each verdict instead of 50), "
     "and are taken only where cross-validation says that it makes them better.",
 )
+@click.option(
+    "--encoder",
+    is_flag=True,
+    help="Messages alone: beside words, a pretrained sentence encoder, of `sb_api[encoder]` or in SB_API_ENCODER.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what EDITORS would give, and change nothing.")
 @click.option(
     "--restore",
@@ -88,6 +99,7 @@ def bootstrap(
     architecture: str,
     caution: float | None,
     start: str,
+    encoder: bool,
     dry_run: bool,
     restore: str | None,
     **options: Any,
@@ -105,13 +117,15 @@ def bootstrap(
         raise click.UsageError("--dry-run and --from go with a file of labelled editors.")
     if restore and editors:
         raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
+    if encoder and model != "intent":
+        raise click.UsageError("--encoder goes with --model intent.")
     settings = read_settings()
     begun = time.monotonic()
     with hold_state(settings):
         if restore:
             bring_back(settings, model, restore)
         elif model == "intent":
-            make_intent(settings, seed, count or 3_500 if synthetic else 0)
+            make_intent(settings, seed, count or 3_500 if synthetic else 0, encoder)
         elif editors:
             verdicts = read_labelled_file(editors, asked_of(options), Verdict)
             make_from_editors(settings, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)

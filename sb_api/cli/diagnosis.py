@@ -28,7 +28,7 @@ from sb_api.broker.examination import missing_rights
 from sb_api.client.http import Client
 from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server, read_version
 from sb_api.versions import SLOTS
@@ -172,13 +172,21 @@ def _redis(patient: Patient) -> Iterator[Finding]:
         yield Finding("clock", "ok", f"within {MOST_SKEW:.0f} s of that of Redis")
 
 
+def _trained(store: WeightsStore, classifier: Classifier) -> Classifier:
+    """The classifier with the network that the original's numbers are of, if these can be read."""
+    try:
+        return find_classifier(store.load("original").about)
+    except (SbApiError, OSError):
+        return classifier
+
+
 def _weights(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     for name, classifier in CLASSIFIERS.items():
         store, check = WeightsStore.of(settings, name), f"weights of {name}"
         again = f"`sb-api rollback original --model {name}`, or `sb-api bootstrap --model {name}`"
         try:
-            fingerprint = classifier.load_vocabularies(settings).fingerprint
+            fingerprint = _trained(store, classifier).load_vocabularies(settings).fingerprint
         except SbApiError as error:
             yield Finding(check, "wrong", error.detail, again)
             continue

@@ -16,6 +16,7 @@ from sb_api.arrays import Matrix, Predict, Scores, Targets
 from sb_api.errors import InvalidWeights
 from sb_api.learning.recipe import Examples, weigh_labels
 from sb_api.learning.training_loop import Fitting
+from sb_api.models import wide_features
 from sb_api.models.calibration import (
     apply_temperature,
     budget_to_keep,
@@ -129,8 +130,9 @@ def pack_parts(parts: Mapping[str, Matrix], corrections: Mapping[str, Scores]) -
     repeat as words do, row after row. `corrections` are what takes out of scores what was learned of a part."""
     packed: dict[str, npt.NDArray[Any]] = {name + _CORRECTION: np.asarray(c) for name, c in corrections.items()}
     for name, vectors in parts.items():
-        packed[name] = np.asfortranarray(vectors[:, :VECTOR_LENGTH])
-        if vectors.shape[1] > VECTOR_LENGTH:
+        has_features = vectors.shape[1] == wide_features.VECTOR_LENGTH
+        packed[name] = np.asfortranarray(vectors[:, :VECTOR_LENGTH] if has_features else vectors)
+        if has_features:
             packed[name + _FEATURES] = np.ascontiguousarray(vectors[:, VECTOR_LENGTH:].astype(np.uint32))
     return packed
 

@@ -17,7 +17,7 @@ from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, SbApiError, UnknownVersion
 from sb_api.judgements import Judged, answer_body
-from sb_api.models.classifiers import CLASSIFIERS, Classifier
+from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
@@ -132,16 +132,16 @@ def _read(classifier: Classifier, place: str, version: str | None) -> tuple[Weig
         return _read_artefact(classifier, folder)
     if folder.exists() and not folder.is_dir():
         raise InvalidSettings(f"{folder} is no directory; name a state directory, an artefact's, or a Redis URL.")
-    settings = load_settings({}, state_dir=str(folder))
+    settings = load_settings({}, state_dir=str(folder), encoder=load_settings().encoder)
     store = WeightsStore.of(settings, classifier.name)
     weights = store.load_version(version) if version else store.load_current()
-    return weights, classifier.load_vocabularies(settings)
+    return weights, find_classifier(weights.about).load_vocabularies(settings)
 
 
 def _read_artefact(classifier: Classifier, folder: Path) -> tuple[Weights, Vocabularies]:
     from sb_api.bootstrap.artefacts import read_artefact
 
-    artefact = read_artefact(folder, to_train=False)
+    artefact = read_artefact(folder, load_settings().encoder, to_train=False)
     if artefact.manifest.model != classifier.name:
         raise InvalidWeights(f"{folder} is an artefact of {artefact.manifest.model}, not of {classifier.name}.")
     return artefact.weights, artefact.vocabularies
@@ -151,7 +151,7 @@ def _read_published(classifier: Classifier, url: str) -> tuple[Weights, Vocabula
     from sb_api.broker.connection import connect, unavailable_when_lost
     from sb_api.broker.shared_state import Broker
 
-    settings = load_settings({}, redis_url=url)
+    settings = load_settings({}, redis_url=url, encoder=load_settings().encoder)
     client = connect(settings)
     try:
         with unavailable_when_lost():
@@ -160,4 +160,4 @@ def _read_published(classifier: Classifier, url: str) -> tuple[Weights, Vocabula
         client.close()
     if published is None:
         raise UnknownVersion(f"No weights of {classifier.name} are published there; `sb-api trainer` publishes them.")
-    return parse_published(classifier, published)
+    return parse_published(published, settings.encoder)

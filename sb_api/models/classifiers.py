@@ -11,10 +11,11 @@ from sb_api.arrays import Arrays, Matrix
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import NO_CLASS, Reason
-from sb_api.models import explain_wide, measures, networks, onnx_graphs, wide_features
+from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
+from sb_api.models.encoder import load_encoder
 from sb_api.models.explain import Judge, explain_editors, usual_editor
 from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
-from sb_api.text.tokenizers import Vocabularies, load_vocabularies
+from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
 from sb_api.versions import Version
 
 if TYPE_CHECKING:
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
 class Classifier:
     """A network, and what it needs to judge one kind of records.
 
-    Editors may be judged by networks of two architectures, each a record of its own; `architecture` tells which.
-    `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to which the
-    `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows; `vectors` turns
-    labelled records into vectors (n, vector_length) with their labels in front, where all weights have the same labels;
-    `name_inputs` turns stored vectors into the arrays of `preprocess`. `target` turns a verdict into the number of its
-    label, `NO_CLASS` for none, `score` is the figures of probabilities (n, labels) against n targets, at a threshold if
-    one is given, `build` makes the untrained network,
-    `graph` is the same network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the
-    predictions and the scores. A row whose largest probability lies below the weights' threshold is of no class.
-    `caution` is how many times as much a record of the first label weighs in the loss. `explain` says what moved the
-    scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
+    Editors and messages may be judged by networks of two architectures, each a record of its own; `architecture` tells
+    which. `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to
+    which the `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows; `vectors`
+    turns labelled records into vectors (n, vector_length) with their labels in front, 0 where weights have labels of
+    their own; `name_inputs` turns stored vectors into the arrays of `preprocess`. `target` turns a verdict into the
+    number of its label, `NO_CLASS` for none, `score` is the figures of probabilities (n, labels) against n targets, at
+    a threshold if one is given, `build` makes the untrained network, `graph` is the same network as an ONNX graph,
+    `answer` is what a client is told of n rows of probabilities: the predictions and the scores. A row whose largest
+    probability lies below the weights' threshold is of no class. `caution` is how many times as much a record of the
+    first label weighs in the loss. An `encoded` one needs a sentence encoder beside its vocabularies. `explain` says
+    what moved the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
     """
 
     record_type: RecordType
@@ -52,6 +53,7 @@ class Classifier:
     answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
     vectors: Callable[[Sequence[Any], Vocabularies], Matrix] | None = None
     caution: float = 1.0
+    encoded: bool = False
     explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies, Arrays], list[list[Reason]]] | None = None
     usual: Callable[[Any], list[float]] | None = None
 
@@ -62,7 +64,15 @@ class Classifier:
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
         folders = [settings.state / "tokenizers", settings.static / "tokenizers"]
-        return load_vocabularies(dict.fromkeys(folders), self.vocabulary_sizes)
+        vocabularies = load_vocabularies(dict.fromkeys(folders), self.vocabulary_sizes)
+        return self.with_encoder(vocabularies, settings.encoder)
+
+    def with_encoder(
+        self, vocabularies: Vocabularies, directory: str, loaded: TextEncoder | None = None
+    ) -> Vocabularies:
+        """The vocabularies with the sentence encoder of this host, if one is needed: what is `loaded` of it already, or
+        that of a directory, "" for the installed one. Raises Unavailable where there is none."""
+        return replace(vocabularies, encoder=loaded or load_encoder(directory)) if self.encoded else vocabularies
 
 
 def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
@@ -143,10 +153,23 @@ INTENT = Classifier(
     build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
     graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
     answer=_answer_of_messages,
+    vectors=preprocessing.message_vectors,
+)
+# With a fourth member, which knows what a sentence encoder makes of a text.
+INTENT_ENCODED = replace(
+    INTENT,
+    architecture="intent-encoder",
+    vector_length=encoder.VECTOR_LENGTH,
+    preprocess=encoder.preprocess_messages,
+    name_inputs=encoder.name_inputs,
+    build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies), encoded=True),
+    graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies), encoded=True),
+    vectors=encoder.message_vectors,
+    encoded=True,
 )
 # By name; of several architectures the one that weights files have that do not say which.
 CLASSIFIERS = {classifier.name: classifier for classifier in (LODBROK, INTENT)}
-ARCHITECTURES = {classifier.architecture: classifier for classifier in (LODBROK, WIDE_DEEP, INTENT)}
+ARCHITECTURES = {classifier.architecture: classifier for classifier in (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED)}
 
 
 def find_classifier(about: Version) -> Classifier:

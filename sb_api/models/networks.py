@@ -33,6 +33,11 @@ WIDE_DEEP_SHARES = (0.25, 0.75)
 WIDE_DEEP = "wide_deep"
 FIELD_LIMIT = 4.0
 
+# Of the message network with a sentence encoder: the width of its vectors, what they are multiplied by, and what each
+# member's logarithms count.
+SENTENCE_WIDTH, SENTENCE_SCALE = 384, 16.0
+SENTENCE_SHARES = (1 / 6, 1 / 6, 1 / 6, 1 / 2)
+
 # A batch is padded to the next of these, so that few shapes are ever traced.
 BATCH_SIZES = (1, 8, 64, 512)
 
@@ -204,14 +209,15 @@ def message_width(label_count: int) -> int:
     return min(MOST_UNITS, max(LEAST_UNITS, UNITS_PER_LABEL * label_count))
 
 
-def build_intent(label_count: int, feature_count: int, word_count: int) -> keras.Model:
-    """The message network: inputs `feature_input` and `weight_input` (n, 192), `word_input` (n, 24); output
-    (n, labels) probabilities.
+def build_intent(label_count: int, feature_count: int, word_count: int, encoded: bool = False) -> keras.Model:
+    """The message network: inputs `feature_input` and `weight_input` (n, 192), `word_input` (n, 24), if `encoded` also
+    `sentence_input` (n, SENTENCE_WIDTH), the text's vector from an encoder; output (n, labels) probabilities.
 
     Three members: a weighted sum of feature embeddings with one hidden layer, as in fastText (Joulin et al., Bag of
     Tricks for Efficient Text Classification, 2017); convolutions over the words in order (Kim, Convolutional Neural
     Networks for Sentence Classification, 2014); and a linear classifier of the features. Their width grows with the
-    number of labels. While it trains it gives (n, members, labels), for a loss of each member's own.
+    number of labels. A fourth one knows the text's vector alone, and counts as much as the other three. While it
+    trains it gives (n, members, labels), for a loss of each member's own.
     """
     keras = import_keras()
     layers = keras.layers
@@ -247,10 +253,23 @@ def build_intent(label_count: int, feature_count: int, word_count: int) -> keras
         layers.Dense(label_count, activation="softmax", name="phrase_output")(phrases),
         layers.Activation("softmax", name="line_output")(line_sum),
     ]
-    members = [layers.Reshape((1, label_count))(output) for output in outputs]
-    output = _members_layer(keras)(name="output")(layers.Concatenate(axis=1, name="members")(members))
     inputs = {"feature_input": features, "weight_input": weights, "word_input": words}
+    if encoded:
+        inputs["sentence_input"] = sentence = keras.Input((SENTENCE_WIDTH,), name="sentence_input")
+        outputs.append(_sentence_member(keras, sentence, label_count))
+    members = [layers.Reshape((1, label_count))(output) for output in outputs]
+    pool = _members_layer(keras)(SENTENCE_SHARES if encoded else None, name="output")
+    output = pool(layers.Concatenate(axis=1, name="members")(members))
     return keras.Model(inputs, output, name="intent")
+
+
+def _sentence_member(keras: Any, sentence: Any, label_count: int) -> Any:
+    """A linear classifier of vectors of length 1, whose numbers are small: the scaling makes up for that."""
+    layers = keras.layers
+    kept = layers.Dropout(0.2, name="sentence_dropout")(
+        layers.Rescaling(SENTENCE_SCALE, name="sentence_scaling")(sentence)
+    )
+    return layers.Dense(label_count, activation="softmax", name="sentence_output")(kept)
 
 
 def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -7,7 +7,16 @@ a graph is code, and files hold numbers only.
 
 from __future__ import annotations
 
-from sb_api.models.networks import FIELD_LIMIT, LEAST_PROBABILITY, LINE_SCALE, WIDE_DEEP_SHARES, message_width
+from sb_api.models.networks import (
+    FIELD_LIMIT,
+    LEAST_PROBABILITY,
+    LINE_SCALE,
+    SENTENCE_SCALE,
+    SENTENCE_SHARES,
+    SENTENCE_WIDTH,
+    WIDE_DEEP_SHARES,
+    message_width,
+)
 from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
@@ -67,7 +76,7 @@ scores = Softmax <axis = 1> (pool)
 }}"""
 
 
-def intent_graph(label_count: int, feature_count: int, word_count: int) -> str:
+def intent_graph(label_count: int, feature_count: int, word_count: int, encoded: bool = False) -> str:
     """The graph of `networks.build_intent`."""
     width = message_width(label_count)
     filters = width * 3 // 4
@@ -81,10 +90,17 @@ def intent_graph(label_count: int, feature_count: int, word_count: int) -> str:
         **_dense_shapes("phrase_output", 2 * filters, label_count),
     }
     features, words = f"n, {FEATURES_PER_MESSAGE}", f"n, {WORDS_PER_MESSAGE}"
+    sentence, pooled = "", "pool = Mean (bag_log, phrase_log, line_log)"
+    if encoded:
+        numbers |= _dense_shapes("sentence_output", SENTENCE_WIDTH, label_count)
+        sentence = f"float[n, {SENTENCE_WIDTH}] sentence_input,"
+        pooled = _sentence_member()
     return f"""{VERSION}
-intent (int32[{features}] feature_input, float[{features}] weight_input, int32[{words}] word_input,
+intent (int32[{features}] feature_input, float[{features}] weight_input, int32[{words}] word_input,{sentence}
 {_declare(numbers)}) => (float[n, {label_count}] scores)
-<int64[1] second = {{1}}, int64[1] third = {{2}}, float scale = {{{LINE_SCALE}}}, float least = {{{LEAST_PROBABILITY}}}>
+<int64[1] second = {{1}}, int64[1] third = {{2}}, float scale = {{{LINE_SCALE}}}, float least = {{{LEAST_PROBABILITY}}},
+float sentence_scale = {{{SENTENCE_SCALE}}}, float own_share = {{{SENTENCE_SHARES[3]}}},
+float other_share = {{{1 - SENTENCE_SHARES[3]}}}>
 {{
 weights = Unsqueeze (weight_input, second)
 rows = Gather ("feature_embedding/embeddings", feature_input)
@@ -109,9 +125,21 @@ line_least = Add (line_output, least)
 bag_log = Log (bag_least)
 phrase_log = Log (phrase_least)
 line_log = Log (line_least)
-pool = Mean (bag_log, phrase_log, line_log)
+{pooled}
 scores = Softmax <axis = 1> (pool)
 }}"""
+
+
+def _sentence_member() -> str:
+    """The member of the text's vector, and the pool with it."""
+    return f"""sentence = Mul (sentence_input, sentence_scale)
+{_dense("sentence_output", "sentence", "Softmax")}
+sentence_least = Add (sentence_output, least)
+sentence_log = Log (sentence_least)
+own = Mul (sentence_log, own_share)
+others = Mean (bag_log, phrase_log, line_log)
+theirs = Mul (others, other_share)
+pool = Add (own, theirs)"""
 
 
 def parse_graph(graph: str) -> tuple[bytes, dict[str, tuple[int, ...]], list[str]]:

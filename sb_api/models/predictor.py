@@ -15,9 +15,11 @@ from sb_api.errors import InvalidWeights
 from sb_api.judgements import Judged, Reason
 from sb_api.models.calibration import calibrated, name_bands
 from sb_api.models.classifiers import Classifier, find_classifier
+from sb_api.models.encoder import REMEDY
 from sb_api.models.engine import EngineName, Load, load_engine
 from sb_api.models.weights_file import Weights, parse_weights
-from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
+from sb_api.text.tokenizers import TextEncoder, Vocabularies, parse_vocabulary
+from sb_api.versions import Version
 
 if TYPE_CHECKING:
     from sb_api.broker.shared_state import Published
@@ -28,13 +30,28 @@ logger = logging.getLogger(__name__)
 RECENT = 4  # versions that a process keeps at hand, for requests whose first slices were judged by one of them
 
 
-def parse_published(classifier: Classifier, published: Published) -> tuple[Weights, Vocabularies]:
-    """What a train process has published of a classifier, as `Predictor` takes it. Raises InvalidWeights."""
+def parse_published(
+    published: Published, directory: str = "", loaded: TextEncoder | None = None
+) -> tuple[Weights, Vocabularies]:
+    """What a train process has published of a classifier, as `Predictor` takes it, with the sentence encoder of this
+    host if one is needed (`Classifier.with_encoder`). Raises InvalidWeights, or Unavailable where there is none."""
+    weights = parse_weights(published.file, f"the published weights {published.version}")
+    classifier = find_classifier(weights.about)
     vocabularies = {
         name: parse_vocabulary(document, classifier.vocabulary_sizes[name], name)
         for name, document in published.vocabularies.items()
     }
-    return parse_weights(published.file, f"the published weights {published.version}"), Vocabularies(vocabularies)
+    return weights, classifier.with_encoder(Vocabularies(vocabularies), directory, loaded)
+
+
+def check_encoder(about: Version, vocabularies: Vocabularies) -> None:
+    """Raises InvalidWeights where the sentence encoder here is not the one that weights work with."""
+    here = None if vocabularies.encoder is None else vocabularies.encoder.sha256
+    if about.encoder != here:
+        raise InvalidWeights(
+            f"The weights {about.version} work with the sentence encoder of SHA-256 {about.encoder}, and here is "
+            f"{here or 'none'}: {REMEDY}."
+        )
 
 
 class Predictor:
@@ -59,6 +76,7 @@ class Predictor:
 
     def swap(self, weights: Weights, vocabularies: Vocabularies) -> None:
         """Work with other weights from now on. Raises InvalidWeights, and then keeps the ones it has."""
+        check_encoder(weights.about, vocabularies)
         if weights.about.tokenizers != vocabularies.fingerprint:
             raise InvalidWeights(f"The weights {weights.about.version} were trained with other tokenizers.")
         about, classifier = weights.about, find_classifier(weights.about)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from math import log
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import numpy as np
@@ -72,11 +72,25 @@ class Vocabulary:
         return msgspec.json.format(document, indent=1) + b"\n"
 
 
+class TextEncoder(Protocol):
+    """What turns texts into vectors: `sha256` is of its numbers, `identity` of all that they depend on."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def encode(self, texts: Sequence[str], /) -> npt.NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True)
 class Vocabularies:
-    """The vocabularies of one classifier by name, and a fingerprint that weights trained with them carry."""
+    """The vocabularies of one classifier by name, with its sentence encoder if it has one, and a fingerprint that
+    weights trained with them carry."""
 
     by_name: Mapping[str, Vocabulary]
+    encoder: TextEncoder | None = None
 
     def __getitem__(self, name: str) -> Vocabulary:
         return self.by_name[name]
@@ -86,6 +100,8 @@ class Vocabularies:
         digest = hashlib.sha256()
         for name, vocabulary in sorted(self.by_name.items()):
             digest.update(name.encode() + b"\0" + vocabulary.to_json())
+        if self.encoder is not None:
+            digest.update(self.encoder.identity.encode())
         return digest.hexdigest()[:16]
 
 

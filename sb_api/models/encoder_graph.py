@@ -1,0 +1,183 @@
+"""A sentence encoder of the BERT family as an ONNX graph of small integers, from its published numbers.
+
+Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding, 2019; the mean of the
+tokens' states as the vector of a text, as in Reimers and Gurevych, Sentence-BERT, 2019. Weights are integers of seven
+bits with a scale for each output, so that no processor's 16-bit sums overflow; the states of each token get a scale of
+their own when they are multiplied, so that a text's vector does not depend on what is encoded beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Of weights, and of what they are multiplied with: the largest integers.
+LARGEST_WEIGHT, LARGEST_STATE = 63, 127
+
+Array = npt.NDArray[Any]
+Read = Callable[[str], npt.NDArray[np.float32]]  # the published array of a name
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an encoder's `config.json` says of it."""
+
+    layers: int
+    heads: int
+    width: int
+    tokens: int  # that a text may have at most
+    epsilon: float
+
+
+def build_encoder(shape: Shape, read: Read) -> bytes:
+    """The ONNX model of an encoder: inputs `ids`, `mask` (n, tokens) and `positions` (tokens,), all int64; output
+    `vectors` (n, width), each of length 1. Raises KeyError when `read` lacks an array."""
+    import onnx
+    import onnx.parser
+    from onnx import numpy_helper
+
+    numbers: dict[str, Array] = {}
+    _quantize_rows(numbers, "words", read("embeddings.word_embeddings.weight"))
+    numbers["places"] = (
+        read("embeddings.position_embeddings.weight") + read("embeddings.token_type_embeddings.weight")[0]
+    )
+    _take_norm(numbers, read, "embedding_norm", "embeddings.LayerNorm")
+    nodes = [_EMBEDDING.format(epsilon=shape.epsilon)]
+    for layer in range(shape.layers):
+        _take_layer(numbers, read, layer)
+        nodes.append(_describe_layer(layer, shape))
+    declared = ",\n".join(f"{_type_of(array)} {name}" for name, array in numbers.items())
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]>
+encoder (int64[n, s] ids, int64[n, s] mask, int64[s] positions,
+{declared}) => (float[n, {shape.width}] vectors)
+<int64[1] last = {{-1}}, int64[1] first = {{1}}, int64[1] second = {{2}}, int64[2] around = {{1, 2}},
+float one = {{1.0}}, float half = {{0.5}}, float root = {{{2**0.5!r}}}, float least = {{0.000000001}},
+float largest = {{{LARGEST_STATE}.0}}, float middle = {{128.0}}, uint8 zero = {{128}}, float far = {{-10000.0}},
+float narrow = {{{(shape.width // shape.heads) ** 0.5!r}}},
+int64[4] divided = {{0, 0, {shape.heads}, {shape.width // shape.heads}}}, int64[3] joined = {{0, 0, {shape.width}}}>
+{{
+{"".join(nodes)}
+{_POOLING.format(state=f"state_{shape.layers}")}
+}}"""
+    )
+    inputs = [put for put in model.graph.input if put.name not in numbers]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in numbers.items())
+    return bytes(model.SerializeToString())
+
+
+def _type_of(array: Array) -> str:
+    kind = "int8" if array.dtype == np.int8 else "float"
+    return f"{kind}[{', '.join(map(str, array.shape))}]"
+
+
+def _quantize_rows(numbers: dict[str, Array], name: str, rows: npt.NDArray[np.float32]) -> None:
+    scales = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-9) / 127
+    numbers[f"{name}_rows"] = np.round(rows / scales).astype(np.int8)
+    numbers[f"{name}_scales"] = scales.astype(np.float32)
+
+
+def _take_linear(numbers: dict[str, Array], read: Read, name: str, *of: str) -> None:
+    """One or more linear layers of the same inputs as one, their weights as integers."""
+    kernel = np.concatenate([read(f"{one}.weight") for one in of]).T
+    scales = np.maximum(np.abs(kernel).max(axis=0), 1e-9) / LARGEST_WEIGHT
+    numbers[f"{name}_kernel"] = np.ascontiguousarray(np.round(kernel / scales).astype(np.int8))
+    numbers[f"{name}_scales"] = scales.astype(np.float32)
+    numbers[f"{name}_bias"] = np.concatenate([read(f"{one}.bias") for one in of])
+
+
+def _take_norm(numbers: dict[str, Array], read: Read, name: str, of: str) -> None:
+    for ours, theirs in (("gain", "weight"), ("shift", "bias")):
+        numbers[f"{name}_{ours}"] = read(f"{of}.{theirs}")
+
+
+def _take_layer(numbers: dict[str, Array], read: Read, layer: int) -> None:
+    of = f"encoder.layer.{layer}"
+    attention = (f"{of}.attention.self.{part}" for part in ("query", "key", "value"))
+    _take_linear(numbers, read, f"attention_{layer}", *attention)
+    _take_linear(numbers, read, f"mixed_{layer}", f"{of}.attention.output.dense")
+    _take_linear(numbers, read, f"wide_{layer}", f"{of}.intermediate.dense")
+    _take_linear(numbers, read, f"narrow_{layer}", f"{of}.output.dense")
+    _take_norm(numbers, read, f"mixed_norm_{layer}", f"{of}.attention.output.LayerNorm")
+    _take_norm(numbers, read, f"narrow_norm_{layer}", f"{of}.output.LayerNorm")
+
+
+_EMBEDDING = """word_rows = Gather (words_rows, ids)
+word_states = Cast <to = 1> (word_rows)
+word_scales = Gather (words_scales, ids)
+words = Mul (word_states, word_scales)
+places_here = Gather (places, positions)
+embedded = Add (words, places_here)
+state_0 = LayerNormalization <axis = -1, epsilon = {epsilon}> (embedded, embedding_norm_gain, embedding_norm_shift)
+kept = Cast <to = 1> (mask)
+lost = Sub (one, kept)
+penalties = Mul (lost, far)
+penalty = Unsqueeze (penalties, around)
+"""
+
+_POOLING = """weights = Unsqueeze (kept, last)
+weighted = Mul ({state}, weights)
+sums = ReduceSum <keepdims = 0> (weighted, first)
+counts = ReduceSum <keepdims = 0> (weights, first)
+means = Div (sums, counts)
+lengths = ReduceL2 <keepdims = 1> (means, last)
+vectors = Div (means, lengths)"""
+
+
+def _describe_layer(layer: int, shape: Shape) -> str:
+    def norm(name: str, of: str, to: str) -> str:
+        gain, shift = f"{name}_{layer}_gain", f"{name}_{layer}_shift"
+        return f"{to} = LayerNormalization <axis = -1, epsilon = {shape.epsilon}> ({of}, {gain}, {shift})\n"
+
+    return f"""{_describe_linear(f"attention_{layer}", f"state_{layer}")}
+q_{layer}, k_{layer}, v_{layer} = Split <axis = -1, num_outputs = 3> (attention_{layer})
+{_describe_heads(f"q_{layer}", "0, 2, 1, 3")}
+{_describe_heads(f"k_{layer}", "0, 2, 3, 1")}
+{_describe_heads(f"v_{layer}", "0, 2, 1, 3")}
+products_{layer} = MatMul (q_{layer}_heads, k_{layer}_heads)
+likeness_{layer} = Div (products_{layer}, narrow)
+masked_{layer} = Add (likeness_{layer}, penalty)
+shares_{layer} = Softmax <axis = -1> (masked_{layer})
+seen_{layer} = MatMul (shares_{layer}, v_{layer}_heads)
+turned_{layer} = Transpose <perm = [0, 2, 1, 3]> (seen_{layer})
+joined_{layer} = Reshape (turned_{layer}, joined)
+{_describe_linear(f"mixed_{layer}", f"joined_{layer}")}
+attended_{layer} = Add (mixed_{layer}, state_{layer})
+{norm("mixed_norm", f"attended_{layer}", f"middle_{layer}")}
+{_describe_linear(f"wide_{layer}", f"middle_{layer}")}
+scaled_{layer} = Div (wide_{layer}, root)
+errors_{layer} = Erf (scaled_{layer})
+raised_{layer} = Add (errors_{layer}, one)
+halved_{layer} = Mul (wide_{layer}, half)
+active_{layer} = Mul (halved_{layer}, raised_{layer})
+{_describe_linear(f"narrow_{layer}", f"active_{layer}")}
+added_{layer} = Add (narrow_{layer}, middle_{layer})
+{norm("narrow_norm", f"added_{layer}", f"state_{layer + 1}")}
+"""
+
+
+def _describe_heads(name: str, order: str) -> str:
+    return f"""{name}_parts = Reshape ({name}, divided)
+{name}_heads = Transpose <perm = [{order}]> ({name}_parts)"""
+
+
+def _describe_linear(name: str, of: str) -> str:
+    return f"""{name}_sizes = Abs ({of})
+{name}_tops = ReduceMax <keepdims = 1> ({name}_sizes, last)
+{name}_above = Max ({name}_tops, least)
+{name}_units = Div ({name}_above, largest)
+{name}_parts_of = Div ({of}, {name}_units)
+{name}_rounded = Round ({name}_parts_of)
+{name}_raised = Add ({name}_rounded, middle)
+{name}_bytes = Cast <to = 2> ({name}_raised)
+{name}_products = MatMulInteger ({name}_bytes, {name}_kernel, zero)
+{name}_floats = Cast <to = 1> ({name}_products)
+{name}_by_token = Mul ({name}_floats, {name}_units)
+{name}_by_output = Mul ({name}_by_token, {name}_scales)
+{name} = Add ({name}_by_output, {name}_bias)"""

