@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ import numpy as np
 from sb_api.readers.rows import Batch, Fields
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.masking import mask_personal_data
+from sb_api.text.normalization import clean_class
 
 LIKENESS = 90.0  # percent of Indel similarity from which two messages are near duplicates
 NEIGHBOURS = 12  # in sorted order that a message is compared with
@@ -72,14 +73,30 @@ def clean_text(text: str) -> str:
     return _SPACE.sub(" ", mask_personal_data(mended)).strip()
 
 
+def find_alike(names: Mapping[str, int]) -> list[list[str]]:
+    """The names of classes, with how many messages each has, that differ in case, blanks, marks and width alone: a list
+    for each such class, the most common name first."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names, key=lambda name: (-names[name], name)):
+        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+        alike[letters or name].append(name)
+    return [group for group in alike.values() if len(group) > 1]
+
+
 def message_fields(intent_column: str, text_column: str) -> Fields:
     """What is read of a file of messages: two columns, among whatever others."""
     return Fields(frozenset({intent_column, text_column}), (intent_column, text_column), strict=False)
 
 
-def read_messages(batches: Iterable[Batch], intent_column: str = "intent", text_column: str = "query") -> Reading:
+def read_messages(
+    batches: Iterable[Batch],
+    intent_column: str = "intent",
+    text_column: str = "query",
+    join: Mapping[str, int] | None = None,
+) -> Reading:
     """The messages of a file that was opened with `message_fields`. Exact duplicates are used once, texts with two
-    classes not at all."""
+    classes not at all. With `join`, the classes that there are already with how many messages each has, those whose
+    names look alike are one, under the most common of the names."""
     messages: list[RawMessage] = []
     faults: list[Fault] = []
     for batch in batches:
@@ -92,6 +109,10 @@ def read_messages(batches: Iterable[Batch], intent_column: str = "intent", text_
                 faults.append(Fault(line, found, height))
             else:
                 messages.append(RawMessage(line, *found, height))
+    if join is not None:
+        counts = Counter(message.intent for message in messages) + Counter(join)
+        names = {name: alike[0] for alike in find_alike(counts) for name in alike}
+        messages = [replace(message, intent=names.get(message.intent, message.intent)) for message in messages]
     unique = _drop_duplicates(messages, faults)
     groups = group_near_duplicates([message.text for message in unique])
     faults.sort(key=lambda fault: fault.line)
@@ -107,6 +128,7 @@ def _read_row(row: bytes, intent_column: str, text_column: str) -> tuple[str, st
     if not isinstance(record, dict):
         return "is no object"
     intent, text = (_as_text(record.get(column)) for column in (intent_column, text_column))
+    intent = intent and clean_class(intent)
     if intent is None or text is None:
         return f"holds something else than a text in {intent_column if intent is None else text_column}"
     if not intent:
@@ -117,7 +139,7 @@ def _read_row(row: bytes, intent_column: str, text_column: str) -> tuple[str, st
         return "holds no text"
     if len(text) > LONGEST_TEXT:
         return f"holds more than {LONGEST_TEXT} characters"
-    return _SPACE.sub(" ", intent), clean_text(text)
+    return intent, clean_text(text)
 
 
 def _as_text(value: Any) -> str | None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords
+from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.records import LabelledMessage
 from sb_api.verdicts.databases import begin, open_database
 
@@ -81,6 +81,20 @@ class MessageTable:
         with self._begin() as connection:
             rows = connection.execute(sa.select(*columns).order_by(MESSAGES.c.number))
             return [StoredMessage(*row) for row in rows]
+
+    def classes(self) -> dict[str, int]:
+        """How many messages each class has."""
+        query = sa.select(MESSAGES.c.intent, sa.func.count()).group_by(MESSAGES.c.intent)
+        with self._begin() as connection:
+            return {str(intent): int(count) for intent, count in connection.execute(query)}
+
+    def rename(self, old: Sequence[str], new: str) -> int:
+        """Give the messages of classes another name, that of a class that there is or a new one; all or none. Returns
+        how many there were. Raises InvalidParameter when there is no such class."""
+        if missing := sorted(set(old) - self.classes().keys()):
+            raise InvalidParameter(f"There is no class {missing[0][:60]!r} among the stored messages.")
+        with self._begin() as connection:
+            return connection.execute(MESSAGES.update().where(MESSAGES.c.intent.in_(old)).values(intent=new)).rowcount
 
     def assign(self, parts: Mapping[int, Part]) -> None:
         """Put messages, by their numbers, into parts; all or none."""

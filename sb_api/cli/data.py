@@ -58,17 +58,23 @@ def data() -> None:
 
 @data.command("ingest")
 @_with_messages
+@click.option("--join", is_flag=True, help="Take classes whose names look alike for one, under the most common name.")
 @JSON
-def data_ingest(file: Path, intent_column: str, text_column: str, kind: Format | None, encoding: str | None) -> None:
-    """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named.
+def data_ingest(
+    file: Path, intent_column: str, text_column: str, kind: Format | None, encoding: str | None, join: bool
+) -> None:
+    """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named, and classes
+    whose names look alike.
 
     FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding; Parquet or Arrow.
     """
-    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding))
+    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding), join)
 
 
-def ingest(settings: Settings, file: Path, intent_column: str, text_column: str, asked: Asked) -> None:
-    from sb_api.bootstrap.csv_messages import message_fields, read_messages
+def ingest(
+    settings: Settings, file: Path, intent_column: str, text_column: str, asked: Asked, join: bool = False
+) -> None:
+    from sb_api.bootstrap.csv_messages import find_alike, message_fields, read_messages
     from sb_api.bootstrap.datasets import open_messages
 
     table = open_messages(settings)
@@ -76,10 +82,12 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str,
         advance = stack.enter_context(progress_bar(2, f"reading {file.name}"))
         fields = message_fields(intent_column, text_column)
         records = open_record_file(open_input(stack, file), file, asked, fields)
-        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column)
+        there = table.classes() if join else None
+        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column, there)
         advance()
         stored, faults = table.add(reading.messages)
         advance()
+    alike = find_alike(table.classes())
     table.close()
     known = {fault.line for fault in faults}
     used = sum(message.lines for message in reading.messages if message.line not in known)
@@ -97,12 +105,39 @@ def ingest(settings: Settings, file: Path, intent_column: str, text_column: str,
             "used": used,
             "unused": [{"line": fault.line, "reason": fault.reason} for fault in faults],
             "near_duplicates": reading.near,
+            "alike": alike,
         },
         f"{count(stored, 'message')} stored from {file} ({records.encoding}): of "
         f"{count(used + unused, 'line')} {used} used, {count(unused, 'line')} not used"
         f"{' (named above)' if faults else ''}; {count(reading.near, 'near duplicate')} kept, which will stay in one "
         "part.",
     )
+
+    if not wants_json():
+        for first, *others in alike:
+            names = " and ".join(map(repr, others))
+            show_line(f"the class {first!r} looks like {names}; `sb-api data rename` makes them one", err=True)
+
+
+@data.command("rename")
+@click.argument("old", nargs=-1, required=True)
+@click.argument("new")
+@JSON
+def data_rename(old: Sequence[str], new: str) -> None:
+    """Give the class OLD of the stored messages the name NEW; several OLD are one from then on, and so is a class that
+    has that name already. `sb-api bootstrap` learns them so."""
+    from sb_api.bootstrap.csv_messages import LONGEST_INTENT
+    from sb_api.bootstrap.datasets import open_messages
+    from sb_api.text.normalization import clean_class
+
+    name = clean_class(new)
+    if not 0 < len(name) <= LONGEST_INTENT:
+        raise InvalidParameter(f"The name of a class has 1 to {LONGEST_INTENT} characters.")
+    table = open_messages(load_settings())
+    renamed = table.rename(old, name)
+    table.close()
+    told = f"{count(renamed, 'message')} of {' and '.join(map(repr, old))} are of the class {name!r} now"
+    tell({"success": True, "renamed": renamed, "class": name}, f"{told}; `sb-api bootstrap --model intent` learns it.")
 
 
 @data.command("split")

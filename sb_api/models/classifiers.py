@@ -15,6 +15,7 @@ from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs
 from sb_api.models.encoder import load_encoder
 from sb_api.models.explain import Judge, explain_editors, usual_editor
 from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
+from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
 from sb_api.versions import Version
 
@@ -79,7 +80,7 @@ def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
     if message.intent is None:
         return NO_CLASS
     try:
-        return labels.index(message.intent)
+        return labels.index(message.intent if message.intent in labels else clean_class(message.intent))
     except ValueError:
         detail = f"{message.intent[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
         raise InvalidRecords(

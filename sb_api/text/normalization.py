@@ -257,3 +257,9 @@ def _set_apart(match: re.Match[str]) -> str:
     before = " " if start and not text[start - 1].isspace() else ""
     after = " " if end < len(text) and not text[end].isspace() else ""
     return f"{before}{match[0]}{after}"
+
+
+def clean_class(name: str) -> str:
+    """The name of a class as one writes it: composed (NFC), without invisible characters such as a byte order mark, its
+    blanks single."""
+    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sb_api.bootstrap.csv_messages import Reading, clean_text, group_near_duplicates, message_fields
+from sb_api.bootstrap.csv_messages import Reading, clean_text, find_alike, group_near_duplicates, message_fields
 from sb_api.bootstrap.csv_messages import read_messages as read_batches
 from sb_api.errors import MalformedBody
 from sb_api.readers.batches import Asked, open_records
@@ -112,3 +112,21 @@ def test_near_duplicates_are_one_group() -> None:
 
 def test_no_text_is_no_group() -> None:
     assert group_near_duplicates([]).tolist() == []
+
+
+def test_names_of_classes_are_as_one_writes_them(tmp_path: Path) -> None:
+    rows = ["\ufeffcafe\u0301 ,one text", "caf\u00e9,another text", "  data\u00a0 question ,a third"]
+    reading = read_messages(write(tmp_path / "raw.csv", "\n".join(["intent,query", *rows])))
+    assert [m.intent for m in reading.messages] == ["caf\u00e9", "caf\u00e9", "data question"]
+
+
+def test_classes_that_look_alike_are_found_and_joined_if_asked_for(tmp_path: Path) -> None:
+    assert find_alike({"Bug Report": 2, "bug_report": 5, "bug": 9, "\uff22ug-report": 1}) == [
+        ["bug_report", "Bug Report", "\uff22ug-report"]
+    ]
+    file = write(tmp_path / "raw.csv", "intent,query\nRefund,one text\nrefund,one text\nbug,another text")
+    assert [m.intent for m in read_messages(file).messages] == ["bug"]
+    with file.open("rb") as stream:
+        records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
+        joined = read_batches(records.batches(5), join={"refund": 3})
+    assert [(m.intent, m.text) for m in joined.messages] == [("refund", "one text"), ("bug", "another text")]

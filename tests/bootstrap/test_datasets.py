@@ -13,7 +13,7 @@ import pytest
 from sb_api.bootstrap.csv_messages import RawMessage, group_near_duplicates
 from sb_api.bootstrap.datasets import MessageTable, StoredMessage, load_split, open_messages, split_messages
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords, InvalidSettings, Unavailable
+from sb_api.errors import InvalidParameter, InvalidRecords, InvalidSettings, Unavailable
 from tests.support.databases import mariadb, postgresql
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -84,6 +84,18 @@ def test_parts_are_kept_and_fingerprinted(table: MessageTable) -> None:
     ]
     table.assign(dict(zip(numbers, ("test", "validation", "train"), strict=True)))
     assert load_split(table).fingerprint != split.fingerprint
+
+
+@databases
+def test_classes_are_renamed_and_made_one(table: MessageTable) -> None:
+    table.add([RawMessage(n, intent, f"text {n}") for n, intent in enumerate(("a", "a", "b", "B"))])
+    assert table.classes() == {"a": 2, "b": 1, "B": 1}
+    assert table.rename(["B"], "b") == 1
+    assert table.rename(["a", "b"], "c") == 4
+    assert table.classes() == {"c": 4}
+    with pytest.raises(InvalidParameter, match="no class 'a'"):
+        table.rename(["c", "a"], "d")
+    assert table.classes() == {"c": 4}
 
 
 @databases

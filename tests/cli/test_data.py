@@ -188,5 +188,15 @@ def test_bootstrap_without_messages_says_what_to_do(tmp_path: Path) -> None:
     assert "sb-api data ingest" in call(tmp_path, "bootstrap", "--model", "intent", code=1).output
 
 
+def test_classes_that_look_alike_are_named_and_renamed(tmp_path: Path) -> None:
+    file = tmp_path / "raw.csv"
+    file.write_text("intent,query\nRefund,my money back\nrefund,return it please\nrefund,pay me again\n")
+    told = call(tmp_path, "data", "ingest", file)
+    assert "the class 'refund' looks like 'Refund'; `sb-api data rename`" in told.stderr
+    assert "'Refund' are of the class 'refund' now" in call(tmp_path, "data", "rename", "Refund", "refund ").stdout
+    assert json.loads(call(tmp_path, "data", "ingest", file, "--join", "--json").stdout)["alike"] == []
+    assert "no class 'Refund'" in call(tmp_path, "data", "rename", "Refund", "refund", code=2).stderr
+
+
 def test_split_refuses_shares_that_leave_nothing(tmp_path: Path) -> None:
     assert "nothing to train on" in call(tmp_path, "data", "split", "--validation", 0.5, "--test", 0.5, code=2).output
