@@ -96,7 +96,8 @@ class Encoder:
             for start in range(0, len(places), MOST_AT_ONCE):
                 chosen = places[start : start + MOST_AT_ONCE]
                 vectors[chosen] = self._run([tokens[place] for place in chosen], length)
-        return vectors
+        # Not in the graph: ONNX Runtime adds up a row otherwise where it has many.
+        return vectors / np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
 
     def _run(self, tokens: Sequence[Sequence[int]], length: int) -> Matrix:
         ids, mask = np.zeros((2, len(tokens), length), np.int64)

@@ -35,7 +35,7 @@ class Shape:
 
 def build_encoder(shape: Shape, read: Read) -> bytes:
     """The ONNX model of an encoder: inputs `ids`, `mask` (n, tokens) and `positions` (tokens,), all int64; output
-    `vectors` (n, width), each of length 1. Raises KeyError when `read` lacks an array."""
+    `vectors` (n, width). Raises KeyError when `read` lacks an array."""
     import onnx
     import onnx.parser
     from onnx import numpy_helper
@@ -121,13 +121,12 @@ penalties = Mul (lost, far)
 penalty = Unsqueeze (penalties, around)
 """
 
-_POOLING = """weights = Unsqueeze (kept, last)
-weighted = Mul ({state}, weights)
-sums = ReduceSum <keepdims = 0> (weighted, first)
-counts = ReduceSum <keepdims = 0> (weights, first)
-means = Div (sums, counts)
-lengths = ReduceL2 <keepdims = 1> (means, last)
-vectors = Div (means, lengths)"""
+# Sums by multiplication: a reduction adds up a text otherwise where there is but one.
+_POOLING = """weights = Unsqueeze (kept, first)
+rows_of_sums = MatMul (weights, {state})
+sums = Squeeze (rows_of_sums, first)
+counts = ReduceSum <keepdims = 1> (kept, first)
+vectors = Div (sums, counts)"""
 
 
 def _describe_layer(layer: int, shape: Shape) -> str:
