@@ -178,6 +178,7 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 @_with_messages
 @_SEED
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where the artefact goes.")
+@click.option("--encoder", is_flag=True, help="As of `sb-api bootstrap`.")
 @JSON
 def data_run_all(
     file: Path,
@@ -187,6 +188,7 @@ def data_run_all(
     encoding: str | None,
     seed: int,
     output: Path | None,
+    encoder: bool,
 ) -> None:
     """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
     from sb_api.bootstrap.artefacts import export_artefact
@@ -197,7 +199,7 @@ def data_run_all(
     with hold_state(settings):
         ingest(settings, file, intent_column, text_column, Asked(kind, (), encoding))
         split(settings, seed, SHARES["validation"], SHARES["test"])
-        make_intent(settings, seed, count=0)
+        make_intent(settings, seed, count=0, encoded=encoder)
         evaluate_current(settings, "intent", (), "", Path("-") if wants_json() else None, None)
         tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 
