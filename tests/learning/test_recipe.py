@@ -227,33 +227,37 @@ def test_progress_is_told_after_each_epoch_and_the_rate_falls_along_half_a_cosin
     assert recipe.rate(3) == pytest.approx(0.001)
 
 
-def test_members_that_learn_for_themselves_are_fitted_too() -> None:
+@pytest.fixture(scope="module")
+def members() -> tuple[Any, TrainingLoop]:
+    """A network of members that each learn for themselves, and its fitting."""
     network = build_intent(3, 10, 10)
     optimizer = import_keras().optimizers.Adam(0.01)
     optimizer.build(network.trainable_variables)
+    return network, TrainingLoop(network, optimizer)
+
+
+def told_apart(network: Any, count: int, kinds: int) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:
+    """Rows of so many kinds, and the number of the kind of each."""
     random = np.random.default_rng(1)
-    shapes = {name: (30, *tensor.shape[1:]) for name, tensor in network.input.items()}
-    targets = np.arange(30) % 3
-    arrays = {name: np.broadcast_to(targets[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
+    shapes = {name: (count, *tensor.shape[1:]) for name, tensor in network.input.items()}
+    own = np.arange(count) % kinds
+    arrays = {name: np.broadcast_to(own[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
     arrays["weight_input"] = random.random(shapes["weight_input"]).astype(np.float32)
-    TrainingLoop(network, optimizer).fit(
-        replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1
-    )
+    return arrays, own
+
+
+def test_members_that_learn_for_themselves_are_fitted_too(members: tuple[Any, TrainingLoop]) -> None:
+    network, loop = members
+    arrays, targets = told_apart(network, 30, 3)
+    loop.fit(replace(RETRAINING, label_weights=None, epochs=8), Examples(arrays, targets), 1)
     assert (np.asarray(network(arrays, training=False)).argmax(axis=1) == targets).all()
 
 
-def test_what_is_of_no_class_is_taught_to_be_no_more_of_one_than_of_another() -> None:
-    network = build_intent(3, 10, 10)
-    optimizer = import_keras().optimizers.Adam(0.01)
-    optimizer.build(network.trainable_variables)
-    random = np.random.default_rng(1)
-    shapes = {name: (40, *tensor.shape[1:]) for name, tensor in network.input.items()}
-    targets = np.arange(40) % 4
-    arrays = {name: np.broadcast_to(targets[:, None] + 1, shape).astype(np.int32) for name, shape in shapes.items()}
-    arrays["weight_input"] = random.random(shapes["weight_input"]).astype(np.float32)
+def test_what_is_of_no_class_is_taught_to_be_no_more_of_one_than_of_another(members: tuple[Any, TrainingLoop]) -> None:
+    network, loop = members
+    arrays, targets = told_apart(network, 40, 4)
     rows = Examples(arrays, np.where(targets == 3, NO_CLASS, targets))
-    recipe = replace(RETRAININGS["intent"], learning_rate=0.005, batch_size=4, epochs=12)
-    TrainingLoop(network, optimizer).fit(recipe, rows, 1, rows, rows)
+    loop.fit(replace(RETRAININGS["intent"], learning_rate=0.005, batch_size=4, epochs=12), rows, 1, rows, rows)
     scores = np.asarray(network(arrays, training=False))
     assert (scores.argmax(axis=1) == targets)[targets < 3].all()
     assert scores[targets == 3].max() < scores[targets < 3].max(axis=1).min()
