@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from sb_api.judgements import NO_CLASS_NAME
 from sb_api.readers.rows import Batch, Fields
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.masking import mask_personal_data
@@ -28,7 +29,7 @@ _NOT_WORDS = re.compile(r"[\W\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """A cleaned and masked message with its class, and the line of the file it came from."""
+    """A cleaned and masked message with its class, "" for none, and the line of the file it came from."""
 
     line: int
     intent: str
@@ -57,6 +58,11 @@ class Reading:
     messages: list[RawMessage]
     faults: list[Fault]
     near: int
+
+
+def name_of(intent: str) -> str:
+    """What a stored class is called where people read."""
+    return intent or NO_CLASS_NAME
 
 
 def same_text(text: str) -> str:
@@ -93,10 +99,11 @@ def read_messages(
     intent_column: str = "intent",
     text_column: str = "query",
     join: Mapping[str, int] | None = None,
+    no_class: str | None = None,
 ) -> Reading:
     """The messages of a file that was opened with `message_fields`. Exact duplicates are used once, texts with two
     classes not at all. With `join`, the classes that there are already with how many messages each has, those whose
-    names look alike are one, under the most common of the names."""
+    names look alike are one, under the most common of the names. What the file calls `no_class` fits none."""
     messages: list[RawMessage] = []
     faults: list[Fault] = []
     for batch in batches:
@@ -113,6 +120,8 @@ def read_messages(
         counts = Counter(message.intent for message in messages) + Counter(join)
         names = {name: alike[0] for alike in find_alike(counts) for name in alike}
         messages = [replace(message, intent=names.get(message.intent, message.intent)) for message in messages]
+    if no_class is not None:
+        messages = [replace(message, intent="") if message.intent == no_class else message for message in messages]
     unique = _drop_duplicates(messages, faults)
     groups = group_near_duplicates([message.text for message in unique])
     faults.sort(key=lambda fault: fault.line)
@@ -160,7 +169,9 @@ def _drop_duplicates(messages: Iterable[RawMessage], faults: list[Fault]) -> lis
         intents = sorted({message.intent for message in found})
         if len(intents) > 1:
             faults += [
-                Fault(message.line, f"has a text that stands under {' and '.join(intents)}", message.lines)
+                Fault(
+                    message.line, f"has a text that stands under {' and '.join(map(name_of, intents))}", message.lines
+                )
                 for message in found
             ]
         else:

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 import sqlalchemy as sa
 
-from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates
+from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates, name_of
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.records import LabelledMessage
@@ -41,7 +41,7 @@ MESSAGES = sa.Table(
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One row."""
+    """One row. A message that fits no class has the intent ""."""
 
     number: int
     intent: str
@@ -69,7 +69,7 @@ class MessageTable:
                     known[message.digest] = message.intent
                     new.append({"digest": message.digest, "intent": message.intent, "text": message.text})
                 else:
-                    under = "already" if stored == message.intent else f"under {stored}"
+                    under = "already" if stored == message.intent else f"under {name_of(stored)}"
                     faults.append(Fault(message.line, f"has a text that is stored {under}", message.lines))
             if new:
                 connection.execute(MESSAGES.insert(), new)
@@ -173,7 +173,9 @@ def load_split(table: MessageTable) -> Split:
     digest = hashlib.sha256()
     for message in table.all():
         if message.part is not None:
-            parts[message.part].append(LabelledMessage(id=message.number, text=message.text, intent=message.intent))
+            parts[message.part].append(
+                LabelledMessage(id=message.number, text=message.text, intent=message.intent or None)
+            )
             digest.update(f"{message.part}\0{message.intent}\0{message.text}\0".encode())
     if empty := [part for part, found in parts.items() if not found]:
         raise InvalidRecords(

@@ -59,20 +59,33 @@ def data() -> None:
 @data.command("ingest")
 @_with_messages
 @click.option("--join", is_flag=True, help="Take classes whose names look alike for one, under the most common name.")
+@click.option("--no-class", metavar="NAME", help="What FILE calls the class of messages that fit none.")
 @JSON
 def data_ingest(
-    file: Path, intent_column: str, text_column: str, kind: Format | None, encoding: str | None, join: bool
+    file: Path,
+    intent_column: str,
+    text_column: str,
+    kind: Format | None,
+    encoding: str | None,
+    join: bool,
+    no_class: str | None,
 ) -> None:
     """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named, and classes
     whose names look alike.
 
     FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding; Parquet or Arrow.
     """
-    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding), join)
+    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding), join, no_class)
 
 
 def ingest(
-    settings: Settings, file: Path, intent_column: str, text_column: str, asked: Asked, join: bool = False
+    settings: Settings,
+    file: Path,
+    intent_column: str,
+    text_column: str,
+    asked: Asked,
+    join: bool = False,
+    no_class: str | None = None,
 ) -> None:
     from sb_api.bootstrap.csv_messages import find_alike, message_fields, read_messages
     from sb_api.bootstrap.datasets import open_messages
@@ -83,7 +96,7 @@ def ingest(
         fields = message_fields(intent_column, text_column)
         records = open_record_file(open_input(stack, file), file, asked, fields)
         there = table.classes() if join else None
-        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column, there)
+        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column, there, no_class)
         advance()
         stored, faults = table.add(reading.messages)
         advance()

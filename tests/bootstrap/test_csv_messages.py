@@ -130,3 +130,12 @@ def test_classes_that_look_alike_are_found_and_joined_if_asked_for(tmp_path: Pat
         records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
         joined = read_batches(records.batches(5), join={"refund": 3})
     assert [(m.intent, m.text) for m in joined.messages] == [("refund", "one text"), ("bug", "another text")]
+
+
+def test_what_fits_no_class_may_be_told_so(tmp_path: Path) -> None:
+    file = write(tmp_path / "raw.csv", "intent,query\nrefund,one text\noos,another text\noos,a third\nrefund,a third")
+    with file.open("rb") as stream:
+        records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
+        reading = read_batches(records.batches(5), no_class="oos")
+    assert [(m.intent, m.text) for m in reading.messages] == [("refund", "one text"), ("", "another text")]
+    assert {fault.reason for fault in reading.faults} == {"has a text that stands under no class and refund"}

@@ -99,6 +99,15 @@ def test_classes_are_renamed_and_made_one(table: MessageTable) -> None:
 
 
 @databases
+def test_what_fits_no_class_has_none(table: MessageTable) -> None:
+    table.add([RawMessage(n, "" if n else "a", f"text {word}") for n, word in enumerate(("one", "two", "three"))])
+    numbers = [m.number for m in table.all()]
+    table.assign(dict(zip(numbers, ("train", "validation", "test"), strict=True)))
+    split = load_split(table)
+    assert [part[0].intent for part in (split.train, split.validation, split.test)] == ["a", None, None]
+
+
+@databases
 def test_an_empty_part_is_told(table: MessageTable) -> None:
     with pytest.raises(InvalidRecords, match="train, validation, test"):
         load_split(table)
