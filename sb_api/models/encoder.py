@@ -97,7 +97,8 @@ class Encoder:
                 chosen = places[start : start + MOST_AT_ONCE]
                 vectors[chosen] = self._run([tokens[place] for place in chosen], length)
         # Not in the graph: ONNX Runtime adds up a row otherwise where it has many.
-        return vectors / np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+        vectors /= np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+        return vectors
 
     def _run(self, tokens: Sequence[Sequence[int]], length: int) -> Matrix:
         ids, mask = np.zeros((2, len(tokens), length), np.int64)
