@@ -258,9 +258,9 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
         ],
         data=[
             source,
-            f"{counts['train']} messages were learned from first. {counts['validation']} chose the threshold, and "
-            f"{counts['test']} others gave the figures below, which are those of what had not learned them. Then all "
-            "were learned. Later trainings are measured on the last ones, as if they had not been.",
+            f"{counts['train']} messages were learned from first. {counts['validation']} chose the threshold. "
+            f"{counts['test']} others were held out for the figures below. Then all were learned; later trainings are "
+            "measured on those that had been held out, as if they still were.",
         ],
         figures=[Table(header, [[figures[name] for name in names]])],
         notes=[
