@@ -11,6 +11,7 @@ setup(
         "sb_api",
         "sb_api.auth",
         "sb_api.bootstrap",
+        "sb_api.bootstrap.reports",
         "sb_api.broker",
         "sb_api.cli",
         "sb_api.cli.terminal",
@@ -31,7 +32,7 @@ setup(
     package_dir={"sb_api.static": "static"},
     package_data={
         "sb_api": ["py.typed"],
-        "sb_api.bootstrap": ["templates/*.html", "templates/*.md"],
+        "sb_api.bootstrap.reports": ["templates/*.html", "templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
         "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],

@@ -125,6 +125,12 @@ class UnknownVersion(SbApiError):
     title = "There are no such weights"
 
 
+class NotSetAside(SbApiError):
+    status = 404
+    type = "not-set-aside"
+    title = "No such credential is set aside"
+
+
 class NotOffered(SbApiError):
     """What is asked for has to be set up first."""
 

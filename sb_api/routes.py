@@ -13,7 +13,14 @@ from flask import Blueprint, Response, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Job, Withdrawal
-from sb_api.errors import Forbidden, IdempotencyKeyReused, InvalidParameter, MalformedBody, UnknownTask
+from sb_api.errors import (
+    Forbidden,
+    IdempotencyKeyReused,
+    InvalidParameter,
+    InvalidRecords,
+    MalformedBody,
+    UnknownTask,
+)
 from sb_api.judgements import Status, VerdictQuery
 from sb_api.records import EDITORS, MESSAGES, RecordType, decode_records, decode_task, encode_payload, find_record_type
 from sb_api.telemetry.logs import current_request
@@ -154,13 +161,15 @@ def undo() -> Response:
     service, record_type = get_service(), _record_type()
     try:
         wanted = msgspec.json.decode(read_body(), type=Undo)
+    except msgspec.ValidationError as error:
+        raise InvalidRecords(f"The verdict to take back is not named: {error}.", errors={}) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(f'Send {{"id": <record>}}, with "digest" or "reporter" if need be: {error}.') from None
     if set_reporters([wanted], current_identity()):
         raise Forbidden("This credential takes back its own verdicts alone; it may not name reporters.")
     withdrawal = Withdrawal(wanted.reporter or "", str(wanted.id), wanted.digest)
     if "\0" in f"{withdrawal.record}{withdrawal.reporter}{withdrawal.digest}":
-        raise MalformedBody("`id`, `digest` and `reporter` hold no U+0000.")
+        raise InvalidRecords("`id`, `digest` and `reporter` hold no U+0000.", errors={})
     return answer_json({"success": True, **await_withdrawal(service, record_type, withdrawal, current_actor())})
 
 

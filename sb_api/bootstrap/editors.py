@@ -12,7 +12,6 @@ import numpy as np
 
 from sb_api import preprocessing
 from sb_api.arrays import Matrix
-from sb_api.bootstrap.model_card import ModelCard, Table, write_card
 from sb_api.bootstrap.originals import (
     CALIBRATION_INNOCENT,
     CALIBRATION_SPAM,
@@ -23,6 +22,7 @@ from sb_api.bootstrap.originals import (
     write_reference,
     write_vocabularies,
 )
+from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
 from sb_api.config import Settings
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting

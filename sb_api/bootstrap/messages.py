@@ -11,7 +11,6 @@ import numpy as np
 
 from sb_api.arrays import Matrix, Scores, Targets
 from sb_api.bootstrap.datasets import SYNTHETIC, Split
-from sb_api.bootstrap.model_card import ModelCard, Table, write_card
 from sb_api.bootstrap.no_class import (
     NoClass,
     choose_threshold,
@@ -21,6 +20,7 @@ from sb_api.bootstrap.no_class import (
     measure_threshold,
 )
 from sb_api.bootstrap.originals import install_original, to_examples, write_reference, write_vocabularies
+from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.learning.recipe import Examples, Recipe

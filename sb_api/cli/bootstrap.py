@@ -203,9 +203,9 @@ def make_from_editors(
     """Make the original of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
     from sb_api.bootstrap.archive import SHIPPED, archived
     from sb_api.bootstrap.checks import check_editors
-    from sb_api.bootstrap.comparison import describe_plan, print_plan
     from sb_api.bootstrap.editors import from_verdicts
     from sb_api.bootstrap.own_editors import plan_original, replace_original
+    from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
     from sb_api.models.classifiers import ARCHITECTURES
 
     checked = check_editors(from_verdicts(verdicts))

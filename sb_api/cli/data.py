@@ -263,7 +263,7 @@ def evaluate_current(
     import msgspec
 
     from sb_api.bootstrap.evaluation import evaluate_weights
-    from sb_api.bootstrap.report import render_html
+    from sb_api.bootstrap.reports.report import render_html
     from sb_api.cli.terminal.evaluation import print_report
     from sb_api.models.classifiers import CLASSIFIERS
 

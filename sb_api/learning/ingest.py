@@ -14,7 +14,7 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
-from sb_api.errors import InvalidParameter, SbApiError, TooManyKept, TrainingRefused
+from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.recipe import Examples
@@ -185,10 +185,10 @@ class Intake:
 
     def let_back(self, account: str) -> int:
         """Let an account back that is set aside; how many of its verdicts may be learned again. Raises
-        InvalidParameter where it is not."""
+        NotSetAside where it is not."""
         kept = self.log.let_back(account) if self.log else None
         if kept is None:
-            raise InvalidParameter(f"{account[:80]!r} is not set aside.")
+            raise NotSetAside(f"{account[:80]!r} is not set aside.")
         return kept
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays) -> Examples:

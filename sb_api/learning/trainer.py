@@ -381,7 +381,7 @@ class Trainer:
         return {"weights": {"version": version, "previous": previous}}
 
     def let_back(self, account: str) -> dict[str, Any]:
-        """Let a credential back that is set aside. Raises InvalidParameter where it is not."""
+        """Let a credential back that is set aside. Raises NotSetAside where it is not."""
         kept = self.intake.let_back(account)
         self.publication.publish_quality()
         chain = self.store.chain()

@@ -170,7 +170,7 @@ OPERATIONS: Mapping[str, Operation] = {
         schemas.LetBack,
         {"credential": "moderation-tool"},
         (MODEL,),
-        (*BODY, errors.InvalidParameter, *QUEUED),
+        (*BODY, errors.InvalidParameter, errors.NotSetAside, *QUEUED),
     ),
     "POST /replay": Operation(
         {202: answers.Accepted},

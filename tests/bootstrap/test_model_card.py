@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from sb_api.bootstrap.model_card import ModelCard, Table, render_card, write_card
+from sb_api.bootstrap.reports.model_card import ModelCard, Table, render_card, write_card
 from sb_api.config import Settings
 
 CARD = ModelCard(

@@ -12,7 +12,6 @@ import pytest
 
 from sb_api.bootstrap.archive import archived, restore_original
 from sb_api.bootstrap.checks import check_editors
-from sb_api.bootstrap.comparison import describe_plan, print_plan
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.bootstrap.own_editors import (
     Plan,
@@ -22,6 +21,7 @@ from sb_api.bootstrap.own_editors import (
     replace_original,
     require_enough,
 )
+from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, UnknownVersion
 from sb_api.learning.reference_set import load_reference

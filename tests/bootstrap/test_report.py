@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb_api.bootstrap.report import LARGEST_MATRIX, render_html
+from sb_api.bootstrap.reports.report import LARGEST_MATRIX, render_html
 from sb_api.cli.terminal.evaluation import print_report
 from sb_api.models.measures import describe_classes
 

@@ -194,10 +194,17 @@ def test_a_verdict_is_taken_back_by_whoever_gave_it(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"id": null}', b'{"id": 1.5}', b'{"id": "a\\u0000"}', b'{"id": 1, "reporter": 5}']
+    ("body", "status", "problem"),
+    [
+        *((body, 400, "malformed-body") for body in (b"", b"{", b"\xff")),
+        *((body, 422, "invalid-records") for body in (b"[]", b"{}", b'{"id": null}', b'{"id": 1.5}')),
+        *((body, 422, "invalid-records") for body in (b'{"id": "a\\u0000"}', b'{"id": 1, "reporter": 5}')),
+    ],
 )
-def test_what_does_not_say_which_verdict_is_refused(body: bytes, lonely_client: FlaskClient) -> None:
-    assert_problem(lonely_client.post("/verdicts/undo", data=body), 400, "malformed-body")
+def test_what_does_not_say_which_verdict_is_refused(
+    body: bytes, status: int, problem: str, lonely_client: FlaskClient
+) -> None:
+    assert_problem(lonely_client.post("/verdicts/undo", data=body), status, problem)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday"])

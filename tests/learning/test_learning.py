@@ -13,7 +13,7 @@ import pytest
 
 from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
-from sb_api.errors import InvalidParameter, JobFailed, TrainingRefused
+from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
@@ -279,7 +279,7 @@ def test_who_is_refused_again_and_again_is_set_aside_until_an_admin_lets_them_ba
     ]
     assert trainer.let_back("tool")["kept"] == 4
     assert trainer.try_kept(proceed) == 4
-    with pytest.raises(InvalidParameter, match="not set aside"):
+    with pytest.raises(NotSetAside, match="not set aside"):
         trainer.let_back("tool")
 
 

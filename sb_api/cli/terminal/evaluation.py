@@ -13,7 +13,7 @@ def print_report(document: dict[str, Any]) -> None:
     from rich.table import Table
 
     from sb_api.bootstrap.no_class import describe_refusal
-    from sb_api.bootstrap.report import MEASURES, headline
+    from sb_api.bootstrap.reports.report import MEASURES, headline
 
     # What people wrote may look like markup.
     console, figures = Console(markup=False, highlight=False), document["figures"]

@@ -26,7 +26,7 @@ def render_html(document: dict[str, Any]) -> str:
 
     figures = document["figures"]
     environment = Environment(
-        loader=PackageLoader("sb_api.bootstrap"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("sb_api.bootstrap.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html").render(
         document=document,

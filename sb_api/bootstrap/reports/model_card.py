@@ -39,7 +39,7 @@ def render_card(card: ModelCard) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(  # nosec B701
-        loader=PackageLoader("sb_api.bootstrap"),
+        loader=PackageLoader("sb_api.bootstrap.reports"),
         autoescape=False,  # noqa: S701  Markdown, of our own words and numbers
         undefined=StrictUndefined,
         trim_blocks=True,
