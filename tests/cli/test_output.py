@@ -49,11 +49,19 @@ def test_what_a_service_answers_does_nothing_to_the_terminal() -> None:
             assert len((out + err).splitlines()) == 1
 
 
-def test_ids_and_reasons_of_a_file_do_nothing_to_the_terminal(tmp_path: Path) -> None:
+def test_what_a_file_names_does_nothing_to_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "raw.csv"
+    file.write_text('verdict,"id\x1b]0;owned\x07"\n1,one\n')
+    done = CliRunner(env={"SB_API_STATE_DIR": str(tmp_path / "state")}).invoke(main, ["evaluate", str(file)])
+    assert r"\x1b]0;owned\x07" in done.stderr
+    assert "\x1b" not in done.output
+
+
+def test_names_of_classes_hold_nothing_that_a_terminal_acts_on(tmp_path: Path) -> None:
     file = tmp_path / "raw.csv"
     file.write_text('intent,query\n"x\x1b]0;owned\x07",one text\n"y\x1b[2J",one text\n')
     done = CliRunner(env={"SB_API_STATE_DIR": str(tmp_path / "state")}).invoke(main, ["data", "ingest", str(file)])
-    assert r"\x1b]0;owned\x07" in done.stderr
+    assert "a text that stands under x]0;owned and y[2J" in done.stderr
     assert "\x1b" not in done.output
 
 
