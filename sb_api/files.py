@@ -8,7 +8,9 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,20 @@ def finish_replacing(folder: Path) -> None:
         sync_folder(target.parent)
     (staged / PLAN).unlink()  # at the end: without it nothing more is to be done
     shutil.rmtree(staged)
+
+
+@contextmanager
+def make_whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to be filled, which others may read and which is `target` once all is in it; if something fails before,
+    nothing of it is left."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
-import tempfile
 import zipfile
 from importlib.util import find_spec
 from math import prod
@@ -18,7 +16,7 @@ import numpy as np
 from sb_api.arrays import Predict
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
-from sb_api.files import read_regular
+from sb_api.files import make_whole_folder, read_regular
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.reference_set import Reference, load_reference, read_reference
@@ -77,15 +75,9 @@ def export_artefact(settings: Settings, classifier: Classifier, folder: Path, we
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
     contents["manifest.json"] = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
-    try:
+    with make_whole_folder(target) as partial:
         for name, content in contents.items():
             (partial / name).write_bytes(content)
-        partial.chmod(0o755)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

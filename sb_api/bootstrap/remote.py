@@ -7,8 +7,6 @@ written last: a folder without one is of a push that was broken off.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -18,6 +16,7 @@ import msgspec
 
 from sb_api.bootstrap.artefacts import FORMAT, MOST_BYTES, Manifest
 from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, SbApiError, Unavailable, UnknownVersion
+from sb_api.files import make_whole_folder
 from sb_api.models.classifiers import Classifier
 from sb_api.versions import VERSION_NAME
 
@@ -75,19 +74,13 @@ def pull_artefact(url: str, classifier: Classifier, folder: Path, version: str =
             if _parse((target / MANIFEST).read_bytes(), str(target)).files != manifest.files:
                 raise InvalidWeights(f"{target} is there already, and it is another one than that in {place.name}.")
             return target
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".pull-", dir=folder))
-        try:
+        with make_whole_folder(target) as partial:
             for file, digest in manifest.files.items():
                 some = _read(place, f"{source}/{file}")
                 if some is None or hashlib.sha256(some).hexdigest() != digest:
                     raise InvalidWeights(f"{place.name}/{name}/{file} is damaged: its checksum differs.")
                 (partial / file).write_bytes(some)
             (partial / MANIFEST).write_bytes(content)
-            partial.chmod(0o755)
-            partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return target
 
 

@@ -7,7 +7,6 @@ that holds one; no code of such a package is ever run. Which one it is says the 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import zipfile
 from collections import defaultdict
@@ -198,7 +197,7 @@ def _open_tokenizer(document: bytes, tokens: int) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # there is a process per core
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_buffer(io.BytesIO(document).getvalue())
+    tokenizer = Tokenizer.from_buffer(document)
     tokenizer.no_padding()
     tokenizer.enable_truncation(tokens)
     return tokenizer

@@ -66,12 +66,11 @@ def records(batches: list[Batch]) -> list[dict[str, Any]]:
 
 def predict(url: str, *options: str, monkeypatch: pytest.MonkeyPatch, judge: Judge, most: int = 10**6) -> Result:
     """The command, in this process; its judge fails after `most` rows."""
-    done = 0
+    done: list[Any] = []
 
     def judge_rows(rows: Any) -> Any:
-        nonlocal done
-        done += len(rows)
-        if done > most:
+        done.extend(rows)
+        if len(done) > most:
             raise Unavailable("The judge is gone.")
         return judge.judge_rows(rows)
 
