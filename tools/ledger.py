@@ -85,7 +85,7 @@ class Ledger:
             self._over.set()
             waves.join(TAKEN_WITHIN + PATIENCE)
             if waves.is_alive():
-                self._complain("lost", "calls are still under way")
+                self.tally.complain("lost", "calls are still under way")
             self.versions.look()
 
     def _send_waves(self) -> None:
@@ -102,7 +102,7 @@ class Ledger:
 
     def _note_fault(self, done: Any) -> None:
         if error := done.exception():
-            self._complain("wrong", f"the client itself failed, maybe by an answer: {error!r}")
+            self.tally.complain("wrong", f"the client itself failed, maybe by an answer: {error!r}")
 
     def _wave(self, chance: random.Random, number: int) -> list[Callable[[], None]]:
         """All calls, each once; what changes the weights less often."""
@@ -136,9 +136,9 @@ class Ledger:
         if status != 200:
             return
         if wrong and set(answer["errors"]) != {str(len(editors) + number) for number in range(wrong)}:
-            self._complain("wrong", f"of {len(sent)} records these are said to be wrong: {list(answer['errors'])}")
+            self.tally.complain("wrong", f"of {len(sent)} records these are said to be wrong: {list(answer['errors'])}")
         if "explain" in query and set(answer["reasons"]) != {str(editor["id"]) for editor in editors}:
-            self._complain("wrong", f"there are reasons for {list(answer['reasons'])[:3]}")
+            self.tally.complain("wrong", f"there are reasons for {list(answer['reasons'])[:3]}")
         self._write_down("/predict", editors, answer)
 
     def classify(self, editors: list[dict[str, Any]]) -> None:
@@ -155,12 +155,12 @@ class Ledger:
     def look(self, path: str) -> None:
         status, _ = self.ask("GET", path)
         if status == 200:
-            self._count_right()
+            self.tally.count_right()
 
     def roll_back(self, to: str) -> None:
         status, _ = self.ask("POST", "/rollback", {"to": to}, allowed=(404,))  # there may be no previous yet
         if status == 200:
-            self._count_right()
+            self.tally.count_right()
 
     def train(self, first: int, *, later: bool = False) -> None:
         """Have verdicts learned, however often they must be sent; `later`: to be fetched."""
@@ -186,13 +186,13 @@ class Ledger:
                 answer = None
             if answer is not None:
                 if answer["learned"] + answer["known"] != VERDICTS:
-                    self._complain("wrong", f"of {VERDICTS} verdicts, learned and known: {answer}")
+                    self.tally.complain("wrong", f"of {VERDICTS} verdicts, learned and known: {answer}")
                 with self._lock:
                     self.taken.append(first)
-                self._count_right()
+                self.tally.count_right()
                 return
             time.sleep(0.7)
-        self._complain("lost", f"the verdicts from {first} were never taken")
+        self.tally.complain("lost", f"the verdicts from {first} were never taken")
 
     def fetch(self, task: str) -> Any:
         """The data of a task; None when it is lost or has failed, which it says."""
@@ -206,12 +206,12 @@ class Ledger:
             if status == 200:
                 kind = answer["error"]["type"].rpartition(":")[2]
                 if kind in (*LOST, "unavailable"):
-                    self._count_honest(f"task: {kind}")
+                    self.tally.count_honest(f"task: {kind}")
                 else:
-                    self._complain("wrong", f"a task failed: {answer['error']}")
+                    self.tally.complain("wrong", f"a task failed: {answer['error']}")
                 return None
             time.sleep(0.4)
-        self._complain("lost", f"the task {task} never ended")
+        self.tally.complain("lost", f"the task {task} never ended")
         return None
 
     def ask(
@@ -232,10 +232,10 @@ class Ledger:
             response = connection.getresponse()
             content = response.read()
         except TimeoutError:
-            self._complain("lost", f"no answer to {method} {path} within {PATIENCE:g} s")
+            self.tally.complain("lost", f"no answer to {method} {path} within {PATIENCE:g} s")
             return 0, None
         except (OSError, http.client.HTTPException):
-            self._count_honest("no connection")
+            self.tally.count_honest("no connection")
             return 0, None
         finally:
             connection.close()
@@ -256,27 +256,15 @@ class Ledger:
             and status in (503, 504, *allowed)
             and (status != 503 or int(headers.get("Retry-After", 0)) > 0)
         ):
-            self._count_honest("not ready" if is_ready else answer["type"].rpartition(":")[2])
+            self.tally.count_honest("not ready" if is_ready else answer["type"].rpartition(":")[2])
         else:
-            self._complain("wrong", f"{call} gives {status}: {str(answer)[:300]}")
+            self.tally.complain("wrong", f"{call} gives {status}: {str(answer)[:300]}")
 
     # The book
 
     def _write_down(self, call: str, editors: list[dict[str, Any]], answer: dict[str, Any]) -> None:
         with self._lock:
             self.judged.append(Judged(call, [str(editor["id"]) for editor in editors], editors, answer))
-
-    def _count_right(self) -> None:
-        with self._lock:
-            self.tally.right += 1
-
-    def _count_honest(self, kind: str) -> None:
-        with self._lock:
-            self.tally.honest[kind] += 1
-
-    def _complain(self, kind: str, note: str) -> None:
-        with self._lock:
-            self.tally.complain(kind, note)
 
     def judge(self, log: VerdictLog) -> Tally:
         """Check all that is written down, once nothing is under way."""
@@ -285,7 +273,7 @@ class Ledger:
             if fault:
                 self.tally.complain("wrong", f"{entry.call}: {fault}")
             else:
-                self.tally.right += 1
+                self.tally.count_right()
         self._judge_texts()
         self._judge_verdicts(log)
         return self.tally
@@ -299,7 +287,7 @@ class Ledger:
                 for name, one in right.items()
             )
             if fits:
-                self.tally.right += 1
+                self.tally.count_right()
             else:
                 self.tally.complain("wrong", f"/intents/predict: {answer}")
 

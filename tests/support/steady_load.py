@@ -34,7 +34,7 @@ VERDICTS = 4  # of one training
 
 @dataclass
 class Tally:
-    """What became of requests."""
+    """What became of requests; several threads may count at once."""
 
     sent: int = 0
     right: int = 0
@@ -43,6 +43,7 @@ class Tally:
     wrong: int = 0
     doubled: int = 0
     notes: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, other: Tally) -> None:
         for name in ("sent", "right", "lost", "wrong", "doubled"):
@@ -50,9 +51,18 @@ class Tally:
         self.honest += other.honest
         self.notes += other.notes
 
+    def count_right(self) -> None:
+        with self._lock:
+            self.right += 1
+
+    def count_honest(self, kind: str) -> None:
+        with self._lock:
+            self.honest[kind] += 1
+
     def complain(self, kind: str, note: str) -> None:
-        setattr(self, kind, getattr(self, kind) + 1)
-        self.notes.append(f"{kind}: {note}")
+        with self._lock:
+            setattr(self, kind, getattr(self, kind) + 1)
+            self.notes.append(f"{kind}: {note}")
 
 
 class Versions:
@@ -161,20 +171,18 @@ class SteadyLoad:
             response = self._send("POST", "/train", json=verdicts, headers=headers)
             answer = None if response is None else response.json()
             if answer is not None and response is not None and response.status_code == 202:
-                with self._lock:
-                    self.tally.right += 1
+                self.tally.count_right()
                 answer = self._fetch(answer["task_id"], deadline)
             elif answer is not None:
-                with self._lock:
-                    self.tally.right += 1
+                self.tally.count_right()
             if answer is not None:
                 if answer["learned"] + answer["known"] != VERDICTS:
-                    self._complain("wrong", f"a training of {VERDICTS} verdicts answers {answer}")
+                    self.tally.complain("wrong", f"a training of {VERDICTS} verdicts answers {answer}")
                 with self._lock:
                     self.trainings[str(first)] = VERDICTS
                 return
             time.sleep(0.5)
-        self._complain("lost", f"the training of the records from {first} was never taken")
+        self.tally.complain("lost", f"the training of the records from {first} was never taken")
 
     def _fetch(self, task: str, deadline: float) -> dict[str, Any] | None:
         while time.monotonic() < deadline:
@@ -182,25 +190,23 @@ class SteadyLoad:
             if response is not None:
                 if response.status_code == 404:
                     return None  # Redis has lost it
-                with self._lock:
-                    self.tally.right += 1
+                self.tally.count_right()
                 document: dict[str, Any] = response.json()
                 if document["status"] == "completed":
                     data: dict[str, Any] = document["data"]
                     return data
                 if document["status"] == "failed":
-                    self._count_honest(str(document["error"]["type"]).rpartition(":")[2])
+                    self.tally.count_honest(str(document["error"]["type"]).rpartition(":")[2])
                     return None
             time.sleep(0.3)
-        self._complain("lost", f"the task {task} never ended")
+        self.tally.complain("lost", f"the task {task} never ended")
         return None
 
     def _roll_back(self, chance: random.Random) -> None:
         self._over.wait(1.5 * chance.random())
         response = self._send("POST", "/rollback", json={"to": chance.choice(["previous", "original", "previous"])})
         if response is not None:
-            with self._lock:
-                self.tally.right += 1
+            self.tally.count_right()
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response | None:
         """The answer when it is a good one; everything else is counted."""
@@ -209,10 +215,10 @@ class SteadyLoad:
         try:
             response = requests.request(method, self.address() + path, timeout=LOST_AFTER, **options)
         except requests.Timeout:
-            self._complain("lost", f"no answer to {method} {path} within {LOST_AFTER:g} s")
+            self.tally.complain("lost", f"no answer to {method} {path} within {LOST_AFTER:g} s")
             return None
         except requests.RequestException as error:
-            self._count_honest("connection refused" if "refused" in str(error) else "connection cut")
+            self.tally.count_honest("connection refused" if "refused" in str(error) else "connection cut")
             return None
         if response.status_code in (200, 202):
             return response
@@ -234,17 +240,9 @@ class SteadyLoad:
         except (ValueError, KeyError, TypeError):
             honest = False
         if honest:
-            self._count_honest(problem["type"].rpartition(":")[2])
+            self.tally.count_honest(problem["type"].rpartition(":")[2])
         else:
-            self._complain("wrong", f"{method} {path} gives {response.status_code}: {response.text[:300]}")
-
-    def _count_honest(self, kind: str) -> None:
-        with self._lock:
-            self.tally.honest[kind] += 1
-
-    def _complain(self, kind: str, note: str) -> None:
-        with self._lock:
-            self.tally.complain(kind, note)
+            self.tally.complain("wrong", f"{method} {path} gives {response.status_code}: {response.text[:300]}")
 
     # The judgement
 
@@ -261,7 +259,7 @@ class SteadyLoad:
                 if fault := self._fault(version, editors, answer):
                     self.tally.complain("wrong", fault)
                 else:
-                    self.tally.right += 1
+                    self.tally.count_right()
         self._answers.clear()
         self._judge_trainings(log)
         return self.tally
