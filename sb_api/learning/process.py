@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -20,7 +21,7 @@ from sb_api.judgements import AuditEntry, now
 from sb_api.learning.train_jobs import do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
-from sb_api.processes.supervisor import PYTHON
+from sb_api.processes.supervisor import PYTHON, ends
 from sb_api.processes.worker import Worker
 from sb_api.records import RECORD_TYPES
 
@@ -117,6 +118,8 @@ class TrainProcess:
             left = [] if self.retry_at is None else ["--retry-in", str(max(0.0, self.retry_at - monotonic()))]
             # The same process to its parent, another to Redis; what it said of itself stays until that one is there.
             self.worker.consumer.leave_groups([TRAIN])
+            # A signal that comes before the new one can handle it would end it as if it had failed.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends())
             os.execv(PYTHON[0], [*PYTHON, "sb_api", "trainer", "--cold", *left])
 
     def _plan_retry(self) -> None:

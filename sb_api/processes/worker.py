@@ -120,6 +120,8 @@ class Worker:
 
         for number in ends():
             signal.signal(number, stop)
+        # A process that has started itself anew holds signals back until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends())
         self.run()
         # At its end Python would look for garbage in all that TensorFlow has made, which takes seconds.
         gc.freeze()

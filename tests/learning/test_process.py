@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,9 @@ import psutil
 import pytest
 import redis
 
-from sb_api.config import Settings
+from sb_api.config import Settings, load_settings
+from sb_api.learning.process import TrainProcess
+from sb_api.processes.supervisor import ends
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
@@ -48,6 +52,37 @@ def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: S
             assert_stays(lambda: not carries_tensorflow(train), 2)
         finally:
             process.terminate()
+
+
+def test_a_stop_while_the_process_starts_itself_anew_is_a_stop(
+    jobs: Jobs, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes before the new program can handle a signal waits for it; by itself it would kill it."""
+    idle = load_settings({}, redis_url=settings.redis_url, state_dir=settings.state_dir, trainer_idle=0.01)
+    train = TrainProcess(idle, cold=True)
+    train.load()
+    train.used -= 1
+    held: set[int] = set()
+    monkeypatch.setattr(os, "execv", lambda *_: held.update(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    try:
+        train.idle()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends())
+    assert held >= set(ends())
+
+    variables = {"SB_API_REDIS_URL": settings.redis_url, "SB_API_STATE_DIR": settings.state_dir}
+    stopped_early = (
+        "import os, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'sb_api', 'trainer', '--cold'])"
+    )
+    command = [sys.executable, "-c", stopped_early]
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run(
+            command, cwd=ROOT, env=clean_environment(**variables), timeout=60, stdout=log, stderr=log, check=False
+        )
+    assert done.returncode == 0, (tmp_path / "log").read_text()
 
 
 @pytest.mark.timeout(300)
