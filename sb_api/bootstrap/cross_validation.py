@@ -1,7 +1,7 @@
 """Every labelled editor judged by a network that has not learned it: how long to learn is chosen by that, and all that
-is told of the final weights is measured on it.
+is told of the final weights is measured on it. Of few messages, it says what is to be expected.
 
-The editors are divided into folds, accounts of one operator or of one content together; a network is fitted to all
+The records are divided into folds, accounts of one operator or of one content together; a network is fitted to all
 folds but one and judges that one (Stone, Cross-Validatory Choice and Assessment of Statistical Predictions, 1974).
 """
 
@@ -18,7 +18,7 @@ from sb_api.bootstrap.checks import same_content
 from sb_api.bootstrap.editors import MASKED_COPIES, add_masked, choose_recipe, fit_scaling, fit_vocabularies
 from sb_api.bootstrap.originals import to_examples
 from sb_api.errors import InvalidRecords
-from sb_api.learning.recipe import Recipe
+from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import SHARPEST_TEMPERATURE
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, fit_temperature
@@ -176,6 +176,25 @@ def cross_fit(
     best = going[0]
     losses = losses or {best: mean_loss(targets, scores[best], recipes[best])}
     return CrossFitted(scores[best], recipes[best], [Trial(recipes[place], loss) for place, loss in losses.items()])
+
+
+def judge_by_folds(
+    fitting: Fitting,
+    rows: Examples,
+    folds: Sequence[tuple[Places, Places]],
+    recipe: Recipe,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """The scores (n, labels) of the rows of all folds, which may be fewer than `rows`, each by a network that has
+    learned the other folds; NaN of a row that is in none. The fitting starts from what it is, and is that again."""
+    scores = np.full((len(rows), len(fitting.labels)), np.nan, np.float32)
+    start = fitting.state()
+    for learned, judged in folds:
+        fitting.fit(rows.take(learned), seed, recipe=recipe, progress=progress)
+        scores[judged] = fitting.predict(rows.take(judged).arrays)
+        fitting.restore(start)
+    return scores
 
 
 def mean_loss(targets: Targets, scores: Scores, recipe: Recipe) -> float:

@@ -10,9 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates, name_of
@@ -23,6 +24,7 @@ from sb_api.verdicts.databases import begin, open_database
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+Key = TypeVar("Key", bound=str | int)
 SYNTHETIC = "synthetic"  # how the fingerprint of made-up messages begins
 
 _METADATA = sa.MetaData()
@@ -136,25 +138,45 @@ def split_messages(messages: Sequence[StoredMessage], shares: Mapping[Part, floa
 
     The same messages, shares and seed give the same parts.
     """
+    parts = _divide([m.text for m in messages], [m.intent for m in messages], shares, seed)
+    return {message.number: part for message, part in zip(messages, parts, strict=True)}
+
+
+def divide_into_folds(
+    messages: Sequence[LabelledMessage], count: int, seed: int
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """The places of the (learned, judged) messages of each of so many folds, of about as many of every class; near
+    duplicates are all in one fold. There are fewer folds where too few messages differ, and none where all are alike.
+    """
+    shares = dict.fromkeys(range(count), 1 / count)
+    folds = np.array(_divide([m.text for m in messages], [m.intent or "" for m in messages], shares, seed))
+    places = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(count)]
+    return [(learned, judged) for learned, judged in places if len(learned) and len(judged)]
+
+
+def _divide(texts: Sequence[str], intents: Sequence[str], shares: Mapping[Key, float], seed: int) -> list[Key]:
+    """Which of the keys of `shares` each of n texts goes to."""
     random = np.random.default_rng(seed)
-    members: dict[int, list[StoredMessage]] = defaultdict(list)
-    for message, group in zip(messages, group_near_duplicates([m.text for m in messages]).tolist(), strict=True):
-        members[group].append(message)
-    by_intent: dict[str, list[list[StoredMessage]]] = defaultdict(list)
+    members: dict[int, list[int]] = defaultdict(list)
+    for place, group in enumerate(group_near_duplicates(texts).tolist()):
+        members[group].append(place)
+    by_intent: dict[str, list[list[int]]] = defaultdict(list)
     for alike in members.values():
-        by_intent[Counter(message.intent for message in alike).most_common(1)[0][0]].append(alike)
-    parts: dict[int, Part] = {}
+        by_intent[Counter(intents[place] for place in alike).most_common(1)[0][0]].append(alike)
+    parts: dict[int, Key] = {}
+    sizes = dict.fromkeys(shares, 0)
     for _, groups in sorted(by_intent.items()):
         order = random.permutation(len(groups))
         total = sum(map(len, groups))
         filled = dict.fromkeys(shares, 0)
         # The largest groups first, each where most is missing: so that the shares come out though groups stay whole.
-        for alike in sorted((groups[place] for place in order), key=len, reverse=True):
+        for alike in sorted((groups[number] for number in order), key=len, reverse=True):
             missing = {part: shares[part] * total - filled[part] for part in shares}
-            part = max(missing, key=missing.__getitem__)
+            part = max(shares, key=lambda part: (missing[part], -sizes[part] / shares[part]))
             filled[part] += len(alike)
-            parts |= {message.number: part for message in alike}
-    return parts
+            sizes[part] += len(alike)
+            parts |= dict.fromkeys(alike, part)
+    return [parts[place] for place in range(len(texts))]
 
 
 @dataclass(frozen=True)

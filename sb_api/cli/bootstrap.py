@@ -22,7 +22,7 @@ def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False
     """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0. With
     the sentence encoder of this host if it is to be `encoded`."""
     from sb_api.bootstrap.datasets import load_split, open_messages
-    from sb_api.bootstrap.messages import EPOCHS, bootstrap_intent, synthetic_split
+    from sb_api.bootstrap.messages import bootstrap_intent, count_epochs, describe_expectation, synthetic_split
     from sb_api.bootstrap.no_class import describe_refusal
     from sb_api.models.encoder import load_encoder
 
@@ -34,16 +34,17 @@ def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False
         table = open_messages(settings)
         divided = load_split(table)
         table.close()
-    with progress_bar(2 * EPOCHS, f"learning {len(divided.train)} messages, then all of them") as advance:
+    with progress_bar(count_epochs(divided), f"learning {len(divided.train)} messages, then all of them") as advance:
         about = bootstrap_intent(
             settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance(), encoder=encoder
         )
     figures = about.figures["held_out"]
+    expected = f"{describe_expectation(about.figures['expected'])} " if "expected" in about.figures else ""
     tell(
         {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
         f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}. "
-        f"{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; the original weights "
-        f"are {about.version}",
+        f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are "
+        f"learned; the original weights are {about.version}",
     )
 
 

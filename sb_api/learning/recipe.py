@@ -120,6 +120,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def take(self, places: npt.NDArray[np.int64]) -> Examples:
+        """The rows at some places, in their order."""
+        arrays = {name: array[places] for name, array in self.arrays.items()}
+        return Examples(arrays, self.targets[places], None if self.scores is None else self.scores[places])
+
 
 def join(*parts: Examples) -> Examples:
     """The rows of all parts, in order, without their scores."""

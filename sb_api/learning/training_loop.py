@@ -76,8 +76,17 @@ class Fitting:
 
     def load(self, weights: Weights) -> None:
         """Continue from `weights` and the optimizer state in them. Raises InvalidWeights."""
-        networks.set_arrays(self.network, weights.arrays)
-        networks.assign_all(self.optimizer.variables, weights.optimizer, "the optimizer")
+        self.restore((weights.arrays, weights.optimizer))
+
+    def state(self) -> tuple[Arrays, Arrays]:
+        """Copies of the numbers of the network and of its optimizer, as they are now."""
+        optimizer = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
+        return networks.get_arrays(self.network), optimizer
+
+    def restore(self, state: tuple[Arrays, Arrays]) -> None:
+        """Be again what `state` was. Raises InvalidWeights."""
+        networks.set_arrays(self.network, state[0])
+        networks.assign_all(self.optimizer.variables, state[1], "the optimizer")
 
     def fit(
         self,
@@ -99,8 +108,7 @@ class Fitting:
 
     def snapshot(self, about: Version) -> Weights:
         """Copies of what the network and its optimizer are now."""
-        optimizer = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
-        return Weights(about, networks.get_arrays(self.network), optimizer)
+        return Weights(about, *self.state())
 
 
 class TrainingLoop:

@@ -8,14 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from sb_api.bootstrap.csv_messages import RawMessage, group_near_duplicates
-from sb_api.bootstrap.datasets import MessageTable, StoredMessage, load_split, open_messages, split_messages
+from sb_api.bootstrap.datasets import (
+    MessageTable,
+    StoredMessage,
+    divide_into_folds,
+    load_split,
+    open_messages,
+    split_messages,
+)
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords, InvalidSettings, Unavailable
+from sb_api.records import LabelledMessage
 from tests.support.databases import mariadb, postgresql
 
+WORDS = ("parcel", "invoice", "subscription", "telescope", "bicycle")
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
@@ -157,3 +167,17 @@ def test_the_seed_decides_the_parts() -> None:
     messages = stored()
     assert split_messages(messages, SHARES, 5) == split_messages(messages, SHARES, 5)
     assert split_messages(messages, SHARES, 5) != split_messages(messages, SHARES, 6)
+
+
+def test_each_message_is_judged_in_one_fold_and_near_duplicates_in_the_same() -> None:
+    texts = [f"{first} my {second}" for first in ("return", "pay", "send", "open") for second in WORDS]
+    texts += [f"{text}!" for text in texts[:4]]
+    messages = [LabelledMessage(id=n, text=text, intent="ab"[n % 2]) for n, text in enumerate(texts)]
+    folds = divide_into_folds(messages, 5, seed=1)
+    assert sorted(np.concatenate([judged for _, judged in folds]).tolist()) == list(range(len(messages)))
+    for learned, judged in folds:
+        assert sorted([*learned, *judged]) == list(range(len(messages)))
+        assert {messages[place].intent for place in judged} == {"a", "b"}
+    groups = group_near_duplicates(texts)
+    fold_of = {place: number for number, (_, judged) in enumerate(folds) for place in judged.tolist()}
+    assert all(len({fold_of[place] for place in np.flatnonzero(groups == group)}) == 1 for group in set(groups))

@@ -78,6 +78,16 @@ def test_all_messages_are_learned_and_measured_as_if_they_had_not_been(pipeline:
     assert about.figures["reference"]["count"] == about.figures["held_out"]["count"] < 61
 
 
+def test_few_messages_are_told_what_to_expect(pipeline: Result, folder: Path) -> None:
+    expected = current(folder / "state").figures["expected"]
+    (low, high), right = expected["between"], expected["right"]
+    assert (expected["folds"], expected["count"], expected["classes"]) == (5, 61, 3)
+    assert 0.8 < right <= 1
+    assert low < right <= high
+    told = " ".join(pipeline.output.split())
+    assert f"With 20 messages a class: about {100 * right:.0f} of 100 right, between {100 * low:.0f} and" in told
+
+
 def current(state: Path):  # type: ignore[no-untyped-def]
     return WeightsStore.of(load_settings({}, state_dir=str(state)), "intent").load_current().about
 
