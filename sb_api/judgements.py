@@ -172,7 +172,7 @@ def answer_body(
         errors |= {keys[place]: {"field": "", "detail": detail} for place, detail in sorted(judged.errors.items())}
     if errors and not partial:
         raise InvalidRecords("Some records could not be judged; leave out those listed.", errors=errors)
-    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged)
+    answer: dict[str, Any] = {"success": True} | describe_answers(sound, judged) | records.describe_ignored()
     if partial:
         answer["errors"] = errors
     return answer

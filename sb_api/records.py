@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, TooLarge
+from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, TooLarge, nearest
 
 # Bounded to 64 bits: a longer number cannot travel through msgpack or a database column.
 IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -26,6 +26,8 @@ FREE_BYTES, MOST_TIMES = 16 * 2**20, 4  # decoded without counting: so much, and
 # Strings, brackets and commas of a body that is counted: for each record that is allowed, and in any case.
 RECORD_TOKENS, FREE_TOKENS = 200, 2_000_000
 TURN = 10_000  # tokens that are counted before others have their turn
+MOST_IGNORED = 20  # unknown fields of one request that are named
+LONG_RECORD = 64 * 1024  # bytes of a record of whose unknown fields one alone is named
 TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
@@ -43,6 +45,11 @@ class FieldError(ValueError):
     def __init__(self, field_name: str, detail: str) -> None:
         super().__init__(detail)
         self.field = field_name
+
+
+def _says_the_same(record: msgspec.Struct, other: object) -> bool:
+    """Whether two records have the same fields with the same values, however each was decoded."""
+    return isinstance(other, msgspec.Struct) and msgspec.structs.asdict(record) == msgspec.structs.asdict(other)
 
 
 # Out of the garbage collector's sight (gc=False): records refer to nothing that could refer back, and a large request
@@ -65,6 +72,9 @@ class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     email_confirm_date: str | None = None
     last_updated: str | None = None
     last_login_date: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return _says_the_same(self, other)
 
 
 class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
@@ -139,6 +149,9 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         if not self.text.strip():
             raise FieldError("text", "holds no text")
 
+    def __eq__(self, other: object) -> bool:
+        return _says_the_same(self, other)
+
 
 class LabelledMessage(Message, kw_only=True, gc=False):
     """A message and the class that a person says it belongs to; null where it belongs to none."""
@@ -156,10 +169,14 @@ Record = TypeVar("Record", Editor, Message)
 
 @dataclass(slots=True)
 class Records:
-    """The records of one request: the sound ones by their key in the body, and what is wrong with the others."""
+    """The records of one request: the sound ones by their key in the body, and what is wrong with the others.
+
+    `ignored` has the members that are no fields, each with the field that is most like it (None: none is).
+    """
 
     sound: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
+    ignored: dict[str, str | None] = field(default_factory=dict)
 
     def all_sound(self) -> list[Any]:
         """The records, when every one is sound.
@@ -173,8 +190,20 @@ class Records:
                 f"{len(self.errors)} of {len(self.errors) + len(self.sound)} records are wrong: {named}{more}. "
                 "Mend or leave out those listed under `errors` and send the request again.",
                 errors=self.errors,
+                **self.describe_ignored(),
             )
         return list(self.sound.values())
+
+    def describe_ignored(self) -> dict[str, Any]:
+        """What an answer has to say of members that are no fields: nothing where there are none."""
+        return {"ignored": self.ignored} if self.ignored else {}
+
+
+@cache
+def _exact(struct: Any) -> Any:
+    """The same record, but one that refuses members that are no fields: to find out costs nothing where there are
+    none."""
+    return msgspec.defstruct(struct.__name__, (), bases=(struct,), forbid_unknown_fields=True)
 
 
 @cache
@@ -204,7 +233,8 @@ def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
 
 
 def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
-    """Decode `{"key": record, ...}` or `[record, ...]`, at most `limit` records (a list's keys are its positions).
+    """Decode `{"key": record, ...}`, `[record, ...]` or one record alone, at most `limit` records (a list's keys are
+    its positions, and a lone record's is 0).
 
     Raises MalformedBody when the body is not such JSON, holds no record or two under one key, TooLarge past the limit.
     Records that are wrong in themselves raise nothing: they are listed in `errors` of what is returned.
@@ -214,19 +244,17 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
     _refuse_too_many(body, limit)
     records = Records()
     try:
-        keyed = _keyed(_decode(body, _group_decoder(struct)), limit)
+        keyed = _keyed(_decode(body, _group_decoder(_exact(struct))), limit)
     except msgspec.ValidationError:
         # The quick pass stops at the first fault; this one judges record by record to name them all.
-        try:
-            raw = _keyed(_decode(body, _group_decoder(msgspec.Raw)), limit)
-        except msgspec.ValidationError as error:
-            raise MalformedBody(f"The body must be a JSON object or array of records: {error}.") from None
+        raw = _split(body, struct, limit)
         keyed = {}
         for key, text in raw.items():
             try:
                 keyed[key] = _decode(bytes(text), _decoder(struct))
             except msgspec.ValidationError as error:
                 records.errors[key] = _fault(error)
+        records.ignored = _name_unknown(raw, struct)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
         _refuse_repeated_keys(body, limit)
@@ -241,6 +269,49 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
         else:
             records.errors[key] = {"field": "id", "detail": f"record {earlier!r} has the id {record.id} too"}
     return records
+
+
+def _split(body: bytes, struct: Any, limit: int) -> dict[str, msgspec.Raw]:
+    """The JSON of each record by its key. Raises MalformedBody and TooLarge."""
+    try:
+        raw = _decode(body, _group_decoder(msgspec.Raw))
+    except msgspec.ValidationError as error:
+        raise MalformedBody(f"The body must be a JSON object or array of records: {error}.") from None
+    if isinstance(raw, dict) and is_record(raw, struct):
+        return {"0": msgspec.Raw(body)}
+    return _keyed(raw, limit)
+
+
+def is_record(members: dict[str, msgspec.Raw], struct: Any) -> bool:
+    """Whether an object is a record itself, and not one of records: it has a field of theirs, and no object in it."""
+    has_field = any(name in members for name in struct.__struct_fields__)
+    return has_field and not any(bytes(value).lstrip().startswith(b"{") for value in members.values())
+
+
+def _name_unknown(raw: dict[str, msgspec.Raw], struct: Any) -> dict[str, str | None]:
+    """The members of records that are no fields, each with the field that is most like it; `MOST_IGNORED` at most."""
+    known = frozenset(struct.__struct_fields__)
+    found: dict[str, str | None] = {}
+    for text in raw.values():
+        for name in _unknown_members(bytes(text), struct, known):
+            found.setdefault(name[:255], None)
+        if len(found) >= MOST_IGNORED:
+            break
+    return {name: nearest(name, known) for name in list(found)[:MOST_IGNORED]}
+
+
+def _unknown_members(text: bytes, struct: Any, known: frozenset[str]) -> list[str]:
+    if len(text) > LONG_RECORD:  # its members may be too many to be held: the first that is met stands for all
+        try:
+            _decode(text, _decoder(_exact(struct)))
+        except msgspec.ValidationError as error:
+            met = re.match("Object contains unknown field `(.*)`", str(error), re.DOTALL)
+            return [met[1]] if met else []
+        return []
+    try:
+        return [name for name in _decode(text, _decoder(dict[str, msgspec.Raw])) if name not in known]
+    except msgspec.ValidationError:  # no object at all, which is told of as a fault
+        return []
 
 
 def _refuse_too_many(body: bytes, limit: int) -> None:

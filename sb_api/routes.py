@@ -22,10 +22,19 @@ from sb_api.errors import (
     UnknownTask,
 )
 from sb_api.judgements import Status, VerdictQuery
-from sb_api.records import EDITORS, MESSAGES, RecordType, decode_records, decode_task, encode_payload, find_record_type
+from sb_api.records import (
+    EDITORS,
+    MESSAGES,
+    Records,
+    RecordType,
+    decode_records,
+    decode_task,
+    encode_payload,
+    find_record_type,
+)
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
-from sb_api.web.http import answer_json, read_body
+from sb_api.web.http import answer_json, read_body, takes
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
 from sb_api.web.schemas import LetBack, Undo
@@ -51,10 +60,12 @@ from sb_api.web.service import (
 api = Blueprint("api", __name__)
 
 MOST_VERDICTS = 1_000  # in one answer to GET /verdicts
+VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
 
 
 @api.post("/predict")
 @require("predict")
+@takes("partial", "explain")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(EDITORS)
@@ -62,6 +73,7 @@ def predict() -> Response:
 
 @api.post("/intents/predict")
 @require("predict")
+@takes("partial", "explain")
 def predict_intents() -> Response:
     """Sort messages into classes."""
     return answer_predict(MESSAGES)
@@ -69,7 +81,6 @@ def predict_intents() -> Response:
 
 def answer_predict(record_type: RecordType) -> Response:
     """Have the records of this request judged."""
-    # Most requests have no query, and every look at one costs.
     partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
     service = get_service()
     with _body(service) as body:
@@ -78,6 +89,7 @@ def answer_predict(record_type: RecordType) -> Response:
 
 @api.post("/train")
 @require("train")
+@takes("force")
 def train() -> Response:
     """Learn from verdicts."""
     return answer_train(EDITORS)
@@ -85,6 +97,7 @@ def train() -> Response:
 
 @api.post("/intents/train")
 @require("train")
+@takes("force")
 def train_intents() -> Response:
     """Learn from messages whose class a person named."""
     return answer_train(MESSAGES)
@@ -97,19 +110,21 @@ def answer_train(record_type: RecordType) -> Response:
     if force:
         check_role("admin")
     with _body(service) as body:
-        verdicts = decode_records(body, record_type.verdict, service.settings.max_records).all_sound()
+        records = decode_records(body, record_type.verdict, service.settings.max_records)
+        verdicts = records.all_sound()
         ignored = set_reporters(verdicts, current_identity())
         actor = current_actor()
         if "respond-async" in request.headers.get("Prefer", ""):
-            return accept_task(submit_training(service, record_type, verdicts, actor, force=force))
+            return accept_task(submit_training(service, record_type, verdicts, actor, force=force), records)
         trained = await_training(service, record_type, verdicts, actor, force=force)
     if ignored:
         trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
-    return answer_json({"success": True, **trained})
+    return answer_json({"success": True, **trained, **records.describe_ignored()})
 
 
 @api.post("/rollback")
 @require("admin")
+@takes("model")
 def rollback() -> Response:
     """Make earlier weights current again."""
     service, record_type = get_service(), _record_type()
@@ -125,6 +140,7 @@ def rollback() -> Response:
 
 @api.post("/let-back")
 @require("admin")
+@takes("model")
 def let_back() -> Response:
     """Let a credential back that is set aside: what it sent is learned with the trainings that follow."""
     service, record_type = get_service(), _record_type()
@@ -138,6 +154,7 @@ def let_back() -> Response:
 
 @api.post("/replay")
 @require("admin")
+@takes("model", "force", "with_undone")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
     service, record_type = get_service(), _record_type()
@@ -147,6 +164,7 @@ def replay() -> Response:
 
 @api.get("/verdicts")
 @require("train")
+@takes("model", *VERDICT_FILTERS)
 def verdicts() -> Response:
     """The verdicts that were given, newest first, and what became of each."""
     service, record_type = get_service(), _record_type()
@@ -156,6 +174,7 @@ def verdicts() -> Response:
 
 @api.post("/verdicts/undo")
 @require("train")
+@takes("model")
 def undo() -> Response:
     """Take back a verdict: it counts no longer, and what the current weights have learned of it is undone."""
     service, record_type = get_service(), _record_type()
@@ -175,6 +194,7 @@ def undo() -> Response:
 
 @api.get("/editors")
 @require("train")
+@takes("id", "name")
 def editors() -> Response:
     """MusicBrainz's editors by number or name, as records that can be judged; where there is `SB_API_EDITORS_URL`."""
     given = request.args
@@ -188,6 +208,7 @@ def editors() -> Response:
 
 @api.get("/quality")
 @require("predict")
+@takes("model")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
     service, record_type = get_service(), _record_type()
@@ -196,6 +217,7 @@ def quality() -> Response:
 
 @api.get("/weights")
 @require("predict")
+@takes("model")
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, record_type = get_service(), _record_type()
@@ -205,14 +227,16 @@ def weights() -> Response:
 
 @api.post("/classify")
 @require("predict")
+@takes()
 def classify() -> Response:
     """Queue records to be judged. The same content is the same task while its result is kept."""
     service = get_service()
     with _body(service) as sent:
         model, data = decode_task(sent)
         record_type = find_record_type(model)
-        records = decode_records(data, record_type.record, service.settings.max_records).all_sound()
-        body = encode_payload(records)
+        records = decode_records(data, record_type.record, service.settings.max_records)
+        sound = records.all_sound()
+        body = encode_payload(sound)
     owner = current_identity().name
     task = own_task(owner, _digest(record_type.name, body))
     keep = service.settings.result_ttl
@@ -222,7 +246,7 @@ def classify() -> Response:
         raise IdempotencyKeyReused("This Idempotency-Key was sent with other content; send a new key with new content.")
     known = service.producer.result(task)
     if known is None or known.status == "failed":
-        service.results.admit(owner, len(body), len(records))
+        service.results.admit(owner, len(body), len(sound))
         service.producer.forget(task)
         job = Job(
             task=task,
@@ -230,16 +254,17 @@ def classify() -> Response:
             classifier=record_type.name,
             body=body,
             keep=keep,
-            records=len(records),
+            records=len(sound),
             request=current_request(),
             trace=current_trace(),
         )
-        service.producer.submit(choose_stream(len(records)), [job])
-    return accept_task(task)
+        service.producer.submit(choose_stream(len(sound)), [job])
+    return accept_task(task, records)
 
 
 @api.get("/get-result/<task_id>")
 @require("predict")
+@takes()
 def get_result(task_id: str) -> Response:
     """What became of an asynchronous task."""
     try:
@@ -272,9 +297,10 @@ def readyz() -> Response:
     return answer_json(document, 200 if document["success"] else 503)
 
 
-def accept_task(task: str) -> Response:
-    """202, and where the result will be."""
-    response = answer_json({"success": True, "task_id": task, "message": "The task is queued."}, 202)
+def accept_task(task: str, records: Records | None = None) -> Response:
+    """202, where the result will be, and what of the records that were sent is not used."""
+    accepted = {"success": True, "task_id": task, "message": "The task is queued."}
+    response = answer_json(accepted | (records.describe_ignored() if records else {}), 202)
     response.headers["Location"] = f"{request.script_root}/get-result/{task}"
     response.headers["Retry-After"] = "1"
     return response
@@ -304,7 +330,7 @@ def _parameter(name: str, default: str) -> str:
 
 def _read_query() -> VerdictQuery:
     """Which verdicts the query string asks for. Raises InvalidParameter."""
-    given = {name: value for name in ("reporter", "since", "id", "status", "limit") if (value := _parameter(name, ""))}
+    given = {name: value for name in VERDICT_FILTERS if (value := _parameter(name, ""))}
     wanted: dict[str, Any] = {"record" if name == "id" else name: value for name, value in given.items()}
     wanted["statuses"] = [wanted.pop("status")] if "status" in wanted else []
     try:

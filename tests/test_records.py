@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.errors import InvalidRecords, MalformedBody, SbApiError, TooLarge
-from sb_api.records import Editor, LabelledMessage, Records, Verdict, decode_payload, decode_records, encode_payload
+from sb_api.records import (
+    LONG_RECORD,
+    MOST_IGNORED,
+    Editor,
+    LabelledMessage,
+    Records,
+    Verdict,
+    decode_payload,
+    decode_records,
+    encode_payload,
+)
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 LIMIT = 100
@@ -101,12 +111,58 @@ def test_an_id_is_an_integer_or_a_string(value: object) -> None:
 
 def test_unknown_keys_are_ignored_whatever_they_hold() -> None:
     unknown = {"Name": "x", "nested": {"a": [1, {"b": None}]}, "number": 1e300, "Id": 4, "__class__": "x", "verdict": 9}
-    assert decode([{"id": 1, **unknown}]) == decode([{"id": 1}])
+    records = decode([{"id": 1, **unknown}])
+    assert records.sound == decode([{"id": 1}]).sound
+    assert not records.errors
+    assert set(records.ignored) == set(unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("webiste", "website"), ("Email", "email"), ("member_sinse", "member_since"), ("karma", None), ("ключ", None)],
+)
+def test_an_unknown_member_is_named_with_the_field_most_like_it(name: str, meant: str | None) -> None:
+    for body in ([{"id": 1, name: "x"}], {"a": {"id": 1}, "b": {"id": 2, name: {"nested": []}}}, {"id": 1, name: 5}):
+        assert decode(body).ignored == {name: meant}
+    assert decode([{"id": 1, "website": None}]).ignored == {}
+
+
+def test_unknown_members_of_wrong_records_are_named_too() -> None:
+    """`Id` is why `id` is missing."""
+    records = decode([{"Id": 1}, {"id": 2, "bio": 5, "boi": ""}, "no record"])
+    assert records.ignored == {"Id": "id", "boi": "bio"}
+    with pytest.raises(InvalidRecords) as caught:
+        records.all_sound()
+    assert caught.value.problem()["ignored"] == records.ignored
+
+
+def test_of_very_many_unknown_members_some_are_named() -> None:
+    many = {f"member {number}": number for number in range(1000)}
+    assert len(decode([{"id": 1, **many}]).ignored) == MOST_IGNORED
+    long = decode([{"id": 1, "bio": "x" * LONG_RECORD, **many}])
+    assert list(long.ignored) == ["member 0"]
+    assert len(long.sound) == 1
+    (name,) = decode([{"id": 1, "x" * 1000: 1}]).ignored
+    assert len(name) == 255
+
+
+@pytest.mark.parametrize("kind", [Editor, Verdict])
+def test_one_record_needs_no_list_around_it(kind: type[Editor]) -> None:
+    record = {**EDITOR, "verdict": 1} if kind is Verdict else EDITOR
+    assert decode(record, kind) == decode([record], kind)
+    assert decode({"bio": "x"}).errors == decode([{"bio": "x"}]).errors
+    (wrong,) = decode({"id": 1, "privs": "all"}).errors.values()
+    assert wrong["field"] == "privs"
+    # Which of the two an object is that holds an object is never guessed.
+    assert list(decode({"id": {"id": 1}, "name": {"id": 2}}).sound) == ["id", "name"]
+    assert decode({"0": {"id": 1}, "id": 5}).errors.keys() == {"id"}
 
 
 @pytest.mark.parametrize("body", [b'[{"id":1,"x":1e400}]', b'[{"id":1,"x":' + b"9" * 400 + b"}]"])
 def test_numbers_past_all_bounds_do_not_matter_under_unknown_keys(body: bytes) -> None:
-    assert decode(body) == decode([{"id": 1}])
+    records = decode(body)
+    assert records.sound == decode([{"id": 1}]).sound
+    assert records.ignored == {"x": None}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ Figures = Annotated[
         description="count, accuracy, precision, recall, F1 and the like; the confusion matrix has rows of what is true"
     ),
 ]
+Ignored = Annotated[
+    dict[str, str | None],
+    Meta(description="members that are no fields and were not used, each with the field most like it, if one is"),
+]
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -60,6 +64,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     before: Figures | msgspec.UnsetType = msgspec.UNSET
     after: Figures | msgspec.UnsetType = msgspec.UNSET
     reference: Figures | msgspec.UnsetType = msgspec.UNSET
+    ignored: Ignored | msgspec.UnsetType = msgspec.UNSET
 
 
 class RolledBack(msgspec.Struct, frozen=True):
@@ -120,3 +125,4 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     success: Success = True
     task_id: str
     message: str = ""
+    ignored: Ignored | msgspec.UnsetType = msgspec.UNSET

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import codecs
-from typing import IO, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import IO, Any, ParamSpec, TypeVar
 
 import msgspec
 from flask import Response, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
-from sb_api.errors import MalformedBody, UnsupportedEncoding
+from sb_api.errors import InvalidParameter, MalformedBody, UnsupportedEncoding, did_you_mean
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PIECE = 1024 * 1024  # bytes of a body that are read at a time
 # How bodies begin that are no JSON, and what they are.
@@ -21,6 +26,33 @@ NO_JSON = {
     codecs.BOM_UTF16_BE: "text in UTF-16",
 }
 NOT_UTF8 = {mark[:1] for mark in (codecs.BOM_UTF8, *NO_JSON)}
+
+
+def takes(*names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A route with these parameters in its query, and no others: what is misspelled is not passed over."""
+
+    def decorate(view: Callable[P, T]) -> Callable[P, T]:
+        @wraps(view)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            if request.query_string:  # every look at one costs, and most requests have none
+                _refuse_unknown_parameters(names)
+            return view(*args, **kwargs)
+
+        checked.parameters = names  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
+
+
+def _refuse_unknown_parameters(known: tuple[str, ...]) -> None:
+    try:
+        unknown = [name for name in request.args if name not in known]
+    except UnicodeDecodeError:  # raw bytes, which are passed on as they came
+        raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
+    if unknown:
+        there_are = f"there are {', '.join(known)}" if known else "it has none"
+        meant = did_you_mean(unknown[0], known)
+        raise InvalidParameter(f"This call has no parameter {unknown[0][:40]!r}; {there_are}{meant or '.'}")
 
 
 def read_body() -> bytes:

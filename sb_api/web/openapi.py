@@ -27,13 +27,15 @@ RETRY_AFTER = {"description": "seconds", "schema": {"type": "integer"}}
 REQUEST_ID = {"description": "the id of the request, in all log lines about it", "schema": {"type": "string"}}
 DESCRIPTION = (
     "Judges MusicBrainz editor accounts and learns from moderators' verdicts. Records are sent as an object of records "
-    "by any key, or as an array. Every error is an RFC 9457 problem document. Every answer has the id of its request "
-    "in `X-Request-ID`; a request may bring one. A role includes those before it: "
-    "predict, train, admin; without configured credentials the service listens on loopback alone and asks for none."
+    "by any key, or as an array; one alone needs neither. Members that are no fields of theirs are not used, and named "
+    "under `ignored`; a query parameter that a call does not have is an error. Every error is an RFC 9457 problem "
+    "document. Every answer has the id of its request in `X-Request-ID`; a request may bring one. A role includes "
+    "those before it: predict, train, admin; without configured credentials the service listens on loopback alone and "
+    "asks for none."
 )
 # What some errors say besides the members of every problem.
 MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
-    errors.InvalidRecords: {"errors": dict[str, answers.Fault]},
+    errors.InvalidRecords: {"errors": dict[str, answers.Fault], "ignored": answers.Ignored},
     errors.TrainingRefused: {
         **dict.fromkeys(("before", "after", "reference"), answers.Figures),
         "kept": int,
@@ -120,7 +122,7 @@ OPERATIONS: Mapping[str, Operation] = {
             200: schemas.TaskCompleted | schemas.TaskFailed,
             202: schemas.TaskQueued | schemas.TaskProcessing,
         },
-        errors=(errors.UnknownTask, errors.Unavailable),
+        errors=(errors.InvalidParameter, errors.UnknownTask, errors.Unavailable),
     ),
     "GET /weights": Operation({200: answers.WeightsChain}, parameters=(MODEL,), errors=STORED),
     "GET /quality": Operation({200: schemas.Quality}, parameters=(MODEL,), errors=STORED),
@@ -212,6 +214,9 @@ def build_document(app: Flask, version: str) -> Schema:
         components.update(found)
         return schema
 
+    for record_type in records.RECORD_TYPES.values():  # which bodies refer to by name
+        describe(record_type.record)
+        describe(record_type.verdict)
     for error in list_errors():
         components[error.__name__] = _problem(error, describe)
     paths: dict[str, Schema] = {}

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.client.answers import Fault, Figures, Model, Slots, Success
+from sb_api.client.answers import Fault, Figures, Ignored, Model, Slots, Success
 from sb_api.judgements import Reason
-from sb_api.records import Editor, IntegerId, LabelledMessage, Message, StringId, Verdict
+from sb_api.records import IntegerId, StringId
 from sb_api.versions import Drift, EventKind
 
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
@@ -18,12 +18,19 @@ FiguresUntil = Annotated[
     Meta(description="figures of some verdicts in a row, and `until` when the last of them came (ISO 8601, UTC)"),
 ]
 
-# Records by any key, or as an array; at least one.
-_SOME = Meta(min_length=1)
-Editors = Annotated[dict[str, Editor], _SOME] | Annotated[list[Editor], _SOME]
-Messages = Annotated[dict[str, Message], _SOME] | Annotated[list[Message], _SOME]
-Verdicts = Annotated[dict[str, Verdict], _SOME] | Annotated[list[Verdict], _SOME]
-LabelledMessages = Annotated[dict[str, LabelledMessage], _SOME] | Annotated[list[LabelledMessage], _SOME]
+
+def _records(name: str) -> Meta:
+    """Of one type, by any key or as an array, at least one; or one alone. As JSON Schema, because msgspec has no type
+    for one object or several."""
+    record = {"$ref": f"#/components/schemas/{name}"}
+    by_key = {"type": "object", "additionalProperties": record, "minProperties": 1}
+    return Meta(extra_json_schema={"anyOf": [by_key, {"type": "array", "items": record, "minItems": 1}, record]})
+
+
+Editors = Annotated[Any, _records("Editor")]
+Messages = Annotated[Any, _records("Message")]
+Verdicts = Annotated[Any, _records("Verdict")]
+LabelledMessages = Annotated[Any, _records("LabelledMessage")]
 
 
 class EditorTask(msgspec.Struct, tag_field="model", tag="lodbrok"):
@@ -71,6 +78,7 @@ class EditorPredictions(msgspec.Struct, kw_only=True):
     )
     reasons: dict[str, list[Reason]] | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
+    ignored: Ignored | msgspec.UnsetType = msgspec.UNSET
     weights: str
 
 
@@ -81,6 +89,7 @@ class MessagePredictions(msgspec.Struct, kw_only=True):
     predictions: dict[str, str | None]
     scores: dict[str, dict[str, Annotated[float, Meta(ge=0, le=1)]]]
     errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
+    ignored: Ignored | msgspec.UnsetType = msgspec.UNSET
     weights: str
 
 

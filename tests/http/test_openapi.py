@@ -14,10 +14,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sb_api import create_app
 from sb_api.config import Settings
 from sb_api.errors import SbApiError
-from sb_api.web.openapi import OPERATIONS
+from sb_api.web.openapi import OPERATIONS, list_routes
 from tests.conftest import wait_until
 from tests.support.service import EDITOR, Service, make_editors, make_verdicts
 
+# Calls of monitors and browsers, which may add a parameter so that nothing stale is answered.
+NOT_ASKED = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}")
 MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
@@ -62,6 +64,16 @@ def test_it_has_every_route_and_method_and_nothing_else(document: Any, service_a
     }
     assert {(path, method) for path, methods in document["paths"].items() for method in methods} == routes
     assert set(OPERATIONS) == {f"{method.upper()} {path}" for path, method in routes}
+
+
+def test_a_call_takes_the_parameters_that_it_is_said_to_have(document: Any, service_app: Flask) -> None:
+    """All others are refused."""
+    for route, view in list_routes(service_app).items():
+        method, _, path = route.partition(" ")
+        told = document["paths"][path][method.lower()]["parameters"]
+        queries = {parameter["name"] for parameter in told if parameter["in"] == "query"}
+        assert queries == set(getattr(view, "parameters", ())), route
+        assert hasattr(view, "parameters") or path in NOT_ASKED, route
 
 
 @pytest.mark.parametrize("error", errors_below(SbApiError), ids=lambda error: error.__name__)

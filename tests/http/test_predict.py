@@ -88,6 +88,41 @@ def test_nothing_but_the_id_is_needed_and_unknown_fields_are_ignored(client: Fla
         assert predict(client, [record]).get_json()["scores"] == pytest.approx(bare["scores"], abs=1e-6)
 
 
+def test_what_is_no_field_is_named_with_the_field_that_may_be_meant(client: FlaskClient) -> None:
+    """An address under `webiste` counted for nothing, and nobody said so."""
+    assert "ignored" not in predict(client, [EDITOR]).get_json()
+    for query in ("", "?explain=true"):
+        answer = predict(client, [{"id": 1, "webiste": "http://casino.example", "karma": 5}], query).get_json()
+        assert answer["ignored"] == {"webiste": "website", "karma": None}
+    queued = client.post("/classify", json={"model": "lodbrok", "data": {"id": 1, "boi": ""}}).get_json()
+    assert queued["ignored"] == {"boi": "bio"}
+
+
+def test_one_editor_needs_no_list_around_it(client: FlaskClient) -> None:
+    assert predict(client, EDITOR).data == predict(client, [EDITOR]).data
+
+
+@pytest.mark.parametrize(
+    ("call", "query", "said"),
+    [
+        ("POST /predict", "explian=true", "partial, explain: did you mean `explain`?"),
+        ("POST /predict", "model=intent", "there are partial, explain."),
+        ("POST /classify", "explain=true", "it has none."),
+        ("POST /train", "model=intent", "there are force."),
+        ("GET /weights", "modle=intent", "did you mean `model`?"),
+        ("GET /verdicts", "repoter=x", "did you mean `reporter`?"),
+        ("GET /quality", "%FF=1", "there are model."),
+    ],
+)
+def test_a_parameter_that_a_call_does_not_have_is_an_error(
+    call: str, query: str, said: str, lonely_client: FlaskClient, jobs: Jobs
+) -> None:
+    method, path = call.split()
+    response = lonely_client.open(f"{path}?{query}", method=method, data=b"[]")
+    assert said in assert_problem(response, 400, "invalid-parameter")["detail"]
+    assert waiting(jobs) == 0
+
+
 def test_the_body_is_read_whatever_its_content_type(client: FlaskClient) -> None:
     for content_type in ("application/x-www-form-urlencoded", "text/plain", None):
         response = client.post("/predict", data=json.dumps([EDITOR]), content_type=content_type)
