@@ -22,6 +22,7 @@ setup(
         "sb_api.pages",
         "sb_api.processes",
         "sb_api.readers",
+        "sb_api.review",
         "sb_api.synthetic",
         "sb_api.telemetry",
         "sb_api.text",
@@ -41,6 +42,7 @@ setup(
         "argon2-cffi>=23.1",
         "click>=8.2",
         "confusable-homoglyphs>=3.3,<4",
+        "cryptography>=44",  # for the review queue alone, which loads it when it is on
         "flask>=3.1,<4",
         "flask-swagger-ui>=5.34,<6",
         "gevent>=25",

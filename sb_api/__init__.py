@@ -45,6 +45,7 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.broker.shared_state import Broker
     from sb_api.config import load_settings
     from sb_api.pages.blueprint import show_pages
+    from sb_api.review.store import ReviewStore
     from sb_api.telemetry.logs import configure_logging
     from sb_api.web.api_docs import add_docs
     from sb_api.web.fast_path import answer_small_requests
@@ -71,6 +72,7 @@ def create_app(config: Settings | None = None) -> Flask:
         ResultMemory(broker.redis, settings.result_ttl, settings.web_count),
         reading=Room(2 * largest),
         working=Room(largest),
+        review=ReviewStore(broker.redis, settings) if settings.review == "on" else None,
     )
     gate = app.extensions["sb_api.auth"] = Gate(settings)
     app.before_request(limit_open_bodies)

@@ -29,6 +29,8 @@ from sb_api.processes.claiming import LargeOnly, SmallFirst
 from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
+from sb_api.review.collecting import Collector
+from sb_api.review.store import ReviewStore
 from sb_api.telemetry.metrics import Instruments
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
 
@@ -232,6 +234,7 @@ class ClassifyProcess:
             do=self.do,
             refresh=self.refresh,
             idle=self.idle if helper else None,
+            after=Collector(ReviewStore(self.broker.redis, settings)).collect if settings.review == "on" else None,
         )
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:

@@ -129,6 +129,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "number or name; it is only read; empty: they cannot"
         ),
     ] = ""
+    review: Annotated[
+        Literal["off", "on"],
+        Meta(
+            description="accounts that were judged wait for moderators, who claim them and give verdicts; on every "
+            "host. Their details are kept for that, encrypted, in Redis"
+        ),
+    ] = "off"
+    review_band: Annotated[
+        Literal["certain spam", "likely spam", "unsure", "likely fine"],
+        Meta(description="lowest band of the accounts that wait for review"),
+    ] = "unsure"
+    review_share: Annotated[
+        float, Meta(ge=0, le=1, description="share of the accounts of these bands that wait; 0: only what is added")
+    ] = 1.0
+    review_keep: Annotated[int, _integer("how long an account waits before it is deleted", 60, 31_536_000)] = 604_800
+    review_most: Annotated[int, _integer("accounts that may wait; the oldest are dropped", 1, 50_000)] = 5_000
+    review_lease: Annotated[
+        float, Meta(ge=1, le=86_400, description="how long a moderator has what was claimed, unless it is released")
+    ] = 600.0
+    review_key: Annotated[
+        str,
+        Meta(
+            description="file of the key of the review queue, the same on every host; empty: `review.key` in the state "
+            "directory, made where it is missing"
+        ),
+    ] = ""
     mlflow_url: Annotated[
         str,
         Meta(
@@ -225,6 +251,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def credentials_file(self) -> Path:
         return _expand(self.credentials, "CREDENTIALS") if self.credentials else self.state / "credentials.json"
+
+    @property
+    def review_key_file(self) -> Path:
+        return _expand(self.review_key, "REVIEW_KEY") if self.review_key else self.state / "review.key"
 
     @property
     def redis_socket(self) -> Path:

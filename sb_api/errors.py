@@ -139,6 +139,22 @@ class NotOffered(SbApiError):
     title = "This installation does not offer that"
 
 
+class UnknownEntry(SbApiError):
+    """Entries of the review queue do not wait; `entries` names them."""
+
+    status = 404
+    type = "unknown-entry"
+    title = "There is no such entry in the review queue"
+
+
+class ClaimedByAnother(SbApiError):
+    """Entries of the review queue are claimed by somebody else; `entries` names them."""
+
+    status = 409
+    type = "claimed-by-another"
+    title = "Somebody else has claimed that"
+
+
 class UnknownTask(SbApiError):
     status = 404
     type = "not-found"

@@ -10,13 +10,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 REPLACING = ".replacing"  # the folder with what is about to take its place
 PLAN = "plan.json"
+KEY_BYTES = 32
 
 
 def read_regular(path: Path, most: int) -> bytes:
@@ -100,6 +101,16 @@ def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def load_key(path: Path) -> bytes:
+    """The secret key that a file holds; where there is none, one of random bytes is made, the same for all processes
+    that ask at once. Raises OSError."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    with suppress(FileExistsError):  # another process was quicker
+        write_private(path, secrets.token_bytes(KEY_BYTES), replace=False)
+    return path.read_bytes()
 
 
 def make_private_folder(folder: Path) -> None:

@@ -32,11 +32,13 @@ from sb_api.records import (
     encode_payload,
     find_record_type,
 )
+from sb_api.review.entries import Action, GiveVerdicts, ListQuery
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body, takes
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
+from sb_api.web.review import act, list_entries, need_review, submit_verdicts
 from sb_api.web.schemas import LetBack, Undo
 from sb_api.web.service import (
     Service,
@@ -65,7 +67,7 @@ VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
 
 @api.post("/predict")
 @require("predict")
-@takes("partial", "explain")
+@takes("partial", "explain", "review")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(EDITORS)
@@ -81,10 +83,17 @@ def predict_intents() -> Response:
 
 def answer_predict(record_type: RecordType) -> Response:
     """Have the records of this request judged."""
-    partial, explain = (_flag("partial"), _flag("explain")) if request.query_string else (False, False)
+    if not request.query_string:
+        flags: dict[str, Any] = {}
+    else:
+        flags = {name: _flag(name) for name in ("partial", "explain")}
+        if record_type is EDITORS and _flag("review"):
+            check_role("train")
+            need_review(get_service())
+            flags["review"] = "all"
     service = get_service()
     with _body(service) as body:
-        return answer_json(judge_body(service, record_type, body, partial=partial, explain=explain))
+        return answer_json(judge_body(service, record_type, body, **flags))
 
 
 @api.post("/train")
@@ -114,7 +123,7 @@ def answer_train(record_type: RecordType) -> Response:
         verdicts = records.all_sound()
         ignored = set_reporters(verdicts, current_identity())
         actor = current_actor()
-        if "respond-async" in request.headers.get("Prefer", ""):
+        if _wants_no_wait():
             return accept_task(submit_training(service, record_type, verdicts, actor, force=force), records)
         trained = await_training(service, record_type, verdicts, actor, force=force)
     if ignored:
@@ -206,6 +215,39 @@ def editors() -> Response:
     return answer_json({"success": True, "editors": msgspec.to_builtins(found), "missing": missing})
 
 
+@api.get("/review")
+@require("train")
+@takes(*ListQuery.__struct_fields__)
+def list_review() -> Response:
+    """The accounts that wait for a verdict; where the review queue is on."""
+    given = {name: value for name in ListQuery.__struct_fields__ if (value := _parameter(name, ""))}
+    if "mine" in given:
+        given["mine"] = str(_flag("mine")).lower()
+    try:
+        query = msgspec.convert(given, ListQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"The query cannot be read: {error}.") from None
+    return answer_json(list_entries(get_service(), query))
+
+
+@api.post("/review")
+@require("train")
+@takes()
+def review() -> Response:
+    """Claim accounts that wait for a verdict, release them, give verdicts, or take one back."""
+    service = get_service()
+    need_review(service)
+    try:
+        action = msgspec.json.decode(read_body(), type=Action)
+    except msgspec.ValidationError as error:
+        raise InvalidRecords(f"That cannot be done: {error}.", errors={}) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f'Send {{"action": "claim"}}, "release", "verdicts" or "undo": {error}.') from None
+    if isinstance(action, GiveVerdicts) and _wants_no_wait():
+        return accept_task(submit_verdicts(service, action))
+    return answer_json(act(service, action))
+
+
 @api.get("/quality")
 @require("predict")
 @takes("model")
@@ -255,6 +297,7 @@ def classify() -> Response:
             body=body,
             keep=keep,
             records=len(sound),
+            review="share" if service.review is not None else "",
             request=current_request(),
             trace=current_trace(),
         )
@@ -315,6 +358,10 @@ def _body(service: Service) -> Iterator[bytes]:
         body = read_body()
         with service.working.take(len(body)):
             yield body
+
+
+def _wants_no_wait() -> bool:
+    return "respond-async" in request.headers.get("Prefer", "")
 
 
 def _record_type() -> RecordType:

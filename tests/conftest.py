@@ -29,6 +29,7 @@ from sb_api.processes.redis_server import find_redis_server
 from tests.support.jobs import Jobs
 
 if TYPE_CHECKING:
+    from sb_api.review.store import ReviewStore
     from tests.support.deployments import Deployment
     from tests.support.service import Bare, Service
 
@@ -198,6 +199,25 @@ def service_app(running: Service) -> Flask:
 def client(service: Service, service_app: Flask) -> FlaskClient:
     """A client of the routes in this process; real classify and train processes answer."""
     return service_app.test_client()
+
+
+@pytest.fixture
+def queue(service: Service) -> Iterator[ReviewStore]:
+    """The review queue of the shared service, empty at first and in the end."""
+    from sb_api.review.store import ReviewStore
+
+    with service.queue() as jobs:
+        settings = load_settings({}, state_dir=str(service.state), redis_url=service.redis_url, review="on")
+        store = ReviewStore(jobs.redis, settings)
+        store.purge()
+        yield store
+        store.purge()
+
+
+@pytest.fixture
+def reviewing(queue: ReviewStore, service: Service) -> FlaskClient:
+    """A client of the routes in this process, with a review queue."""
+    return create_app(queue.settings).test_client()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import sb_api
 
 RULE = (
     "__main__ > cli > __init__ > routes > pages > web > auth > local > client > bootstrap > synthetic > classify"
-    " > learning > verdicts > models > preprocessing > readers > text > processes > telemetry > broker > vocabulary"
+    " > learning > verdicts > models > preprocessing > review > readers > text > processes > telemetry > broker"
+    " > vocabulary"
 )
 ORDER = RULE.split(" > ")
 VOCABULARY = ("arrays", "config", "errors", "files", "judgements", "memory", "records", "versions")

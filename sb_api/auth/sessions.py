@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from sb_api.auth.credentials import Credential
-from sb_api.files import write_private
-
-KEY_BYTES = 32
+from sb_api.files import KEY_BYTES, load_key
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +29,7 @@ class Sessions:
 
     def __init__(self, path: Path, seconds: int) -> None:
         self._seconds = seconds
-        self._serializer = URLSafeTimedSerializer(_load_key(path), salt="sb_api session")
+        self._serializer = URLSafeTimedSerializer(load_key(path), salt="sb_api session")
 
     def sign(self, credential: Credential) -> str:
         """The value of a new cookie."""
@@ -51,11 +48,3 @@ class Sessions:
         credential = credentials.get(session.name)
         # A name may be given again after it was revoked; its old sessions stay over.
         return session if credential is not None and credential.created.isoformat() == session.created else None
-
-
-def _load_key(path: Path) -> bytes:
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
-    with suppress(FileExistsError):  # another process was quicker
-        write_private(path, secrets.token_bytes(KEY_BYTES), replace=False)
-    return path.read_bytes()

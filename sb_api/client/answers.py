@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from sb_api.judgements import Outcome, PastVerdict
 from sb_api.records import Editor
+from sb_api.review.entries import Waiting
 from sb_api.versions import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
@@ -117,6 +118,51 @@ class FoundEditors(msgspec.Struct, frozen=True, kw_only=True):
     success: Success = True
     editors: list[Editor]
     missing: list[str]
+
+
+class ReviewList(msgspec.Struct, frozen=True, kw_only=True):
+    """Accounts that wait for a verdict: how many there are, how many of those are `matching` what was asked for, and
+    `entries`, some of them. `dropped` counts those that had to make room lately, `unreadable` those that were sealed
+    with another key."""
+
+    success: Success = True
+    waiting: int
+    matching: int
+    dropped: int
+    unreadable: int = 0
+    entries: list[Waiting]
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="claim"):
+    """The entries that are claimed now, until their verdicts, their release, or the end of the lease."""
+
+    success: Success = True
+    entries: list[Waiting]
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="release"):
+    """How many entries were given back."""
+
+    success: Success = True
+    released: int
+
+
+class Reviewed(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="verdicts"):
+    """What became of verdicts: as `/train` tells it."""
+
+    success: Success = True
+    trained: Trained
+
+
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="undo"):
+    """What became of a verdict that was to be taken back; whether its entry is `waiting` again, for who asked."""
+
+    success: Success = True
+    undone: Undone
+    waiting: bool
+
+
+ReviewAnswer = Claimed | Released | Reviewed | TakenBack
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,12 +22,23 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from sb_api.client import protocol
-from sb_api.client.answers import FoundEditors, LetBack, PastVerdicts, RolledBack, Trained, Undone, WeightsChain
+from sb_api.client.answers import (
+    FoundEditors,
+    LetBack,
+    PastVerdicts,
+    ReviewAnswer,
+    ReviewList,
+    RolledBack,
+    Trained,
+    Undone,
+    WeightsChain,
+)
 from sb_api.client.batching import IN_FLIGHT, ROWS, async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.errors import InvalidSettings, Unavailable
 from sb_api.judgements import PastVerdict
+from sb_api.review.entries import Action
 
 DEFAULT_URL = "http://127.0.0.1:4321"
 DEFAULT_PATIENCE = 60.0  # seconds
@@ -145,10 +156,11 @@ class Client:
         return outcomes()
 
     def judge_rows(
-        self, rows: Sequence[bytes], *, model: str = "lodbrok", explain: bool = False
+        self, rows: Sequence[bytes], *, model: str = "lodbrok", explain: bool = False, review: bool = False
     ) -> list[Judgement | Fault]:
-        """Judge n rows, each the JSON of one record, with one request; n outcomes, in order."""
-        return self._run(judge_rows(rows, model, explain, self.patience))
+        """Judge n rows, each the JSON of one record, with one request; n outcomes, in order. With `review` those whose
+        band is high enough wait for moderators from then on."""
+        return self._run(judge_rows(rows, model, explain, self.patience, review))
 
     def train(
         self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
@@ -185,6 +197,15 @@ class Client:
     def look_up(self, *, ids: Sequence[int] = (), names: Sequence[str] = ()) -> FoundEditors:
         """MusicBrainz's editors with these numbers or names. Raises NotOffered where the service has no database."""
         return self._run(protocol.look_up(ids, names, self.patience))
+
+    def waiting(self, **query: str) -> ReviewList:
+        """Accounts that wait for review, by the fields of `sb_api.review.entries.ListQuery`. Raises NotOffered."""
+        return self.get("/review", ReviewList, **query)
+
+    def review(self, action: Action, *, timeout: float = 3600.0) -> ReviewAnswer:
+        """Claim accounts that wait, release them, give verdicts or take one back: `Claim(count=5)` and the like of
+        `sb_api.review.entries`. Raises UnknownEntry, ClaimedByAnother, and for verdicts what `train` raises."""
+        return self._run(protocol.review(action, self.patience, timeout))
 
     def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         """Queue records to be judged; the id of the task. The same content again is the same task."""
@@ -332,6 +353,12 @@ class AsyncClient:
 
     async def look_up(self, *, ids: Sequence[int] = (), names: Sequence[str] = ()) -> FoundEditors:
         return await self._run(protocol.look_up(ids, names, self.patience))
+
+    async def waiting(self, **query: str) -> ReviewList:
+        return await self.get("/review", ReviewList, **query)
+
+    async def review(self, action: Action, *, timeout: float = 3600.0) -> ReviewAnswer:
+        return await self._run(protocol.review(action, self.patience, timeout))
 
     async def classify(self, records: Payload, *, model: str = "lodbrok") -> str:
         return await self._run(protocol.classify(records, model, self.patience))

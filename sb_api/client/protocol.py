@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from sb_api.client.answers import Accepted, Fault, FoundEditors, Trained
+from sb_api.client.answers import Accepted, Fault, FoundEditors, ReviewAnswer, Reviewed, Trained
 from sb_api.errors import (
     InvalidParameter,
     NoAnswerInTime,
@@ -29,10 +29,13 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.judgements import Reason
+from sb_api.review.entries import Action, GiveVerdicts, Release
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each is half as long again as the one before
 PATHS = {"lodbrok": "", "intent": "/intents"}  # where the calls of each model are
 REFUSED_UNDONE = frozenset({"queue-full", "too-many-failures"})  # the service promises that nothing was done
+
+_REVIEWED: Any = ReviewAnswer
 
 T = TypeVar("T")
 
@@ -196,8 +199,9 @@ def target(model: str, path: str, **flags: bool) -> str:
     return f"{PATHS[model]}{path}{'?' if raised else ''}{raised}"
 
 
-def predict(records: Payload, model: str, explain: bool, partial: bool) -> Request:
-    return Request("POST", target(model, "/predict", explain=explain, partial=partial), encode_body(records))
+def predict(records: Payload, model: str, explain: bool, partial: bool, review: bool = False) -> Request:
+    flags = {"explain": explain, "partial": partial, "review": review}
+    return Request("POST", target(model, "/predict", **flags), encode_body(records))
 
 
 def rollback(to: str, model: str) -> Request:
@@ -216,6 +220,18 @@ def undo(record: int | str, digest: str, reporter: str | None, model: str) -> Re
     """A second time it takes back what that verdict had replaced."""
     body = msgspec.json.encode({"id": record, "digest": digest, "reporter": reporter})
     return Request("POST", f"/verdicts/undo?{urlencode({'model': model})}", body, repeatable=False)
+
+
+def review(action: Action, patience: float, timeout: float) -> Steps[ReviewAnswer]:
+    """Verdicts are queued and waited for, as `train` does."""
+    if isinstance(action, GiveVerdicts):
+        request = Request("POST", "/review", msgspec.json.encode(action), False, {"Prefer": "respond-async"})
+        return Reviewed(trained=(yield from _learn(request, patience, timeout)))
+    # What was claimed by a request whose answer is lost is not claimed again: see `mine`.
+    request = Request("POST", "/review", msgspec.json.encode(action), isinstance(action, Release))
+    reply = yield from exchange(request, patience)
+    answer: ReviewAnswer = parse(request, reply, _REVIEWED)
+    return answer
 
 
 class _Task(msgspec.Struct):
@@ -237,6 +253,10 @@ def train(records: Payload, model: str, force: bool, patience: float, timeout: f
         repeatable=False,
         headers={"Prefer": "respond-async"},
     )
+    return (yield from _learn(request, patience, timeout))
+
+
+def _learn(request: Request, patience: float, timeout: float) -> Steps[Trained]:
     accepted = yield from ask(request, patience, Accepted)
     try:
         return (yield from wait(accepted.task_id, Trained, patience, timeout))

@@ -41,7 +41,11 @@ _decode_id = msgspec.json.Decoder(_Identified).decode
 
 
 def judge_rows(
-    rows: Sequence[bytes], model: str = "lodbrok", explain: bool = False, patience: float = 60.0
+    rows: Sequence[bytes],
+    model: str = "lodbrok",
+    explain: bool = False,
+    patience: float = 60.0,
+    review: bool = False,
 ) -> Steps[list[Judgement | Fault]]:
     """Have n rows, each the JSON of one record, judged by one request; n outcomes, in order.
 
@@ -66,7 +70,7 @@ def judge_rows(
     if sent:
         body = b"[%b]" % b",".join(rows if len(sent) == len(rows) else [rows[place] for place in sent])
         try:
-            answer = yield from ask(predict(body, model, explain, True), patience, Predictions)
+            answer = yield from ask(predict(body, model, explain, True, review), patience, Predictions)
         except InvalidRecords as error:
             answer = Predictions(
                 {}, {}, "", errors=msgspec.convert(error.members.get("errors", {}), dict[str, answers.Fault])
@@ -75,8 +79,8 @@ def judge_rows(
             if len(rows) == 1:
                 return [Fault(0, "", error.detail)]
             half = len(rows) // 2
-            first = yield from judge_rows(rows[:half], model, explain, patience)
-            second = yield from judge_rows(rows[half:], model, explain, patience)
+            first = yield from judge_rows(rows[:half], model, explain, patience, review)
+            second = yield from judge_rows(rows[half:], model, explain, patience, review)
             return first + [shifted(outcome, half) for outcome in second]
         _distribute(answer, sent, ids, outcomes)
     return outcomes  # type: ignore[return-value]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +14,7 @@ from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, VerdictQuery, now
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
+from sb_api.review.deciding import note_verdicts, note_withdrawal
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -67,7 +67,11 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             deed.count = len(verdicts)
             deed.names = sorted({verdict.reporter or "" for verdict in verdicts} - {"", job.actor.credential})
             deed.forced = training.force
-            logged = partial(worker.consumer.acknowledge, claim)
+
+            def logged() -> None:
+                worker.consumer.acknowledge(claim)
+                note_verdicts(worker.consumer.broker, job.classifier, verdicts)
+
             data = trainer.train(job.task, verdicts, check, training.force, logged)
         elif job.operation == "replay":
             asked = decode_payload(job.body, bool | Replay)
@@ -89,6 +93,8 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             deed.names = sorted({withdrawal.reporter} - {"", job.actor.credential})
             data = withdraw(trainer, job.task, withdrawal, check)
             deed.count = data["withdrawn"]
+            if data["withdrawn"]:
+                note_withdrawal(worker.consumer.broker, job.classifier, withdrawal.record)
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
             # Kept, so that a job that is done twice does not go back two steps.

@@ -70,7 +70,7 @@ class Worker:
     """One process of a consumer group, which claims jobs as `claiming` says. `do` turns claims into answers; None for
     one of which only a part is done: it is called with that one alone again, once what came meanwhile is done. Before
     each batch `refresh` gets the versions of the weights that are published, by classifier, and returns those that it
-    has ready; `idle` is called when no job has come.
+    has ready; `idle` is called when no job has come, `after` with jobs that are done, once their answers are out.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Worker:
         *,
         instruments: Instruments | None = None,
         idle: Callable[[], None] | None = None,
+        after: Callable[[Sequence[Claim], Sequence[Answer]], None] | None = None,
     ) -> None:
         self.consumer = consumer
         self.role = role
@@ -91,6 +92,7 @@ class Worker:
         self.refresh = refresh
         self.instruments = instruments or Instruments()
         self.idle = idle
+        self.after = after
         self.publisher = Publisher(consumer.broker, self.instruments)
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
@@ -242,6 +244,8 @@ class Worker:
 
     def _note_done(self, claims: Sequence[Claim], answers: Sequence[Answer], claimed: float) -> None:
         self.instruments.count_jobs(claims, answers, claimed)
+        if self.after is not None:
+            self.after(claims, answers)
         self._log_jobs(claims, answers, claimed)
         if self.tracer is not None:
             self.tracer.record_jobs(claims, answers, claimed)

@@ -16,6 +16,7 @@ from sb_api import errors, records
 from sb_api.client import answers
 from sb_api.errors import SbApiError
 from sb_api.judgements import Outcome, Status
+from sb_api.review import entries
 from sb_api.web import schemas
 from sb_api.web.schemas import Editors, LabelledMessages, Messages, Verdicts
 
@@ -43,6 +44,8 @@ MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
         "records": dict[str, Outcome],
     },
     errors.NoAnswerInTime: {"task_id": str},
+    errors.UnknownEntry: {"entries": list[str]},
+    errors.ClaimedByAnother: {"entries": list[str]},
 }
 
 
@@ -84,6 +87,21 @@ VERDICT_QUERY = (
     _filter("since", "only those received since this moment (UTC)", datetime),
     _query("limit", "at most so many", Annotated[int, Meta(ge=1, le=1000)], 50),
 )
+REVIEW = _query("review", "have these accounts wait for review if their band is high enough; for the role train")
+REVIEW_QUERY = (
+    _query(
+        "order", "`surest`: the highest scores first; `useful`: those of which most is learned", entries.Order, "surest"
+    ),
+    _filter("band", "only those of this band", entries.Band),
+    _filter("language", "only those whose bio is in this language", str),
+    _filter("host", "only those whose website lies on this host, or below it", str),
+    _filter("min_age", "only accounts that are so many days old at least", entries.Days),
+    _filter("max_age", "only accounts that are so many days old at most", entries.Days),
+    _query("mine", "only what whoever asks has claimed"),
+    _filter("reporter", "who that is, for a credential that may name reporters", entries.Reporter),
+    _query("limit", "at most so many", Annotated[int, Meta(ge=1, le=entries.MOST_AT_ONCE)], 25),
+    _query("offset", "without the first so many", Annotated[int, Meta(ge=0, le=1_000_000)], 0),
+)
 PREFER = _header("Prefer", "`respond-async`: answer 202 at once")
 IDEMPOTENCY_KEY = _header("Idempotency-Key", "the same key stands for the same content while its result is kept")
 
@@ -106,7 +124,13 @@ JUDGING = (*RECORDS, errors.InvalidParameter, *QUEUED)
 STORED = (errors.InvalidParameter, errors.Unavailable)
 
 OPERATIONS: Mapping[str, Operation] = {
-    "POST /predict": Operation({200: schemas.EditorPredictions}, Editors, [EDITOR], (PARTIAL, EXPLAIN), JUDGING),
+    "POST /predict": Operation(
+        {200: schemas.EditorPredictions},
+        Editors,
+        [EDITOR],
+        (PARTIAL, EXPLAIN, REVIEW),
+        (*JUDGING, errors.NotOffered),
+    ),
     "POST /intents/predict": Operation(
         {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
     ),
@@ -145,6 +169,22 @@ OPERATIONS: Mapping[str, Operation] = {
             _filter("name", "names of editors, whatever their case", list[str]),
         ),
         errors=(errors.InvalidParameter, errors.InvalidRecords, errors.NotOffered, errors.Unavailable),
+    ),
+    "GET /review": Operation(
+        {200: answers.ReviewList},
+        parameters=REVIEW_QUERY,
+        errors=(errors.InvalidParameter, errors.InvalidRecords, errors.NotOffered, errors.Unavailable),
+    ),
+    "POST /review": Operation(
+        {200: answers.ReviewAnswer, 202: answers.Accepted},
+        entries.Action,
+        {"action": "claim", "count": 1, "band": "certain spam"},
+        (PREFER,),
+        (
+            *RECORDS,
+            *(errors.NotOffered, errors.UnknownEntry, errors.ClaimedByAnother),
+            *(errors.TrainingRefused, errors.TooManyKept, *QUEUED),
+        ),
     ),
     "POST /train": Operation(
         {200: answers.Trained, 202: answers.Accepted},

@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from flask import current_app
@@ -49,6 +49,7 @@ from sb_api.records import (
     decode_records,
     encode_payload,
 )
+from sb_api.review.store import ReviewStore
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import SLOTS, Chain
@@ -56,6 +57,7 @@ from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
 MOST_LOOKED_UP = 25  # editors at once: as many as the page shows
+Review = Literal["", "share", "all"]  # what may go to the review queue
 ROUNDS = 5  # attempts to have all of a large request judged by one version of the weights
 
 
@@ -69,6 +71,7 @@ class Service:
     results: ResultMemory
     reading: Room  # bodies that are read or at work
     working: Room  # those of which records are made
+    review: ReviewStore | None = None  # None: the queue is off
 
     @property
     def broker(self) -> Broker:
@@ -109,8 +112,11 @@ def choose_stream(count: int) -> str:
     return SMALL if count <= SMALL_RECORDS else BULK
 
 
-def judge(service: Service, record_type: RecordType, records: Sequence[Any], *, explain: bool = False) -> Judged:
-    """Have n records judged by the classify processes, all by one version of the weights.
+def judge(
+    service: Service, record_type: RecordType, records: Sequence[Any], *, explain: bool = False, review: Review = ""
+) -> Judged:
+    """Have n records judged by the classify processes, all by one version of the weights; `review` says whether they
+    may wait for review afterwards.
 
     Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
     """
@@ -123,7 +129,7 @@ def judge(service: Service, record_type: RecordType, records: Sequence[Any], *, 
     for _ in range(ROUNDS):
         stream = choose_stream(len(records))
         jobs = [
-            _job(service, operation, record_type, encode_payload(slices[position]), weights=version)
+            _job(service, operation, record_type, encode_payload(slices[position]), weights=version, review=review)
             for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
@@ -342,6 +348,7 @@ def _job(
     keep: int = 0,
     weights: str = "",
     actor: Actor = NOBODY,
+    review: Review = "",
 ) -> Job:
     return Job(
         task=own_task(current_identity().name, uuid.uuid4().bytes) if keep else _unique(),
@@ -352,6 +359,7 @@ def _job(
         patience=0.0 if keep else service.settings.predict_timeout,
         keep=keep,
         weights=weights,
+        review=review,
         request=current_request(),
         trace=current_trace(),
         actor=actor,
@@ -390,11 +398,19 @@ def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
 
 
 def judge_body(
-    service: Service, record_type: RecordType, body: bytes, *, partial: bool = False, explain: bool = False
+    service: Service,
+    record_type: RecordType,
+    body: bytes,
+    *,
+    partial: bool = False,
+    explain: bool = False,
+    review: Review = "share",
 ) -> dict[str, Any]:
     """Have the records of a body judged: the answer to it. Raises what `answer_body` and `judge` raise."""
+    if service.review is None:
+        review = ""
 
     def judge_sound(records: Sequence[Any]) -> Judged:
-        return judge(service, record_type, records, explain=explain)
+        return judge(service, record_type, records, explain=explain, review=review)
 
     return answer_body(body, record_type, service.settings.max_records, judge_sound, partial=partial)

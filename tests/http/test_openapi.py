@@ -24,7 +24,7 @@ MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
-    **dict.fromkeys(("/train", "/intents/train", "/verdicts", "/editors", "/verdicts/undo"), "train"),
+    **dict.fromkeys(("/train", "/intents/train", "/verdicts", "/editors", "/verdicts/undo", "/review"), "train"),
     **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
 }
 

@@ -46,6 +46,7 @@ RECIPE = replace(RETRAINING, replay_rows=16)
 # What the shared service starts with. Tests teach it nonsense, which its guard would refuse; tests of the guard have
 # services of their own. TensorFlow stays, however long the tests between two trainings take.
 SHARED = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": str(BUDGET), "SB_API_TRAINER_IDLE": "86400"}
+SHARED |= {"SB_API_REVIEW": "on", "SB_API_REVIEW_SHARE": "0"}  # what tests add to the review queue, and nothing else
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
 EDITOR = {

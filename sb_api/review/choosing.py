@@ -1,0 +1,48 @@
+"""Which entries are shown or claimed, and which of them first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sb_api.review.entries import Choice, Summary
+from sb_api.text.hosts import normalize_host
+from sb_api.versions import BANDS
+
+DAY = 24 * 3600  # seconds
+
+
+def choose(summaries: Mapping[str, Summary], choice: Choice, now: float) -> list[str]:
+    """The handles of the entries of a choice at a moment (seconds since 1970), the first first."""
+    host = normalize_host(choice.host) if choice.host else ""
+    fitting = {handle: each for handle, each in summaries.items() if _fits(each, choice, host, now)}
+    surest = sorted(fitting, key=lambda handle: (-fitting[handle].score, handle))
+    return surest if choice.order == "surest" else _most_useful(surest, fitting)
+
+
+def _fits(summary: Summary, choice: Choice, host: str, now: float) -> bool:
+    age = (now - summary.joined) / DAY if summary.joined else None
+    return (
+        (choice.band is None or BANDS[summary.band] == choice.band)
+        and (choice.language is None or summary.language == choice.language)
+        and (not host or summary.host == host or summary.host.endswith(f".{host}"))
+        and (choice.min_age is None or (age is not None and age >= choice.min_age))
+        and (choice.max_age is None or (age is not None and age <= choice.max_age))
+    )
+
+
+def _most_useful(handles: list[str], summaries: Mapping[str, Summary]) -> list[str]:
+    """Those first of which the weights are least sure (uncertainty sampling: Lewis and Gale, 1994); of several that
+    link to one host each counts less than the one before, because it teaches the same."""
+
+    def certainty(handle: str) -> float:
+        return abs(2 * summaries[handle].score - 1)
+
+    seen: Counter[str] = Counter()
+    use = {}
+    for handle in sorted(handles, key=certainty):
+        host = summaries[handle].host
+        use[handle] = (1 - certainty(handle)) / (1 + seen[host])
+        if host:
+            seen[host] += 1
+    return sorted(handles, key=lambda handle: (-use[handle], handle))
