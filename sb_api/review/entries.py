@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from sb_api.records import Editor
+from sb_api.review.links import Linked
 from sb_api.versions import BANDS
 
 Band = Literal["certain spam", "likely spam", "unsure", "likely fine"]
@@ -21,9 +22,9 @@ _Handles = Annotated[list[Handle], Meta(min_length=1, max_length=MOST_AT_ONCE)]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An entry as it is kept: the account as it was judged, its score (P(spam)), band and the weights that said so; the
-    host of its website; the language of its bio, "" where that is not known; when it was judged (seconds since 1970).
-    """
+    """An entry as it is kept: the account as it was judged; its score (P(spam)), its band, and the weights that said
+    so; when that was (seconds since 1970); the host and the registered domains that it links to; the language of its
+    bio, "" where that is not known."""
 
     editor: Editor
     score: float
@@ -32,6 +33,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     judged: int
     host: str = ""
     language: str = ""
+    domains: list[str] = []
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
@@ -46,8 +48,9 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that waits for a verdict: its `entry` is what claims and verdicts name; `claimed_by` is the reporter
-    who has it now, null when nobody has. `judged` is in UTC."""
+    """An account that waits for a verdict: its `entry` is what claims and verdicts name; `links` is where it links to,
+    and what is known of others that do; `claimed_by` the reporter who has it now, null when nobody has. `judged` is in
+    UTC."""
 
     entry: Handle
     editor: Editor
@@ -57,6 +60,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     judged: str
     host: str = ""
     language: str = ""
+    links: list[Linked] = []
     claimed_by: str | None = None
 
 
@@ -91,7 +95,7 @@ class Claim(Choice, frozen=True, kw_only=True, tag_field="action", tag="claim"):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="release"):
-    """Give claimed entries back."""
+    """Give claimed entries back; whoever does is offered others first for a while."""
 
     entries: _Handles
     reporter: Reporter | None = None

@@ -129,3 +129,27 @@ redis.call('HSET', index, ARGV[3], ARGV[6])
 last()
 return 1
 """
+
+# KEYS: domains by when they were last seen. ARGV: prefix, how long they are kept, how many accounts of a domain, how
+# many domains; then for each a domain, an account and what is known of it: '?' is no news, '-' takes back what was.
+NOTE_LINKS = """
+local prefix, keep, accounts, domains = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = tonumber(redis.call('TIME')[1])
+for i = 5, #ARGV, 3 do
+  local key, account, news = prefix .. 'domain:' .. ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local known = redis.call('HGET', key, account)
+  if (known and news ~= '?') or (not known and redis.call('HLEN', key) < accounts) then
+    redis.call('HSET', key, account, news == '-' and '?' or news)
+  end
+  redis.call('EXPIRE', key, keep)
+  redis.call('ZADD', KEYS[1], now, ARGV[i])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - keep)
+local over = redis.call('ZCARD', KEYS[1]) - domains
+for _, domain in ipairs(over > 0 and redis.call('ZRANGE', KEYS[1], 0, over - 1) or {}) do
+  redis.call('DEL', prefix .. 'domain:' .. domain)
+  redis.call('ZREM', KEYS[1], domain)
+end
+redis.call('EXPIRE', KEYS[1], keep)
+return 0
+"""

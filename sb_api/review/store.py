@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain, islice
@@ -14,9 +14,10 @@ import msgspec
 from sb_api.broker.connection import PREFIX
 from sb_api.config import Settings
 from sb_api.errors import ClaimedByAnother, Unavailable, UnknownEntry
-from sb_api.records import content_digest
+from sb_api.records import Verdict, content_digest
 from sb_api.review import scripts
 from sb_api.review.entries import Kept, Summary, decode_kept, decode_summary, encode, summarize
+from sb_api.review.links import FINE, FORGET, SPAM, UNKNOWN, Linked, LinkHistory, find_links
 from sb_api.review.sealing import Sealer
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ KEYS = tuple(f"{REVIEW}{name}" for name in ("judged", "index", "decided", "dropp
 KEY_KEY = f"{REVIEW}key"  # the fingerprint of the key that the queue is sealed with
 LARGEST = 32 * 1024  # bytes of an entry; what is larger is not queued
 UNDO_SECONDS = 24 * 3600  # that an entry is kept once there is a verdict, so that it may be taken back
+MOST_PASSED = 1_000  # entries that a claimant gave back and is not offered first
 AT_ONCE = 200  # entries of one script: for so long nobody else is served by Redis
 
 
@@ -49,6 +51,7 @@ class ReviewStore:
         self.redis = redis
         self.settings = settings
         scripted = ("ADD", "LIST", "CLAIM", "TAKE", "RELEASE", "DECIDE", "RESTORE")
+        self.links = LinkHistory(redis, REVIEW, settings.review_keep, 2 * settings.review_most)
         self._scripts = {name: redis.register_script(getattr(scripts, name)) for name in scripted}
 
     @cached_property
@@ -75,6 +78,8 @@ class ReviewStore:
                 arguments += [handle, self.sealer.seal(content, handle), self.sealer.seal(summary, f"{handle} summary")]
                 arguments.append(self._note(handle, content_digest(kept.editor)))
             added += self._run("ADD", *arguments)
+            noted = ((self.handle(kept.editor.id), kept.domains, UNKNOWN) for kept in some)
+            self.links.note(self.sealer, noted)
         return added
 
     def found(self) -> Found:
@@ -137,16 +142,34 @@ class ReviewStore:
         )
 
     def release(self, handles: Sequence[str], claimant: str) -> int:
-        """Give back what the claimant has of these; how many that were."""
-        return int(self._run("RELEASE", claimant, *handles))
+        """Give back what the claimant has of these; how many that were. For as long as a claim lasts, the claimant is
+        offered all others before them."""
+        released = int(self._run("RELEASE", claimant, *handles))
+        key, pipeline = self._passed_key(claimant), self.redis.pipeline(transaction=True)
+        pipeline.sadd(key, *handles).pexpire(key, self._lease)
+        if pipeline.scard(key).execute()[-1] > MOST_PASSED:
+            self.redis.delete(key)
+        return released
 
-    def decide(self, records: Sequence[Any]) -> None:
+    def passed(self, claimant: str) -> set[str]:
+        """What the claimant gave back lately."""
+        return {handle.decode() for handle in self.redis.smembers(self._passed_key(claimant))}
+
+    def linked(self, entries: Mapping[str, Kept]) -> dict[str, list[Linked]]:
+        """By handle, what is known of the other accounts that link where these do."""
+        found = self.links.read(self.sealer, [(handle, kept.domains) for handle, kept in entries.items()])
+        return dict(zip(entries, found, strict=True))
+
+    def decide(self, verdicts: Sequence[Verdict]) -> None:
         """There are verdicts on these accounts: they wait no longer, and do not come again as they are."""
         self._check_key()
-        for some in _chunks(records):
+        for some in _chunks(verdicts):
             named = [(self.handle(record.id), content_digest(record)) for record in some]
             notes = chain.from_iterable((handle, self._note(handle, digest)) for handle, digest in named)
             self._run("DECIDE", UNDO_SECONDS, self.settings.review_most, *notes)
+            known = zip((handle for handle, _ in named), some, strict=True)
+            said = ((handle, find_links(one).domains, SPAM if one.verdict else FINE) for handle, one in known)
+            self.links.note(self.sealer, said)
 
     def restore(self, record: int | str) -> bool:
         """The verdict on an account was taken back: it waits again, if it is still kept."""
@@ -157,6 +180,7 @@ class ReviewStore:
         summary = encode(summarize(kept, _seconds(kept.editor.member_since)))
         sealed = self.sealer.seal(summary, f"{handle} summary")
         note = self._note(handle, content_digest(kept.editor))
+        self.links.note(self.sealer, [(handle, kept.domains, FORGET)])
         return bool(self._run("RESTORE", handle, note, kept.judged, sealed))
 
     def purge(self) -> int:
@@ -166,6 +190,9 @@ class ReviewStore:
             entries += sum(key.startswith(f"{REVIEW}entry:".encode()) for key in some)
             self.redis.unlink(*some)
         return entries
+
+    def _passed_key(self, claimant: str) -> str:
+        return f"{REVIEW}passed:{self.sealer.name('claimant', claimant)}"
 
     @property
     def _lease(self) -> int:

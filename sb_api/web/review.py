@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from sb_api.errors import Forbidden, InvalidRecords, InvalidSettings, NotOffered
 from sb_api.records import EDITORS, Editor, FieldError, Verdict, content_digest
 from sb_api.review.choosing import choose
 from sb_api.review.entries import Action, Claim, GiveVerdicts, Kept, ListQuery, Release, TakeBack, Waiting
+from sb_api.review.links import Linked
 from sb_api.review.store import ReviewStore
 from sb_api.web.reporters import set_reporters
 from sb_api.web.service import Service, await_training, await_withdrawal, submit_training
@@ -56,6 +58,7 @@ def list_entries(service: Service, query: ListQuery) -> ReviewList:
         matching=len(chosen),
         dropped=found.dropped,
         unreadable=found.unreadable,
+        languages=dict(Counter(each.language for each in found.summaries.values() if each.language).most_common()),
         entries=entries,
     )
 
@@ -79,7 +82,9 @@ def claim(service: Service, action: Claim) -> Claimed:
         if action.entries:
             store.take(action.entries, claimant)
             return Claimed(entries=_describe(store, action.entries))
+        passed = store.passed(claimant)
         chosen = choose(store.found().summaries, action, time.time())
+        chosen.sort(key=passed.__contains__)  # the order is kept among others, and then among these
         return Claimed(entries=_describe(store, store.claim(chosen, claimant, action.count)))
 
 
@@ -159,13 +164,15 @@ def _verdict(kept: Kept, said: int, reporter: str) -> Verdict:
 def _describe(store: ReviewStore, handles: Sequence[str]) -> list[Waiting]:
     """What is told of entries, in this order; those that are no longer kept are left out."""
     entries, holders = store.read(handles), store.claimants(handles)
-    return [_waiting(handle, entries[handle], holders.get(handle)) for handle in handles if handle in entries]
+    linked = store.linked(entries)
+    return [_waiting(handle, kept, linked[handle], holders.get(handle)) for handle, kept in entries.items()]
 
 
-def _waiting(handle: str, kept: Kept, holder: str | None) -> Waiting:
-    about: dict[str, Any] = {name: getattr(kept, name) for name in Kept.__struct_fields__ if name != "judged"}
+def _waiting(handle: str, kept: Kept, links: list[Linked], holder: str | None) -> Waiting:
+    told = ("editor", "score", "band", "weights", "host", "language")
+    about: dict[str, Any] = {name: getattr(kept, name) for name in told}
     judged = datetime.fromtimestamp(kept.judged, UTC).isoformat().removesuffix("+00:00")
-    return Waiting(entry=handle, judged=judged, claimed_by=holder, **about)
+    return Waiting(entry=handle, judged=judged, links=links, claimed_by=holder, **about)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ def test_what_waits_is_listed_claimed_and_given_back(reviewing: FlaskClient, que
     assert {entry["entry"] for entry in mine["entries"]} == {entry["entry"] for entry in ben}
     assert act(reviewing, "release", entries=[anna[0]["entry"]], reporter="ben")["released"] == 0
     assert act(reviewing, "release", entries=[anna[0]["entry"]], reporter="anna")["released"] == 1
+    # Whoever gave it back is offered another one first.
+    assert act(reviewing, "claim", reporter="anna")["entries"][0]["entry"] not in {anna[0]["entry"], anna[1]["entry"]}
     chosen = act(reviewing, "claim", entries=[anna[0]["entry"]], reporter="ben")["entries"]
     assert chosen[0]["entry"] == anna[0]["entry"]
 

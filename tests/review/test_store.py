@@ -16,7 +16,7 @@ from sb_api.broker.jobs import Answer, Claim, Job
 from sb_api.config import Settings
 from sb_api.errors import ClaimedByAnother, InvalidSettings, Unavailable, UnknownEntry
 from sb_api.judgements import Judged
-from sb_api.records import Editor, encode_payload
+from sb_api.records import Editor, Verdict, encode_payload
 from sb_api.review import store as stores
 from sb_api.review.choosing import choose
 from sb_api.review.collecting import Collector
@@ -27,6 +27,7 @@ from sb_api.versions import BANDS
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "how-to-scale-out.md"
 BIO, MAIL = "I sell watches", "seller@watches.example"
 
 
@@ -35,6 +36,11 @@ def kept(number: int | str, score: float = 0.9, **fields: Any) -> Kept:
     return Kept(
         editor=editor, score=score, band="likely spam", weights="000001-aaaaaaaa", judged=int(time.time()), **fields
     )
+
+
+def verdict(number: int, said: int = 1, **fields: Any) -> Verdict:
+    known = {name: getattr(kept(number).editor, name) for name in Editor.__struct_fields__}
+    return Verdict(**{**known, **fields}, verdict=said)
 
 
 def opened(settings: Settings, jobs: Jobs, **changes: Any) -> ReviewStore:
@@ -68,13 +74,13 @@ def test_what_is_kept_can_be_read_with_the_key_alone_and_every_key_of_it_ends(st
     assert store.add([kept(4711), kept(4712, 0.6)]) == 2
     (one, two) = handles(store, 4711, 4712)
     store.claim([one], "anna", 1)
-    store.decide([kept(4712).editor])
+    store.decide([verdict(4712)])
     raw = everything(store)
     for detail in (BIO, MAIL, "watches", "4711", "4712", "2024"):
         assert detail.encode() not in raw
     assert store.read([one, two])[one].editor == kept(4711).editor
     assert store.settings.review_key_file.stat().st_mode & 0o777 == 0o600
-    keys = list(store.redis.scan_iter(match=f"{REVIEW.replace('{', '[{]')}*")) or list(store.redis.scan_iter())
+    keys = list(store.redis.scan_iter())
     assert len(keys) >= 6
     assert all(0 < store.redis.ttl(key) <= store.settings.review_keep for key in keys)
 
@@ -169,7 +175,7 @@ def test_a_verdict_ends_the_wait_until_it_is_taken_back_or_the_account_is_anothe
     store.add([kept(1), kept(2)])
     one, two = handles(store, 1, 2)
     store.claim([one], "anna", 1)
-    store.decide([kept(1).editor])
+    store.decide([verdict(1)])
     assert list(store.found().summaries) == [two]
     assert store.claimants([one]) == {}
     with pytest.raises(UnknownEntry) as gone:
@@ -180,7 +186,7 @@ def test_a_verdict_ends_the_wait_until_it_is_taken_back_or_the_account_is_anothe
     assert store.restore(1)
     assert set(store.found().summaries) == {one, two}
     assert store.redis.ttl(f"{REVIEW}entry:{one}") > stores.UNDO_SECONDS
-    store.decide([kept(1).editor])
+    store.decide([verdict(1)])
     other = msgspec.structs.replace(kept(1).editor, bio="something else")
     assert store.add([msgspec.structs.replace(kept(1), editor=other)]) == 1
     assert not store.restore(99)
@@ -213,6 +219,30 @@ def test_entries_are_chosen_by_band_age_language_and_host_and_ordered() -> None:
     assert (chosen(min_age=10), chosen(max_age=10), chosen(min_age=10, max_age=30)) == ("bed", "a", "ed")
     # Of the two on one host the second teaches half as much.
     assert chosen(order="useful") == "decba"
+
+
+def test_the_documented_rights_are_those_that_are_needed(store: ReviewStore, settings: Settings) -> None:
+    lines = [line.split() for line in DOCUMENTED.read_text("utf-8").splitlines() if line.startswith("    ")]
+    rights = {word for words in lines for word in words if word.startswith("+")}
+    store.redis.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">secret", "~{sb_api}:*", *rights)
+    url = settings.redis_url.replace("unix://", "unix://limited:secret@")
+    try:
+        with connect(msgspec.structs.replace(settings, redis_url=url)) as client:
+            limited = ReviewStore(client, msgspec.structs.replace(store.settings, review_most=2))
+            limited.add([kept(number, domains=[f"w{number}.example"]) for number in range(6)])
+            waiting = list(limited.found().summaries)
+            limited.claim(waiting, "anna", 1)
+            limited.take(waiting, "anna")
+            limited.release(waiting, "anna")
+            assert limited.passed("anna") == set(waiting)
+            assert not limited.claimants(waiting)
+            limited.linked(limited.read(waiting))
+            limited.decide([verdict(number) for number in range(6)])
+            assert any(limited.restore(number) for number in range(6))
+            limited.add([Kept(editor=Editor(id=9, bio="x" * 40_000), score=1.0, band="unsure", weights="w", judged=0)])
+            assert limited.purge() == 2
+    finally:
+        store.redis.execute_command("ACL", "DELUSER", "limited")
 
 
 def claim_of(editors: Sequence[Editor], review: Any, keep: int = 0) -> Claim:

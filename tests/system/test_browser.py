@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from sb_api import create_app
@@ -17,9 +18,11 @@ from sb_api.auth.credentials import add_credential
 from sb_api.config import load_settings
 from sb_api.learning.reference_set import pack_parts, read_part
 from sb_api.records import Verdict
+from sb_api.review.store import ReviewStore
 from sb_api.synthetic.editors import generate_editors
 from tests.support.browsers import HEAVIEST, PHONE, Visit, chromium, serving
 from tests.support.redis_servers import free_port, redis_command
+from tests.support.review import fill
 from tests.support.service import (
     SHIPPED,
     Bare,
@@ -31,7 +34,7 @@ from tests.support.service import (
     thin_reference,
 )
 
-PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/sign-in")
+PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/review", "/page/sign-in")
 SPAMMER = {
     "id": 2451873,
     "name": "bestcasino_uk",
@@ -563,6 +566,57 @@ def cut_off(card: Locator) -> list[str]:
             .map(part => part.outerHTML.slice(0, 100))"""
     )
     return found
+
+
+def test_a_queue_is_reviewed_by_single_keys_and_many_at_once(
+    visit: Callable[..., Visit], reviewing: FlaskClient, queue: ReviewStore
+) -> None:
+    entries = fill(reviewing, queue, 5)
+    shown = visit()
+    page = shown.open("/")
+    page.get_by_role("link", name="Review", exact=True).click()
+    expect(page.get_by_role("heading", name="5 accounts wait")).to_be_visible()
+    assert shown.audit() == []
+    shown.shoot("review-list")
+    card = page.locator("#review article.card")
+    page.keyboard.press("n")
+    expect(card).to_have_count(1)
+    expect(card.locator("h3")).to_be_focused()
+    first = card.locator("h3").inner_text()
+    page.keyboard.press("n")
+    expect(card.locator("h3")).not_to_have_text(first)
+    page.keyboard.press("s")
+    expect(page.locator("#review .outcome")).to_contain_text(": spam, ", timeout=60_000)
+    expect(page.get_by_role("heading", name="4 accounts wait")).to_be_visible()
+    expect(card.locator(".links")).to_contain_text("casino.example: 4 other accounts link to it, 1 was spam")
+    assert shown.audit() == []
+    shown.shoot("review")
+    page.keyboard.press("u")
+    expect(page.locator("#review .notice").first).to_contain_text("The account is yours again", timeout=60_000)
+    expect(card).to_have_count(2)
+    # What is typed is no key.
+    page.get_by_text("Which, and which first").click()
+    page.get_by_label("Website on").fill("snu")
+    expect(card).to_have_count(2)
+    page.get_by_label("Website on").fill("")
+    free = page.locator("#many li", has=page.get_by_role("button", name="Claim"))
+    expect(free).to_have_count(3)
+    for box in free.get_by_role("checkbox").all():
+        box.check()
+    page.locator("#many").get_by_role("button", name="Not spam").click()
+    expect(page.locator("#review .outcome")).to_contain_text("3 accounts: not spam.", timeout=60_000)
+    expect(page.get_by_role("heading", name="2 accounts wait")).to_be_visible()
+    page.get_by_text("Undo one of them").click()
+    shown.shoot("review-many")
+    phone = visit(viewport=PHONE, device_scale_factor=2, is_mobile=True, has_touch=True, java_script_enabled=False)
+    small = phone.open("/page/review")
+    assert not phone.overflows()
+    phone.page.emulate_media(color_scheme="dark")
+    phone.shoot("phone-dark-review")
+    small.get_by_role("button", name="Not spam").first.click()
+    expect(small.locator("#review .outcome")).to_contain_text(": not spam, ", timeout=60_000)
+    assert len(queue.found().summaries) == 1
+    assert queue.read(entries).keys() == set(entries)
 
 
 def test_every_page_is_light_accessible_and_fits_a_phone(visit: Callable[..., Visit]) -> None:

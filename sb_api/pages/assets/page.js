@@ -68,6 +68,17 @@ document.addEventListener("submit", async (event) => {
   focusOn(fresh);
 });
 
+// One key presses a button, while the focus is where the key is explained, or nowhere yet.
+document.addEventListener("keydown", (event) => {
+  const part = event.target.closest("[data-keys]");
+  if (event.ctrlKey || event.altKey || event.metaKey || (!part && event.target !== document.body)) return;
+  const named = `[data-key="${CSS.escape(event.key.toLowerCase())}"]:enabled`;
+  const button = part?.querySelector(named) ?? document.querySelector(named);
+  if (!button) return;
+  event.preventDefault();
+  button.click();
+});
+
 // Whatever carries data-poll is fetched anew after so many milliseconds, until it carries it no longer.
 function watch() {
   const part = document.querySelector("[data-poll]");

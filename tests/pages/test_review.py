@@ -1,0 +1,100 @@
+"""The page of the review queue, by its routes: what a moderator sees and what each button does, without JavaScript."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from sb_api.records import Editor
+from sb_api.review.entries import Kept
+from sb_api.review.store import ReviewStore
+from tests.support.review import SPAMMERS, fill
+
+HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+
+
+def press(client: FlaskClient, status: int = 200, **fields: Any) -> str:
+    response = client.post("/page/review", data=fields, content_type="multipart/form-data")
+    assert response.status_code == status, response.text
+    return html.unescape(response.text)
+
+
+def cards(text: str) -> list[str]:
+    return re.findall(r"<h3[^>]*>\s*(\w+)", text)
+
+
+def listed(text: str) -> list[str]:
+    return re.findall(r'name="entry" value="(\w+)"[^>]*> <span', text)
+
+
+def test_one_after_the_other_is_claimed_judged_and_taken_back(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    entries = fill(reviewing, queue, 3)
+    start = reviewing.get("/page/review").text
+    assert "3 accounts wait" in start
+    assert sorted(listed(start)) == sorted(entries)
+    assert cards(start) == []
+    first = press(reviewing, next="1")
+    assert len(cards(first)) == 1
+    assert "Best online casino bonus" in first
+    assert "odds of spam" in first
+    mine = str(listed(start)[0])
+    after = press(reviewing, entry=mine, one="1", verdict="1")
+    assert re.search(r"</b>: spam, (learned|known already|kept)", after)
+    assert len(cards(after)) == 1, "the next"
+    assert cards(after) != cards(first)
+    assert "2 accounts wait" in after
+    undone = press(reviewing, undo=mine)
+    assert "The account is yours again" in undone
+    assert "3 accounts wait" in undone
+    second = next(handle for handle in listed(undone) if handle != mine)
+    given_back = press(reviewing, release=second)
+    assert len(cards(given_back)) == 2
+
+
+def test_many_at_once_and_what_others_have_is_not_theirs(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    entries = fill(reviewing, queue, 3)
+    queue.claim(entries[:1], "anna", 1)
+    page = reviewing.get("/page/review").text
+    assert "claimed by anna" in page
+    assert re.search(rf'value="{entries[0]}" disabled', page)
+    assert "claimed by somebody else" in press(reviewing, 409, entry=entries, verdict="0")
+    assert "3 accounts wait" in reviewing.get("/page/review").text
+    done = press(reviewing, entry=entries[1:], verdict="1")
+    assert "2 accounts: spam." in done
+    assert "1 account waits" in done
+    assert len(re.findall('name="undo"', done)) == 2
+    taken = press(reviewing, 409, take=entries[0])
+    assert "claimed by somebody else" in taken
+    assert "No account waits" in press(reviewing, next="1")
+
+
+def test_filters_are_kept_and_wrong_forms_are_said_to_be(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    fill(reviewing, queue, 3)
+    page = reviewing.get("/page/review?host=win1.casino.example&order=useful&age=older").text
+    assert "1 account waits, of 3" in page
+    assert 'name="host" value="win1.casino.example"' in page
+    assert cards(press(reviewing, next="1", host="win1.casino.example")) == [SPAMMERS[1]["name"]]
+    assert "No account waits" in press(reviewing, next="1", host="nowhere.example")
+    assert "3 accounts wait" in reviewing.get("/page/review?age=x&page=x").text
+    for fields in ({}, {"verdict": "1"}, {"entry": "x", "verdict": "1"}, {"take": "x"}, {"undo": "../x"}):
+        assert 'class="problem"' in press(reviewing, 400, **fields)
+    assert reviewing.get("/page/review?band=x").status_code == 400
+    assert "3 accounts wait" not in press(reviewing, 400, entry=queue.handle(9000), verdict="1", one="1", band="x")
+    assert len(queue.found().summaries) == 3, "nothing was done"
+    assert "no longer kept" in press(reviewing, 404, undo="0" * 24)
+
+
+def test_hostile_accounts_are_text(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    editor = Editor(id=7, name=HOSTILE, bio=HOSTILE, website=HOSTILE, email=HOSTILE)
+    queue.add([Kept(editor=editor, score=0.9, band="likely spam", weights="w", judged=1, host=HOSTILE)])
+    for page in (reviewing.get("/page/review").text, reviewing.post("/page/review", data={"next": "1"}).text):
+        assert "&lt;script&gt;" in page
+        assert not re.search(r"<script(?! type=\"module\" src=\"/assets/)|<img src=x", page)
+
+
+def test_without_a_queue_there_is_no_tab(client: FlaskClient) -> None:
+    assert "/page/review" not in client.get("/").text
+    assert client.get("/page/review").status_code == 404
