@@ -11,7 +11,7 @@ import msgspec
 
 from sb_api.broker.jobs import Answer, Claim, Job, Replay, Training, Withdrawal
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
-from sb_api.judgements import AuditEntry, AuditKind, VerdictQuery, now
+from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.review.deciding import note_verdicts, note_withdrawal
@@ -28,6 +28,7 @@ KINDS_OF_ENTRIES: dict[str, AuditKind] = {
     "let back": "let back",
 }
 SET_ASIDE = "its trainings were refused again and again; `sb-api let-back` lets it back"
+COUNTING: tuple[Status, ...] = ("learning", "learned", "refused", "held", "waiting")  # verdicts that are not over
 NAMES_TOLD = 5  # reporters of one training that the audit log names
 
 
@@ -93,7 +94,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             deed.names = sorted({withdrawal.reporter} - {"", job.actor.credential})
             data = withdraw(trainer, job.task, withdrawal, check)
             deed.count = data["withdrawn"]
-            if data["withdrawn"]:
+            if data["withdrawn"] and not _is_judged(trainer, withdrawal.record):
                 note_withdrawal(worker.consumer.broker, job.classifier, withdrawal.record)
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
@@ -111,6 +112,12 @@ def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
     if trainer.intake.log is None:
         raise JobFailed("The verdict log is off.")
     return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.publication.labels, query))}
+
+
+def _is_judged(trainer: Trainer, record: str) -> bool:
+    """Whether anybody's verdict on a record still counts."""
+    found = look_up(trainer, VerdictQuery(record=record, statuses=[*COUNTING], limit=1))
+    return bool(found["verdicts"])
 
 
 @contextmanager

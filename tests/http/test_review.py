@@ -90,10 +90,20 @@ def test_verdicts_are_learned_as_those_of_train_and_can_be_taken_back(
     assert_problem(unknown, 404, "unknown-entry")
 
 
-def test_verdicts_by_train_end_the_wait_too(reviewing: FlaskClient, queue: ReviewStore) -> None:
+def test_verdicts_by_train_end_the_wait_too_until_none_stands(reviewing: FlaskClient, queue: ReviewStore) -> None:
     fill(reviewing, queue, 2)
-    assert reviewing.post("/train", json=[{**SPAMMERS[0], "verdict": 1}]).status_code == 200
-    assert [entry["editor"]["id"] for entry in reviewing.get("/review").get_json()["entries"]] == [9001]
+
+    def waiting() -> list[int]:
+        return sorted(entry["editor"]["id"] for entry in reviewing.get("/review").get_json()["entries"])
+
+    for reporter in ("anna", "ben"):
+        verdict = {**SPAMMERS[0], "verdict": 1, "reporter": reporter}
+        assert reviewing.post("/train", json=[verdict]).status_code == 200
+        assert waiting() == [9001]
+    for reporter, expected in (("anna", [9001]), ("ben", [9000, 9001])):
+        undone = reviewing.post("/verdicts/undo", json={"id": 9000, "reporter": reporter}).get_json()
+        assert undone["withdrawn"] == 1
+        assert waiting() == expected
 
 
 def test_the_client_does_all_of_it(queue: ReviewStore, running: Service) -> None:
