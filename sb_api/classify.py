@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -31,12 +31,15 @@ from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.review.collecting import Collector
 from sb_api.review.store import ReviewStore
+from sb_api.shadow.judging import ShadowJudge
 from sb_api.telemetry.metrics import Instruments
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
 
 logger = logging.getLogger(__name__)
 
 NICENESS = 5  # of a helper
+# Told of what a predictor has said of records of a claim: probabilities (n, labels), and as clients are told.
+Note = Callable[[Predictor, Claim, Sequence[Any], Probabilities, Judged], None]
 SLICE_SECONDS = 0.1  # that a slice of a long task may take, after the first: for so long what is small may wait for it
 
 
@@ -46,7 +49,7 @@ def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]
     return dict(zip(labels, np.bincount(best, minlength=len(labels)).tolist(), strict=True))
 
 
-def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> list[Answer]:
+def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim], note: Note | None = None) -> list[Answer]:
     """One answer per claim; the records of all claims of a classifier are judged in one call."""
     # By position: two entries of different streams may have the same id.
     answers: dict[int, Answer] = {}
@@ -59,7 +62,7 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim]) -> l
             answers[position] = _unreadable(error)
     for (name, version), batch in batches.items():
         with predictors[name].at(version):
-            answers |= _judge_batch(predictors[name], batch)
+            answers |= _judge_batch(predictors[name], batch, note)
     return [answers[position] for position in range(len(claims))]
 
 
@@ -75,7 +78,9 @@ def _unreadable(error: Exception) -> Answer:
     return failure(SbApiError(f"The job cannot be read: {error}."))
 
 
-def _judge_batch(predictor: Predictor, batch: Sequence[tuple[int, Claim, list[Any]]]) -> dict[int, Answer]:
+def _judge_batch(
+    predictor: Predictor, batch: Sequence[tuple[int, Claim, list[Any]]], note: Note | None
+) -> dict[int, Answer]:
     scores, errors = predictor.judge([record for _, _, records in batch for record in records])
     name, labels = predictor.classifier.name, predictor.about.labels
     if predictor.instruments is not None:
@@ -96,6 +101,8 @@ def _judge_batch(predictor: Predictor, batch: Sequence[tuple[int, Claim, list[An
             judged.bands[start:end],
             reasons,
         )
+        if note is not None:
+            note(predictor, claim, records, scores[start:end], own)
         answers[position] = Answer(status="completed", data=_describe(claim, records, own))
         start = end
     return answers
@@ -127,19 +134,28 @@ class Begun:
 class Judging:
     """Answers claims; a task of more than `size` records is judged in slices of so many at most, one a call, so that
     what comes meanwhile waits for no more than a slice. One whose records take long is judged in slices of fewer, which
-    take about `seconds`."""
+    take about `seconds`. `note` is told of all that is judged."""
 
-    def __init__(self, predictors: dict[str, Predictor], size: int, seconds: float = SLICE_SECONDS) -> None:
+    def __init__(
+        self,
+        predictors: dict[str, Predictor],
+        size: int,
+        seconds: float = SLICE_SECONDS,
+        note: Note | None = None,
+    ) -> None:
         self.predictors = predictors
         self.size = size
         self.seconds = seconds
+        self.note = note
         self._begun: dict[tuple[str, bytes], Begun] = {}
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
         """One answer per claim; None for a long task that is not through yet, which is worked on when it is alone."""
         if len(claims) == 1 and self._is_long(claims[0]):
             return [self._judge_slice(claims[0])]
-        answers = iter(judge_claims(self.predictors, [claim for claim in claims if not self._is_long(claim)]))
+        answers = iter(
+            judge_claims(self.predictors, [claim for claim in claims if not self._is_long(claim)], self.note)
+        )
         return [None if self._is_long(claim) else next(answers) for claim in claims]
 
     def _is_long(self, claim: Claim) -> bool:
@@ -160,7 +176,7 @@ class Judging:
             size = min(self.size, max(1, int(self.seconds / begun.seconds))) if begun.seconds else self.size
             records = begun.records[begun.judged : begun.judged + size]
             since = monotonic()
-            document = _judge_batch(predictor, [(0, claim, records)])[0].data
+            document = _judge_batch(predictor, [(0, claim, records)], self.note)[0].data
         begun.seconds = (monotonic() - since) / len(records)
         begun.judged += len(records)
         for name, told in document.items():
@@ -225,7 +241,9 @@ class ClassifyProcess:
         self.settings = settings
         self.broker = Broker.of(connect(settings), settings)
         self.predictors: dict[str, Predictor] = {}
-        self.judging = Judging(self.predictors, settings.slice_records)
+        self.shadow = ShadowJudge(self.broker, settings.shadow_share) if settings.shadow_share else None
+        note = self.shadow.note if self.shadow else None
+        self.judging = Judging(self.predictors, settings.slice_records, note=note)
         self.used = monotonic()
         self.worker = Worker(
             Consumer(self.broker),
@@ -235,6 +253,7 @@ class ClassifyProcess:
             refresh=self.refresh,
             idle=self.idle if helper else None,
             after=Collector(ReviewStore(self.broker.redis, settings)).collect if settings.review == "on" else None,
+            spare=self.shadow,
         )
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:

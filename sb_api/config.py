@@ -120,6 +120,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 300.0
     versions_kept: Annotated[int, _integer("versions of weights kept", 2)] = 10
+    shadow_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of live requests that staged weights judge too, in shadow"),
+    ] = 0.1
     verdict_log: Annotated[str, Meta(description="database URL of the verdict log; empty: SQLite; `off`: none")] = ""
     messages_url: Annotated[str, Meta(description="database URL of labelled messages; empty: SQLite")] = ""
     editors_url: Annotated[

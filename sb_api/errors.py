@@ -125,6 +125,12 @@ class UnknownVersion(SbApiError):
     title = "There are no such weights"
 
 
+class NothingStaged(SbApiError):
+    status = 404
+    type = "nothing-staged"
+    title = "No such weights are staged"
+
+
 class NotSetAside(SbApiError):
     status = 404
     type = "not-set-aside"

@@ -76,6 +76,9 @@ AuditKind = Literal[
     "rollback",
     "replay",
     "promotion",
+    "staged",
+    "promoted",
+    "dropped",
     "purge",
     "set aside",
     "let back",
@@ -117,6 +120,60 @@ class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):
     records: list[str] = []
     statuses: list[str] = []
     limit: int = 50
+
+
+class Sides(msgspec.Struct, frozen=True):
+    """Of how many records with known labels both weights, the current or the staged ones alone, or neither were
+    right."""
+
+    both: int = 0
+    current: int = 0
+    staged: int = 0
+    neither: int = 0
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A record that current and staged weights judge differently: its id, by how much (0 to 1), the score of each and
+    the band or class. For messages, the scores are the probabilities of the class that is likeliest to the current."""
+
+    id: str
+    difference: float
+    current_score: float
+    staged_score: float
+    current: str
+    staged: str
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of judging live requests by staged weights too, since they are staged (seconds since 1970).
+
+    `bands` counts the `judged` records by the band (of messages: the class) of the current weights and that of the
+    staged ones; `same` is the share with the same one. `mean_difference` (0 to 1) and `correlation` are of the scores.
+    `verdicts` are those that came meanwhile, as both judged them before they were learned.
+    `skipped` records were in the share and not judged, because there was no time or no room, `failed` ones could not
+    be judged by the staged weights. `largest` has the ids of the largest differences, the largest first.
+    """
+
+    since: float
+    judged: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bands: dict[str, dict[str, int]] = {}
+    same: float | None = None
+    mean_difference: float | None = None
+    correlation: float | None = None
+    largest: list[Difference] = []
+    verdicts: Sides = Sides()
+
+
+class Labelled(msgspec.Struct, frozen=True, kw_only=True):
+    """Current and staged weights on records whose labels are known; `source` says which records. `right` says which of
+    the two was; None where each was measured on records of its own. `current` and `staged` are their figures."""
+
+    source: str
+    right: Sides | None = None
+    current: dict[str, Any] = {}
+    staged: dict[str, Any] = {}
 
 
 class Judged(msgspec.Struct, frozen=True):

@@ -6,13 +6,13 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
-from sb_api.broker.jobs import Job, Withdrawal
+from sb_api.broker.jobs import Job, Promotion, Withdrawal
 from sb_api.errors import (
     Forbidden,
     IdempotencyKeyReused,
@@ -39,7 +39,7 @@ from sb_api.web.http import answer_json, read_body, takes
 from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
 from sb_api.web.review import act, list_entries, need_review, submit_verdicts
-from sb_api.web.schemas import LetBack, Undo
+from sb_api.web.schemas import LetBack, Undo, WantedPromotion, WantedVersion
 from sb_api.web.service import (
     Service,
     ask_verdicts,
@@ -58,8 +58,11 @@ from sb_api.web.service import (
     submit_replay,
     submit_training,
 )
+from sb_api.web.staging import await_drop, await_staging, compare_staged, read_staged, submit_promotion
 
 api = Blueprint("api", __name__)
+
+T = TypeVar("T")
 
 MOST_VERDICTS = 1_000  # in one answer to GET /verdicts
 VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
@@ -263,8 +266,49 @@ def quality() -> Response:
 def weights() -> Response:
     """The slots and the versions with their figures."""
     service, record_type = get_service(), _record_type()
-    chain = read_chain(service, record_type)
-    return answer_json({"success": True, "model": record_type.name, **msgspec.to_builtins(chain)})
+    chain, staged = read_chain(service, record_type), read_staged(service, record_type)
+    about = {**msgspec.to_builtins(chain), "staged": msgspec.to_builtins(staged)}
+    return answer_json({"success": True, "model": record_type.name, **about})
+
+
+@api.get("/weights/staged")
+@require("train")
+@takes("model")
+def staged() -> Response:
+    """The staged weights beside the current ones: on live requests, and where labels are known."""
+    service, record_type = get_service(), _record_type()
+    return answer_json({"success": True, "model": record_type.name, **compare_staged(service, record_type)})
+
+
+@api.post("/weights/stage")
+@require("admin")
+@takes("model")
+def stage() -> Response:
+    """Stage a kept version: a share of the live requests is judged by it too, in shadow."""
+    service, record_type = get_service(), _record_type()
+    answer = await_staging(service, record_type, _read(WantedVersion).version, current_actor())
+    return answer_json({"success": True, "response": answer["response"], "staged": answer["staged"]})
+
+
+@api.post("/weights/promote")
+@require("admin")
+@takes("model", "force")
+def promote() -> Response:
+    """Make the staged weights current, once they have learned the verdicts that they lack."""
+    service, record_type = get_service(), _record_type()
+    sent = _read(WantedPromotion)
+    wanted = Promotion(sent.version, sent.as_is, _flag("force"))
+    return accept_task(submit_promotion(service, record_type, wanted, current_actor()))
+
+
+@api.post("/weights/drop")
+@require("admin")
+@takes("model")
+def drop() -> Response:
+    """Let go of the staged weights."""
+    service, record_type = get_service(), _record_type()
+    answer = await_drop(service, record_type, _read(WantedVersion).version, current_actor())
+    return answer_json({"success": True, "response": answer["response"], "staged": answer["staged"]})
 
 
 @api.post("/classify")
@@ -362,6 +406,14 @@ def _body(service: Service) -> Iterator[bytes]:
 
 def _wants_no_wait() -> bool:
     return "respond-async" in request.headers.get("Prefer", "")
+
+
+def _read(shape: type[T]) -> T:
+    """The body of this request. Raises MalformedBody."""
+    try:
+        return msgspec.json.decode(read_body(), type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"The body is not what is asked for: {error}.") from None
 
 
 def _record_type() -> RecordType:

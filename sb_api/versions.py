@@ -9,8 +9,7 @@ import msgspec
 
 from sb_api.errors import UnknownVersion
 
-EventKind = Literal["training", "rollback", "replay"]
-
+EventKind = Literal["training", "rollback", "replay", "promotion"]
 
 Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
@@ -53,6 +52,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         characters."""
         other = self.architecture not in (None, self.classifier)
         return f"{self.tokenizers}+{self.architecture}"[:32] if other else self.tokenizers
+
+    def takes_the_same(self, other: Version) -> bool:
+        """Whether both turn records into the same numbers and have the same labels, so that one can take the place of
+        the other, and learn what it has learned."""
+        return (self.features, self.labels) == (other.features, other.labels)
 
     @property
     def threshold(self) -> float:

@@ -402,7 +402,7 @@ from sb_api import classify
 from sb_api.config import load_settings
 
 classify.refresh_predictors = lambda *_: {"lodbrok": "1"}
-classify.judge_claims = lambda models, claims: os.kill(os.getpid(), signal.SIGKILL)
+classify.judge_claims = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 classify.classify_process(load_settings())
 """
 

@@ -13,13 +13,23 @@ import sb_api
 
 RULE = (
     "__main__ > cli > __init__ > routes > pages > web > auth > local > client > bootstrap > synthetic > classify"
-    " > learning > verdicts > models > preprocessing > review > readers > text > processes > telemetry > broker"
-    " > vocabulary"
+    " > learning > verdicts > shadow > models > preprocessing > review > readers > text > processes > telemetry"
+    " > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
 VOCABULARY = ("arrays", "config", "errors", "files", "judgements", "memory", "records", "versions")
 WEB = {"routes", "pages", "web", "auth", "client"}
-BEHIND_THE_QUEUE = {"local", "bootstrap", "synthetic", "classify", "learning", "verdicts", "models", "processes"}
+BEHIND_THE_QUEUE = {
+    "local",
+    "bootstrap",
+    "synthetic",
+    "classify",
+    "learning",
+    "verdicts",
+    "shadow",
+    "models",
+    "processes",
+}
 PACKAGE = Path(sb_api.__file__).parent
 
 

@@ -13,9 +13,11 @@ from sb_api.bootstrap.artefacts import Artefact, Judgement, Manifest, export_art
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.files import make_private_folder, replace_all
+from sb_api.learning.staging.staging import REFERENCE, adopt, refuse_current
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights, dump_weights
 from sb_api.models.weights_store import WeightsStore
+from sb_api.versions import Version
 
 SHIPPED = "shipped"  # the name of the original that came with the release
 VERSIONS = "versions"  # beside what an artefact has: the files of those that were made of it
@@ -103,6 +105,34 @@ def import_artefact(settings: Settings, folder: Path, *, force: bool = False) ->
         )
     replace_original(settings, artefact.weights, artefact.files)
     return artefact, judgement
+
+
+def stage_artefact(settings: Settings, folder: Path) -> Version:
+    """Stage what `export_artefact` wrote beside the current weights, also while a service works with the state
+    directory. Raises InvalidWeights when anything of it cannot be used, InvalidParameter for what is current."""
+    artefact = read_artefact(folder, settings.encoder)
+    store = WeightsStore.of(settings, artefact.classifier.name)
+    weights = adopt(store, artefact.weights)
+    refuse_current(store, weights.about)
+    files = {Path(name).name: content for name, content in artefact.files.items() if content is not None}
+    files[REFERENCE] = files.pop(f"{store.classifier}.npz")
+    store.stage(weights, files)
+    return weights.about
+
+
+def promote_stopped(settings: Settings, name: str) -> str:
+    """Make the staged weights of a classifier the original, with the vocabularies and the reference set that go with
+    them; what they replace is kept. While no service works with the state directory. Returns their version; raises
+    UnknownVersion where none are staged, or InvalidWeights."""
+    store = WeightsStore.of(settings, name)
+    weights, staged = store.load_staged()
+    files: dict[str, bytes | None] = {
+        f"reference/{name}.npz" if file == REFERENCE else f"tokenizers/{file}": content
+        for file, content in staged.items()
+    }
+    replace_original(settings, weights, files)
+    store.drop_staged()
+    return weights.about.version
 
 
 def replace_original(

@@ -24,6 +24,23 @@ ENDED = ("completed", "failed")  # the last states of an answer
 REPLY_TTL = 120  # a web process reads its replies at once; a dead one's list goes by itself
 
 
+Operation = Literal[
+    "predict",
+    "explain",
+    "train",
+    "withdraw",
+    "rollback",
+    "replay",
+    "let back",
+    "stage",
+    "compare",
+    "promote",
+    "drop",
+    "verdicts",
+    "audit",
+]
+
+
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who had something done, for the audit log: their credential, the name that they go by where that is another, and
     the address that they asked from."""
@@ -46,7 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `trace` its W3C traceparent, if it is traced."""
 
     task: str
-    operation: Literal["predict", "explain", "train", "withdraw", "rollback", "replay", "let back", "verdicts", "audit"]
+    operation: Operation
     classifier: str
     body: bytes
     reply: str = ""
@@ -74,6 +91,15 @@ class Replay(msgspec.Struct, frozen=True):
 
     force: bool = False
     with_undone: bool = False
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """The body of a promote job: the staged version that is meant, whether to take it `as_is`, without the verdicts
+    that only the current weights have learned, and whether to teach it these against the guard's word."""
+
+    version: str
+    as_is: bool = False
+    force: bool = False
 
 
 class Withdrawal(msgspec.Struct, frozen=True):

@@ -4,28 +4,83 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from sb_api.cli.terminal.options import MODEL, asked_of, read_labelled_file, with_format
-from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, tell, wants_json
+from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, show_line, tell, wants_json
 from sb_api.config import Settings
 from sb_api.records import Verdict
+from sb_api.versions import Version
 
 
-def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False) -> None:
-    """Make the original of the intent classifier from the stored parts; from `count` synthetic messages if not 0. With
-    the sentence encoder of this host if it is to be `encoded`."""
+@dataclass(frozen=True)
+class Target:
+    """Where new weights go: to a state directory, whose original they become; from a `scratch` one they are staged
+    beside the current weights of the state directory in use."""
+
+    settings: Settings
+    scratch: Settings | None = None
+
+    @property
+    def place(self) -> Settings:
+        """The settings of the directory that is written to."""
+        return self.scratch or self.settings
+
+    def keep(self, about: Version) -> tuple[str, str]:
+        """Stage the weights that were made, if they are to be; their version, and in words what they are now."""
+        if self.scratch is None:
+            return about.version, f"the original weights are {about.version}"
+        import tempfile
+
+        from sb_api.bootstrap.archive import stage_artefact
+        from sb_api.bootstrap.artefacts import export_artefact
+        from sb_api.cli.audit import write_down
+        from sb_api.models.classifiers import CLASSIFIERS
+        from sb_api.models.weights_store import WeightsStore
+
+        made = WeightsStore.of(self.scratch, about.classifier).load("original")
+        with tempfile.TemporaryDirectory(prefix="sb_api_") as folder:
+            artefact = export_artefact(self.scratch, CLASSIFIERS[about.classifier], Path(folder), made)
+            staged = stage_artefact(self.settings, artefact)
+        write_down(self.settings, "staged", f"{staged.version}, of a bootstrap", classifier=staged.classifier)
+        return staged.version, (
+            f"they are staged beside the current weights as {staged.version}: `sb-api weights compare --model "
+            f"{staged.classifier}` shows what comes of them"
+        )
+
+
+@contextmanager
+def open_target(settings: Settings, stage: bool) -> Iterator[Target]:
+    """The state directory, held for this process alone; to stage, one that is thrown away, while a service may run."""
+    from sb_api.processes.serve import hold_state
+
+    if stage:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="sb_api_") as folder:
+            yield Target(settings, msgspec.structs.replace(settings, state_dir=folder))
+    else:
+        with hold_state(settings):
+            yield Target(settings)
+
+
+def make_intent(target: Target, seed: int, count: int, encoded: bool = False) -> None:
+    """Make weights of the intent classifier from the stored parts; from `count` synthetic messages if not 0. With the
+    sentence encoder of this host if it is to be `encoded`."""
     from sb_api.bootstrap.datasets import load_split, open_messages
     from sb_api.bootstrap.messages import bootstrap_intent, count_epochs, describe_expectation, synthetic_split
     from sb_api.bootstrap.no_class import describe_refusal
     from sb_api.models.encoder import load_encoder
 
+    settings = target.settings
     encoder = load_encoder(settings.encoder) if encoded else None
 
     if count:
@@ -36,15 +91,15 @@ def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False
         table.close()
     with progress_bar(count_epochs(divided), f"learning {len(divided.train)} messages, then all of them") as advance:
         about = bootstrap_intent(
-            settings, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance(), encoder=encoder
+            target.place, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance(), encoder=encoder
         )
     figures = about.figures["held_out"]
     expected = f"{describe_expectation(about.figures['expected'])} " if "expected" in about.figures else ""
+    version, said = target.keep(about)
     tell(
-        {"success": True, "model": "intent", "weights": about.version, "figures": about.figures},
+        {"success": True, "model": "intent", "weights": version, "figures": about.figures},
         f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}. "
-        f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are "
-        f"learned; the original weights are {about.version}",
+        f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; {said}",
     )
 
 
@@ -84,6 +139,11 @@ def make_intent(settings: Settings, seed: int, count: int, encoded: bool = False
     is_flag=True,
     help="Messages alone: beside words, a pretrained sentence encoder, of `sb_api[encoder]` or in SB_API_ENCODER.",
 )
+@click.option(
+    "--stage",
+    is_flag=True,
+    help="Put what is made beside the current weights, which stay; also while a service runs.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what EDITORS would give, and change nothing.")
 @click.option(
     "--restore",
@@ -101,6 +161,7 @@ def bootstrap(
     caution: float | None,
     start: str,
     encoder: bool,
+    stage: bool,
     dry_run: bool,
     restore: str | None,
     **options: Any,
@@ -110,33 +171,34 @@ def bootstrap(
     Lodbrok: from EDITORS, a file of labelled editors in any format that `train` takes; without it, from a seeded
     generator of MusicBrainz-like editors. EDITORS are looked over, learned across folds to see what they give, and set
     beside the weights in use; then all of them are learned. What is replaced is kept. Intent: from the messages that
-    `sb-api data` stored and split; with --synthetic from a seeded generator of messages.
+    `sb-api data` stored and split; with --synthetic from a seeded generator of messages. With --stage nothing is
+    replaced: the new weights judge in shadow until they are promoted.
     """
-    from sb_api.processes.serve import hold_state
-
     if editors is None and (dry_run or start != "nothing"):
         raise click.UsageError("--dry-run and --from go with a file of labelled editors.")
     if restore and editors:
         raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
     if encoder and model != "intent":
         raise click.UsageError("--encoder goes with --model intent.")
+    if stage and (restore or dry_run):
+        raise click.UsageError("--stage goes with weights that are made, and not with --restore or --dry-run.")
     settings = read_settings()
     begun = time.monotonic()
-    with hold_state(settings):
+    with open_target(settings, stage) as target:
         if restore:
             bring_back(settings, model, restore)
         elif model == "intent":
-            make_intent(settings, seed, count or 3_500 if synthetic else 0, encoder)
+            make_intent(target, seed, count or 3_500 if synthetic else 0, encoder)
         elif editors:
             verdicts = read_labelled_file(editors, asked_of(options), Verdict)
-            make_from_editors(settings, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)
+            make_from_editors(target, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)
         else:
-            make_from_generator(settings, count, seed, architecture, caution)
+            make_from_generator(target, count, seed, architecture, caution)
         if settings.mlflow_url and not dry_run:
             made_of = "synthetic" if synthetic or model == "lodbrok" else "messages"
             source = restore or (editors.name if editors else made_of)
             record_bootstrap(
-                settings, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
+                target.place, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
             )
 
 
@@ -170,29 +232,29 @@ def bring_back(settings: Settings, model: str, version: str) -> None:
     )
 
 
-def make_from_generator(
-    settings: Settings, count: int | None, seed: int, architecture: str, caution: float | None
-) -> None:
-    """Make the original of the editor classifier from synthetic editors."""
+def make_from_generator(target: Target, count: int | None, seed: int, architecture: str, caution: float | None) -> None:
+    """Make weights of the editor classifier from synthetic editors."""
     from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, bootstrap_lodbrok
     from sb_api.models.classifiers import ARCHITECTURES
     from sb_api.models.weights_store import WeightsStore
 
     figures = bootstrap_lodbrok(
-        settings,
+        target.place,
         count=count or SYNTHETIC_EDITORS,
         seed=seed,
         echo=partial(click.echo, err=wants_json()),
         classifier=ARCHITECTURES[architecture],
         caution=caution,
     )
+    version, said = target.keep(WeightsStore.of(target.place, "lodbrok").load("original").about)
     if wants_json():
-        version = WeightsStore.of(settings, "lodbrok").load("original").about.version
         show({"success": True, "model": "lodbrok", "weights": version, "figures": figures})
+    elif target.scratch:
+        show_line(f"{said[:1].upper()}{said[1:]}.")
 
 
 def make_from_editors(
-    settings: Settings,
+    target: Target,
     verdicts: Sequence[Verdict],
     file: Path,
     seed: int,
@@ -201,7 +263,7 @@ def make_from_editors(
     from_shipped: bool,
     dry_run: bool,
 ) -> None:
-    """Make the original of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
+    """Make weights of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
     from sb_api.bootstrap.archive import SHIPPED, archived
     from sb_api.bootstrap.checks import check_editors
     from sb_api.bootstrap.editors import from_verdicts
@@ -209,6 +271,7 @@ def make_from_editors(
     from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
     from sb_api.models.classifiers import ARCHITECTURES
 
+    settings = target.settings
     checked = check_editors(from_verdicts(verdicts))
     for line in [] if wants_json() else [*checked.unused, *checked.warnings]:
         click.echo(f"{file}: {line}", err=True)
@@ -234,12 +297,13 @@ def make_from_editors(
     if dry_run:
         tell({**document, "weights": None}, "Nothing was changed (--dry-run).")
         return
-    about = replace_original(settings, plan)
+    about = replace_original(target.place, plan)
+    version, said = target.keep(about)
     back = next((name for name in archived(settings, "lodbrok") if plan.in_use and name == plan.in_use[0]), SHIPPED)
-    replaced = f" `sb-api bootstrap --restore {back}` brings back those that were in use."
+    replaced = "" if target.scratch else f" `sb-api bootstrap --restore {back}` brings back those that were in use."
     tell(
-        {**document, "weights": about.version, "figures": about.figures["held_out"]},
-        f"All {len(plan.verdicts)} accounts are learned; the original weights are {about.version}.{replaced}",
+        {**document, "weights": version, "figures": about.figures["held_out"]},
+        f"All {len(plan.verdicts)} accounts are learned; {said}.{replaced}",
     )
 
 

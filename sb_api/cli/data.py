@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sb_api.cli.bootstrap import make_intent
+from sb_api.cli.bootstrap import Target, make_intent
 from sb_api.cli.terminal.options import (
     ENCODING,
     FORMAT,
@@ -212,7 +212,7 @@ def data_run_all(
     with hold_state(settings):
         ingest(settings, file, intent_column, text_column, Asked(kind, (), encoding))
         split(settings, seed, SHARES["validation"], SHARES["test"])
-        make_intent(settings, seed, count=0, encoded=encoder)
+        make_intent(Target(settings), seed, count=0, encoded=encoder)
         evaluate_current(settings, "intent", (), "", Path("-") if wants_json() else None, None)
         tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sb_api.cli.staging import compare, drop, promote, stage
 from sb_api.cli.terminal.options import MODEL, MODELS, client_of, with_service
 from sb_api.cli.terminal.output import JSON, read_settings, show, show_line, tell, tell_exported, wants_json
 from sb_api.client.answers import Trained
@@ -25,6 +26,10 @@ def weights(context: click.Context, /, **options: Any) -> None:
     """The weights that a running service has; or weights files."""
     if context.invoked_subcommand is None:
         show_weights(**options)
+
+
+for command in (stage, compare, promote, drop):
+    weights.add_command(command)
 
 
 @weights.command("import")
@@ -216,3 +221,5 @@ def show_weights(model: str, **options: Any) -> None:
         holders = ", ".join(slot for slot, version in report.slots.items() if version == about.version)
         slot = f"  <- {holders}" if holders else ""
         show_line(f"{about.version}  {about.created[:16]}  {about.learned} learned{figure}{slot}")
+    if report.staged is not None:
+        show_line(f"{report.staged.version} is staged; `sb-api weights compare` shows what comes of it")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sb_api.judgements import Outcome, PastVerdict
+from sb_api.judgements import Labelled, Outcome, PastVerdict, Shadow
 from sb_api.records import Editor
 from sb_api.review.entries import Waiting
 from sb_api.versions import Version
@@ -94,14 +94,52 @@ class LetBack(msgspec.Struct, frozen=True):
     success: Success = True
 
 
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version is staged now, or was until now."""
+
+    success: Success = True
+    response: str
+    staged: str
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The staged version beside the current one: on a `share` of the live requests, and where labels are known. Of the
+    verdicts that are learned, the staged one lacks `unlearned`, which a promotion teaches it, and `unteachable` ones,
+    which were logged as other numbers than it takes."""
+
+    success: Success = True
+    model: Model
+    version: str
+    current: str
+    share: float
+    shadow: Shadow
+    labelled: list[Labelled]
+    unlearned: int
+    unteachable: int
+
+
+class Promoted(msgspec.Struct, frozen=True, kw_only=True):
+    """The staged weights are current. They have `learned` so many verdicts that they lacked; `unlearned` ones they
+    could have and were not to, `unteachable` ones were logged as other numbers than they take."""
+
+    success: Success = True
+    response: str
+    learned: int
+    unlearned: int = 0
+    unteachable: int = 0
+    weights: Step
+
+
 class WeightsChain(msgspec.Struct, frozen=True, kw_only=True):
-    """The slots, the versions with their figures, newest first, and the slots whose file is damaged."""
+    """The slots, the versions with their figures, newest first, the slots whose file is damaged, and the version that
+    is staged beside the current one, if any."""
 
     success: Success = True
     model: Model
     slots: Slots
     versions: list[Version]
     damaged: list[Literal["previous", "current"]] = []
+    staged: Version | None = None
 
 
 class PastVerdicts(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,25 +10,23 @@ whether a training was done; `Unavailable` when there is no service.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlencode, urlsplit
-
-import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib.parse import urlencode
 
 from sb_api.client import protocol
 from sb_api.client.answers import (
+    Comparison,
     FoundEditors,
     LetBack,
     PastVerdicts,
     ReviewAnswer,
     ReviewList,
     RolledBack,
+    Staged,
     Trained,
     Undone,
     WeightsChain,
@@ -36,64 +34,15 @@ from sb_api.client.answers import (
 from sb_api.client.batching import IN_FLIGHT, ROWS, async_batches, batches, check_sizes, in_order
 from sb_api.client.protocol import Lost, Payload, Predictions, Reply, Request, Steps
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
-from sb_api.errors import InvalidSettings, Unavailable
+from sb_api.client.transport import DEFAULT_URL, Transport
+from sb_api.errors import Unavailable
 from sb_api.judgements import PastVerdict
 from sb_api.review.entries import Action
 
-DEFAULT_URL = "http://127.0.0.1:4321"
 DEFAULT_PATIENCE = 60.0  # seconds
-CONNECT_TIMEOUT = 4.0  # seconds; so that a host that is down is reported within 5
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class _Transport:
-    """Kept-alive connections to one service. Raises InvalidSettings for an address or token that cannot be used."""
-
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise InvalidSettings(f"{url!r} is no HTTP address of a service, such as {DEFAULT_URL}.")
-        if token and not (token.isascii() and token.isprintable() and " " not in token):
-            raise InvalidSettings("The token has characters that no token has; is it cut off, or quoted twice?")
-        self.url = url.rstrip("/")
-        self._headers = {"Accept": "application/json", "User-Agent": "sb_api"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        self._pool = urllib3.PoolManager(
-            maxsize=32, retries=False, timeout=urllib3.Timeout(connect=min(timeout, CONNECT_TIMEOUT), read=timeout)
-        )
-        self._closed = threading.Event()
-
-    def send(self, request: Request) -> Reply | Lost:
-        headers = {**self._headers, **request.headers}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        try:
-            # No redirects: the token is for this address alone.
-            answer = self._pool.request(
-                request.method, self.url + request.target, body=request.body, headers=headers, redirect=False
-            )
-        except (NewConnectionError, ConnectTimeoutError):
-            return Lost(f"there is no service at {self.url}", sent=False)
-        except HTTPError as error:
-            return Lost(f"the connection to {self.url} was lost ({type(error).__name__})", sent=True)
-        return Reply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.data)
-
-    def pause(self, seconds: float) -> Reply | Lost | None:
-        """None, after so many seconds. Raises Unavailable once the client is closed."""
-        if self._closed.wait(seconds):
-            raise Unavailable("The client was closed while it waited to ask again.")
-        return None
-
-    def close(self) -> None:
-        self._closed.set()
-        self._pool.clear()
 
 
 class Client:
@@ -114,7 +63,7 @@ class Client:
         patience: float = DEFAULT_PATIENCE,
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._transport = _Transport(url, token, timeout)
+        self._transport = Transport(url, token, timeout)
         self.url = self._transport.url
         self.patience = patience
         self._on_wait = on_wait
@@ -182,6 +131,23 @@ class Client:
     def weights(self, *, model: str = "lodbrok") -> WeightsChain:
         """The slots and the versions."""
         return self.get("/weights", WeightsChain, model=model)
+
+    def stage(self, version: str, *, model: str = "lodbrok") -> Staged:
+        """Stage a kept version, to be judged by in shadow. Raises UnknownVersion, InvalidParameter for the current."""
+        return self._run(protocol.ask(protocol.stage(version, model), self.patience, Staged))
+
+    def compare(self, *, model: str = "lodbrok") -> Comparison:
+        """The staged weights beside the current ones. Raises NothingStaged."""
+        return self.get("/weights/staged", Comparison, model=model)
+
+    def promote(self, version: str, *, model: str = "lodbrok", as_is: bool = False, force: bool = False) -> str:
+        """Begin to make the staged `version` current, taught the verdicts that it lacks unless `as_is`; the id of the
+        task, which comes to `Promoted`. Raises NothingStaged."""
+        return self._run(protocol.promote(version, model, as_is, force, self.patience))
+
+    def drop(self, version: str, *, model: str = "lodbrok") -> Staged:
+        """Stage `version` no longer. Raises NothingStaged."""
+        return self._run(protocol.ask(protocol.drop(version, model), self.patience, Staged))
 
     def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         """The verdicts that were given, newest first: those on the record `id`, of a `reporter`, of one `status`,
@@ -286,7 +252,7 @@ class AsyncClient:
         patience: float = DEFAULT_PATIENCE,
         threads: int = 16,
     ) -> None:
-        self._transport = _Transport(url, token, timeout)
+        self._transport = Transport(url, token, timeout)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sb_api client")
         self.url = self._transport.url
         self.patience = patience
@@ -342,6 +308,18 @@ class AsyncClient:
 
     async def weights(self, *, model: str = "lodbrok") -> WeightsChain:
         return await self.get("/weights", WeightsChain, model=model)
+
+    async def stage(self, version: str, *, model: str = "lodbrok") -> Staged:
+        return await self._run(protocol.ask(protocol.stage(version, model), self.patience, Staged))
+
+    async def compare(self, *, model: str = "lodbrok") -> Comparison:
+        return await self.get("/weights/staged", Comparison, model=model)
+
+    async def promote(self, version: str, *, model: str = "lodbrok", as_is: bool = False, force: bool = False) -> str:
+        return await self._run(protocol.promote(version, model, as_is, force, self.patience))
+
+    async def drop(self, version: str, *, model: str = "lodbrok") -> Staged:
+        return await self._run(protocol.ask(protocol.drop(version, model), self.patience, Staged))
 
     async def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         return (await self.get("/verdicts", PastVerdicts, model=model, **query)).verdicts

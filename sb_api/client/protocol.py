@@ -210,6 +210,25 @@ def rollback(to: str, model: str) -> Request:
     return Request("POST", f"/rollback?{urlencode({'model': model})}", body, repeatable=to != "previous")
 
 
+def stage(version: str, model: str) -> Request:
+    body = msgspec.json.encode({"version": version})
+    return Request("POST", f"/weights/stage?{urlencode({'model': model})}", body, repeatable=False)
+
+
+def drop(version: str, model: str) -> Request:
+    """A second time there is nothing to drop."""
+    body = msgspec.json.encode({"version": version})
+    return Request("POST", f"/weights/drop?{urlencode({'model': model})}", body, repeatable=False)
+
+
+def promote(version: str, model: str, as_is: bool, force: bool, patience: float) -> Steps[str]:
+    """A second time it is not staged any more."""
+    query = urlencode({"model": model, "force": str(force).lower()})
+    body = msgspec.json.encode({"version": version, "as_is": as_is})
+    request = Request("POST", f"/weights/promote?{query}", body, repeatable=False)
+    return (yield from ask(request, patience, Accepted)).task_id
+
+
 def let_back(credential: str, model: str) -> Request:
     """A second time there is nobody to let back."""
     body = msgspec.json.encode({"credential": credential})

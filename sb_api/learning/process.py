@@ -98,6 +98,7 @@ class TrainProcess:
                 return {name: now[name] for name in RECORD_TYPES}
         for trainer in self.trainers.values():
             trainer.publication.synchronize()
+            trainer.staging.synchronize()
         self.load()
         self._write_down_promotions()
         return {name: trainer.publication.version for name, trainer in self.trainers.items()}

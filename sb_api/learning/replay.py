@@ -31,13 +31,15 @@ def rebuild(
     check: Callable[[], None],
     progress: Progress,
     estimate: float | None,
+    known: Sequence[tuple[int, int]] = (),
 ) -> Candidate:
     """What all of at least one training make of the original, one after the other; `estimate` is about how many seconds
-    that takes. `check` raises when this process may no longer."""
+    that takes. `check` raises when this process may no longer. Where they begin with other weights than the original,
+    `known` are the number and the label of each verdict that these have learned."""
     total, done, start = sum(map(len, trainings)), 0, monotonic()
     progress({"done": 0, "total": total, "seconds_left": estimate})
     weights = original
-    earlier: list[tuple[int, int]] = []
+    earlier = list(known)
     for number, training in enumerate(trainings, start=1):
         check()
         candidate = make(number, weights, training, earlier)

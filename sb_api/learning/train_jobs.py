@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sb_api.broker.jobs import Answer, Claim, Job, Replay, Training, Withdrawal
+from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Replay, Training, Withdrawal
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
 from sb_api.processes.worker import Worker
@@ -26,6 +26,9 @@ KINDS_OF_ENTRIES: dict[str, AuditKind] = {
     "rollback": "rollback",
     "replay": "replay",
     "let back": "let back",
+    "stage": "staged",
+    "promote": "promoted",
+    "drop": "dropped",
 }
 SET_ASIDE = "its trainings were refused again and again; `sb-api let-back` lets it back"
 COUNTING: tuple[Status, ...] = ("learning", "learned", "refused", "held", "waiting")  # verdicts that are not over
@@ -53,6 +56,11 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         raise JobFailed(f"There is no classifier {job.classifier!r}.")
     if job.operation == "verdicts":
         return Answer(status="completed", data=look_up(trainer, decode_payload(job.body, VerdictQuery)))
+    if job.operation == "compare":
+        from sb_api.learning.staging.promotion import describe_staged
+
+        trainer.staging.synchronize()
+        return Answer(status="completed", data=describe_staged(trainer))
     if job.operation == "audit":
         entries = audit.latest(decode_payload(job.body, int))
         return Answer(status="completed", data={"entries": msgspec.to_builtins(entries)})
@@ -62,6 +70,11 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         audited(job, audit) as deed,
     ):
         trainer.publication.synchronize()
+        trainer.staging.synchronize()
+
+        def tell(progress: dict[str, Any]) -> None:
+            worker.consumer.mark_processing([claim], progress)
+
         if job.operation == "train":
             training = decode_payload(job.body, Training)
             verdicts = decode_payload(training.verdicts, list[trainer.classifier.record_type.verdict])  # type: ignore[name-defined]
@@ -78,15 +91,13 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             asked = decode_payload(job.body, bool | Replay)
             wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
             deed.forced = wanted.force
-
-            def tell(progress: dict[str, Any]) -> None:
-                worker.consumer.mark_processing([claim], progress)
-
             data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
             deed.count = data["learned"]
         elif job.operation == "let back":
             deed.names = [decode_payload(job.body, str)]
             data = trainer.let_back(deed.names[0])
+        elif job.operation in ("stage", "promote", "drop"):
+            data = _do_staging(trainer, job, deed, check, tell)
         elif job.operation == "withdraw":
             from sb_api.learning.withdrawal import withdraw
 
@@ -103,6 +114,24 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         deed.version = data["weights"]["version"]
         deed.detail = data.get("response", "")
         return Answer(status="completed", data=data)
+
+
+def _do_staging(
+    trainer: Trainer, job: Job, deed: Deed, check: Callable[[], None], tell: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    # Here, as with withdrawals: a train process that waits for its first job carries no numbers.
+    from sb_api.learning.staging.promotion import promote_staged
+    from sb_api.learning.staging.staging import drop_staged, stage_kept
+
+    if job.operation == "stage":
+        return stage_kept(trainer, decode_payload(job.body, str))
+    if job.operation == "drop":
+        return drop_staged(trainer, decode_payload(job.body, str))
+    promotion = decode_payload(job.body, Promotion)
+    deed.forced = promotion.force
+    data = promote_staged(trainer, job.task, promotion, check, tell)
+    deed.count = data["learned"]
+    return data
 
 
 def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:

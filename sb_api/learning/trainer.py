@@ -23,6 +23,8 @@ from sb_api.learning.publication import Publication, describe_run, find_missing_
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.replay import Progress, group_by_training, rebuild
+from sb_api.learning.staging.promotion import judge_verdicts
+from sb_api.learning.staging.staging import Staging
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.withdrawal import shares_of
 from sb_api.models.classifiers import Classifier, find_classifier
@@ -34,7 +36,7 @@ from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
 from sb_api.verdicts.log_schema import Event, LoggedVerdict
 from sb_api.verdicts.outcomes import describe_outcomes, say
-from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
+from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import EventKind
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class Trainer:
         self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
         self.runs = Recorder(settings.mlflow_url)
         self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
+        self.staging = Staging(broker.redis, self.store)
         log = self.intake.log
         if log and (missing := find_missing_event(self.store.chain(), log.events(quality.EVENTS))):
             logger.warning("the log did not know that %s is current, which it now does", missing.version)
@@ -141,6 +144,7 @@ class Trainer:
         ancestry = self.ancestry()
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies, ancestry)
         logged()
+        judge_verdicts(self, verdicts, self.intake.log.of_task(task) if self.intake.log else batch.learn)
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
             batch = self.intake.take_undone(task, batch)
@@ -404,7 +408,7 @@ class Trainer:
             raise JobFailed("The verdict log is off, so there is nothing to replay.")
         start, previous = monotonic(), self.publication.version
         rows = log.learned(self.original.about.features, with_undone)
-        made = self.made_by(task) or self._rebuild(task, log, rows, check, force, progress)
+        made = self.made_by(task) or self.teach(task, self.original, rows, check, force, progress)
         self.promote("replay", made.about.version, previous, len(rows), start)
         self.intake.settle_learned(rows, made.about.version)
         self.follow()
@@ -416,24 +420,40 @@ class Trainer:
             **made.about.figures,
         }
 
-    def _rebuild(
-        self, task: str, log: VerdictLog, rows: Sequence[LoggedVerdict], check: Check, force: bool, progress: Progress
+    def keep(self, weights: Weights) -> None:
+        """Keep weights as a version, if they are not one. Raises Unavailable."""
+        if weights.about.version not in {about.version for about in self.store.chain().versions}:
+            self._save(weights)
+
+    def teach(
+        self,
+        task: str,
+        start: Weights,
+        rows: Sequence[LoggedVerdict],
+        check: Check,
+        force: bool,
+        progress: Progress,
     ) -> Weights:
-        trainings = group_by_training(rows)
-        if not trainings:
-            return self.original
+        """What weights become by logged verdicts, training by training, kept as a version. Raises TrainingRefused or
+        EngineDisagrees."""
+        trainings, log = group_by_training(rows), self.intake.log
+        if not trainings or log is None:
+            return start
         estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS))["seconds"]
+        learned = log.learned_numbers(start.about.features)
+        mine = log.learned_by(log.ancestry(start.about.version, self._parents()), (number for number, _ in learned))
+        known = [(number, label) for number, label in learned if number in mine]
 
         def make(
             number: int, weights: Weights, training: Sequence[LoggedVerdict], earlier: Sequence[tuple[int, int]]
         ) -> Candidate:
             return self._make(weights, training, earlier, number, task, force)
 
-        candidate = rebuild(self.original, trainings, make, check, progress, estimate)
+        candidate = rebuild(start, trainings, make, check, progress, estimate, known)
         number = 1 + max(about.number for about in self.store.chain().versions)
-        about = msgspec.structs.replace(candidate.weights.about, parent=self.original.about.version, learned=len(rows))
+        about = msgspec.structs.replace(candidate.weights.about, parent=start.about.version, learned=len(rows))
         self._check_engine(candidate.weights, candidate.on_guard)
         check()
-        rebuilt = named(replace(candidate.weights, about=about), number)
-        self._save(rebuilt)
-        return rebuilt
+        made = named(replace(candidate.weights, about=about), number)
+        self._save(made)
+        return made

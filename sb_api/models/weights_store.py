@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from sb_api.config import Settings
@@ -26,6 +28,7 @@ class WeightsStore:
     `<directory>/{original,previous,current}_<classifier>.h5` are the slots, `<directory>/versions/<classifier>/` the
     kept versions. A slot is a hard link to its version's file, put in place by rename: whoever is killed in between
     leaves a slot that is whole. While there is no current file, the original is current.
+    `<directory>/staged_<classifier>.h5` is staged beside them, with what goes with it in `staged/<classifier>/`.
     """
 
     def __init__(self, classifier: str, shipped: Path, directory: Path, kept: int = 10) -> None:
@@ -127,6 +130,37 @@ class WeightsStore:
             path.unlink(missing_ok=True)
         write_private(self.directory / f"original_{self.classifier}.h5", dump_weights(weights))
 
+    def stage(self, weights: Weights, files: Mapping[str, bytes]) -> None:
+        """Stage weights with the files that go with them, by name, in the place of whatever was staged."""
+        self.drop_staged()
+        for name, content in files.items():
+            write_private(self._staged_files / name, content)
+        # At the end: without it nothing is staged.
+        write_private(self._staged, dump_weights(weights))
+
+    def staged_since(self) -> float | None:
+        """Since when weights are staged here (seconds since 1970); None where there are none."""
+        try:
+            return self._staged.stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def load_staged(self) -> tuple[Weights, dict[str, bytes]]:
+        """The staged weights, and the files that go with them. Raises UnknownVersion where there are none,
+        InvalidWeights where they are damaged."""
+        try:
+            weights = self._parse(self._staged)
+            return weights, {path.name: path.read_bytes() for path in self._staged_files.iterdir()}
+        except FileNotFoundError:
+            raise UnknownVersion(f"No weights of {self.classifier} are staged.") from None
+        except OSError as error:
+            raise InvalidWeights(f"{self._staged} cannot be read: {error.strerror}.") from error
+
+    def drop_staged(self) -> None:
+        """Stage nothing any more."""
+        self._staged.unlink(missing_ok=True)
+        shutil.rmtree(self._staged_files, ignore_errors=True)
+
     def version_files(self) -> list[Path]:
         """The files of the kept versions."""
         return sorted(self._versions.glob("*.h5"))
@@ -139,9 +173,17 @@ class WeightsStore:
 
     def clean(self) -> None:
         """Remove what a killed writer left behind."""
-        for folder in (self.directory, self._versions):
+        for folder in (self.directory, self._versions, self._staged_files):
             for path in folder.glob(".*.partial"):
                 path.unlink(missing_ok=True)
+
+    @property
+    def _staged(self) -> Path:
+        return self.directory / f"staged_{self.classifier}.h5"
+
+    @property
+    def _staged_files(self) -> Path:
+        return self.directory / "staged" / self.classifier
 
     def _path(self, slot: Slot | str) -> Path:
         path = self.directory / f"{slot}_{self.classifier}.h5"

@@ -14,6 +14,7 @@ from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
 from sb_api.pages.moderation import checks
 from sb_api.pages.review import reviews
+from sb_api.pages.staging import describe_staged
 from sb_api.records import RECORD_TYPES, RecordType, find_record_type
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
@@ -73,6 +74,8 @@ def show_weights() -> str:
         replay=read_quality(service, record_type).get("replay"),
         task=find_result(service, task) if task else None,
         rolled_back="rolled_back" in request.args,
+        promoting="promoting" in request.args,
+        **describe_staged(service, record_type),
     )
 
 

@@ -28,9 +28,11 @@ class Claiming(Protocol):
     streams: Sequence[str]
     is_helper: ClassVar[bool]
 
-    def claim(self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False) -> Claimed:
-        """Jobs to do now, none when none came for a while; `beside` a large one that is under way, what cannot wait for
-        that and is there already. Raises RedisError."""
+    def claim(
+        self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False, wait: bool = True
+    ) -> Claimed:
+        """Jobs to do now, none when none came for a while, or when none is there already, if not to `wait`; `beside` a
+        large one that is under way, what cannot wait for that and is there already. Raises RedisError."""
         ...
 
 
@@ -84,7 +86,7 @@ class SmallFirst:
         self._last_delivered: bytes | None = None
         self._takes_bulk = False
 
-    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False) -> Claimed:
+    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False, wait: bool = True) -> Claimed:
         if beside:
             claimed = consumer.claim((SMALL,), consumer.settings.batch_requests, 0)
             if claimed.claims:
@@ -96,7 +98,7 @@ class SmallFirst:
             self._next_look = monotonic() + BLOCK / 2
         streams = self.streams if self._takes_bulk or not is_urgent else (SMALL,)
         count, others = consumer.settings.batch_requests, self._pace.bulk_at_once
-        claimed = consumer.claim(streams, count, BLOCK, others=others)
+        claimed = consumer.claim(streams, count, BLOCK if wait else 0, others=others)
         self._pace.note(claimed)
         return claimed
 
@@ -121,18 +123,18 @@ class LargeOnly:
         self._last_delivered: bytes | None = None
         self._takes_small = False
 
-    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False) -> Claimed:
+    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False, wait: bool = True) -> Claimed:
         if monotonic() >= self._next_look:
             self._takes_small = self._are_small_left_alone(consumer)
             self._next_look = monotonic() + BLOCK / 2
-        count = consumer.settings.batch_requests
+        count, block = consumer.settings.batch_requests, BLOCK if wait else 0
         if beside:
             claimed = consumer.claim((SMALL,) if self._takes_small else (), count, 0)
         elif self._takes_small:
             others = self._pace.bulk_at_once
-            claimed = consumer.claim(self.streams, count, BLOCK, others=others, awaited=(BULK,))
+            claimed = consumer.claim(self.streams, count, block, others=others, awaited=(BULK,))
         else:
-            claimed = consumer.claim((BULK,), self._pace.bulk_at_once, BLOCK)
+            claimed = consumer.claim((BULK,), self._pace.bulk_at_once, block)
         for claim in claimed.claims:
             if claim.stream == SMALL:
                 # What this process claims itself does not count, so it goes on as long as it is alone.
@@ -156,7 +158,9 @@ class OneAtATime:
         self.streams: Sequence[str] = (stream,)
         self._stream = stream
 
-    def claim(self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False) -> Claimed:
+    def claim(
+        self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False, wait: bool = True
+    ) -> Claimed:
         if beside:
             return consumer.claim((), 0, 0)
         # Under a lock, or two processes could both see that nothing is under way, and take a job each.
@@ -165,9 +169,9 @@ class OneAtATime:
             try:
                 # What is under way, or waits for a dead process's lease to run out, comes before what was sent later.
                 if not consumer.pending(self._stream):
-                    return consumer.claim(self.streams, 1, min(BLOCK, consumer.settings.lease / 2))
+                    return consumer.claim(self.streams, 1, min(BLOCK, consumer.settings.lease / 2) if wait else 0)
             finally:
                 with suppress(LockError):
                     lock.release()
-        stopping.wait(PAUSE)
+        stopping.wait(PAUSE if wait else 0)
         return Claimed([], consumer.broker.registry.published_versions(RECORD_TYPES))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from redis.exceptions import LockError
@@ -66,11 +66,24 @@ class Outage:
 Do = Callable[[Sequence[Claim]], Sequence[Answer | None]]
 
 
+class Spare(Protocol):
+    """Work that is done a piece at a time, when there is no job to do. What comes meanwhile waits for a piece."""
+
+    def is_due(self) -> bool:
+        """Whether there is any."""
+        ...
+
+    def work(self) -> None:
+        """Do a piece of it. May raise RedisError."""
+        ...
+
+
 class Worker:
     """One process of a consumer group, which claims jobs as `claiming` says. `do` turns claims into answers; None for
     one of which only a part is done: it is called with that one alone again, once what came meanwhile is done. Before
     each batch `refresh` gets the versions of the weights that are published, by classifier, and returns those that it
-    has ready; `idle` is called when no job has come, `after` with jobs that are done, once their answers are out.
+    has ready; `idle` is called when no job has come, `after` with jobs that are done, once their answers are out;
+    `spare` is what can wait until no job comes.
     """
 
     def __init__(
@@ -84,6 +97,7 @@ class Worker:
         instruments: Instruments | None = None,
         idle: Callable[[], None] | None = None,
         after: Callable[[Sequence[Claim], Sequence[Answer]], None] | None = None,
+        spare: Spare | None = None,
     ) -> None:
         self.consumer = consumer
         self.role = role
@@ -93,6 +107,7 @@ class Worker:
         self.instruments = instruments or Instruments()
         self.idle = idle
         self.after = after
+        self.spare = spare
         self.publisher = Publisher(consumer.broker, self.instruments)
         self.tracer = open_tracer(role)
         self.stopping = threading.Event()
@@ -169,8 +184,9 @@ class Worker:
         freeze_objects()
         worked = False
         while not self.stopping.is_set() or self._unfinished:
+            spare = self.spare if self.spare is not None and self.spare.is_due() else None
             # Published after the claims: a job that was sent after a training must be judged by what the training made.
-            claims, published, moment = self._claim()
+            claims, published, moment = self._claim(wait=spare is None)
             claims = self._drop_forsaken(claims, moment)
             worked = self._refresh(published) or worked
             if claims:
@@ -181,6 +197,8 @@ class Worker:
                 self._work([claim], claimed)
             if is_busy:
                 worked = True
+            elif spare is not None and not self.stopping.is_set():
+                spare.work()
             elif worked:
                 release_memory()
                 worked = False
@@ -197,7 +215,7 @@ class Worker:
         self._has_news.set()
         return True
 
-    def _claim(self) -> Claimed:
+    def _claim(self, wait: bool) -> Claimed:
         if self.stopping.is_set():
             return Claimed([], self.consumer.broker.registry.published_versions(RECORD_TYPES))
         if monotonic() >= self._look_for_stale:
@@ -208,7 +226,7 @@ class Worker:
                 return Claimed(stale, self.consumer.broker.registry.published_versions(RECORD_TYPES))
             # Not before every batch: with many small ones it would cost as much as the claims themselves.
             self._look_for_stale = monotonic() + self.consumer.settings.lease / 10
-        return self.claiming.claim(self.consumer, self.stopping, beside=bool(self._unfinished))
+        return self.claiming.claim(self.consumer, self.stopping, beside=bool(self._unfinished), wait=wait)
 
     def _drop_forsaken(self, claims: list[Claim], moment: float) -> list[Claim]:
         """The claims without those whose senders wait no longer: what is done for nobody keeps others waiting."""

@@ -14,6 +14,7 @@ from sb_api.broker.connection import PREFIX
 from sb_api.broker.examination import examine
 from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
 from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
+from sb_api.broker.staging import StagedWeights
 from sb_api.records import RECORD_TYPES
 from sb_api.versions import Chain
 
@@ -32,6 +33,7 @@ def collect_state(broker: Broker) -> Iterator[Metric]:
     yield from _collect_processes(broker.registry.alive(), broker.registry.alive(WEB))
     yield from _collect_weights(broker)
     yield from _collect_quality(broker)
+    yield from _collect_shadow(broker)
 
 
 def _collect_queue(broker: Broker) -> Iterator[Metric]:
@@ -122,6 +124,51 @@ def _collect_quality(broker: Broker) -> Iterator[Metric]:
             for of, part in parts:
                 _add_quality(families, [name, of], measured["labels"], part)
     yield from (*of_all.values(), *of_weights.values(), *of_reporters.values(), drift)
+
+
+def _collect_shadow(broker: Broker) -> Iterator[Metric]:
+    """What came of judging live requests by staged weights too. The counts begin anew with each staging."""
+    info = GaugeMetricFamily("sb_api_staged_weights_info", "The staged version.", labels=["classifier", "version"])
+    by_band = GaugeMetricFamily(
+        "sb_api_shadow_records",
+        "Records that current and staged weights have judged, by the band (of messages: the class) of each.",
+        labels=["classifier", "current", "staged"],
+    )
+    skipped = GaugeMetricFamily(
+        "sb_api_shadow_skipped_records",
+        "Records of the share for the staged weights that there was no time or no room for.",
+        labels=["classifier"],
+    )
+    failed = GaugeMetricFamily(
+        "sb_api_shadow_failed_records", "Records that the staged weights could not judge.", labels=["classifier"]
+    )
+    difference = GaugeMetricFamily(
+        "sb_api_shadow_mean_difference",
+        "By how much the scores of current and staged weights differ on average (0 to 1).",
+        labels=["classifier"],
+    )
+    verdicts = GaugeMetricFamily(
+        "sb_api_shadow_verdicts",
+        "Verdicts since the staging, by which weights were right before they learned them.",
+        labels=["classifier", "right"],
+    )
+    weights = StagedWeights(broker.redis)
+    for name, (version, _) in weights.versions(list(RECORD_TYPES)).items():
+        shadow = weights.read(name)
+        if not version or shadow is None:
+            continue
+        info.add_metric([name, version], 1)
+        skipped.add_metric([name], shadow.skipped)
+        failed.add_metric([name], shadow.failed)
+        if shadow.mean_difference is not None:
+            difference.add_metric([name], shadow.mean_difference)
+        for side, count in msgspec.structs.asdict(shadow.verdicts).items():
+            verdicts.add_metric([name, side], count)
+        if len(shadow.bands) <= LABELS_SHOWN:
+            for current, row in shadow.bands.items():
+                for staged, count in row.items():
+                    by_band.add_metric([name, current, staged], count)
+    yield from (info, by_band, skipped, failed, difference, verdicts)
 
 
 def _quality_families(prefix: str, label: str, by: str) -> dict[str, GaugeMetricFamily]:

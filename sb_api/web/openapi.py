@@ -207,6 +207,32 @@ OPERATIONS: Mapping[str, Operation] = {
         (MODEL,),
         (*BODY, errors.InvalidParameter, errors.UnknownVersion, *QUEUED),
     ),
+    "GET /weights/staged": Operation(
+        {200: answers.Comparison},
+        parameters=(MODEL,),
+        errors=(errors.InvalidParameter, errors.NothingStaged, *QUEUED),
+    ),
+    "POST /weights/stage": Operation(
+        {200: answers.Staged},
+        schemas.WantedVersion,
+        {"version": "previous"},
+        (MODEL,),
+        (*BODY, errors.InvalidParameter, errors.UnknownVersion, *QUEUED),
+    ),
+    "POST /weights/promote": Operation(
+        {202: answers.Accepted},
+        schemas.WantedPromotion,
+        {"version": "000012-0a1b2c3d"},
+        (MODEL, FORCE),
+        (*BODY, errors.InvalidParameter, errors.NothingStaged, errors.QueueFull, errors.Unavailable),
+    ),
+    "POST /weights/drop": Operation(
+        {200: answers.Staged},
+        schemas.WantedVersion,
+        {"version": "000012-0a1b2c3d"},
+        (MODEL,),
+        (*BODY, errors.InvalidParameter, errors.NothingStaged, *QUEUED),
+    ),
     "POST /let-back": Operation(
         {200: answers.LetBack},
         schemas.LetBack,

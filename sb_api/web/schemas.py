@@ -57,6 +57,19 @@ class LetBack(msgspec.Struct):
     credential: Annotated[str, Meta(max_length=255)]
 
 
+class WantedVersion(msgspec.Struct, frozen=True):
+    """The version that is to be staged, or the staged one that is to be dropped."""
+
+    version: str
+
+
+class WantedPromotion(msgspec.Struct, frozen=True):
+    """The staged version that is to be promoted; `as_is`, without the verdicts that it lacks."""
+
+    version: str
+    as_is: bool = False
+
+
 class Undo(msgspec.Struct):
     """Which verdict to take back: the newest of a reporter on the record `id`; where a `digest` of `GET /verdicts` is
     given, on what was judged then. With credentials the reporter is the credential, or one that it may name."""

@@ -23,6 +23,7 @@ from sb_api.broker.jobs import (
     Actor,
     Answer,
     Job,
+    Operation,
     Replay,
     Training,
     Withdrawal,
@@ -120,7 +121,7 @@ def judge(
 
     Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
     """
-    operation = "explain" if explain else "predict"
+    operation: Operation = "explain" if explain else "predict"
     size = service.settings.slice_records
     slices = [records[start : start + size] for start in range(0, len(records), size)]
     parts: list[Any] = [None] * len(slices)
@@ -129,12 +130,12 @@ def judge(
     for _ in range(ROUNDS):
         stream = choose_stream(len(records))
         jobs = [
-            _job(service, operation, record_type, encode_payload(slices[position]), weights=version, review=review)
+            make_job(service, operation, record_type, encode_payload(slices[position]), weights=version, review=review)
             for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
         for position, answer in zip(wanted, answers, strict=True):
-            parts[position] = _completed(answer, service.settings.predict_timeout)
+            parts[position] = completed(answer, service.settings.predict_timeout)
         # A training or a rollback may end between two slices; those of another version are judged again.
         version = parts[wanted[-1]]["version"]
         wanted = [position for position, part in enumerate(parts) if part["version"] != version]
@@ -163,7 +164,7 @@ def await_training(
     service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool = False
 ) -> dict[str, Any]:
     """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return _trained(service, _training(service, record_type, verdicts, actor, force))
+    return await_job(service, _training(service, record_type, verdicts, actor, force))
 
 
 def submit_training(
@@ -177,7 +178,7 @@ def submit_training(
     with unavailable_when_lost():
         evicts = examine(service.broker.redis).evicts
     if not evicts or service.settings.verdict_log == "off":
-        return _submitted(service, job)
+        return submit_job(service, job)
     patience = service.settings.predict_timeout
     (answer,) = service.mailbox.exchange(TRAIN, [msgspec.structs.replace(job, acknowledge=True)], patience)
     if answer is None:
@@ -194,8 +195,8 @@ def submit_training(
 def await_withdrawal(service: Service, record_type: RecordType, wanted: Withdrawal, actor: Actor) -> dict[str, Any]:
     """Have what a reporter says of a record taken back; what came of it. Raises what `await_training` raises."""
     body = encode_payload(wanted)
-    return _trained(
-        service, _job(service, "withdraw", record_type, body, keep=service.settings.result_ttl, actor=actor)
+    return await_job(
+        service, make_job(service, "withdraw", record_type, body, keep=service.settings.result_ttl, actor=actor)
     )
 
 
@@ -205,17 +206,19 @@ def await_rollback(service: Service, record_type: RecordType, wanted: str, actor
     # What a slot stands for is found when it is done: trainings may wait before it.
     if wanted not in SLOTS:
         chain.resolve(wanted)
-    job = _job(service, "rollback", record_type, encode_payload(wanted), keep=service.settings.result_ttl, actor=actor)
-    return _trained(service, job)
+    job = make_job(
+        service, "rollback", record_type, encode_payload(wanted), keep=service.settings.result_ttl, actor=actor
+    )
+    return await_job(service, job)
 
 
 def await_let_back(service: Service, record_type: RecordType, credential: str, actor: Actor) -> dict[str, Any]:
     """Let a credential back that is set aside. Raises InvalidParameter where it is not, and what `await_training`
     raises."""
-    job = _job(
+    job = make_job(
         service, "let back", record_type, encode_payload(credential), keep=service.settings.result_ttl, actor=actor
     )
-    return _trained(service, job)
+    return await_job(service, job)
 
 
 def submit_replay(
@@ -223,8 +226,8 @@ def submit_replay(
 ) -> str:
     """Queue a replay; its task. Raises QueueFull, Unavailable."""
     body = encode_payload(Replay(force, with_undone))
-    job = _job(service, "replay", record_type, body, keep=service.settings.result_ttl, actor=actor)
-    return _submitted(service, job)
+    job = make_job(service, "replay", record_type, body, keep=service.settings.result_ttl, actor=actor)
+    return submit_job(service, job)
 
 
 def find_result(service: Service, task: str) -> Answer | None:
@@ -239,15 +242,15 @@ def ask_verdicts(
     """The verdicts that are asked for, from the train process, which has the log. Raises QueueFull, Unavailable,
     NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may take, by default)."""
     patience = timeout or service.settings.predict_timeout
-    job = _job(service, "verdicts", record_type, encode_payload(query))
-    found = _completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
+    job = make_job(service, "verdicts", record_type, encode_payload(query))
+    found = completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
     return msgspec.convert(found["verdicts"], list[PastVerdict])
 
 
 def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:
     """The latest entries of the audit log, from the train process. Raises as `ask_verdicts` does."""
-    job = _job(service, "audit", EDITORS, encode_payload(limit))
-    found = _completed(service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
+    job = make_job(service, "audit", EDITORS, encode_payload(limit))
+    found = completed(service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
     return msgspec.convert(found["entries"], list[AuditEntry])
 
 
@@ -340,9 +343,9 @@ def _damaged(service: Service, classifier: str) -> list[str]:
     return slots
 
 
-def _job(
+def make_job(
     service: Service,
-    operation: Any,
+    operation: Operation,
     record_type: RecordType,
     body: bytes,
     keep: int = 0,
@@ -350,6 +353,7 @@ def _job(
     actor: Actor = NOBODY,
     review: Review = "",
 ) -> Job:
+    """A job of whoever sent the request under way; see Job."""
     return Job(
         task=own_task(current_identity().name, uuid.uuid4().bytes) if keep else _unique(),
         operation=operation,
@@ -373,22 +377,24 @@ def _unique() -> str:
 
 def _training(service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, force: bool) -> Job:
     body = encode_payload(Training(encode_payload(verdicts), force))
-    return _job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
+    return make_job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
 
 
-def _submitted(service: Service, job: Job) -> str:
+def submit_job(service: Service, job: Job) -> str:
+    """Queue a job for the train process; its task. Raises QueueFull, Unavailable."""
     service.producer.submit(TRAIN, [job])
     return job.task
 
 
-def _trained(service: Service, job: Job) -> dict[str, Any]:
+def await_job(service: Service, job: Job) -> dict[str, Any]:
     """The figures of a job for the train process, once it is done."""
     answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
-    figures: dict[str, Any] = _completed(answers[0], service.settings.train_timeout, task_id=job.task)
+    figures: dict[str, Any] = completed(answers[0], service.settings.train_timeout, task_id=job.task)
     return figures
 
 
-def _completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
+def completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
+    """The data of an answer. Raises NoAnswerInTime where there is none, or the error that the job ended in."""
     if answer is None:
         where = f" It goes on; ask GET /get-result/{members['task_id']} for its result." if members else ""
         raise NoAnswerInTime(f"No answer within {timeout:g} s.{where}", **members)

@@ -346,13 +346,45 @@ def test_too_few_editors_are_refused(state: Path, tmp_path: Path, count: int) ->
     assert contents(state) == {state / "run.lock": b""}
 
 
+def test_a_bootstrap_is_staged_while_the_current_weights_stay_and_then_promoted(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "editors.jsonl"
+    write_editors(file, 240)
+    result = run("bootstrap", file, "--stage", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    shipped = load_model(state)
+    assert not (state / "weights" / "original_lodbrok.h5").exists()
+    document = json.loads(result.stdout)
+    assert document["in_use"]["weights"] == shipped.version
+    done = run("weights", "promote", "--stopped", "--json")
+    assert json.loads(done.stdout) == {
+        "success": True,
+        "model": "lodbrok",
+        "weights": document["weights"],
+        "previous": shipped.version,
+    }
+    promoted = load_model(state)
+    assert promoted.version == document["weights"]
+    assert promoted.vocabularies.fingerprint != shipped.vocabularies.fingerprint
+    assert run("weights", "promote", "--stopped").exit_code == 1  # nothing is staged any more
+    assert run("bootstrap", "--restore", "shipped").exit_code == 0
+    assert load_model(state).version == shipped.version
+
+
 def test_weights_that_were_never_replaced_cannot_be_brought_back(state: Path) -> None:
     result = run("bootstrap", "--restore", "000003-0123abcd")
     assert result.exit_code == 1
     assert result.stderr == "Error: No weights '000003-0123abcd' were replaced here; there are shipped.\n"
 
 
-@pytest.mark.parametrize("options", [("--dry-run",), ("--from", "shipped"), ("--restore", "shipped", __file__)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--dry-run",),
+        ("--from", "shipped"),
+        ("--restore", "shipped", __file__),
+        ("--stage", "--restore", "shipped"),
+    ],
+)
 def test_options_that_do_not_go_together_are_refused(state: Path, options: tuple[str, ...]) -> None:
     assert run("bootstrap", *options).exit_code == 2
     assert not state.exists()

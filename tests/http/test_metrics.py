@@ -77,19 +77,23 @@ def expressions() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def live(running: Service) -> str:
-    """What /metrics says once everything has happened: predictions, a training, verdicts of every outcome."""
-    running.post("/predict", {str(e["id"]): e for e in make_editors(5)})
+def live(running: Service) -> Iterator[str]:
+    """What /metrics says once everything has happened: predictions, a training, verdicts of every outcome, and weights
+    that are staged."""
     running.post("/train", make_verdicts(40))
+    staged = running.post("/weights/stage", {"version": "original"}).json()["staged"]
 
     def told() -> bool:
+        running.post("/predict", {str(e["id"]): e for e in make_editors(5)})
         samples = scrape(running)
+        names = ("sb_api_judged_records_total", "sb_api_shadow_records")
         return bool(
-            total(samples, "sb_api_trainings_total", result="done") and total(samples, "sb_api_judged_records_total")
+            total(samples, "sb_api_trainings_total", result="done") and all(total(samples, name) for name in names)
         )
 
     wait_until(told, interval=0.2)
-    return running.get("/metrics").text
+    yield running.get("/metrics").text
+    assert running.post("/weights/drop", {"version": staged}).status_code == 200
 
 
 def test_promtool_finds_nothing_wrong_with_it(live: str) -> None:

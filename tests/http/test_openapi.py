@@ -25,7 +25,9 @@ ROLES = {
     **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
     **dict.fromkeys(("/train", "/intents/train", "/verdicts", "/editors", "/verdicts/undo", "/review"), "train"),
+    "/weights/staged": "train",
     **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
+    **dict.fromkeys(("/weights/stage", "/weights/promote", "/weights/drop"), "admin"),
 }
 
 
@@ -133,6 +135,11 @@ def test_every_operation_says_what_it_does(document: Any) -> None:
         ("GET", "/weights", "?model=lodbrok", None, 200),
         ("GET", "/weights", "?model=intent", None, 200),
         ("GET", "/weights", "?model=nothing", None, 400),
+        ("GET", "/weights/staged", "", None, 404),
+        ("POST", "/weights/stage", "", {"version": "nothing"}, 404),
+        ("POST", "/weights/stage", "", {"to": "nothing"}, 400),
+        ("POST", "/weights/promote", "", {"version": "nothing"}, 404),
+        ("POST", "/weights/drop", "", {"version": "nothing"}, 404),
         ("GET", "/quality", "?model=lodbrok", None, 200),
         ("GET", "/quality", "?model=intent", None, 200),
         ("GET", "/healthz", "", None, 200),

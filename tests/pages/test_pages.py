@@ -22,11 +22,12 @@ from sb_api.broker.jobs import BULK
 from sb_api.config import Settings, load_settings
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
-from tests.support.service import EDITOR, Service, make_editors, shown_score
+from tests.support.service import EDITOR, Service, make_editors, make_verdicts, shown_score
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
 CHANGES = {"/page/verdict": "train", "/page/rollback": "admin", "/page/replay": "admin"}
+CHANGES |= dict.fromkeys((f"/page/weights/{call}" for call in ("stage", "promote", "drop")), "admin")
 
 
 def paste(client: FlaskClient, records: Any, path: str = "/", **fields: str) -> TestResponse:
@@ -206,6 +207,25 @@ def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service
     assert "Nothing was learned" in answer.text
     assert client.post("/page/verdict", data={"record": json.dumps(EDITOR), "verdict": "2"}).status_code == 400
     assert service.get("/weights").json()["slots"]["current"] == before
+
+
+def test_staged_weights_are_shown_beside_the_current_ones_and_promoted(client: FlaskClient) -> None:
+    first = client.post("/train", json=make_verdicts(2)).get_json()["weights"]["version"]
+    client.post("/train", json=make_verdicts(2, 10))
+    assert "No weights are staged" in client.get("/page/weights").text
+    assert client.post("/page/weights/stage", data={"version": first}).status_code == 303
+    client.get("/weights/staged")  # what takes longer than the page waits is known then
+    shown = client.get("/page/weights").text
+    assert "It judges" in shown
+    assert "Who is right, where labels are known" in shown
+    assert "It first learns 2 verdicts that only the current weights have" in shown
+    started = client.post("/page/weights/promote", data={"version": first, "as_is": "1"})
+    assert started.status_code == 303
+    wait_until(lambda: "Promoted" in client.get(started.headers["Location"]).text)
+    assert client.get("/weights").get_json()["slots"]["current"] == first
+    problem = client.post("/page/weights/drop", data={"version": first})
+    assert problem.status_code == 404
+    assert "No such weights are staged" in problem.text
 
 
 def test_a_version_that_is_not_there_cannot_be_rolled_back_to(client: FlaskClient) -> None:

@@ -785,3 +785,37 @@ def test_an_outage_is_logged_ever_more_rarely(caplog: pytest.LogCaptureFixture) 
     said = len(caplog.records)
     outage.end(86_402)
     assert len(caplog.records) == said
+
+
+# Spare work
+
+
+class Chore:
+    """Spare work of three pieces; each adds a job to the queue, and notes what was done before it."""
+
+    def __init__(self, queue: Jobs) -> None:
+        self.queue = queue
+        self.done: list[str] = []
+        self.left = 3
+
+    def is_due(self) -> bool:
+        return self.left > 0
+
+    def work(self) -> None:
+        self.left -= 1
+        self.done.append("piece")
+        self.queue.submit((BULK, SMALL)[self.left % 2], [make_job(f"job {self.left}")])
+
+
+def test_spare_work_waits_for_whatever_comes(patient: Jobs) -> None:
+    """A piece is done when no job is there, and the next one not before those that came meanwhile."""
+    chore = Chore(patient)
+
+    def do(jobs: Sequence[Claim]) -> list[Answer]:
+        chore.done += [claim.job.body.decode() for claim in jobs]
+        return echo(jobs)
+
+    patient.submit(BULK, [make_job("first")])
+    with working(make_worker(elsewhere(patient), do, spare=chore)):
+        wait_until(lambda: completed(patient, "first", "job 0", "job 1", "job 2"))
+    assert chore.done == ["first", "piece", "job 2", "piece", "job 1", "piece", "job 0"]

@@ -47,6 +47,7 @@ RECIPE = replace(RETRAINING, replay_rows=16)
 # services of their own. TensorFlow stays, however long the tests between two trainings take.
 SHARED = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": str(BUDGET), "SB_API_TRAINER_IDLE": "86400"}
 SHARED |= {"SB_API_REVIEW": "on", "SB_API_REVIEW_SHARE": "0"}  # what tests add to the review queue, and nothing else
+SHARED["SB_API_SHADOW_SHARE"] = "1"
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
 EDITOR = {
