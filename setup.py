@@ -17,6 +17,7 @@ setup(
         "sb_api.cli.terminal",
         "sb_api.client",
         "sb_api.learning",
+        "sb_api.learning.classes",
         "sb_api.learning.staging",
         "sb_api.local",
         "sb_api.models",

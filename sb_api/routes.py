@@ -109,17 +109,18 @@ def train() -> Response:
 
 @api.post("/intents/train")
 @require("train")
-@takes("force")
+@takes("force", "new_classes")
 def train_intents() -> Response:
-    """Learn from messages whose class a person named."""
+    """Learn from messages whose class a person named; with `new_classes` also classes that are not known yet, each with
+    at least 5 examples."""
     return answer_train(MESSAGES)
 
 
 def answer_train(record_type: RecordType) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
-    force = _flag("force")
-    if force:
+    flags = {"force": _flag("force"), "new_classes": _flag("new_classes")}
+    if any(flags.values()):
         check_role("admin")
     with _body(service) as body:
         records = decode_records(body, record_type.verdict, service.settings.max_records)
@@ -127,8 +128,8 @@ def answer_train(record_type: RecordType) -> Response:
         ignored = set_reporters(verdicts, current_identity())
         actor = current_actor()
         if _wants_no_wait():
-            return accept_task(submit_training(service, record_type, verdicts, actor, force=force), records)
-        trained = await_training(service, record_type, verdicts, actor, force=force)
+            return accept_task(submit_training(service, record_type, verdicts, actor, **flags), records)
+        trained = await_training(service, record_type, verdicts, actor, **flags)
     if ignored:
         trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
     return answer_json({"success": True, **trained, **records.describe_ignored()})

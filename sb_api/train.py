@@ -10,8 +10,10 @@ from functools import partial
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sb_api.arrays import Arrays, RowWeights, Scores
+from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
@@ -30,6 +32,7 @@ SHARES = (0.5, 0.25)
 # Until corrections are where they should be at the temperature that comes of that: fittings, and what is done to the
 # end of one, which changes the temperature but little.
 MOST_FITTINGS, MOST_LIFTS = 3, 8
+Classes = npt.NDArray[np.int64]  # their numbers
 OF_ORIGINALS = ("threshold", "no_class", "data")  # figures that trainings leave as they are
 
 
@@ -75,6 +78,7 @@ def retrain_model(
     guard = reference.guard
     if guard.scores is None:
         raise ValueError("The reference set has no scores of the original weights.")
+    original, current = fitting.widen(original), fitting.widen(current)
     fitting.load(current)
     standards = {
         "original": appraise(guard.targets, guard.scores, budget),
@@ -85,14 +89,17 @@ def retrain_model(
     recipe = replace(recipe, label_weights=weigh_labels(caution))
     calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed)
     temperature = current.about.temperature
+    known = join(reference.replay, log) if log is not None else reference.replay
+    later = find_unlearned(original.arrays)
     for attempt in range(MOST_FITTINGS):
         if attempt:
             fitting.load(current)
+        begun = fitting.begin_classes(new, known, number)
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
-        for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network)):
+        for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network), later, begun):
             set_arrays(fitting.network, arrays)
-            temperature, borders, held = _hold(fitting, new, floors, reference, log, calibrate_now)
+            temperature, borders, held = _hold(fitting, new, floors, reference, known, calibrate_now)
             on_guard = fitting.predict(guard.arrays)
             unlearned = reference.unlearn(on_guard)
             appraisal = appraise(guard.targets, unlearned, budget)
@@ -126,13 +133,12 @@ def _hold(
     new: Examples,
     floors: RowWeights | None,
     reference: Reference,
-    log: Examples | None,
+    known: Examples,
     calibrate_now: Callable[..., tuple[float, list[float]]],
 ) -> tuple[float, list[float], bool]:
     """The temperature and the borders of what the network is now, with corrections brought up to their floors by what
     is their own; and whether they are there. Scores are told at the temperature of what a training made, which is known
     only after it, and which this changes again."""
-    known = join(reference.replay, log) if log is not None else reference.replay
     for lifts in range(MOST_LIFTS + 1):
         temperature, borders = calibrate_now(reference, fitting.predict, fitting.predict(reference.guard.arrays))
         if floors is None:
@@ -152,10 +158,12 @@ def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:
     return np.where(probabilities > 0, raw, np.float32(0))
 
 
-def _blends(original: Arrays, current: Arrays, tuned: Arrays) -> Iterator[Arrays]:
+def _blends(original: Arrays, current: Arrays, tuned: Arrays, later: Classes, begun: Classes) -> Iterator[Arrays]:
     """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
-    gives up a little of everything learned so far, and a part of the way from the current weights."""
+    gives up a little of everything learned so far, and a part of the way from the current weights. Nothing is taken
+    back of classes that came `later` than the original, and of those `begun` in this very training."""
     yield tuned
+    original, current = take_classes(original, tuned, later), take_classes(current, tuned, begun)
     for share in PULLS:
         yield mix(original, tuned, share)
     for share in SHARES:

@@ -15,6 +15,7 @@ Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 # What a score of an editor is called, from the highest: the borders of a version lie between them.
 BANDS = ("certain spam", "likely spam", "unsure", "likely fine")
+MOST_LABELS = 1000  # that weights may have
 VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
 
 

@@ -26,13 +26,12 @@ from sb_api.models.predictor import check_encoder
 from sb_api.models.weights_file import Weights, dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.text.tokenizers import Vocabularies, parse_vocabulary
-from sb_api.versions import Version
+from sb_api.versions import MOST_LABELS, Version
 
 FORMAT = 1
 # Of a file of an artefact; of others than these two what "" says.
 MOST_BYTES = {"weights.h5": 256 * 2**20, "reference.npz": 256 * 2**20, "": 16 * 2**20}
 MOST_MEMBERS, MOST_UNPACKED = 100, 2**30  # of a reference set: arrays, and bytes of all of them
-MOST_LABELS = 1000
 BETTER_THAN_GUESSING = 0.05  # by so much balanced accuracy at least
 
 
@@ -212,7 +211,8 @@ def _try_out(
     if not len(reference.guard.targets):
         raise InvalidWeights("The reference set has no records.")
     for correction, part in ((reference.unlearning, reference.guard), (reference.uncalibrating, reference.calibration)):
-        shapes = ((len(part),), (len(part), len(about.labels)))
+        # Classes that came later are not in it.
+        shapes = ((len(part),), *((len(part), count) for count in range(2, len(about.labels) + 1)))
         if correction is not None and not (correction.shape in shapes and np.isfinite(correction).all()):
             raise InvalidWeights("The reference set's corrections are not those of its records.")
     if to_train and find_spec("tensorflow") is not None:

@@ -17,7 +17,7 @@ from sb_api.judgements import NO_CLASS_NAME
 from sb_api.readers.rows import Batch, Fields
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.masking import mask_personal_data
-from sb_api.text.normalization import clean_class
+from sb_api.text.normalization import clean_class, fold_class
 
 LIKENESS = 90.0  # percent of Indel similarity from which two messages are near duplicates
 NEIGHBOURS = 12  # in sorted order that a message is compared with
@@ -84,8 +84,7 @@ def find_alike(names: Mapping[str, int]) -> list[list[str]]:
     for each such class, the most common name first."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names, key=lambda name: (-names[name], name)):
-        letters = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
-        alike[letters or name].append(name)
+        alike[fold_class(name)].append(name)
     return [group for group in alike.values() if len(group) > 1]
 
 

@@ -79,10 +79,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Training(msgspec.Struct, frozen=True):
-    """The body of a train job: verdicts, packed, and whether they are to be learned against the guard's word."""
+    """The body of a train job: verdicts, packed, whether they are to be learned against the guard's word, and whether
+    classes may come with them."""
 
     verdicts: bytes
     force: bool = False
+    new_classes: bool = False
 
 
 class Replay(msgspec.Struct, frozen=True):

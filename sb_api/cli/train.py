@@ -45,6 +45,9 @@ class _Wrong:
 @click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Records in a training.")
 @click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: FILE.wrong]")
 @click.option("--force", is_flag=True, help="Promote what is learned against the guard's word.")
+@click.option(
+    "--new-classes", is_flag=True, help="Messages may bring classes not known yet, 5 examples each in one training."
+)
 @with_service
 def train(
     file: Path,
@@ -52,6 +55,7 @@ def train(
     rows: int,
     wrong: Path | None,
     force: bool,
+    new_classes: bool,
     **options: Any,
 ) -> None:
     """Have the labelled records of FILE learned, in one training after the other.
@@ -70,7 +74,7 @@ def train(
         for batch in with_notes(records.batches(rows)):
             for row in batch.wrong:
                 faults.add(row)
-            trained = _train_batch(client, batch, model, force, faults)
+            trained = _train_batch(client, batch, model, faults, force=force, new_classes=new_classes)
             if trained is not None:
                 trainings += 1
                 totals = {name: total + getattr(trained, name) for name, total in totals.items()}
@@ -98,7 +102,7 @@ def _count(numbers: Mapping[str, int]) -> str:
     return f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
 
 
-def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: _Wrong) -> Trained | None:
+def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **flags: bool) -> Trained | None:
     """One training of the rows that are sound; none when none is."""
     rows, lines, texts = batch.rows, batch.lines, batch.texts or batch.rows
     sound = []
@@ -112,7 +116,7 @@ def _train_batch(client: Client, batch: Batch, model: str, force: bool, faults: 
     while sound:
         body = b"[%b]" % b",".join(rows[place] for place in sound)
         try:
-            return client.train(body, model=model, force=force)
+            return client.train(body, model=model, **flags)
         except InvalidRecords as error:
             told = error.members.get("errors", {})
             if not told or not all(key.isdecimal() and int(key) < len(sound) for key in told):

@@ -112,13 +112,20 @@ class Client:
         return self._run(judge_rows(rows, model, explain, self.patience, review))
 
     def train(
-        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+        self,
+        records: Payload,
+        *,
+        model: str = "lodbrok",
+        force: bool = False,
+        new_classes: bool = False,
+        timeout: float = 3600.0,
     ) -> Trained:
-        """Have labelled records learned, and wait until they are. `force` promotes against the guard's word.
+        """Have labelled records learned, and wait until they are. `force` promotes against the guard's word;
+        `new_classes` lets messages bring classes that are not known yet, with at least 5 examples each.
 
         Raises TrainingRefused, InvalidRecords, or OutcomeUnknown: then look before you send them again.
         """
-        return self._run(protocol.train(records, model, force, self.patience, timeout))
+        return self._run(protocol.train(records, model, force, new_classes, self.patience, timeout))
 
     def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
         """Make "previous", "original" or a version by name current. Raises UnknownVersion."""
@@ -296,9 +303,15 @@ class AsyncClient:
                 task.cancel()
 
     async def train(
-        self, records: Payload, *, model: str = "lodbrok", force: bool = False, timeout: float = 3600.0
+        self,
+        records: Payload,
+        *,
+        model: str = "lodbrok",
+        force: bool = False,
+        new_classes: bool = False,
+        timeout: float = 3600.0,
     ) -> Trained:
-        return await self._run(protocol.train(records, model, force, self.patience, timeout))
+        return await self._run(protocol.train(records, model, force, new_classes, self.patience, timeout))
 
     async def rollback(self, to: str = "previous", *, model: str = "lodbrok") -> RolledBack:
         return await self._run(protocol.ask(protocol.rollback(to, model), self.patience, RolledBack))

@@ -260,14 +260,16 @@ class _Task(msgspec.Struct):
     progress: dict[str, Any] = {}
 
 
-def train(records: Payload, model: str, force: bool, patience: float, timeout: float) -> Steps[Trained]:
+def train(
+    records: Payload, model: str, force: bool, new_classes: bool, patience: float, timeout: float
+) -> Steps[Trained]:
     """Queued, then waited for: a connection that is cut while the service learns loses nothing.
 
     Raises OutcomeUnknown when the training was accepted, but nothing more is heard of it.
     """
     request = Request(
         "POST",
-        target(model, "/train", force=force),
+        target(model, "/train", force=force, new_classes=new_classes),
         encode_body(records),
         repeatable=False,
         headers={"Prefer": "respond-async"},

@@ -17,6 +17,7 @@ from sb_api.config import Settings
 from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
+from sb_api.learning.classes.growth import find_unlearned
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import Observed
 from sb_api.models.calibration import calibrated, name_band, undo_temperature
@@ -183,6 +184,16 @@ class Intake:
             )
             logger.error("%s is set aside: %d trainings in a row were refused", account, count)
 
+    def discard(self, task: str) -> None:
+        """Keep nothing of a training that was refused."""
+        if self.log:
+            self.log.discard(task=task)
+
+    def discard_unknown(self, about: Version) -> None:
+        """Take back what was kept of classes that the weights do not have, so that their numbers are free."""
+        if self.log and self.classifier.record_type is not EDITORS:
+            self.log.discard(label=len(about.labels))
+
     def let_back(self, account: str) -> int:
         """Let an account back that is set aside; how many of its verdicts may be learned again. Raises
         NotSetAside where it is not."""
@@ -287,6 +298,7 @@ class Intake:
         self, task: str, verdicts: Sequence[Any], arrays: Arrays, scores: Any, current: Weights
     ) -> list[LoggedVerdict]:
         received = self._now()
+        unlearned = set(find_unlearned(current.arrays).tolist())
         labels = [self.classifier.target(verdict, current.about.labels) for verdict in verdicts]
         predicted = best_labels(scores, current.about.threshold).tolist()
         return [
@@ -297,7 +309,7 @@ class Intake:
                 reporter=verdict.reporter or "",
                 label=label,
                 predicted=said,
-                score=float(1 - row.max() if label == NO_CLASS else row[label]),
+                score=0.0 if label in unlearned else float(1 - row.max() if label == NO_CLASS else row[label]),
                 weights=current.about.version,
                 received=received,
                 tokenizers=current.about.features,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from sb_api.judgements import NO_CLASS_NAME
 from sb_api.models.measures import reliability
@@ -32,13 +33,20 @@ Cells = dict[tuple[int, int], int]  # of a confusion matrix, those that are not 
 
 def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
     """All that /quality tells of a log: the running figures, those over time, and what a replay would take. Messages
-    may also be of no class, which counts as the last label: its number is -1."""
+    may also be of no class, which counts as the last label: its number is -1. Those of classes that the weights do not
+    have any more, or did not have when they came, are left out."""
+    count = len(labels)
     if log.classifier != EDITORS.name:
         labels = [*labels, NO_CLASS_NAME]
     events = log.events(EVENTS)
+    latest = [one for one in log.latest(WINDOW) if not one.is_of_new_class and max(one.label, one.predicted) < count]
+    stretches = [
+        replace(stretch, counts={cell: times for cell, times in stretch.counts.items() if max(cell) < count})
+        for stretch in log.history(STRETCHES, LEAST)
+    ]
     return {
-        **measure(log.counts(), log.latest(WINDOW), labels),
-        "series": describe_history(log.history(STRETCHES, LEAST), len(labels)),
+        **measure([cell for cell in log.counts() if max(cell[2:4]) < count], latest, labels),
+        "series": describe_history(stretches, len(labels)),
         "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
         "replay": estimate_replay(*log.count_learned(), events),
         "set_aside": [
@@ -150,7 +158,7 @@ def detect_drift(latest: Sequence[LoggedVerdict]) -> Drift:
     ADWIN (Bifet and Gavaldà, Learning from Time-Changing Data with Adaptive Windowing, 2007), as in river: the window
     is cut where its two sides differ by more than chance allows.
     """
-    found = Drift(False)
+    found, latest = Drift(False), [verdict for verdict in latest if not verdict.is_of_new_class]
     if len(latest) < DETECTOR_CLOCK:
         return found
     detector = load_detector()(clock=DETECTOR_CLOCK)

@@ -60,7 +60,12 @@ class Reference:
 
     def unlearn(self, on_guard: Scores) -> Scores:
         """The scores (n, labels) of the guard's records as they would be of records not learned."""
-        return on_guard if self.unlearning is None else correct_log_odds(on_guard, self.unlearning)
+        if self.unlearning is None:
+            return on_guard
+        correction = self.unlearning
+        if correction.ndim == 2:  # of classes that came later nothing was learned of them
+            correction = np.pad(correction, [(0, 0), (0, on_guard.shape[1] - correction.shape[1])])
+        return correct_log_odds(on_guard, correction)
 
 
 # How many verdicts a temperature is chosen by, with so many of either label, and how many innocent ones say anything

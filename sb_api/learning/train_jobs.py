@@ -86,7 +86,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
                 worker.consumer.acknowledge(claim)
                 note_verdicts(worker.consumer.broker, job.classifier, verdicts)
 
-            data = trainer.train(job.task, verdicts, check, training.force, logged)
+            data = trainer.train(job.task, verdicts, check, training.force, logged, training.new_classes)
         elif job.operation == "replay":
             asked = decode_payload(job.body, bool | Replay)
             wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone

@@ -18,6 +18,7 @@ from sb_api.arrays import Scores
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
+from sb_api.learning.classes.naming import name_new_classes
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
@@ -41,6 +42,10 @@ from sb_api.versions import EventKind
 
 logger = logging.getLogger(__name__)
 
+NOT_BEGUN = (
+    "Nothing was learned or kept: the examples of the new class may not be learned now, because they are over the cap "
+    "of their reporter, or it is set aside."
+)
 MOST_TRIES = 8  # trainings in a row that kept verdicts are tried again with
 
 Check = Callable[[], None]
@@ -71,7 +76,13 @@ class Trainer:
 
     @cached_property
     def fitting(self) -> Fitting:
-        return Fitting(self.classifier, self.original.about.labels, self.vocabularies)
+        return Fitting(self.classifier, self.store.load_current().about.labels, self.vocabularies)
+
+    def fit_to(self, labels: Sequence[str]) -> None:
+        """Have `fitting` and `reference` be of these labels. The original's are the first of them."""
+        if list(self.fitting.labels) != list(labels):
+            self.__dict__.pop("reference", None)
+            self.fitting = Fitting(self.classifier, labels, self.vocabularies)
 
     @cached_property
     def reference(self) -> Reference:
@@ -91,8 +102,9 @@ class Trainer:
         quality.load_detector()
         try:
             # Those that were made here were compared before they were promoted.
-            self.fitting.load(self.original)
-            self._check_engine(self.original, self.fitting.predict(guard.arrays))
+            original = self.fitting.widen(self.original)
+            self.fitting.load(original)
+            self._check_engine(original, self.fitting.predict(guard.arrays))
         except EngineDisagrees as error:
             logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
@@ -131,22 +143,29 @@ class Trainer:
         check: Check,
         force: bool = False,
         logged: Callable[[], None] = lambda: None,
+        new_classes: bool = False,
     ) -> dict[str, Any]:
         """Learn from verdicts and promote what came of it. `check` raises when this process may no longer; `logged` is
-        called once the verdicts are in the log.
+        called once the verdicts are in the log. With `new_classes`, those of messages that are of classes unknown so
+        far make them known.
 
         Those that the guard refused before, or that were over a cap, are tried along. A task that was learned before
         its process died is not learned twice. Raises TrainingRefused when the guard finds that the candidate would lose
         what the weights know, unless `force`; then the weights are as before, and the verdicts are kept.
         """
         start = monotonic()
-        current = self.begin(task)
+        current = self.begin(task, verdicts if new_classes else ())
         ancestry = self.ancestry()
         batch = self.intake.take(task, verdicts, current, self.fitting.predict, self.vocabularies, ancestry)
+        known = len(self.publication.labels)
+        grows = len(current.about.labels) > known
+        if grows and not any(row.label >= known for row in batch.learn):
+            self.intake.discard(task)
+            raise TrainingRefused(NOT_BEGUN)
         logged()
         judge_verdicts(self, verdicts, self.intake.log.of_task(task) if self.intake.log else batch.learn)
         if self._roll_back_on_drift(task, check):
-            current = self.store.load_current()
+            current = self.fitting.widen(self.store.load_current())
             batch = self.intake.take_undone(task, batch)
         learned = self.made_by(task)
         rows = [*batch.learn, *batch.retried]
@@ -154,6 +173,9 @@ class Trainer:
             try:
                 learned, rows = self._learn_all_or_new(task, current, batch, check, force)
             except TrainingRefused as refused:
+                if grows:
+                    self.intake.discard(task)
+                    raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
                 told = self._describe(task, verdicts, batch) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
                 also = " The verdicts are kept, and tried again with those that follow." if kept else ""
@@ -170,12 +192,21 @@ class Trainer:
             **(about.figures if learned is not None else {}),
         }
 
-    def begin(self, task: str) -> Weights:
-        """The current weights, loaded, with the log in order."""
-        current = self.store.load_current()
+    def begin(self, task: str, messages: Sequence[Any] = ()) -> Weights:
+        """The current weights, loaded, with room for the classes that come with `messages`; and the log in order.
+        Raises InvalidRecords when such a class cannot come."""
+        current, log = self.store.load_current(), self.intake.log
+        known = current.about
+        if messages:
+            least = 1 + (log.highest_label(known.features) if log else -1)
+            self.fit_to(name_new_classes(messages, known.labels, self.store.chain().versions, least))
+        else:
+            self.fit_to(known.labels)
+        current = self.fitting.widen(current)
         self.fitting.load(current)
         self.follow()
         self.intake.settle_abandoned(task, self._learned_from)
+        self.intake.discard_unknown(known)
         return current
 
     def _learn_all_or_new(
@@ -436,7 +467,10 @@ class Trainer:
     ) -> Weights:
         """What weights become by logged verdicts, training by training, kept as a version. Raises TrainingRefused or
         EngineDisagrees."""
-        trainings, log = group_by_training(rows), self.intake.log
+        self.fit_to(self.publication.labels)
+        # Classes that were rolled back are not there to be taught.
+        trainings = group_by_training([row for row in rows if row.label < len(self.fitting.labels)])
+        log = self.intake.log
         if not trainings or log is None:
             return start
         estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS))["seconds"]

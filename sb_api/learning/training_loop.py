@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Predict, RowWeights, Scores, Targets
+from sb_api.errors import InvalidWeights
 from sb_api.judgements import NO_CLASS
+from sb_api.learning.classes import growth
+from sb_api.learning.classes.imprint import imprint
 from sb_api.learning.own_features import OwnFeatures
 from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
 from sb_api.models import networks
@@ -75,8 +79,31 @@ class Fitting:
         self.loop = TrainingLoop(self.network, self.optimizer, self.predict)
 
     def load(self, weights: Weights) -> None:
-        """Continue from `weights` and the optimizer state in them. Raises InvalidWeights."""
+        """Continue from `weights` and the optimizer state in them, which may be of fewer labels. Raises
+        InvalidWeights."""
+        weights = self.widen(weights)
         self.restore((weights.arrays, weights.optimizer))
+
+    def widen(self, weights: Weights) -> Weights:
+        """Weights of this network's labels that say what `weights` say, which have the first of them; the others are
+        next to impossible. Raises InvalidWeights where they have any others."""
+        labels = weights.about.labels
+        if labels == list(self.labels):
+            return weights
+        if labels != list(self.labels[: len(labels)]):
+            raise InvalidWeights(f"The weights {weights.about.version} have other labels than the network.")
+        arrays = growth.widen(weights.arrays, {v.path: tuple(v.shape) for v in networks.numbers_of(self.network)})
+        shapes = {variable.path: tuple(variable.shape) for variable in self.optimizer.variables}
+        about = msgspec.structs.replace(weights.about, labels=list(self.labels))
+        return Weights(about, arrays, growth.widen_optimizer(weights.optimizer, shapes))
+
+    def begin_classes(self, new: Examples, known: Examples, seed: int) -> npt.NDArray[np.int64]:
+        """Teach the network those classes of new rows that it never learned, amid known ones (`imprint`); returns
+        their numbers."""
+        classes = np.intersect1d(growth.find_unlearned(networks.get_arrays(self.network)), new.targets).astype(np.int64)
+        if len(classes):
+            imprint(self.network, new, known, classes, seed)
+        return classes
 
     def state(self) -> tuple[Arrays, Arrays]:
         """Copies of the numbers of the network and of its optimizer, as they are now."""

@@ -84,7 +84,8 @@ def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
     except ValueError:
         detail = f"{message.intent[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
         raise InvalidRecords(
-            f"The message {str(message.id)!r} has an unknown intent: {detail}. New classes need `sb-api bootstrap`.",
+            f"The message {str(message.id)!r} has an unknown intent: {detail}. With `new_classes=true` an admin has "
+            "new ones learned.",
             errors={str(message.id): {"field": "intent", "detail": detail}},
         ) from None
 

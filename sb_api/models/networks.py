@@ -266,7 +266,7 @@ def build_intent(label_count: int, feature_count: int, word_count: int, encoded:
 def _sentence_member(keras: Any, sentence: Any, label_count: int) -> Any:
     """A linear classifier of vectors of length 1, whose numbers are small: the scaling makes up for that."""
     layers = keras.layers
-    kept = layers.Dropout(0.2, name="sentence_dropout")(
+    kept = layers.Dropout(0.5, name="sentence_dropout")(
         layers.Rescaling(SENTENCE_SCALE, name="sentence_scaling")(sentence)
     )
     return layers.Dense(label_count, activation="softmax", name="sentence_output")(kept)
@@ -274,7 +274,7 @@ def _sentence_member(keras: Any, sentence: Any, label_count: int) -> Any:
 
 def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
     """Copies of the network's numbers by variable path; the state of random generators is not among them."""
-    return {variable.path: np.array(variable.value.numpy()) for variable in _numbers(model)}
+    return {variable.path: np.array(variable.value.numpy()) for variable in numbers_of(model)}
 
 
 def shift_odds(model: keras.Model, shift: float) -> None:
@@ -287,7 +287,7 @@ def shift_odds(model: keras.Model, shift: float) -> None:
 
 def set_arrays(model: keras.Model, arrays: Arrays) -> None:
     """Put `arrays` into the network, all or none. Raises InvalidWeights when names or shapes are not the network's."""
-    assign_all(_numbers(model), arrays, f"the network {model.name}")
+    assign_all(numbers_of(model), arrays, f"the network {model.name}")
 
 
 def assign_all(variables: list[Any], arrays: Arrays, owner: str) -> None:
@@ -311,7 +311,8 @@ def check_arrays(expected: Mapping[str, tuple[int, ...]], arrays: Arrays, owner:
             raise InvalidWeights(f"{path} holds numbers that are not finite.")
 
 
-def _numbers(model: keras.Model) -> list[Any]:
+def numbers_of(model: keras.Model) -> list[Any]:
+    """The network's variables but for the state of random generators."""
     return [variable for variable in model.weights if "seed_generator" not in variable.path]
 
 

@@ -85,6 +85,26 @@ def check_messages() -> tuple[str, int] | str:
     return _results("text.html", MESSAGES, request.form.get("paste", ""))
 
 
+@checks.post("/page/class")
+@require("admin")
+def add_class() -> tuple[str, int] | str:
+    """A class of messages that is not known yet, with its first examples."""
+    service = get_service()
+    name, text = request.form.get("name", "").strip(), request.form.get("examples", "")
+    shown = {"class_name": name, "examples": text}
+    try:
+        records = _read(MESSAGES, service, text).values()
+        if not name:
+            raise InvalidParameter("The class needs a name.")
+        messages = [_verdict(MESSAGES, record, name) for record in records]
+        trained = await_training(service, MESSAGES, messages, current_actor(), new_classes=True)
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return render_template("text.html", class_problem=error.problem(), **shown), error.status
+    return render_template("text.html", taught={"name": name, **trained})
+
+
 @checks.post("/page/verdict")
 @require("train")
 def give_verdict() -> str:

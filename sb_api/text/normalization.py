@@ -263,3 +263,8 @@ def clean_class(name: str) -> str:
     """The name of a class as one writes it: composed (NFC), without invisible characters such as a byte order mark, its
     blanks single."""
     return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+
+
+def fold_class(name: str) -> str:
+    """What names of classes have in common that differ in case, blanks, marks and width alone."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold())) or name

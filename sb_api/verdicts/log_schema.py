@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sb_api.judgements import Status
+from sb_api.records import EDITORS
 from sb_api.versions import EventKind
 
 METADATA = sa.MetaData()
@@ -180,6 +181,12 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     def spam(self) -> float:
         """Of a classifier with two labels: the probability of label 1 before the verdict was learned."""
         return self.score if self.label == 1 else 1 - self.score
+
+    @property
+    def is_of_new_class(self) -> bool:
+        """Whether its class came with it, so that the weights could not have named it: they gave it 0, which they give
+        to no class that they know."""
+        return self.classifier != EDITORS.name and self.label >= 0 and self.score == 0
 
     def is_about_the_same(self, other: LoggedVerdict) -> bool:
         """Whether both are on one record: its id, and what was judged. Where that was not kept, its numbers tell."""

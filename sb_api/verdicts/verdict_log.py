@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sb_api.config import Settings
+from sb_api.records import EDITORS
 from sb_api.verdicts import lineage, set_aside
 from sb_api.verdicts.databases import begin, check_whole, name_place, open_database
 from sb_api.verdicts.lineage import parts
@@ -193,6 +194,21 @@ class VerdictLog:
                 mine = VERDICTS.update().where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "learning")
                 connection.execute(mine.values(**refused))
 
+    def discard(self, *, task: str | None = None, label: int = 0) -> int:
+        """Take back verdicts that were never learned: of one task, or all of labels from a number on; how many."""
+        mine = (VERDICTS.c.classifier == self.classifier, VERDICTS.c.label >= label, VERDICTS.c.version.is_(None))
+        whose = () if task is None else (VERDICTS.c.task == task,)
+        taken = VERDICTS.update().where(*mine, *whose, _STANDING).values(status="withdrawn")
+        with self._begin() as connection:
+            return connection.execute(taken).rowcount
+
+    def highest_label(self, tokenizers: str) -> int:
+        """The highest number of a label that any verdict has which weights with these numbers learned; -1 for none."""
+        learned = (VERDICTS.c.tokenizers == tokenizers, VERDICTS.c.version.is_not(None))
+        with self._begin() as connection:
+            highest = connection.scalar(self._query(sa.func.max(VERDICTS.c.label)).where(*learned))
+        return -1 if highest is None else int(highest)
+
     def note_refusal(self, account: str, moment: datetime, most: int) -> int:
         """Count a refused training: `set_aside.note_refusal`."""
         with self._begin() as connection:
@@ -263,25 +279,27 @@ class VerdictLog:
         return self.numbered(numbers[:count])
 
     def counts(self) -> list[tuple[str, str, int, int, int]]:
-        """`(weights, reporter, label, predicted, count)` over all verdicts that nothing supersedes, in no order."""
+        """`(weights, reporter, label, predicted, count)` over all verdicts that nothing supersedes, in no order; but
+        for those of a class that came with them."""
         columns = (VERDICTS.c.weights, VERDICTS.c.reporter, VERDICTS.c.label, VERDICTS.c.predicted)
         with self._begin() as connection:
-            query = self._query(*columns, sa.func.count()).where(_STANDING).group_by(*columns)
+            query = self._query(*columns, sa.func.count()).where(*self._measured()).group_by(*columns)
             return [tuple(row) for row in connection.execute(query)]
 
     def history(self, stretches: int, least: int) -> list[Stretch]:
-        """All verdicts that nothing supersedes, oldest first, cut into at most so many stretches of about as many
+        """All verdicts of `counts`, oldest first, cut into at most so many stretches of about as many
         verdicts each, about `least` or more. Those that came at one moment stay together."""
         number = VERDICTS.c.number
         with self._begin() as connection:
             columns = (sa.func.min(number), sa.func.max(number), sa.func.count())
-            low, high, total = connection.execute(self._query(*columns).where(_STANDING)).one()
+            measured = self._measured()
+            low, high, total = connection.execute(self._query(*columns).where(*measured)).one()
             if not total:
                 return []
             stretches = max(1, min(stretches, total // least))
             place = sa.cast(number - low, sa.BigInteger) * stretches // (high - low + 1)
             cells = (place, VERDICTS.c.label, VERDICTS.c.predicted)
-            query = self._query(*cells, sa.func.count(), sa.func.max(number)).where(_STANDING).group_by(*cells)
+            query = self._query(*cells, sa.func.count(), sa.func.max(number)).where(*measured).group_by(*cells)
             rows = connection.execute(query).all()
             last: dict[int, int] = defaultdict(int)
             for position, _, _, _, highest in rows:
@@ -345,6 +363,11 @@ class VerdictLog:
     def close(self) -> None:
         """Give up the connections to the database."""
         self._engine.dispose()
+
+    def _measured(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """What `LoggedVerdict.is_of_new_class` is not, and nothing supersedes. Editors have two labels for good."""
+        known = sa.or_(VERDICTS.c.score > 0, VERDICTS.c.label < 0)
+        return (_STANDING,) if self.classifier == EDITORS.name else (_STANDING, known)
 
     def _query(self, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).where(VERDICTS.c.classifier == self.classifier)

@@ -78,6 +78,7 @@ def _header(name: str, description: str) -> Schema:
 PARTIAL = _query("partial", "judge the sound records and list the others under `errors`")
 EXPLAIN = _query("explain", "add the reasons behind each score")
 FORCE = _query("force", "promote the weights even if the guard finds them worse")
+NEW_CLASSES = _query("new_classes", "learn classes that are not known yet, with at least 5 examples each; for admins")
 WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
 MODEL = _query("model", "which classifier", answers.Model, "lodbrok")
 VERDICT_QUERY = (
@@ -197,7 +198,7 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: answers.Trained, 202: answers.Accepted},
         LabelledMessages,
         [{**MESSAGE, "intent": "bug report"}],
-        (FORCE, PREFER),
+        (FORCE, NEW_CLASSES, PREFER),
         LEARNING,
     ),
     "POST /rollback": Operation(

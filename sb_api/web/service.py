@@ -161,20 +161,32 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
 
 
 def await_training(
-    service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool = False
+    service: Service,
+    record_type: RecordType,
+    verdicts: Sequence[Any],
+    actor: Actor,
+    *,
+    force: bool = False,
+    new_classes: bool = False,
 ) -> dict[str, Any]:
     """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return await_job(service, _training(service, record_type, verdicts, actor, force))
+    return await_job(service, _training(service, record_type, verdicts, actor, force, new_classes))
 
 
 def submit_training(
-    service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, *, force: bool
+    service: Service,
+    record_type: RecordType,
+    verdicts: Sequence[Any],
+    actor: Actor,
+    *,
+    force: bool,
+    new_classes: bool = False,
 ) -> str:
     """Queue a training; its task. Where Redis may evict it, its verdicts are in the log by then, if there is one.
 
     Raises QueueFull, Unavailable; where they had to be logged, also what refuses them.
     """
-    job = _training(service, record_type, verdicts, actor, force)
+    job = _training(service, record_type, verdicts, actor, force, new_classes)
     with unavailable_when_lost():
         evicts = examine(service.broker.redis).evicts
     if not evicts or service.settings.verdict_log == "off":
@@ -375,8 +387,15 @@ def _unique() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _training(service: Service, record_type: RecordType, verdicts: Sequence[Any], actor: Actor, force: bool) -> Job:
-    body = encode_payload(Training(encode_payload(verdicts), force))
+def _training(
+    service: Service,
+    record_type: RecordType,
+    verdicts: Sequence[Any],
+    actor: Actor,
+    force: bool,
+    new_classes: bool,
+) -> Job:
+    body = encode_payload(Training(encode_payload(verdicts), force, new_classes))
     return make_job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
 
 

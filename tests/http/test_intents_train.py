@@ -79,3 +79,69 @@ def test_a_message_without_a_class_is_refused(client: FlaskClient) -> None:
     response = client.post("/intents/train", json=[{"id": 1, "text": TEXT}])
     assert response.status_code == 422
     assert response.get_json()["errors"]["0"]["field"] == "intent"
+
+
+CLASS = [
+    "my order has not come",
+    "where is the order that I placed",
+    "has my order been shipped?",
+    "the order is late again",
+    "when will my order come",
+]
+TEXT_OF_CLASS = "my order is late, when will it come?"
+
+
+def examples(texts: list[str]) -> list[dict[str, object]]:
+    return [{"id": f"example {n}", "text": text, "intent": "order status"} for n, text in enumerate(texts)]
+
+
+def predict(client: FlaskClient, text: str) -> tuple[str | None, list[str]]:
+    answer = client.post("/intents/predict", json=[{"id": 1, "text": text}]).get_json()
+    return answer["predictions"]["1"], list(answer["scores"]["1"])
+
+
+def test_a_class_comes_with_its_first_examples_and_goes_with_a_rollback(restored: FlaskClient) -> None:
+    known = restored.get("/weights?model=intent").get_json()["versions"][-1]
+    labels = known["labels"]
+    answer = restored.post("/intents/train?new_classes=true", json=examples(CLASS))
+    assert answer.status_code == 200, answer.get_json()
+    trained = answer.get_json()
+    assert trained["learned"] == 5
+    assert trained["after"]["accuracy"] == 1.0
+    assert trained["reference"]["accuracy"] >= known["figures"]["reference"]["accuracy"] - 0.003
+    assert predict(restored, TEXT_OF_CLASS) == ("order status", [*labels, "order status"])
+    quality = restored.get("/quality?model=intent").get_json()
+    assert quality["labels"] == [*labels, "order status", "no class"]
+    assert quality["all_time"]["count"] == 0, "the weights could not have named it"
+
+    # More of it is learned as of any class, and one example can be taken back.
+    more = {"name": "order status", "examples": "order 12 is still not here"}
+    page = restored.post("/page/class", data=more)
+    assert (page.status_code, "The texts are learned as order status. Successfully" in page.text) == (200, True)
+    undone = restored.post("/verdicts/undo?model=intent", json={"id": "example 0"}).get_json()
+    assert (undone["withdrawn"], undone["unlearned"]) == (1, True)
+    assert predict(restored, TEXT_OF_CLASS)[0] == "order status"
+
+    assert restored.post("/rollback?model=intent", json={"to": "original"}).status_code == 200
+    assert predict(restored, TEXT_OF_CLASS)[1] == labels
+    told = restored.get("/verdicts?model=intent&id=example 1").get_json()["verdicts"][0]
+    assert (told["label"], told["status"]) == (len(labels), "undone")
+    assert restored.get("/quality?model=intent").get_json()["labels"] == [*labels, "no class"]
+    assert restored.post("/intents/train", json=examples(CLASS)).status_code == 422
+
+
+def test_too_few_examples_of_a_class_change_nothing(client: FlaskClient) -> None:
+    before = client.get("/weights?model=intent").get_json()["slots"]
+    response = client.post("/intents/train?new_classes=true", json=examples(CLASS[:3]))
+    assert response.status_code == 422
+    assert "2 missing" in response.get_json()["errors"]["example 0"]["detail"]
+    assert client.get("/weights?model=intent").get_json()["slots"] == before
+    few = [{**one, "id": f"few {n}"} for n, one in enumerate(examples(CLASS[:3]))]
+    assert client.post("/intents/train?new_classes=true", json=few).status_code == 422
+    assert client.get("/verdicts?model=intent&id=few 0").get_json()["verdicts"] == []
+
+
+def test_accounts_have_no_new_classes(client: FlaskClient) -> None:
+    response = client.post("/train?new_classes=true", json=[{"id": 1, "verdict": 1}])
+    assert response.status_code == 400
+    assert "new_classes" in response.get_json()["detail"]

@@ -228,6 +228,15 @@ def test_staged_weights_are_shown_beside_the_current_ones_and_promoted(client: F
     assert "No such weights are staged" in problem.text
 
 
+def test_a_class_with_too_few_examples_is_refused_and_its_form_is_as_it_was(client: FlaskClient) -> None:
+    answer = client.post("/page/class", data={"name": "order <status>", "examples": "where is it?\nwhen does it come?"})
+    assert answer.status_code == 422
+    assert "3 missing" in answer.text
+    assert 'value="order &lt;status&gt;"' in answer.text
+    assert "where is it?\nwhen does it come?</textarea>" in answer.text
+    assert client.post("/page/class", data={"name": " ", "examples": "x"}).status_code == 400
+
+
 def test_a_version_that_is_not_there_cannot_be_rolled_back_to(client: FlaskClient) -> None:
     answer = client.post("/page/rollback", data={"to": "000009-deadbeef"})
     assert answer.status_code == 404

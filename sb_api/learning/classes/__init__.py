@@ -1,0 +1,1 @@
+"""Classes that come while the service runs."""

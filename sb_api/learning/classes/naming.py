@@ -1,0 +1,67 @@
+"""Which classes come with messages that are taught, and under which numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sb_api.errors import InvalidRecords
+from sb_api.judgements import NO_CLASS_NAME
+from sb_api.records import LabelledMessage
+from sb_api.text.normalization import clean_class, fold_class
+from sb_api.versions import MOST_LABELS, Version
+
+LEAST_EXAMPLES = 5  # texts that differ
+
+
+def name_new_classes(
+    messages: Sequence[LabelledMessage], labels: Sequence[str], versions: Sequence[Version], least: int
+) -> list[str]:
+    """The labels with those classes of n messages behind them that are not among them; the same labels where there are
+    none. The numbers below `least` are some class's, though it was rolled back: where none of the `versions` knows its
+    name any more, its number stands for it.
+
+    Raises InvalidRecords when a class has too few examples, or no name of its own.
+    """
+    found: dict[str, list[LabelledMessage]] = defaultdict(list)
+    for message in messages:
+        if message.intent is not None and message.intent not in labels:
+            found[clean_class(message.intent)].append(message)
+    new = [name for name in found if name not in labels]
+    folded = {fold_class(name): name for name in (NO_CLASS_NAME, *labels)}
+    for name in new:
+        _check(name, found[name], folded)
+        folded[fold_class(name)] = name
+    named = list(labels)
+    for name in new:
+        while name not in named:
+            earlier = _name_of_next(named, versions)
+            named.append(name if len(named) >= least else earlier or f"class {len(named)}, rolled back")
+    if len(named) > MOST_LABELS:
+        raise InvalidRecords(f"There would be {len(named)} classes; at most {MOST_LABELS} are possible.", errors={})
+    return named
+
+
+def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str]) -> None:
+    detail = ""
+    count = len({" ".join(message.text.casefold().split()) for message in messages})
+    if not name:
+        detail = "a class needs a name"
+    elif (other := folded.get(fold_class(name))) is not None:
+        detail = f"{name[:60]!r} is no class of the current weights, and looks like {other[:60]!r}, which is one"
+        if other == NO_CLASS_NAME:
+            detail = f"{name[:60]!r} is what it is called that a message fits none: send null"
+    elif count < LEAST_EXAMPLES:
+        detail = (
+            f"{name[:60]!r} is new and has {count} of at least {LEAST_EXAMPLES} different examples: "
+            f"{LEAST_EXAMPLES - count} missing"
+        )
+    if detail:
+        errors = {str(message.id): {"field": "intent", "detail": detail} for message in messages}
+        raise InvalidRecords(f"Nothing was learned: {detail}.", errors=errors)
+
+
+def _name_of_next(labels: list[str], versions: Sequence[Version]) -> str | None:
+    """What some version calls the class behind these labels."""
+    count = len(labels)
+    return next((v.labels[count] for v in versions if v.labels[:count] == labels and len(v.labels) > count), None)
