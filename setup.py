@@ -21,6 +21,7 @@ setup(
         "sb_api.learning.staging",
         "sb_api.local",
         "sb_api.models",
+        "sb_api.models.explanations",
         "sb_api.pages",
         "sb_api.processes",
         "sb_api.readers",

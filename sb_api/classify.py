@@ -22,6 +22,7 @@ from sb_api.config import PREFIX, Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
+from sb_api.models.explanations.neighbours import FOLDER
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
@@ -92,7 +93,9 @@ def _judge_batch(
     for position, claim, records in batch:
         end = start + len(records)
         own_errors = {row - start: detail for row, detail in errors.items() if start <= row < end}
-        reasons = predictor.explain(records) if claim.job.operation == "explain" and not own_errors else []
+        explained = claim.job.operation == "explain" and not own_errors
+        reasons = predictor.explain(records) if explained else []
+        neighbours = predictor.find_neighbours(records) if explained else []
         own = Judged(
             judged.version,
             judged.predictions[start:end],
@@ -100,6 +103,7 @@ def _judge_batch(
             own_errors,
             judged.bands[start:end],
             reasons,
+            neighbours,
         )
         if note is not None:
             note(predictor, claim, records, scores[start:end], own)
@@ -219,7 +223,9 @@ def refresh_predictors(
         predictor = predictors.get(name)
         if predictor is None:
             weights, vocabularies = load_current(broker, classifier)
-            predictors[name] = Predictor(classifier, weights, vocabularies, broker.settings.engine, instruments)
+            settings = broker.settings
+            kept = settings.state / FOLDER / f"{name}.npz" if settings.neighbours else None
+            predictors[name] = Predictor(classifier, weights, vocabularies, settings.engine, instruments, kept)
             logger.info("%s is warm with the weights %s", name, predictors[name].version)
             continue
         if published.get(name, predictor.version) != predictor.version:

@@ -173,6 +173,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`model.safetensors`); empty: the installed one"
         ),
     ] = ""
+    neighbours: Annotated[
+        int,
+        _integer(
+            "learned messages whose texts are kept, to show the role `train` what is like a text; 0: none", 0, 50_000
+        ),
+    ] = 0
     replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[

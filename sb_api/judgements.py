@@ -13,13 +13,23 @@ from sb_api.records import RecordType, decode_records
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One feature in a moderator's words, its value, and what it adds to the probability of spam (`effect`) and to the
-    natural logarithm of the odds of spam (`log_odds`: 2.3 makes them ten times as high)."""
+    """One feature in a moderator's words, its value, and what it adds to the probability of spam, or of the likeliest
+    class of a message (`effect`), and to the natural logarithm of its odds (`log_odds`: 2.3 makes them ten times as
+    high)."""
 
     feature: str
     value: str | int | float | None
     effect: float
     log_odds: float
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A learned message that is like one that was judged: its text, the class it was learned as, and the cosine of both
+    (1: the same)."""
+
+    text: str
+    intent: str | None
+    likeness: float
 
 
 # The number of no label, and what it is called: of a message that belongs to no class.
@@ -181,7 +191,7 @@ class Judged(msgspec.Struct, frozen=True):
     position why one could not be judged (what else is said of it means nothing).
 
     `bands` has the band of each record where the classifier has bands, `reasons` those of each when they were asked
-    for; both are empty otherwise.
+    for, `neighbours` learned messages like each where such are kept; all are empty otherwise.
     """
 
     version: str
@@ -190,12 +200,13 @@ class Judged(msgspec.Struct, frozen=True):
     errors: Mapping[int, str] = {}
     bands: Sequence[str] = ()
     reasons: Sequence[Any] = ()
+    neighbours: Sequence[Any] = ()
 
 
 def describe_answers(records: Sequence[Any], judged: Judged) -> dict[str, Any]:
     """What a client is told of n records; those that could not be judged are left out."""
     columns = {"predictions": judged.predictions, "scores": judged.scores}
-    columns |= {name: column for name in ("bands", "reasons") if (column := getattr(judged, name))}
+    columns |= {name: column for name in ("bands", "reasons", "neighbours") if (column := getattr(judged, name))}
     keys = [str(record.id) for record in records]
     wrong = {keys[position] for position in judged.errors}
     answer: dict[str, Any] = {

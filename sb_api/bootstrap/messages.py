@@ -24,12 +24,14 @@ from sb_api.bootstrap.originals import install_original, to_examples, write_refe
 from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
+from sb_api.files import make_private_folder, write_private
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import GUARD
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import find_correction
 from sb_api.models.classifiers import INTENT, INTENT_ENCODED, Classifier
+from sb_api.models.explanations.neighbours import FOLDER, pack_neighbours
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_words
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
@@ -194,8 +196,21 @@ def bootstrap_intent(
         name: len(part)
         for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
     }
+    _keep_neighbours(settings, about, [*split.train, *others, *held.guard], vocabularies, seed)
     write_card(settings, classifier.name, _model_card(about, fitting, counts, seed, synthetic))
     return about
+
+
+def _keep_neighbours(
+    settings: Settings, about: Version, messages: Messages, vocabularies: Vocabularies, seed: int
+) -> None:
+    """Keep messages that explain others, as many as the setting says; without it those of before are forgotten."""
+    path = settings.state / FOLDER / f"{about.classifier}.npz"
+    path.unlink(missing_ok=True)
+    if settings.neighbours:
+        vectors = message_vectors(architecture_for(vocabularies), messages, vocabularies)
+        make_private_folder(path.parent)
+        write_private(path, pack_neighbours(messages, vectors, about.features, settings.neighbours, seed))
 
 
 def count_epochs(split: Split) -> int:

@@ -13,7 +13,7 @@ from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.encoder import load_encoder
-from sb_api.models.explain import Judge, explain_editors, usual_editor
+from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor
 from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
 from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
@@ -156,6 +156,7 @@ INTENT = Classifier(
     graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
     answer=_answer_of_messages,
     vectors=preprocessing.message_vectors,
+    explain=explain_messages,
 )
 # With a fourth member, which knows what a sentence encoder makes of a text.
 INTENT_ENCODED = replace(

@@ -1,4 +1,5 @@
-"""The reasons behind a score: which fields and which words of the bio moved it, and by how much.
+"""The reasons behind a score: which fields and which words of the bio moved it, and by how much; of a message, which
+words speak for its likeliest class.
 
 Each feature is replaced by what is usual among innocent editors (a word: by its absence) and the record judged again;
 the effect is the score with the feature minus the score without it (occlusion; Zeiler and Fergus, 2014). A score near 0
@@ -15,12 +16,14 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Matrix
 from sb_api.judgements import Reason
-from sb_api.preprocessing import editor_vectors, name_inputs
-from sb_api.records import Editor
+from sb_api.models import encoder
+from sb_api.preprocessing import editor_vectors, message_words, name_inputs, preprocess_messages
+from sb_api.records import Editor, Message
 from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies
 
 WORDS = 8  # words of a bio that are tried, those of the greatest weight
+MOST_TRIED = 24  # words of a message, each of which is a message more to judge
 LEAST_EFFECT = 0.001
 LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
 LEAST_PROBABILITY = 1e-12
@@ -100,6 +103,34 @@ def judge_occlusions(
         effect, log_odds = round(float(effects[place]), 6), round(float(evidence[place]), 3)
         reasons[rows[place]].append(Reason(every[place].feature, every[place].value, effect, log_odds))
     return [sorted(found, key=lambda reason: -abs(reason.log_odds)) for found in reasons]
+
+
+def explain_messages(
+    messages: Sequence[Message], _: Sequence[float], judge: Judge, vocabularies: Vocabularies, __: Arrays
+) -> list[list[Reason]]:
+    """The reasons of n messages, strongest first: what each of the first `MOST_TRIED` words of a message adds to the
+    probability of its likeliest class. Each is left out wherever it stands, and the rest judged as it would be read."""
+    reasons: list[list[Reason]] = []
+    for message in messages:
+        words = message_words(message.text)
+        tried = list(dict.fromkeys(words))[:MOST_TRIED]
+        texts = [words, *([other for other in words if other != word] for word in tried)]
+        rest = [Message(id=place, text=" ".join(text) or " -") for place, text in enumerate(texts)]
+        scores = judge(_preprocess_messages([message, *rest], vocabularies)).astype(np.float64)
+        share = np.clip(scores[1:, scores[0].argmax()], LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        odds = np.log(share) - np.log1p(-share)
+        found = [
+            Reason(f"word {word!r}", word, round(share[0] - share[place], 6), round(odds[0] - odds[place], 3))
+            for place, word in enumerate(tried, start=1)
+            if abs(share[0] - share[place]) >= LEAST_EFFECT or abs(odds[0] - odds[place]) >= LEAST_ODDS
+        ]
+        reasons.append(sorted(found, key=lambda reason: -abs(reason.log_odds))[:WORDS])
+    return reasons
+
+
+def _preprocess_messages(messages: Sequence[Message], vocabularies: Vocabularies) -> Arrays:
+    preprocess = preprocess_messages if vocabularies.encoder is None else encoder.preprocess_messages
+    return preprocess(messages, vocabularies)
 
 
 def usual_editor(vectors: Matrix) -> list[float]:

@@ -6,17 +6,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sb_api.arrays import Arrays, Probabilities
 from sb_api.errors import InvalidWeights
-from sb_api.judgements import Judged, Reason
+from sb_api.judgements import Judged, Neighbour, Reason
 from sb_api.models.calibration import calibrated, name_bands
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.encoder import REMEDY
 from sb_api.models.engine import EngineName, Load, load_engine
+from sb_api.models.explanations.neighbours import Neighbours, read_neighbours
 from sb_api.models.weights_file import Weights, parse_weights
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, parse_vocabulary
 from sb_api.versions import Version
@@ -64,7 +66,10 @@ class Predictor:
         vocabularies: Vocabularies,
         engine: EngineName = "onnx",
         instruments: Instruments | None = None,
+        neighbours_file: Path | None = None,
     ) -> None:
+        self.neighbours_file = neighbours_file
+        self._neighbours: tuple[int, Neighbours] | None = None
         self.classifier = classifier
         self.engine = engine
         self.instruments = instruments
@@ -130,10 +135,31 @@ class Predictor:
 
     def explain(self, records: Sequence[Any]) -> list[list[Reason]]:
         """The reasons behind the scores of n records, strongest first; none where the classifier gives none."""
-        if self.classifier.explain is None or not self.about.usual:
+        if self.classifier.explain is None or (self.classifier.usual and not self.about.usual):
             return [[] for _ in records]
         numbers = self._recent[self.version].arrays
         return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies, numbers)
+
+    def find_neighbours(self, records: Sequence[Any]) -> list[list[Neighbour]]:
+        """The learned messages most like each of n records; [] where none are kept for these weights."""
+        if self.neighbours_file is None or self.classifier.vectors is None:
+            return []
+        kept = self._read_neighbours(self.neighbours_file)
+        return [] if kept is None else kept.find(self.classifier.vectors(records, self.vocabularies))
+
+    def _read_neighbours(self, path: Path) -> Neighbours | None:
+        """The file as it is now, read again when it is another."""
+        try:
+            state = path.stat().st_mtime_ns
+            if self._neighbours is None or self._neighbours[0] != state:
+                self._neighbours = state, read_neighbours(path)
+        except FileNotFoundError:
+            return None
+        except InvalidWeights as error:
+            logger.error("messages are explained without others like them: %s", error.detail)
+            return None
+        kept = self._neighbours[1]
+        return kept if kept.features == self.about.features else None
 
     def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""

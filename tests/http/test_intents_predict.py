@@ -54,6 +54,37 @@ def test_what_is_out_of_scope_is_of_no_class_and_still_scored(client: FlaskClien
     assert len(answer["scores"]["1"]) == len(labels(client))
 
 
+def test_the_words_that_speak_for_a_class_are_named(client: FlaskClient) -> None:
+    messages = [{"id": 1, "text": "the search page crashes, it crashes on my phone"}, {"id": 2, "text": "crashes"}]
+    plain = predict(client, messages).get_json()
+    assert "reasons" not in plain
+    answer = client.post("/intents/predict?explain=true", json=messages).get_json()
+    assert (answer["predictions"], answer["scores"]) == (plain["predictions"], plain["scores"])
+    reasons = answer["reasons"]["1"]
+    strongest = reasons[0]
+    assert (strongest["feature"], strongest["value"]) == ("word 'crashes'", "crashes")
+    assert strongest["log_odds"] > 0.5
+    assert [abs(reason["log_odds"]) for reason in reasons] == sorted(
+        (abs(reason["log_odds"]) for reason in reasons), reverse=True
+    )
+    assert {reason["value"] for reason in reasons} <= {
+        "the",
+        "search",
+        "page",
+        "crashes",
+        ",",
+        "it",
+        "on",
+        "my",
+        "phone",
+    }
+    # What is said of a word is what leaving it out wherever it stands changes.
+    without = predict(client, [{"id": 1, "text": "the search page , it on my phone"}]).get_json()["scores"]["1"]
+    lost = answer["scores"]["1"]["bug report"] - without["bug report"]
+    assert strongest["effect"] == pytest.approx(lost, abs=1e-5)
+    assert answer["reasons"]["2"][0]["value"] == "crashes"
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     [
