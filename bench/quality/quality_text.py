@@ -16,6 +16,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
@@ -27,7 +28,6 @@ from bench.figures import Figures, figure
 from sb_api.bootstrap.csv_messages import same_text
 from sb_api.bootstrap.messages import EPOCHS, REPLAY_MESSAGES, as_examples, fit_messages
 from sb_api.bootstrap.no_class import choose_threshold, find_right, make_no_class
-from sb_api.cli.terminal.output import progress_bar
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
 from sb_api.learning.recipe import RETRAININGS
@@ -38,11 +38,13 @@ from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import LabelledMessage, Message
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.versions import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("SB_API_BENCH_DATA") or ROOT.parent / "shared" / "data")
 SEED = 42
 REJECTED_SHARE, CORRECTIONS = 0.002, 50
+NEW_CLASSES, EXAMPLES = 5, 10
 
 Messages = list[LabelledMessage]
 
@@ -73,8 +75,8 @@ def label(pairs: Sequence[tuple[str, str]]) -> Messages:
 
 def fit(messages: Messages, encoder: Encoder | None = None) -> Fitted:
     start = time.perf_counter()
-    with progress_bar(EPOCHS, f"learning {len(messages)} messages") as advance:
-        fitting, vocabularies = fit_messages(messages, SEED, lambda _: advance(), encoder)
+    with click.progressbar(length=EPOCHS, label=f"learning {len(messages)} messages", file=sys.stderr) as bar:
+        fitting, vocabularies = fit_messages(messages, SEED, lambda _: bar.update(1), encoder)
     return Fitted(fitting, vocabularies, messages, time.perf_counter() - start)
 
 
@@ -192,7 +194,7 @@ def bench_encoder() -> Figures:
     except Unavailable as error:
         sys.exit(f"The figures with the sentence encoder need one. {error.detail}")
     name = "CLINC150 with encoder"
-    figures = bench_clinc(name, ENCODED, encoder)
+    figures = [*bench_clinc(name, ENCODED, encoder), *bench_new_classes(name, encoder)]
     data = json.loads((DATA / "clinc150.json").read_text("utf-8"))
     for count, goal in ((50, 0.94), (10, 0.87)):
         few: list[LabelledMessage] = []
@@ -230,6 +232,40 @@ def bench_corrections(name: str, fitted: Fitted, test: Messages) -> Figures:
     ]
 
 
+def bench_new_classes(name: str, encoder: Encoder | None = None, few: int = 50, others: int = 140) -> Figures:
+    """The last classes of CLINC150 come one training after the other to a network that knows the first ones, each with
+    its first `EXAMPLES` messages; the test part says how many of theirs are found, and what that costs the others."""
+    data = json.loads((DATA / "clinc150.json").read_text("utf-8"))
+    by_class = {intent: list(mine) for intent, mine in groupby(sorted(label(data["train"]), key=intent_of), intent_of)}
+    names = [str(one) for one in np.random.default_rng(SEED).permutation(list(by_class))]
+    old, new = sorted(names[:others]), names[others : others + NEW_CLASSES]
+    fitted = fit([message for intent in old for message in by_class[intent][:few]], encoder)
+    about = Version(classifier="intent", version="", parent=None, created="", tokenizers="", labels=old)
+    start = fitted.fitting.snapshot(about)
+    known = as_examples(fitted.learned, old, fitted.vocabularies)
+    known = replace(known, scores=fitted.fitting.predict(known.arrays))
+    lost, found = [], []
+    for intent in new:
+        labels = [*old, intent]
+        fitting = Fitting(fitted.fitting.classifier, labels, fitted.vocabularies)
+        fitting.load(start)
+        grown = replace(fitted, fitting=fitting)
+        theirs, mine = ([m for m in label(data["test"]) if m.intent in some] for some in (old, [intent]))
+        before = grown.judge(theirs).argmax(axis=1) == number(theirs, labels)
+        examples = as_examples(by_class[intent][:EXAMPLES], labels, fitted.vocabularies)
+        rehearsed = replace(known, scores=np.pad(known.scores, [(0, 0), (0, 1)]))
+        fitting.begin_classes(examples, rehearsed, SEED)
+        fitting.fit(examples, SEED, rehearsed, recipe=RETRAININGS["intent"])
+        after = grown.judge(theirs).argmax(axis=1) == number(theirs, labels)
+        lost.append(100 * float(before.mean() - after.mean()))
+        found.append(float((grown.judge(mine).argmax(axis=1) == len(old)).mean()))
+    told = f"{name}: a new class of {EXAMPLES} messages, mean of {len(new)}"
+    return [
+        figure(f"{told}, found", np.mean(found), "share", "", None),
+        figure(f"{told}, accuracy on others lost", np.mean(lost), "points", f"worst {max(lost):.2f}", 0.3, most=True),
+    ]
+
+
 def bench_shipped() -> Figures:
     """The shipped weights on what ordinary people write to each other, which is of none of their classes."""
     settings = load_settings({}, state_dir=os.devnull)
@@ -249,7 +285,13 @@ def bench_text(quick: bool) -> Figures:
         sys.exit(f"There are no bench data in {DATA}; set SB_API_BENCH_DATA.")
     if quick:
         return bench_customers()
-    return [*bench_shipped(), *bench_customers(), *bench_clinc("CLINC150", PLAIN), *bench_encoder()]
+    return [
+        *bench_shipped(),
+        *bench_customers(),
+        *bench_clinc("CLINC150", PLAIN),
+        *bench_new_classes("CLINC150"),
+        *bench_encoder(),
+    ]
 
 
 def costs(

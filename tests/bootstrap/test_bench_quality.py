@@ -12,6 +12,7 @@ import pytest
 
 from bench.figures import figure, replace_rows
 from bench.learning.prequential import BATCH, EVERY, INNOCENT, dense_features, make_stream, sparse_features
+from bench.quality import quality_text
 from bench.quality.quality import OWN, REAL, part_of
 from bench.quality.quality_lodbrok import Judge, Matrix, fit_gradient_boosting, fit_logistic_regression
 from bench.quality.quality_own import halve, make_accounts
@@ -35,6 +36,13 @@ def test_two_that_say_the_same_are_level() -> None:
     """Paired: both are measured on the same resamples, so that not even chance tells them apart."""
     intervals = lead_intervals(TARGETS, {"mine": noisy(1, 1), "same": noisy(1, 1)}, roc_auc, SINGLY, 20)
     assert intervals == {"same": (0.0, 0.0)}
+
+
+def test_messages_are_fitted_and_told_apart_without_a_command_around_the_bench() -> None:
+    pairs = [(f"{words} {n}", words) for n in range(20) for words in ("money back please", "hello dear friend")]
+    fitted = quality_text.fit(quality_text.label(pairs))
+    asked = quality_text.label([("money back", "money back please"), ("hello friend", "hello dear friend")])
+    assert fitted.judge(asked).argmax(axis=1).tolist() == quality_text.number(asked, fitted.labels).tolist()
 
 
 def test_rows_that_are_drawn_together_widen_the_interval() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.float64]
 
 MOST_KNOWN = 3_000  # rows of the old classes that are looked at
-RIDGE = 0.01  # times the square of the numbers, for units of mean square 1
+RIDGE = 1e-5  # times the square of the numbers, for units of mean square 1
 EMPHASIS = 1.0  # what all examples of a new class weigh, where an old class weighs 1
 MOST_STEPS = 200
 # The layers that have the units of a member, and those that make logits of them.
