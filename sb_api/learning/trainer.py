@@ -165,7 +165,10 @@ class Trainer:
         logged()
         judge_verdicts(self, verdicts, self.intake.log.of_task(task) if self.intake.log else batch.learn)
         if self._roll_back_on_drift(task, check):
-            current = self.fitting.widen(self.store.load_current())
+            current = self.store.load_current()
+            if len(current.about.labels) > len(self.fitting.labels):
+                self.fit_to(current.about.labels)
+            current = self.fitting.widen(current)
             batch = self.intake.take_undone(task, batch)
         learned = self.made_by(task)
         rows = [*batch.learn, *batch.retried]

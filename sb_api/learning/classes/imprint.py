@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Arrays, Targets
+from sb_api.arrays import Targets
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.classes.growth import LINE
 from sb_api.learning.recipe import Examples, join
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 
-MOST_KNOWN = 3_000  # rows of the old classes that are looked at
-RIDGE = 1e-5  # times the square of the numbers, for units of mean square 1
-EMPHASIS = 1.0  # what all examples of a new class weigh, where an old class weighs 1
+MOST_KNOWN, MOST_NEW = 3_000, 100  # rows of the old classes that are looked at, and of each new one
+MOST_FEATURES = 2_000  # of new rows, those that weigh most
+RIDGE = 1e-6  # times the square of the numbers, for units of mean square 1
+EMPHASIS = 5.0  # what all examples of a new class weigh, where an old class weighs 1
 MOST_STEPS = 200
 # The layers that have the units of a member, and those that make logits of them.
 MEMBERS = (("bag", "bag_output"), ("phrases", "phrase_output"), ("sentence_scaling", "sentence_output"))
@@ -36,8 +37,9 @@ AT_ONCE = 256
 def imprint(network: keras.Model, new: Examples, known: Examples, classes: npt.NDArray[np.int64], seed: int) -> None:
     """Have the message network know some `classes` that it never learned, from those of n new rows that are of them,
     beside `known` rows of the others. Of which known rows follows from the seed."""
-    mine = np.flatnonzero(np.isin(new.targets, classes))
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(known))[:MOST_KNOWN])
+    random = np.random.default_rng(seed)
+    mine = random.permutation(np.flatnonzero(np.isin(new.targets, classes)))[: MOST_NEW * len(classes)]
+    chosen = np.sort(random.permutation(len(known))[:MOST_KNOWN])
     rows = join(new.take(mine), known.take(chosen))
     weights = _weigh(rows.targets, len(mine))
     arrays = get_arrays(network)
@@ -54,12 +56,13 @@ def imprint(network: keras.Model, new: Examples, known: Examples, classes: npt.N
 
 
 def _weigh(targets: Targets, new: int) -> Numbers:
-    """What each row weighs, of which the first `new` are of new classes: each new class as much as an old one."""
+    """What each of n rows weighs, of which the first `new` are of new classes: a class as much as any other, but for
+    the emphasis."""
     counts = {label: int((targets[:new] == label).sum()) for label in np.unique(targets[:new])}
     old = max(1, len(np.unique(targets[new:])))
     weights = np.full(len(targets), old / max(1, len(targets) - new))
     weights[:new] = [EMPHASIS / counts[label] for label in targets[:new]]
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _read_units(network: keras.Model, rows: Examples) -> list[tuple[npt.NDArray[np.float32], str]]:
@@ -79,10 +82,12 @@ def _read_units(network: keras.Model, rows: Examples) -> list[tuple[npt.NDArray[
 def _read_features(
     table: npt.NDArray[np.float32], rows: Examples, new: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], Numbers]:
-    """The features (k,) of the first `new` rows, how much of each is in every row (n, k), and the logits (n, labels)
-    that the linear member gives the rows."""
+    """The heaviest features (k,) of the first `new` rows, how much of each is in every row (n, k), and the logits
+    (n, labels) that the linear member gives the rows."""
     features, weights = rows.arrays["feature_input"], LINE_SCALE * rows.arrays["weight_input"]
-    own = np.unique(features[:new][weights[:new] != 0]).astype(np.int64)
+    total = np.bincount(features[:new].ravel(), np.abs(weights[:new]).ravel(), minlength=len(table))
+    heaviest = np.argsort(-total, kind="stable")[:MOST_FEATURES]
+    own = np.sort(heaviest[total[heaviest] > 0])
     places = np.full(len(table), -1)
     places[own] = np.arange(len(own))
     units = np.zeros((len(rows), len(own)), np.float32)
@@ -93,7 +98,7 @@ def _read_features(
 
 
 def solve(
-    units: Arrays | Any,
+    units: npt.NDArray[np.float32],
     logits: Numbers,
     targets: Targets,
     weights: Numbers,
