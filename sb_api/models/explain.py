@@ -117,12 +117,13 @@ def explain_messages(
         texts = [words, *([other for other in words if other != word] for word in tried)]
         rest = [Message(id=place, text=" ".join(text) or " -") for place, text in enumerate(texts)]
         scores = judge(_preprocess_messages([message, *rest], vocabularies)).astype(np.float64)
-        share = np.clip(scores[1:, scores[0].argmax()], LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-        odds = np.log(share) - np.log1p(-share)
+        shares = np.clip(scores[:, scores[0].argmax()], LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)[1:]
+        odds = np.log(shares) - np.log1p(-shares)
+        effects, evidence = (shares[0] - shares[1:]).tolist(), (odds[0] - odds[1:]).tolist()
         found = [
-            Reason(f"word {word!r}", word, round(share[0] - share[place], 6), round(odds[0] - odds[place], 3))
-            for place, word in enumerate(tried, start=1)
-            if abs(share[0] - share[place]) >= LEAST_EFFECT or abs(odds[0] - odds[place]) >= LEAST_ODDS
+            Reason(f"word {word!r}", word, round(effect, 6), round(log_odds, 3))
+            for word, effect, log_odds in zip(tried, effects, evidence, strict=True)
+            if abs(effect) >= LEAST_EFFECT or abs(log_odds) >= LEAST_ODDS
         ]
         reasons.append(sorted(found, key=lambda reason: -abs(reason.log_odds))[:WORDS])
     return reasons

@@ -76,7 +76,8 @@ def _on_log(trainer: Trainer, staged: Predictor) -> list[Labelled]:
     before they learned them."""
     log = trainer.intake.log
     rows = [row for row in log.latest(MOST_VERDICTS) if row.status in OBSERVED] if log else []
-    rows = [row for row in rows if row.tokenizers == staged.about.features]
+    count = len(staged.about.labels)
+    rows = [row for row in rows if row.tokenizers == staged.about.features and max(row.label, row.predicted) < count]
     known = log.learned_by(ancestry_of(trainer, staged.version), (row.number for row in rows)) if log else ()
     rows = [row for row in rows if row.number not in known]
     if not rows:

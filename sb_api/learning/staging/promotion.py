@@ -130,7 +130,9 @@ def _say(version: str, previous: str, staged: str, learned: int, unlearned: int,
 def judge_verdicts(trainer: Trainer, verdicts: Sequence[Any], rows: Sequence[LoggedVerdict]) -> None:
     """Count how right the staged weights, if any, are on verdicts that have just come, beside the current ones, as
     which `rows` has them. Nothing that goes wrong keeps anybody from learning them."""
-    said = {(row.record, row.reporter): row for row in rows}
+    # A class that comes with these verdicts is not there yet.
+    known = len(trainer.publication.labels)
+    said = {(row.record, row.reporter): row for row in rows if row.label < known}
     pairs = [(one, row) for one in verdicts if (row := said.get((str(one.id), one.reporter or ""))) is not None]
     try:
         if not pairs or trainer.staging.version() == "":
