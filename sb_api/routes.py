@@ -234,7 +234,7 @@ def list_review() -> Response:
         query = msgspec.convert(given, ListQuery, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidParameter(f"The query cannot be read: {error}.") from None
-    return answer_json(list_entries(get_service(), query))
+    return answer_json(list_entries(get_service(), query)[0])
 
 
 @api.post("/review")

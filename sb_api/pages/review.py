@@ -36,7 +36,7 @@ SAID = {"1": 1, "0": 0}
 def export_review() -> Response:
     """What the filters let through, for a spreadsheet."""
     query = msgspec.structs.replace(_query(), limit=MOST_EXPORTED, offset=0)
-    table = write_table(list_entries(get_service(), query).entries)
+    table = write_table(list_entries(get_service(), query)[0].entries)
     headers = {"Content-Disposition": 'attachment; filename="review.csv"', "Cache-Control": "no-store"}
     return Response(table, headers=headers, content_type="text/csv; charset=utf-8")
 
@@ -131,8 +131,7 @@ def _page(done: dict[str, Any] | None = None, status: int = 200) -> tuple[str, i
         query = _query()
     except InvalidParameter as error:
         return render_template("review.html", problem=error.problem(), filters={}), error.status
-    listed = list_entries(service, query)
-    mine = list_entries(service, ListQuery(mine=True, limit=MINE))
+    listed, mine = list_entries(service, query, ListQuery(mine=True, limit=MINE))
     filters = {name: value for name in FILTERS if (value := request.values.get(name, "").strip())}
     shown = {
         "listed": listed,
@@ -158,6 +157,7 @@ def _cards(entries: list[Waiting]) -> list[dict[str, Any]]:
         {
             "entry": entry,
             "record": entry.editor,
+            "weights": judged.version,
             "score": judged.scores[position],
             "band": judged.bands[position],
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],

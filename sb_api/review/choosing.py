@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sb_api.review.entries import Choice, Summary
-from sb_api.text.hosts import normalize_host
+from sb_api.text.hosts import website_host
 from sb_api.versions import BANDS
 
 DAY = 24 * 3600  # seconds
@@ -14,7 +14,7 @@ DAY = 24 * 3600  # seconds
 
 def choose(summaries: Mapping[str, Summary], choice: Choice, now: float) -> list[str]:
     """The handles of the entries of a choice at a moment (seconds since 1970), the first first."""
-    host = normalize_host(choice.host) if choice.host else ""
+    host = website_host(choice.host or "")
     fitting = {handle: each for handle, each in summaries.items() if _fits(each, choice, host, now)}
     surest = sorted(fitting, key=lambda handle: (-fitting[handle].score, handle))
     return surest if choice.order == "surest" else _most_useful(surest, fitting)
@@ -25,7 +25,7 @@ def _fits(summary: Summary, choice: Choice, host: str, now: float) -> bool:
     return (
         (choice.band is None or BANDS[summary.band] == choice.band)
         and (choice.language is None or summary.language == choice.language)
-        and (not host or summary.host == host or summary.host.endswith(f".{host}"))
+        and (not host or any(one == host or one.endswith(f".{host}") for one in summary.hosts))
         and (choice.min_age is None or (age is not None and age >= choice.min_age))
         and (choice.max_age is None or (age is not None and age <= choice.max_age))
     )
@@ -41,8 +41,7 @@ def _most_useful(handles: list[str], summaries: Mapping[str, Summary]) -> list[s
     seen: Counter[str] = Counter()
     use = {}
     for handle in sorted(handles, key=certainty):
-        host = summaries[handle].host
-        use[handle] = (1 - certainty(handle)) / (1 + seen[host])
-        if host:
-            seen[host] += 1
+        hosts = summaries[handle].hosts
+        use[handle] = (1 - certainty(handle)) / (1 + max((seen[host] for host in hosts), default=0))
+        seen.update(hosts)
     return sorted(handles, key=lambda handle: (-use[handle], handle))

@@ -43,7 +43,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     score: float
     band: int
     joined: int
-    host: str
+    hosts: list[str]
     language: str
 
 
@@ -65,7 +65,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries, and which first: those of a band, of a language, whose website lies on a host or below it, whose
+    """Which entries, and which first: those of a band, of a language, that link to a host (or URL) or below it, whose
     account is at least or at most so many days old. `surest` has the highest scores first, `useful` those of which most
     is to be learned."""
 
@@ -120,7 +120,8 @@ Action = Claim | Release | GiveVerdicts | TakeBack
 
 def summarize(kept: Kept, joined: int) -> Summary:
     """What an entry is chosen by."""
-    return Summary(kept.score, BANDS.index(kept.band), joined, kept.host, kept.language)
+    hosts = [host for host in dict.fromkeys((kept.host, *kept.domains)) if host]
+    return Summary(kept.score, BANDS.index(kept.band), joined, hosts, kept.language)
 
 
 def encode(value: Any) -> bytes:

@@ -95,6 +95,11 @@ class ReviewStore:
                 unreadable += 1
         return Found(summaries, int(dropped), unreadable)
 
+    def count(self) -> tuple[int, int]:
+        """How many wait, and how many were dropped lately because too many did."""
+        waiting, dropped = self.redis.pipeline(transaction=False).zcard(KEYS[0]).get(KEYS[3]).execute()
+        return waiting, int(dropped or 0)
+
     def read(self, handles: Sequence[str]) -> dict[str, Kept]:
         """Entries by handle, those that are still kept."""
         self._check_key()

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from sb_api.auth.access import require_unless_open
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import Unavailable
+from sb_api.review.store import ReviewStore
 from sb_api.telemetry import tracing
 from sb_api.telemetry.aggregation import Publisher, collect_totals
 from sb_api.telemetry.gauges import collect_state, redis_up
 from sb_api.telemetry.logs import about_requests, choose_request_id, is_logged
 from sb_api.telemetry.metrics import Instruments
+from sb_api.web.service import get_service
 from sb_api.web.shedding import ROUTE
 
 if TYPE_CHECKING:
@@ -48,12 +50,24 @@ def metrics() -> Response:
         with unavailable_when_lost():
             publisher.publish()
             found = [redis_up(1), *collect_totals(publisher.broker), *collect_state(publisher.broker)]
+            found += _collect_review(get_service().review)
     except Unavailable as error:
         # A gap, and not zeros that Prometheus would take for a restart of everything.
         logger.warning("no figures but one: %s", error.detail)
         found = [redis_up(0)]
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(Collected(found)), content_type=content_type)
+
+
+def _collect_review(queue: ReviewStore | None) -> list[Metric]:
+    """How full the review queue is, where it is on. Raises RedisError."""
+    if queue is None:
+        return []
+    waiting, dropped = queue.count()
+    return [
+        GaugeMetricFamily("sb_api_review_accounts", "Accounts that wait for review.", waiting),
+        GaugeMetricFamily("sb_api_review_dropped_accounts", "Accounts that had to make room lately.", dropped),
+    ]
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ REVIEW_QUERY = (
     ),
     _filter("band", "only those of this band", entries.Band),
     _filter("language", "only those whose bio is in this language", str),
-    _filter("host", "only those whose website lies on this host, or below it", str),
+    _filter("host", "only those that link to this host, or below it", str),
     _filter("min_age", "only accounts that are so many days old at least", entries.Days),
     _filter("max_age", "only accounts that are so many days old at most", entries.Days),
     _query("mine", "only what whoever asks has claimed"),

@@ -20,7 +20,7 @@ from sb_api.records import EDITORS, Editor, FieldError, Verdict, content_digest
 from sb_api.review.choosing import choose
 from sb_api.review.entries import Action, Claim, GiveVerdicts, Kept, ListQuery, Release, TakeBack, Waiting
 from sb_api.review.links import Linked
-from sb_api.review.store import ReviewStore
+from sb_api.review.store import Found, ReviewStore
 from sb_api.web.reporters import set_reporters
 from sb_api.web.service import Service, await_training, await_withdrawal, submit_training
 
@@ -41,25 +41,26 @@ def need_review(service: Service) -> ReviewStore:
     return service.review
 
 
-def list_entries(service: Service, query: ListQuery) -> ReviewList:
-    """What waits and is asked for. Raises NotOffered, Unavailable, Forbidden."""
+def list_entries(service: Service, *queries: ListQuery) -> list[ReviewList]:
+    """What waits and is asked for, of one state of the queue. Raises NotOffered, Unavailable, Forbidden."""
     store = need_review(service)
     with _usable():
         found = store.found()
-        chosen = choose(found.summaries, query, time.time())
-        if query.mine:
-            claimant = find_claimant(query.reporter)
-            holders = store.claimants(chosen)
-            chosen = [handle for handle in chosen if holders.get(handle) == claimant]
-        shown = chosen[query.offset : query.offset + query.limit]
-        entries = _describe(store, shown)
+        return [_list(store, found, query) for query in queries]
+
+
+def _list(store: ReviewStore, found: Found, query: ListQuery) -> ReviewList:
+    chosen = choose(found.summaries, query, time.time())
+    if query.mine:
+        claimant, holders = find_claimant(query.reporter), store.claimants(chosen)
+        chosen = [handle for handle in chosen if holders.get(handle) == claimant]
     return ReviewList(
         waiting=len(found.summaries) + found.unreadable,
         matching=len(chosen),
         dropped=found.dropped,
         unreadable=found.unreadable,
         languages=dict(Counter(each.language for each in found.summaries.values() if each.language).most_common()),
-        entries=entries,
+        entries=_describe(store, chosen[query.offset : query.offset + query.limit]),
     )
 
 

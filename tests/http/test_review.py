@@ -6,18 +6,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
 from sb_api.auth.credentials import add_credential
+from sb_api.broker.jobs import PREDICT_STREAMS
 from sb_api.client import AsyncClient, Client
 from sb_api.client.answers import Claimed, Released, Reviewed, TakenBack
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
 from sb_api.errors import ClaimedByAnother, NotOffered
 from sb_api.review.entries import Claim, GiveVerdicts, Release, TakeBack
 from sb_api.review.store import ReviewStore
 from tests.conftest import wait_until
+from tests.support.jobs import Jobs
 from tests.support.review import SPAMMERS, fill
 from tests.support.service import Service, assert_problem
 
@@ -32,6 +35,7 @@ def test_what_waits_is_listed_claimed_and_given_back(reviewing: FlaskClient, que
     entries = fill(reviewing, queue)
     listed = reviewing.get("/review?limit=4").get_json()
     assert (listed["waiting"], listed["matching"], len(listed["entries"])) == (6, 6, 4)
+    assert "\nsb_api_review_accounts 6.0\n" in reviewing.get("/metrics").text
     scores = [entry["score"] for entry in listed["entries"]]
     assert scores == sorted(scores, reverse=True)
     first = listed["entries"][0]
@@ -208,3 +212,14 @@ def test_who_signs_in_acts_for_themselves_and_needs_the_role(
     assert done.status_code == 200
     log = client.get("/verdicts", headers=headers("anna")).get_json()["verdicts"]
     assert [one["reporter"] for one in log] == ["anna"]
+
+
+@pytest.mark.parametrize(("switch", "review"), [("off", ""), ("on", "share")])
+def test_only_where_it_is_on_may_what_is_judged_go_to_the_queue(
+    jobs: Jobs, settings: Settings, switch: Any, review: str
+) -> None:
+    client = create_app(msgspec.structs.replace(settings, review=switch)).test_client()
+    assert client.post("/classify", json={"model": "lodbrok", "data": SPAMMERS}).status_code == 202
+    jobs.ensure_groups(PREDICT_STREAMS)
+    (claim,) = jobs.claim(PREDICT_STREAMS, 10, 0).claims
+    assert claim.job.review == review

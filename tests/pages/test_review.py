@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from typing import Any
 
@@ -85,6 +87,19 @@ def test_filters_are_kept_and_wrong_forms_are_said_to_be(reviewing: FlaskClient,
     assert "3 accounts wait" not in press(reviewing, 400, entry=queue.handle(9000), verdict="1", one="1", band="x")
     assert len(queue.found().summaries) == 3, "nothing was done"
     assert "no longer kept" in press(reviewing, 404, undo="0" * 24)
+
+
+def test_what_is_shown_can_be_downloaded(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    fill(reviewing, queue, 3)
+    queue.add([Kept(editor=Editor(id=7, name="=1+1"), score=0.6, band="likely spam", weights="w", judged=1)])
+    table = reviewing.get("/page/review.csv?band=likely+spam")
+    assert table.content_type == "text/csv; charset=utf-8"
+    assert "attachment" in table.headers["Content-Disposition"]
+    (row,) = csv.DictReader(io.StringIO(table.data.decode("utf-8-sig"), newline=""))
+    assert (row["id"], row["name"], row["score"], row["band"]) == ("7", "'=1+1", "0.6", "likely spam")
+    assert len(reviewing.get("/page/review.csv").data.splitlines()) == 5
+    assert reviewing.get("/page/review.csv?order=x").status_code == 400
+    assert "Download as CSV" in reviewing.get("/page/review").text
 
 
 def test_hostile_accounts_are_text(reviewing: FlaskClient, queue: ReviewStore) -> None:

@@ -199,10 +199,10 @@ def test_entries_are_chosen_by_band_age_language_and_host_and_ordered() -> None:
 
     def summary(score: float, band: str, days: int | None, host: str, language: str) -> Summary:
         joined = int(now) - days * day if days is not None else 0
-        return Summary(score, BANDS.index(band), joined, host, language)
+        return Summary(score, BANDS.index(band), joined, host.split(), language)
 
     waiting = {
-        "a": summary(0.99, "certain spam", 1, "shop.watches.example", "de"),
+        "a": summary(0.99, "certain spam", 1, "shop.watches.example bio.example", "de"),
         "b": summary(0.97, "certain spam", 400, "watches.example", "en"),
         "c": summary(0.55, "unsure", None, "notwatches.example", "en"),
         "d": summary(0.52, "unsure", 20, "notwatches.example", ""),
@@ -215,7 +215,8 @@ def test_entries_are_chosen_by_band_age_language_and_host_and_ordered() -> None:
     assert chosen() == "abecd"
     assert chosen(band="unsure") == "cd"
     assert chosen(language="en") == "bec"
-    assert chosen(host="Watches.example.") == "ab"
+    assert chosen(host="Watches.example.") == chosen(host="http://www.watches.example/x") == "ab"
+    assert chosen(host="bio.example") == "a"
     assert (chosen(min_age=10), chosen(max_age=10), chosen(min_age=10, max_age=30)) == ("bed", "a", "ed")
     # Of the two on one host the second teaches half as much.
     assert chosen(order="useful") == "decba"

@@ -596,9 +596,9 @@ def test_a_queue_is_reviewed_by_single_keys_and_many_at_once(
     expect(card).to_have_count(2)
     # What is typed is no key.
     page.get_by_text("Which, and which first").click()
-    page.get_by_label("Website on").fill("snu")
+    page.get_by_label("Links to").fill("snu")
     expect(card).to_have_count(2)
-    page.get_by_label("Website on").fill("")
+    page.get_by_label("Links to").fill("")
     free = page.locator("#many li", has=page.get_by_role("button", name="Claim"))
     expect(free).to_have_count(3)
     for box in free.get_by_role("checkbox").all():
