@@ -34,18 +34,23 @@ FIELDS = (
 
 
 def read_new(dsn: str, last: int) -> Iterator[dict[str, Any]]:
-    """Editors with a larger id than `last`, a few thousand at a time."""
+    """Editors with a larger id than `last`, a few thousand at a time. Raises Unavailable while the database is away."""
     import psycopg
     from psycopg.rows import dict_row
 
-    with psycopg.connect(dsn) as connection, connection.cursor("new_editors", row_factory=dict_row) as cursor:
-        query = f"SELECT {', '.join(FIELDS)} FROM editor WHERE id > %s ORDER BY id"  # names are constants
-        yield from cursor.execute(query, (last,))
+    query = f"SELECT {', '.join(FIELDS)} FROM editor WHERE id > %s ORDER BY id"  # names are constants
+    try:
+        with psycopg.connect(dsn) as connection, connection.cursor("new_editors", row_factory=dict_row) as cursor:
+            yield from cursor.execute(query, (last,))
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"the database of the editors is away: {' '.join(str(error).split())}") from None
 
 
 def read_lines(lines: Iterable[str], last: int) -> Iterator[dict[str, Any]]:
     """Editors with a larger id than `last`. Raises ValueError, which names the line that is no editor."""
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             editor = json.loads(line)
             if int(editor["id"]) > last:
@@ -74,7 +79,7 @@ def main() -> int:
         except (Unavailable, QueueFull) as error:
             print(f"nothing reported, the next run makes up for it: {error.detail}", file=sys.stderr)
             return TRY_LATER
-        except (SbApiError, ValueError) as error:
+        except (SbApiError, ValueError, OSError) as error:
             print(f"nothing reported: {error}", file=sys.stderr)
             return 1
 

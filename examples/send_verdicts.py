@@ -23,12 +23,15 @@ from sb_api.errors import InvalidRecords, OutcomeUnknown, SbApiError, TrainingRe
 BATCH = 200  # verdicts in a training
 
 
-def read(lines: list[bytes], first: int) -> list[Any]:
-    """The verdicts of some lines. Raises ValueError, which names the line that is no JSON."""
-    found = []
+def read(lines: list[bytes], first: int) -> dict[int, Any]:
+    """The verdicts of some lines by their numbers, without blank ones. Raises ValueError, which names the line that is
+    no JSON."""
+    found = {}
     for number, line in enumerate(lines, start=first):
+        if not line.strip():
+            continue
         try:
-            found.append(json.loads(line))
+            found[number] = json.loads(line)
         except ValueError as error:
             raise ValueError(f"line {number}: is not JSON: {error}") from None
     return found
@@ -41,11 +44,13 @@ def main() -> int:
     arguments = parser.parse_args()
     state = arguments.file.with_name(f"{arguments.file.name}.sent")
     sent = int(state.read_text()) if state.exists() else 0
-    with arguments.file.open("rb") as lines, Client(arguments.url, os.environ.get("SB_API_TOKEN")) as client:
+    with arguments.file.open("rb") as lines, Client(arguments.url, token()) as client:
         rest = itertools.islice(lines, sent, None)
         while batch := list(itertools.islice(rest, BATCH)):
+            verdicts: dict[int, Any] = {}
             try:
-                done = client.train(read(batch, first=sent + 1))
+                verdicts = read(batch, first=sent + 1)
+                done = client.train(list(verdicts.values())) if verdicts else None
             except ValueError as error:
                 print(error, file=sys.stderr)
                 return 1
@@ -54,7 +59,7 @@ def main() -> int:
                 return 1
             except InvalidRecords as error:
                 for key, fault in error.members["errors"].items():
-                    print(f"line {sent + int(key) + 1}: {fault['field']} {fault['detail']}", file=sys.stderr)
+                    print(f"line {list(verdicts)[int(key)]}: {fault['field']} {fault['detail']}", file=sys.stderr)
                 return 1
             except OutcomeUnknown as error:
                 print(f"{error.detail}\nRun this again once the service is back.", file=sys.stderr)
@@ -64,8 +69,15 @@ def main() -> int:
                 return 2
             sent += len(batch)
             state.write_text(f"{sent}\n")
-            print(f"{done.learned} learned, {done.known} known before; current is {done.weights.version}")
+            if done is not None:
+                print(f"{done.learned} learned, {done.known} known before; current is {done.weights.version}")
     return 0
+
+
+def token() -> str | None:
+    """From the environment, or from a file that it names."""
+    path = os.environ.get("SB_API_TOKEN_FILE")
+    return os.environ.get("SB_API_TOKEN") or (Path(path).read_text().strip() if path else None)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # With curl alone: judge a JSON file of editors (an array), print the ids that are certain spam, one a line.
 #
-#   SB_API_URL=http://127.0.0.1:4321 SB_API_TOKEN=... with_curl.sh editors.json
+#   SB_API_URL=http://127.0.0.1:4321 SB_API_TOKEN_FILE=/etc/spamninja/token with_curl.sh editors.json
 #
 # curl repeats the request while the service has no room (503), no sooner than Retry-After says. The token goes in by a
 # configuration on standard input, so that it is not seen in the list of processes. Ids are numbers, as MusicBrainz's are:
@@ -10,11 +10,15 @@
 set -euo pipefail
 url=${SB_API_URL:-http://127.0.0.1:4321}
 file=${1:?name a JSON file of editors}
+token=${SB_API_TOKEN:-}
+if [ -z "$token" ] && [ -n "${SB_API_TOKEN_FILE:-}" ]; then
+    token=$(<"$SB_API_TOKEN_FILE")
+fi
 
 configuration() {
     printf 'header = "Content-Type: application/json"\n'
-    if [ -n "${SB_API_TOKEN:-}" ]; then
-        printf 'header = "Authorization: Bearer %s"\n' "$SB_API_TOKEN"
+    if [ -n "$token" ]; then
+        printf 'header = "Authorization: Bearer %s"\n' "$token"
     fi
 }
 

@@ -25,7 +25,9 @@ TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh", "dask_scan
 BY_MAKE = {"spark_scan.py"}  # `make spark` runs it in a real Spark, which is half a gigabyte
 
 
-def run(service: Service | str, *command: object, given: bytes = b"", code: int = 0) -> tuple[str, str]:
+def run(
+    service: Service | str, *command: object, given: bytes = b"", code: int = 0, **variables: str
+) -> tuple[str, str]:
     address = service if isinstance(service, str) else service.address
     script, *rest = map(str, command)
     program = [sys.executable] if script.endswith(".py") else ["bash"]
@@ -34,7 +36,7 @@ def run(service: Service | str, *command: object, given: bytes = b"", code: int 
         input=given,
         capture_output=True,
         timeout=100,
-        env=clean_environment(SB_API_URL=address, PYTHONPATH=str(ROOT)),
+        env=clean_environment(SB_API_URL=address, PYTHONPATH=str(ROOT), **variables),
     )
     assert done.returncode == code, done.stderr
     return done.stdout.decode(), done.stderr.decode()
@@ -107,28 +109,33 @@ def test_a_cron_job_that_cannot_do_its_work_says_so_and_changes_nothing(service:
     with scripted(problem(QueueFull, **{"Retry-After": "600"})) as server:
         told = run(server.address, *command, given=given, code=75)[1]
     assert told.startswith("nothing reported, the next run makes up for it: ")
+    away = ["--dsn", f"host={tmp_path} dbname=none connect_timeout=2"]
+    told = run("http://127.0.0.1:9", *command, *away, code=75)[1]
+    assert told.startswith("nothing reported, the next run makes up for it: the database of the editors is away: ")
+    assert told.count("\n") == 1
     told = run(service, *command, given=given + b"nonsense\n", code=1)[1]
     assert told.startswith("nothing reported: line 2 is no JSON")
     with (tmp_path / "last").open("a") as state:
         fcntl.flock(state, fcntl.LOCK_EX)
         assert run(service, *command, given=given, code=75)[1] == "another run is under way\n"
     assert not (tmp_path / "r").exists()
-    assert run(service, *command, given=given)[0].startswith("1 judged")
+    assert run(service, *command, given=b"\n" + given + b"\n")[0].startswith("1 judged")
 
 
 def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     lines = [json.dumps({**verdict, "reporter": "ann"}) + "\n" for verdict in make_verdicts(6)]
-    file.write_text("".join(lines[:4]))
+    lines.insert(2, "\n")  # a blank line is none
+    file.write_text("".join(lines[:5]))
     assert run(service, "send_verdicts.py", file)[0].startswith("4 learned")
     file.write_text("".join(lines))
     assert run(service, "send_verdicts.py", file)[0].startswith("2 learned")
     assert run(service, "send_verdicts.py", file)[0] == ""
     assert len(service.verdict_log().find(reporter="ann")) == 6
     file.write_text("".join([*lines, '{"id": 7, "verdict": 5}\n']))
-    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: verdict")
+    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 8: verdict")
     file.write_text("".join([*lines, "nonsense\n"]))
-    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 7: is not JSON")
+    assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 8: is not JSON")
 
 
 def test_verdicts_that_may_have_been_learned_are_not_sent_again_by_themselves(tmp_path: Path) -> None:
@@ -138,6 +145,21 @@ def test_verdicts_that_may_have_been_learned_are_not_sent_again_by_themselves(tm
         assert "Run this again" in run(server.address, "send_verdicts.py", file, code=2)[1]
         assert len(server.seen) == 1
     assert not (tmp_path / "verdicts.jsonl.sent").exists()
+
+
+def test_each_script_takes_its_token_from_a_file(tmp_path: Path) -> None:
+    """A variable is seen by whoever may look at the process."""
+    (tmp_path / "token").write_text("the-token\n")
+    (tmp_path / "editors.json").write_text('[{"id": 1, "verdict": 1}]')
+    (tmp_path / "verdicts.jsonl").write_text('{"id": 1, "verdict": 1}\n')
+    for command, code in (
+        (("with_curl.sh", tmp_path / "editors.json"), 22),
+        (("send_verdicts.py", tmp_path / "verdicts.jsonl"), 2),
+        (("judge_new_editors.py", "--report", tmp_path / "r", "--state", tmp_path / "last"), 1),
+    ):
+        with scripted(problem(Unauthenticated)) as server:
+            run(server.address, *command, given=b'{"id": 1}', code=code, SB_API_TOKEN_FILE=str(tmp_path / "token"))
+        assert server.seen[0][2]["Authorization"] == "Bearer the-token", command
 
 
 def test_with_curl_alone(service: Service, tmp_path: Path) -> None:
