@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -14,29 +12,21 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, TooLarge, nearest
+from sb_api.json_bodies import decode_json, refuse_repeated_keys, refuse_too_many
 
 # Bounded to 64 bits: a longer number cannot travel through msgpack or a database column.
 IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
 LONGEST_TEXT = 20_000  # characters
-# What decoding takes at most for a comma and for a brace, in bytes: an undecoded value, and a record with its key.
-COMMA_BYTES, BRACE_BYTES = 56, 256
-FREE_BYTES, MOST_TIMES = 16 * 2**20, 4  # decoded without counting: so much, and so many times the body
-# Strings, brackets and commas of a body that is counted: for each record that is allowed, and in any case.
-RECORD_TOKENS, FREE_TOKENS = 200, 2_000_000
-TURN = 10_000  # tokens that are counted before others have their turn
 MOST_IGNORED = 20  # unknown fields of one request that are named
 LONG_RECORD = 64 * 1024  # bytes of a record of whose unknown fields one alone is named
-TOO_DEEP = "The JSON is nested too deeply; records are flat objects."
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
 _NOT_CONTENT = frozenset({"id", "verdict", "intent", "reporter", "last_updated", "last_login_date", "privs"})
 BEFORE_CHRIST = " BC"  # at the end of a date, as PostgreSQL writes it
 
 _parse_date = datetime.fromisoformat
-# A string, which may lack its end, or a character of structure. Possessive: linear in the body, whatever it holds.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 class FieldError(ValueError):
@@ -221,17 +211,6 @@ def _payload_decoder(struct: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(struct)
 
 
-def _decode(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
-    try:
-        return decoder.decode(body)
-    except RecursionError:
-        raise MalformedBody(TOO_DEEP) from None
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
-
-
 def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
     """Decode `{"key": record, ...}`, `[record, ...]` or one record alone, at most `limit` records (a list's keys are
     its positions, and a lone record's is 0).
@@ -241,23 +220,23 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
     """
     if not body.strip():
         raise MalformedBody("The body is empty; send a JSON object or array of records.")
-    _refuse_too_many(body, limit)
+    refuse_too_many(body, limit)
     records = Records()
     try:
-        keyed = _keyed(_decode(body, _group_decoder(_exact(struct))), limit)
+        keyed = _keyed(decode_json(body, _group_decoder(_exact(struct))), limit)
     except msgspec.ValidationError:
         # The quick pass stops at the first fault; this one judges record by record to name them all.
         raw = _split(body, struct, limit)
         keyed = {}
         for key, text in raw.items():
             try:
-                keyed[key] = _decode(bytes(text), _decoder(struct))
+                keyed[key] = decode_json(bytes(text), _decoder(struct))
             except msgspec.ValidationError as error:
                 records.errors[key] = _fault(error)
         records.ignored = _name_unknown(raw, struct)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
-        _refuse_repeated_keys(body, limit)
+        refuse_repeated_keys(body, limit)
     if len({str(record.id) for record in keyed.values()}) == len(keyed):
         records.sound = keyed
         return records
@@ -274,7 +253,7 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
 def _split(body: bytes, struct: Any, limit: int) -> dict[str, msgspec.Raw]:
     """The JSON of each record by its key. Raises MalformedBody and TooLarge."""
     try:
-        raw = _decode(body, _group_decoder(msgspec.Raw))
+        raw = decode_json(body, _group_decoder(msgspec.Raw))
     except msgspec.ValidationError as error:
         raise MalformedBody(f"The body must be a JSON object or array of records: {error}.") from None
     if isinstance(raw, dict) and is_record(raw, struct):
@@ -303,73 +282,15 @@ def _name_unknown(raw: dict[str, msgspec.Raw], struct: Any) -> dict[str, str | N
 def _unknown_members(text: bytes, struct: Any, known: frozenset[str]) -> list[str]:
     if len(text) > LONG_RECORD:  # its members may be too many to be held: the first that is met stands for all
         try:
-            _decode(text, _decoder(_exact(struct)))
+            decode_json(text, _decoder(_exact(struct)))
         except msgspec.ValidationError as error:
             met = re.match("Object contains unknown field `(.*)`", str(error), re.DOTALL)
             return [met[1]] if met else []
         return []
     try:
-        return [name for name in _decode(text, _decoder(dict[str, msgspec.Raw])) if name not in known]
+        return [name for name in decode_json(text, _decoder(dict[str, msgspec.Raw])) if name not in known]
     except msgspec.ValidationError:  # no object at all, which is told of as a fault
         return []
-
-
-def _refuse_too_many(body: bytes, limit: int) -> None:
-    """Raises TooLarge for a body of more than `limit` records that would take many times its size to decode."""
-    if len(body) <= FREE_BYTES // COMMA_BYTES:
-        return
-    most = COMMA_BYTES * body.count(b",") + BRACE_BYTES * body.count(b"{")
-    if most <= FREE_BYTES + MOST_TIMES * len(body):
-        return
-    for count, _ in enumerate(_first_tokens(body, limit)):
-        if count >= limit:
-            raise TooLarge(f"There are more records than the {limit} of one request; send them in several.")
-
-
-def _first_tokens(body: bytes, limit: int) -> Iterator[bytes]:
-    """What each value (of an array) or key (of an object) at the top begins with: a string, a bracket, or b"" for the
-    rest. Takes no memory to speak of. Of what is no JSON it yields something; whoever decodes it finds that out.
-
-    Raises TooLarge for more tokens than `limit` records have: counting would take longer than judging.
-    """
-    most = max(RECORD_TOKENS * limit, FREE_TOKENS)
-    depth, at_start = 0, False
-    for number, match in enumerate(_TOKEN.finditer(body)):
-        if number > most:
-            raise TooLarge(f"The body holds more values than {limit} records have; send the fields of records alone.")
-        if not number % TURN:
-            time.sleep(0)  # a web process has other requests under way
-        token = match[0]
-        if token == b",":
-            if depth == 1:
-                if at_start:
-                    yield b""
-                at_start = True
-        elif token in (b"]", b"}"):
-            depth -= 1
-        else:
-            if depth == 1 and at_start:
-                yield token
-                at_start = False
-            if token in (b"[", b"{"):
-                depth += 1
-                at_start = at_start or depth == 1
-
-
-def _refuse_repeated_keys(body: bytes, limit: int) -> None:
-    """Raises MalformedBody for an object with one key twice, and what `_first_tokens` raises."""
-    if body.lstrip().startswith(b"["):
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:  # in a member that the quick pass skipped without reading it
-        raise MalformedBody(f"The body is not valid JSON in UTF-8: {error}.") from None
-    seen = set()
-    for token in _first_tokens(body, limit):
-        key = _decode(token, _decoder(str))
-        if key in seen:
-            raise MalformedBody(f"The key {key[:40]!r} stands for several records; give each a key of its own.")
-        seen.add(key)
 
 
 class _Task(msgspec.Struct):
@@ -380,7 +301,7 @@ class _Task(msgspec.Struct):
 def decode_task(body: bytes) -> tuple[str, bytes]:
     """The `model` and the JSON of the `data` of `{"model": ..., "data": ...}`. Raises MalformedBody."""
     try:
-        task = _decode(body, _decoder(_Task))
+        task = decode_json(body, _decoder(_Task))
     except msgspec.ValidationError as error:
         raise MalformedBody(f'Send {{"model": "lodbrok" or "intent", "data": <records>}}: {error}.') from None
     return task.model, bytes(task.data)
@@ -431,17 +352,19 @@ class RecordType:
     """One type of record, by the name of the classifier that judges them.
 
     They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
-    is a `verdict`.
+    is a `verdict`. `path` is what the paths of its calls begin with, `title` what they are called on the page.
     """
 
     name: str
     record: type[Any]
     queued: type[Any]
     verdict: type[Any]
+    path: str
+    title: str
 
 
-EDITORS = RecordType("lodbrok", Editor, EditorFields, Verdict)
-MESSAGES = RecordType("intent", Message, Message, LabelledMessage)
+EDITORS = RecordType("lodbrok", Editor, EditorFields, Verdict, "", "Editors")
+MESSAGES = RecordType("intent", Message, Message, LabelledMessage, "/intents", "Messages")
 RECORD_TYPES = {each.name: each for each in (EDITORS, MESSAGES)}
 
 

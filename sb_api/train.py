@@ -18,8 +18,9 @@ from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting, are_low
-from sb_api.models.calibration import undo_temperature
+from sb_api.models.calibration import apply_temperature, undo_temperature
 from sb_api.models.classifiers import Classifier
+from sb_api.models.measures import measure_bands
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.weights_file import Weights, named
 
@@ -112,6 +113,7 @@ def retrain_model(
         "before": before,
         "after": classifier.score(new.targets, fitting.predict(new.arrays), threshold),
         "reference": classifier.score(guard.targets, unlearned) | appraisal.figures,
+        "bands": measure_bands(guard.targets, apply_temperature(unlearned, temperature)[:, -1], borders),
     }
     figures |= {name: current.about.figures[name] for name in OF_ORIGINALS if name in current.about.figures}
     about = msgspec.structs.replace(

@@ -60,6 +60,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return (self.features, self.labels) == (other.features, other.labels)
 
     @property
+    def told(self) -> dict[str, Any]:
+        """The figures that whoever had it made is told: all but those of its bands, which are many."""
+        return {name: value for name, value in self.figures.items() if name != "bands"}
+
+    @property
     def threshold(self) -> float:
         """The least probability of the best label with which a record is of that class, and not of none."""
         return float(self.figures.get("threshold", 0.0))

@@ -17,7 +17,7 @@ RULE = (
     " > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
-VOCABULARY = ("arrays", "config", "errors", "files", "judgements", "memory", "records", "versions")
+VOCABULARY = ("arrays", "config", "errors", "files", "json_bodies", "judgements", "memory", "records", "versions")
 WEB = {"routes", "pages", "web", "auth", "client"}
 BEHIND_THE_QUEUE = {
     "local",

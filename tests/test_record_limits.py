@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from sb_api import records
+from sb_api import json_bodies
 from sb_api.errors import MalformedBody, SbApiError, TooLarge
-from sb_api.records import MOST_TIMES, Editor, LabelledMessage, decode_records
+from sb_api.json_bodies import MOST_TIMES
+from sb_api.records import Editor, LabelledMessage, decode_records
 from tests.support import shapes
 
 LIMIT = 1000
@@ -23,7 +24,7 @@ FEW = {name: make(SIZE) for name, make in shapes.FEW.items()}
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies of a quarter of a MiB stand for those of 32."""
-    monkeypatch.setattr(records, "FREE_BYTES", FREE_BYTES)
+    monkeypatch.setattr(json_bodies, "FREE_BYTES", FREE_BYTES)
 
 
 @pytest.mark.parametrize("shape", [*TOO_MANY, *FEW])
@@ -41,7 +42,7 @@ def test_too_many_records_are_too_many_whatever_they_are(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", ["numbers in a field", "arrays in a field", "ids in a field", "ids"])
 def test_what_would_take_long_to_count_is_refused(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "FREE_TOKENS", 20_000)
+    monkeypatch.setattr(json_bodies, "FREE_TOKENS", 20_000)
     with pytest.raises(TooLarge):
         decode_records(FEW[shape], Editor, 100)
 
@@ -87,8 +88,8 @@ def test_nothing_about_records_takes_more_than_time_in_proportion() -> None:
     """Looked at in tokens, of which there are at most as many as bytes; counted, for a clock would say how busy the
     machine is."""
     for body in (FEW | TOO_MANY).values():
-        ends = [match.span() for match in records._TOKEN.finditer(body[: 2**16])]
+        ends = [match.span() for match in json_bodies._TOKEN.finditer(body[: 2**16])]
         assert all(first[1] <= second[0] for first, second in pairwise(ends))
-    assert records._TOKEN.fullmatch(FEW["a string without end"], 1)  # one token, and no new attempt at each quote
+    assert json_bodies._TOKEN.fullmatch(FEW["a string without end"], 1)  # one token, and no new attempt at each quote
     with pytest.raises(SbApiError):
         decode_records(FEW["a string without end"], LabelledMessage, LIMIT)

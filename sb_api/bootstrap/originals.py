@@ -19,8 +19,10 @@ from sb_api.learning.guard import measure
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import GUARD, Reference, calibrate, load_reference, pack_parts, read_reference
 from sb_api.learning.training_loop import Fitting
+from sb_api.models.calibration import apply_temperature
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.engine import check_engine
+from sb_api.models.measures import measure_bands
 from sb_api.models.networks import set_arrays
 from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
@@ -157,6 +159,7 @@ def make_original(
     measured |= measure(guard.targets, unlearned, settings.fp_budget)
     weighed = classifier.caution if caution is None else caution
     temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, weighed, temperature)
+    bands = measure_bands(guard.targets, apply_temperature(unlearned, temperature)[:, -1], borders)
     about = Version(
         classifier=classifier.name,
         version="",
@@ -165,7 +168,7 @@ def make_original(
         tokenizers=vocabularies.fingerprint,
         labels=list(fitting.labels),
         learned=learned,
-        figures=figures | {"reference": measured},
+        figures=figures | {"reference": measured, "bands": bands},
         temperature=temperature,
         borders=borders,
         usual=reference.usual,

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.options import client_of, with_service
+from sb_api.cli.terminal.output import count as count_of
 from sb_api.cli.terminal.output import escape_controls, show, wants_json
 from sb_api.client.answers import WeightsChain
 from sb_api.client.http import Client
@@ -90,17 +91,22 @@ def render(now: Overview, before: Overview | None = None) -> Group:
             facts.add_row(title, f"{speed:,.1f}")
     for stream, waiting in sorted(now.metrics.get("sb_api_queue_jobs", {}).items()):
         oldest = now.metrics.get("sb_api_queue_oldest_seconds", {}).get(stream, 0.0)
-        facts.add_row(f"queue {stream}", f"{waiting:.0f} jobs, the oldest {oldest:.1f} s")
+        facts.add_row(f"queue {stream}", f"{count_of(int(waiting), 'job')}, the oldest {oldest:.1f} s")
     for process, size in sorted(now.metrics.get("sb_api_process_resident_bytes", {}).items()):
         facts.add_row(f"memory of {process}", f"{size / 2**20:,.0f} MiB")
-    slots = Table("model", "original", "previous", "current", "versions", "learned")
-    for model, report in now.weights.items():
-        current = next((v for v in report.versions if v.version == report.slots.get("current")), None)
-        names = [escape_controls(report.slots.get(slot) or "-") for slot in ("original", "previous", "current")]
-        slots.add_row(model, *names, str(len(report.versions)), str(current.learned if current else "-"))
+    # A column a model: side by side, the slots would be too wide for a terminal of 80 columns.
+    weights = Table("weights", *now.weights)
+    current = {
+        model: next((v for v in report.versions if v.version == report.slots.get("current")), None)
+        for model, report in now.weights.items()
+    }
+    for slot in ("current", "previous", "original"):
+        weights.add_row(slot, *(escape_controls(report.slots.get(slot) or "-") for report in now.weights.values()))
+    weights.add_row("versions kept", *(str(len(report.versions)) for report in now.weights.values()))
+    weights.add_row("verdicts learned", *(str(version.learned if version else "-") for version in current.values()))
     told = [Text(escape_controls(f"problem: {line}"), "red") for line in ready.get("problems", [])]
     told += [Text(escape_controls(f"note: {line}"), "yellow") for line in ready.get("notes", [])]
-    return Group(state, facts, slots, *told)
+    return Group(state, facts, weights, *told)
 
 
 @click.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,13 +15,17 @@ import msgspec
 
 from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_input, with_service
-from sb_api.cli.terminal.output import count, show, show_line, tell, wants_json, with_notes
+from sb_api.cli.terminal.output import count, show, show_line, show_note, tell, wants_json, with_notes
 from sb_api.client.answers import Trained
 from sb_api.client.http import Client
 from sb_api.errors import InvalidParameter, InvalidRecords
 from sb_api.readers.rows import Batch, WrongRow
 
 COUNTED = ("learned", "known", "superseded", "kept")  # what is added up over the trainings of a file
+
+
+class _Named(msgspec.Struct):
+    id: int | str
 
 
 class _Wrong:
@@ -60,6 +65,8 @@ def train(
 ) -> None:
     """Have the labelled records of FILE learned, in one training after the other.
 
+    Verdicts on one record are learned one after the other, each in a training of its own.
+
     None is ever sent twice blindly. To send a file again does no harm while the verdict log is on: what is known is not
     learned again. Rows that are wrong go to a file of their own, each with what is wrong with it.
     """
@@ -74,8 +81,7 @@ def train(
         for batch in with_notes(records.batches(rows)):
             for row in batch.wrong:
                 faults.add(row)
-            trained = _train_batch(client, batch, model, faults, force=force, new_classes=new_classes)
-            if trained is not None:
+            for trained in _train_batch(client, batch, model, faults, force=force, new_classes=new_classes):
                 trainings += 1
                 totals = {name: total + getattr(trained, name) for name, total in totals.items()}
                 now, was = trained.weights.version, trained.weights.previous
@@ -102,8 +108,8 @@ def _count(numbers: Mapping[str, int]) -> str:
     return f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
 
 
-def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **flags: bool) -> Trained | None:
-    """One training of the rows that are sound; none when none is."""
+def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **flags: bool) -> Iterator[Trained]:
+    """Trainings of the rows that are sound: one, and another for those on a record of which an earlier row is."""
     rows, lines, texts = batch.rows, batch.lines, batch.texts or batch.rows
     sound = []
     for place, row in enumerate(rows):
@@ -113,8 +119,48 @@ def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **fla
             sound.append(place)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             faults.add(WrongRow(lines[place], f"is not JSON: {error}", texts[place]))
+    for part in _divide(batch, sound):
+        trained = _train_part(client, batch, part, model, faults, **flags)
+        if trained is not None:
+            yield trained
+
+
+def _divide(batch: Batch, sound: Sequence[int]) -> list[list[int]]:
+    """The places of sound rows such that no two of one list are on one record; says which are learned later."""
+    first: dict[str, int] = {}
+    parts: list[list[int]] = []
+    met: Counter[str] = Counter()
+    for place in sound:
+        record = _record_of(batch.rows[place])
+        number = 0 if record is None else met[record]
+        if record is not None:
+            met[record] += 1
+            earlier = first.setdefault(record, place)
+            if number:
+                show_note(
+                    f"line {batch.lines[place]} is on the same record as line {batch.lines[earlier]}, so it is learned "
+                    "in a training of its own"
+                )
+        parts += [[]] if number == len(parts) else []
+        parts[number].append(place)
+    return parts
+
+
+def _record_of(row: bytes) -> str | None:
+    """What the record of a row is called; None where the service says what is wrong with that."""
+    try:
+        return str(msgspec.json.decode(row, type=_Named).id)
+    except msgspec.ValidationError:
+        return None
+
+
+def _train_part(
+    client: Client, batch: Batch, part: Sequence[int], model: str, faults: _Wrong, **flags: bool
+) -> Trained | None:
+    """One training of some rows; none when none is sound."""
+    texts, sound = batch.texts or batch.rows, list(part)
     while sound:
-        body = b"[%b]" % b",".join(rows[place] for place in sound)
+        body = b"[%b]" % b",".join(batch.rows[place] for place in sound)
         try:
             return client.train(body, model=model, **flags)
         except InvalidRecords as error:
@@ -123,6 +169,6 @@ def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **fla
                 raise
             for key, fault in told.items():
                 place = sound[int(key)]
-                faults.add(WrongRow(lines[place], fault["detail"], texts[place], fault["field"]))
+                faults.add(WrongRow(batch.lines[place], fault["detail"], texts[place], fault["field"]))
             sound = [place for number, place in enumerate(sound) if str(number) not in told]
     return None

@@ -29,10 +29,11 @@ from sb_api.errors import (
     error_from_problem,
 )
 from sb_api.judgements import Reason
+from sb_api.records import RECORD_TYPES
 from sb_api.review.entries import Action, GiveVerdicts, Release
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each is half as long again as the one before
-PATHS = {"lodbrok": "", "intent": "/intents"}  # where the calls of each model are
+PATHS = {name: each.path for name, each in RECORD_TYPES.items()}  # where the calls of each model are
 REFUSED_UNDONE = frozenset({"queue-full", "too-many-failures"})  # the service promises that nothing was done
 
 _REVIEWED: Any = ReviewAnswer

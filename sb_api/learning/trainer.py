@@ -192,7 +192,7 @@ class Trainer:
         return {
             **self._describe(task, verdicts, batch),
             "weights": {"version": about.version, "previous": about.parent},
-            **(about.figures if learned is not None else {}),
+            **(about.told if learned is not None else {}),
         }
 
     def begin(self, task: str, messages: Sequence[Any] = ()) -> Weights:
@@ -349,8 +349,8 @@ class Trainer:
             observed=self.intake.observe(),
         )
         if candidate.losses and not force:
-            figures = candidate.weights.about.figures
-            raise TrainingRefused(f"Nothing was changed: {'; '.join(candidate.losses)}.", **figures)
+            told = candidate.weights.about.told
+            raise TrainingRefused(f"Nothing was changed: {'; '.join(candidate.losses)}.", **told)
         return candidate
 
     def _roll_back_on_drift(self, task: str, check: Check) -> bool:
@@ -451,7 +451,7 @@ class Trainer:
             "response": f"Rebuilt the weights from {len(rows)} verdicts",
             "learned": len(rows),
             "weights": {"version": made.about.version, "previous": previous},
-            **made.about.figures,
+            **made.about.told,
         }
 
     def keep(self, weights: Weights) -> None:

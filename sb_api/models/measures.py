@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from sb_api.arrays import Scores, Targets
 from sb_api.judgements import NO_CLASS
+from sb_api.models.calibration import name_bands
+from sb_api.versions import BANDS
 
 _MEASURES = ("precision", "recall", "f1")
 
@@ -151,6 +154,31 @@ def recall_at_budget(targets: Targets, scores: Scores, budget: float) -> float:
     """The share of label 1 whose scores (n,) are above `threshold_at_budget`."""
     guilty = scores[targets == 1]
     return _rounded((guilty > threshold_at_budget(targets, scores, budget)).mean()) if len(guilty) else 0.0
+
+
+# Of a thousand innocent accounts: the places of a curve of how much spam is caught.
+INNOCENTS_PER_THOUSAND = (0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 40, 50, 75, 100)
+
+
+def measure_bands(targets: Targets, spam: Scores, borders: Sequence[float]) -> dict[str, Any]:
+    """What the bands of a version with these borders are worth: how many of n targets (1 is spam) with calibrated
+    probabilities of spam (n,) lie in each; and the `curve`, rows of at most so many innocents in a thousand, the score
+    above which they lie, and the share of the spam that does. Without borders nothing."""
+    if not borders or len(np.unique(targets)) < 2:
+        return {}
+    certain, likely, fine = borders
+    names = np.array(name_bands(spam, (certain, likely, fine)))
+    counts = {
+        label: {band: int((names[targets == number] == band).sum()) for band in BANDS}
+        for number, label in enumerate(("innocent", "spam"))
+    }
+    guilty, curve = spam[targets == 1], []
+    for wanted in INNOCENTS_PER_THOUSAND:
+        if wanted * (targets == 0).sum() >= 1000:  # else one of so few innocents is more than that
+            # Rounded up, so that no more innocents lie above it.
+            threshold = math.ceil(threshold_at_budget(targets, spam, wanted / 1000) * 10**6) / 10**6
+            curve.append([wanted, threshold, _rounded((guilty > threshold).mean())])
+    return {**counts, "curve": curve}
 
 
 def best_f1(targets: Targets, scores: Scores) -> float:

@@ -14,6 +14,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from sb_api.auth.access import csrf_token, current_identity
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import SbApiError, Unauthenticated
+from sb_api.pages.one_account import LABELS, MEANINGS
+from sb_api.records import RECORD_TYPES
 from sb_api.telemetry.traffic import Vitals
 from sb_api.web.problems import answer_error
 from sb_api.web.service import get_service
@@ -29,7 +31,7 @@ PLACES = (
     ("pages.show_service", "Service"),
 )
 REVIEW = ("pages.reviews.show_review", "Review")  # where the queue is on, for those who may give verdicts
-NAMES = {"lodbrok": "Editors", "intent": "Messages"}
+NAMES = {name: each.title for name, each in RECORD_TYPES.items()}
 
 
 def show_pages(app: Flask, broker: Broker) -> None:
@@ -71,7 +73,7 @@ def keep_assets(response: Response) -> Response:
 def shared() -> dict[str, Any]:
     """What every template may use."""
     values = {"asset": _asset, "places": _places, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
-    return values | {"can_look_up": bool(get_service().settings.editors_url)}
+    return values | {"can_look_up": bool(get_service().settings.editors_url), "labels": LABELS, "meanings": MEANINGS}
 
 
 @pages.errorhandler(SbApiError)

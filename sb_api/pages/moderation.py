@@ -14,6 +14,15 @@ from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import InvalidParameter, SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
+from sb_api.pages.one_account import (
+    EXAMPLE,
+    describe_change,
+    read_before,
+    read_form,
+    read_names,
+    says_little,
+    write_json,
+)
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.records import (
     EDITORS,
@@ -25,7 +34,7 @@ from sb_api.records import (
     Verdict,
     content_digest,
 )
-from sb_api.versions import BANDS
+from sb_api.versions import BANDS, Version
 from sb_api.web.service import (
     Service,
     await_training,
@@ -49,20 +58,28 @@ COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accura
 def check_editors() -> tuple[str, int] | str:
     """Editors, from a form or pasted."""
     if request.method == "GET":
+        if "example" in request.args:
+            return _check_one(dict(EXAMPLE))
         return render_template("check.html", fields={})
     if wanted := request.form.get("lookup", "").strip():
         return _look_up(wanted)
-    fields = {name: value for name in Editor.__struct_fields__ if (value := request.form.get(name, ""))}
-    text = request.form.get("paste") or (msgspec.json.encode(_typed(fields)).decode() if fields else "")
-    return _results("check.html", EDITORS, text, fields=fields)
+    if text := request.form.get("paste"):
+        return _results("check.html", EDITORS, text, fields={})
+    return _check_one(read_form(request.form))
+
+
+def _check_one(fields: dict[str, str]) -> tuple[str, int] | str:
+    """The account of the form, and what has changed since it was last judged."""
+    if not fields:
+        problem = InvalidParameter("Fill in what you know of the account; one field is enough.").problem()
+        return render_template("check.html", problem=problem, fields={}), 400
+    return _results("check.html", EDITORS, write_json(fields), fields=fields, one=True)
 
 
 def _look_up(wanted: str) -> tuple[str, int] | str:
-    """Accounts by number or name, one a line, from the database of the editors."""
+    """Accounts by number, name or address, one a line, from the database of the editors."""
     check_role("train")  # what is found there is more than what a visitor of MusicBrainz sees
-    lines = [line.strip() for line in wanted.splitlines() if line.strip()]
-    numbers = [int(line) for line in lines if line.isascii() and line.isdigit()]
-    names = [line for line in lines if not (line.isascii() and line.isdigit())]
+    numbers, names = read_names(wanted)
     try:
         found, missing = look_up_editors(get_service(), numbers, names)
     except SbApiError as error:
@@ -123,6 +140,7 @@ def give_verdict() -> str:
         "verdict.html",
         model=record_type.name,
         card=_describe([(key, record)], after, history)[0],
+        about=_about(service, record_type, after.version),
         before=_describe([(key, record)], before)[0],
         said=said,
         weights={"before": before.version, "after": after.version},
@@ -171,6 +189,7 @@ def _results(
         if error.status >= 500:
             raise
         return render_template(template, problem=error.problem(), **members), error.status
+    members["ignored"] = records.ignored
     if not records.sound:
         return render_template(template, faults=records.errors, **members), 422
     keyed = list(records.sound.items())
@@ -187,9 +206,17 @@ def _results(
     shown = [keyed[position] for position in order[(page - 1) * SHOWN : page * SHOWN]]
     predictions = describe_answers(list(records.sound.values()), judged)["predictions"]
     history = recall(service, record_type, [record for _, record in shown])
+    before = read_before(request.form.get("before", "")) if members.get("one") else None
+    earlier = [("", before)] if before and shown else []  # by the same weights as what it has become
+    described = (
+        _describe([*earlier, *shown], _judge_with_reasons(service, record_type, [*earlier, *shown]), history)
+        if shown
+        else []
+    )
     return render_template(
         template,
-        cards=_describe(shown, _judge_with_reasons(service, record_type, shown), history) if shown else [],
+        cards=described[len(earlier) :],
+        change=describe_change(*described) if earlier else None,
         history=history,
         count=len(order),
         groups=[(band, judged.bands.count(band)) for band in BANDS]
@@ -200,8 +227,14 @@ def _results(
         pages=pages,
         first=(page - 1) * SHOWN + 1,
         weights=judged.version,
+        about=_about(service, record_type, judged.version),
         **members,
     )
+
+
+def _about(service: Service, record_type: RecordType, version: str) -> Version | None:
+    """What is known of the weights that judged; None of those that are no longer kept."""
+    return next((about for about in read_chain(service, record_type).versions if about.version == version), None)
 
 
 def _judge_with_reasons(service: Service, record_type: RecordType, keyed: Sequence[tuple[str, Any]]) -> Judged:
@@ -220,6 +253,7 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History
             "band": judged.bands[position] if judged.bands else None,
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
             "neighbours": msgspec.to_builtins(judged.neighbours[position]) if judged.neighbours else [],
+            "sparse": bool(judged.bands) and judged.bands[position] == BANDS[-1] and says_little(record),
             **(history.describe(record) if history else {"past": [], "given": None}),
         }
         for position, (key, record) in enumerate(keyed)
@@ -253,9 +287,3 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[f
         for name in COMPARED
         if before.get(name) is not None and after.get(name) is not None
     }
-
-
-def _typed(fields: dict[str, str]) -> dict[str, Any]:
-    """The fields of the form as JSON would have them: `privs` is a number."""
-    privs = fields.get("privs", "")
-    return fields | ({"privs": int(privs)} if privs.lstrip("-").isdecimal() else {})

@@ -28,6 +28,8 @@ from sb_api.web.service import (
     submit_replay,
 )
 
+DEFAULT_PLACE = 3  # in the curve of `measure_bands`
+
 pages.register_blueprint(checks)
 pages.register_blueprint(reviews)
 
@@ -74,6 +76,7 @@ def show_weights() -> str:
         replay=read_quality(service, record_type).get("replay"),
         task=find_result(service, task) if task else None,
         rolled_back="rolled_back" in request.args,
+        place=max(0, request.args.get("innocents", DEFAULT_PLACE, type=int)),
         promoting="promoting" in request.args,
         **describe_staged(service, record_type),
     )

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import re
+import time
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from sb_api.errors import MalformedBody
+from sb_api.errors import MalformedBody, TooLarge, nearest
+from sb_api.json_bodies import TURN
 from sb_api.readers.delimited import find_table, names_columns, read_table
 from sb_api.readers.rows import RECORD_FIELDS, Fields
-from sb_api.records import Editor, Message, Records, decode_records
+from sb_api.records import MOST_IGNORED, Editor, Message, Records, decode_records
 from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
 
 EDITOR_FIELDS = RECORD_FIELDS
+_BYTE = re.compile(r" \(byte (\d+)\)")
+# A string, which may lack its end, or a brace. Possessive: linear in the text, whatever it holds.
+_BRACE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}]', re.DOTALL)
+MOST_BRACES = 2_000_000  # strings and braces of a paste that are counted
 MESSAGE_FIELDS = Fields(RECORD_FIELDS.known, ("id", "text"))
 
 
 def read_editors(text: str, limit: int) -> Records:
-    """The editors of a paste, by the number of their row: JSON (one editor, an array, an object of editors, or one
-    editor a line), CSV that begins with the names of its columns, or rows of a database dump, with or without their
-    COPY line.
+    """The editors of a paste, by their line, in an array by their row: JSON (one editor, an array, an object of
+    editors, or one editor after the other), CSV that begins with the names of its columns, or rows of a database dump,
+    with or without their COPY line.
 
     Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
     """
     if text.lstrip()[:1] in ("{", "["):
-        return _decode(_number_json(text), Editor, limit)
+        return _decode_json(text, Editor, limit)
     is_csv = _is_csv(text, EDITOR_FIELDS)
-    rows, faults = _read_csv(text, EDITOR_FIELDS) if is_csv else _read_copy(text)
-    if not rows and faults and not is_csv and "\t" not in text:
+    if is_csv:
+        return _decode_csv(text, EDITOR_FIELDS, Editor, limit)
+    rows, faults = _read_copy(text)
+    if not rows and faults and "\t" not in text:
         raise MalformedBody(
             "This is neither JSON, nor CSV whose first line names a column `id`, nor rows of a database dump, which "
             "have tabs between their columns; a terminal may have made spaces of them. The columns of those are "
@@ -42,19 +51,19 @@ def read_messages(text: str, limit: int) -> Records:
     equal ones are one. Raises as `read_editors` does."""
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return _decode(_number_json(text), Message, limit)
+            return _decode_json(text, Message, limit)
         except MalformedBody:
             if text.lstrip()[0] == "{":
                 raise
     if _is_csv(text, MESSAGE_FIELDS):
-        return _decode_rows(*_read_csv(text, MESSAGE_FIELDS), Message, limit)
+        return _decode_csv(text, MESSAGE_FIELDS, Message, limit)
     rows: dict[str, dict[str, str]] = {}
     known = set()
     for number, line in enumerate(text.splitlines(), start=1):
         name = name_text(line.strip())
         if line.strip() and name not in known:
             known.add(name)
-            rows[f"row {number}"] = {"id": name, "text": line.strip()}
+            rows[f"line {number}"] = {"id": name, "text": line.strip()}
     return _decode(msgspec.json.encode(rows) if rows else b"", Message, limit)
 
 
@@ -67,19 +76,22 @@ def _is_csv(text: str, fields: Fields) -> bool:
     return names_columns(text.lstrip().partition("\n")[0], fields)
 
 
-def _read_csv(text: str, fields: Fields) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
-    """The rows of CSV, and what is wrong with the others."""
+def _decode_csv(text: str, fields: Fields, record: type[Any], limit: int) -> Records:
+    """The records of CSV, what is wrong with the other rows, and the columns that are no fields."""
     content = text.encode("utf-8", "replace")
     table = find_table(content, fields, (), "what was pasted")
     rows: dict[str, dict[str, Any]] = {}
     faults: dict[str, dict[str, str]] = {}
     for row in read_table(iter([content]), table, fields, table.begin):
-        key = f"row {len(rows) + len(faults) + 1}"
+        key = f"line {row.line}"
         if row.fault:
             faults[key] = {"field": "", "detail": row.fault}
         elif row.fields is not None:
             rows[key] = row.fields
-    return rows, faults
+    records = _decode_rows(rows, faults, record, limit)
+    unknown = [name for name in table.columns if name and name not in fields.known | fields.ignored]
+    records.ignored = {name: nearest(name, record.__struct_fields__) for name in unknown[:MOST_IGNORED]}
+    return records
 
 
 def _decode_rows(
@@ -90,28 +102,39 @@ def _decode_rows(
         return Records(errors=faults)
     records = _decode(msgspec.json.encode(rows) if rows else b"", record, limit)
     merged = records.errors | faults
-    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("row ")))}
+    records.errors = {key: merged[key] for key in sorted(merged, key=lambda key: int(key.removeprefix("line ")))}
     return records
 
 
-def _decode(body: bytes, kind: type[Any], limit: int) -> Records:
-    """The records; what cannot be read is called by the name that the person who pasted it has for it."""
+def _decode(body: bytes, kind: type[Any], limit: int, lead: int = 0) -> Records:
+    """The records; what cannot be read is called by the name that the person who pasted it has for it, and is found by
+    its line, of which `lead` blank ones are not in the body."""
     try:
         return decode_records(body, kind, limit)
     except MalformedBody as error:
-        raise MalformedBody(error.detail.replace("The body", "What was pasted", 1)) from error
+        detail = error.detail.replace("The body", "What was pasted", 1)
+        if found := _BYTE.search(detail):
+            place = f" (line {lead + body[: int(found[1])].count(10) + 1})"
+            detail = _BYTE.sub(place, detail, count=1)
+        raise MalformedBody(detail.replace("Input data was truncated", "it ends before it is complete")) from error
 
 
-def _number_json(text: str) -> bytes:
-    """The same records under "row 1", "row 2", ...; those that came under keys keep them."""
+def _decode_json(text: str, kind: type[Any], limit: int) -> Records:
+    lead = len(text) - len(text.lstrip())
+    return _decode(_number_json(text, limit), kind, limit, text.count("\n", 0, lead))
+
+
+def _number_json(text: str, limit: int) -> bytes:
+    """The same records under "row 1", "row 2", ..., or under their lines where one comes after the other; those that
+    came under keys keep them. Raises MalformedBody for one that is broken after others that are not."""
     body = text.strip().encode("utf-8", "surrogatepass")
     try:
         decoded = msgspec.json.decode(body, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        lines = [line for line in body.splitlines() if line.strip()]
-        if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+        objects = _divide(text, limit) if body.startswith(b"{") else {}
+        if len(objects) < 2 or not all(map(_is_json, objects.values())):
             return body  # whoever decodes it says what is wrong with it
-        decoded = [msgspec.Raw(line) for line in lines]
+        return b"{" + b",".join(b'"%s":%s' % (key.encode(), one) for key, one in objects.items()) + b"}"
     if isinstance(decoded, dict):
         if any(not bytes(value).lstrip().startswith(b"{") for value in decoded.values()):
             return b'{"row 1":' + body + b"}"
@@ -120,14 +143,54 @@ def _number_json(text: str) -> bytes:
     return b"{" + b",".join(rows) + b"}"
 
 
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _divide(text: str, limit: int) -> dict[str, bytes]:
+    """The JSON objects of a text that begins with one, and has nothing but blanks and commas between them; each by the
+    line that it begins in. Raises MalformedBody for one that is broken, TooLarge where there are too many."""
+    body = text.encode("utf-8", "surrogatepass")
+    found: dict[str, bytes] = {}
+    depth = start = end = line = counted = 0
+    for number, match in enumerate(_BRACE.finditer(body)):
+        if len(found) > limit or number > MOST_BRACES:
+            raise TooLarge(f"There are more records than the {limit} of one request; send them in several.")
+        if not number % TURN:
+            time.sleep(0)  # a web process has other requests under way
+        if match[0] == b"{":
+            if not depth:
+                start = match.start()
+                if body[end:start].strip(b", \t\r\n"):
+                    break
+            depth += 1
+        elif match[0] == b"}":
+            depth -= 1
+            if not depth:
+                end = match.end()
+                line, counted = line + body.count(b"\n", counted, start), start
+                key = f"line {line + 1}"
+                found[key if key not in found else f"{key}, column {start - body.rfind(10, 0, start)}"] = body[
+                    start:end
+                ]
+    rest = body[end:].lstrip(b", \t\r\n")
+    if len(found) > 1 and rest:
+        line = body.count(b"\n", 0, len(body) - len(rest)) + 1
+        raise MalformedBody(f"What was pasted is not valid JSON: what begins in line {line} is no whole object.")
+    return found
+
+
 def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
     """The rows of COPY text, and what is wrong with the others."""
     columns: tuple[str, ...] = EDITOR_COLUMNS
     more_allowed = True
     rows: dict[str, dict[str, Any]] = {}
     faults: dict[str, dict[str, str]] = {}
-    number = 0
-    for line in text.replace("\r\n", "\n").split("\n"):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if line == END.decode():
             break
         if not line.strip():
@@ -135,17 +198,16 @@ def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str
         if header := COPY_HEADER.fullmatch(line.strip()):
             columns, more_allowed = tuple(name.strip(' "') for name in header[1].split(",")), False
             continue
-        number += 1
         values = line.split("\t")
         if len(values) < len(columns) or (len(values) > len(columns) and not more_allowed):
             detail = (
                 f"has {len(values)} column{'s' if len(values) > 1 else ''} between tabs, {len(columns)} are needed: "
                 f"{', '.join(columns)}. A terminal may have made spaces of the tabs"
             )
-            faults[f"row {number}"] = {"field": "", "detail": detail}
+            faults[f"line {number}"] = {"field": "", "detail": detail}
             continue
         texts = [read_text(value.encode("utf-8", "replace"), "replace") for value in values[: len(columns)]]
-        rows[f"row {number}"] = {
+        rows[f"line {number}"] = {
             name: read_number(name, text) for name, text in zip(columns, texts, strict=True) if text is not None
         }
     return rows, faults

@@ -159,7 +159,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /verdicts/undo": Operation(
         {200: answers.Undone},
         schemas.Undo,
-        {"id": 1, "reporter": "moderator 7"},
+        {"id": 1, "reporter": "moderator-7"},
         (MODEL,),
         (*RECORDS, errors.InvalidParameter, *QUEUED),
     ),
@@ -190,7 +190,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /train": Operation(
         {200: answers.Trained, 202: answers.Accepted},
         Verdicts,
-        [{**EDITOR, "verdict": 1, "reporter": "moderator 7"}],
+        [{**EDITOR, "verdict": 1, "reporter": "moderator-7"}],
         (FORCE, PREFER),
         LEARNING,
     ),

@@ -17,7 +17,7 @@ from werkzeug.wsgi import ClosingIterator
 from sb_api.broker.jobs import SMALL_RECORDS
 from sb_api.broker.limiter import Limiter
 from sb_api.broker.rpc import too_much_waits
-from sb_api.records import EDITORS, MESSAGES
+from sb_api.records import RECORD_TYPES
 from sb_api.telemetry.logs import current_request
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SMALL_BYTES = 64 * 1024  # bytes of a body that is taken for a small request's; 
 LONGEST_TURN = 0.01  # seconds that all others take for theirs; above it this process itself is what is short
 ROUTE = "sb_api.route"  # where a WSGI environment has the route of a request that Flask has not seen
 
-PREDICT_ROUTES = {"/predict": EDITORS, "/intents/predict": MESSAGES}
+PREDICT_ROUTES = {f"{each.path}/predict": each for each in RECORD_TYPES.values()}
 SHED_ROUTES = {*PREDICT_ROUTES, "/classify"}
 
 

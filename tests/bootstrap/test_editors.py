@@ -121,7 +121,7 @@ def test_what_is_made_fits_together(made: Made) -> None:
     assert about.tokenizers == CLASSIFIER.load_vocabularies(made.settings).fingerprint
     assert (about.classifier, about.labels) == ("lodbrok", list(CLASSIFIER.labels))
     assert (about.number, about.parent, about.task) == (0, None, None)
-    assert about.figures.keys() == {"held_out", "reference"}
+    assert about.figures.keys() == {"held_out", "reference", "bands"}
     assert about.figures["held_out"] == made.figures
     assert set(made.original.arrays) == set(get_arrays(lodbrok()))
 

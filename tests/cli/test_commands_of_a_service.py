@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from sb_api import errors
 from sb_api.cli import main
+from sb_api.cli.status import Overview, render
 from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.options import open_client
+from sb_api.client.answers import Model, WeightsChain
 from sb_api.errors import InvalidSettings
 from tests.client.test_http import CUT, PREDICTED, problem, scripted
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service
@@ -229,6 +233,27 @@ def test_rows_that_are_wrong_are_kept_though_a_later_training_fails(service: Ser
     assert "choose another one" in told
 
 
+def test_two_verdicts_on_one_record_are_two_trainings_and_are_named_by_their_lines(tmp_path: Path) -> None:
+    """The second was a wrong row, and was not learned."""
+    verdicts = [
+        {"id": 7, "verdict": 1, "reporter": "ann"},
+        {"id": 8, "verdict": 0, "reporter": "ann"},
+        {"id": "7", "verdict": 1, "reporter": "bob"},
+    ]
+    (tmp_path / "in.jsonl").write_bytes(lines(verdicts) + b'{"verdict": 1}\n')
+    accepted = (202, {}, json.dumps({"task_id": "a" * 32}).encode())
+    trained = {"learned": 1, "weights": {"version": "1", "previous": None}}
+    done_with = (200, {}, json.dumps({"success": True, "status": "completed", "data": trained}).encode())
+    with scripted(accepted, done_with, accepted, done_with) as server:
+        done = call(server.address, "train", tmp_path / "in.jsonl")
+    assert [json.loads(body) for *_, body in server.seen if body] == [
+        [verdicts[0], verdicts[1], {"verdict": 1}],
+        [verdicts[2]],
+    ]
+    assert "line 3 is on the same record as line 1" in done.stderr
+    assert "In all 2 learned, 0 known before, in 2 trainings." in done.stdout
+
+
 def test_of_no_records_nothing_is_learned_and_it_says_so(service: Service, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").touch()
     assert "In all 0 learned" in call(service, "train", tmp_path / "none.jsonl").stdout
@@ -244,6 +269,22 @@ def test_a_training_that_may_have_been_done_has_an_exit_code_of_its_own() -> Non
 
 
 # status, top
+
+
+def test_status_cuts_nothing_at_80_columns() -> None:
+    names = {slot: f"{number:09}-d185fc10" for number, slot in enumerate(("original", "previous", "current"))}
+    chains = {model: WeightsChain(model=model, slots=dict(names), versions=[]) for model in get_args(Model)}
+    problem = "a problem that takes more than eighty columns to be told, because " + "it is a long story " * 5 + "end"
+    ready = {"success": False, "status": "not ready", "problems": [problem]}
+    metrics = {"sb_api_process_resident_bytes": {"classify, a-host-of-a-long-name.example.org:12345": 2.0**30}}
+    overview = Overview("http://127.0.0.1:4321", 0.0, ready, chains, metrics)
+    shown = io.StringIO()
+    Console(width=80, file=shown).print(render(overview))
+    told = shown.getvalue()
+    for name in (*names.values(), "a-host-of-a-long-name.example.org:12345", "1,024 MiB", "end"):
+        assert name in told
+    assert "…" not in told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_status_and_top_show_the_service(service: Service) -> None:

@@ -105,8 +105,8 @@ def test_one_editor_needs_no_list_around_it(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("call", "query", "said"),
     [
-        ("POST /predict", "explian=true", "partial, explain: did you mean `explain`?"),
-        ("POST /predict", "model=intent", "there are partial, explain."),
+        ("POST /predict", "explian=true", "partial, explain, review: did you mean `explain`?"),
+        ("POST /predict", "model=intent", "there are partial, explain, review."),
         ("POST /classify", "explain=true", "it has none."),
         ("POST /train", "model=intent", "there are force."),
         ("GET /weights", "modle=intent", "did you mean `model`?"),

@@ -312,7 +312,10 @@ def test_a_training_is_the_bare_model_retrained(make_trainer: Callable[..., Trai
     learned = learn(make_trainer(), "1")
     candidate = retrain(bare, make_rows(bare, 4, start_of("1")), number=1)
     assert learned["weights"]["version"] == candidate.about.version
-    assert {name: learned[name] for name in ("before", "after", "reference")} == candidate.about.figures
+    assert {name: learned[name] for name in ("before", "after", "reference")} == candidate.about.told
+    assert "bands" not in learned
+    bands = candidate.about.figures["bands"]
+    assert sum(bands["innocent"].values()) + sum(bands["spam"].values()) == len(bare.reference.guard)
 
 
 def test_as_many_known_records_stand_beside_each_verdict_as_the_recipe_was_measured_with() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from sb_api.models.measures import best_f1, recall_at_budget, score_balanced, score_binary
+from sb_api.models.measures import best_f1, measure_bands, recall_at_budget, score_balanced, score_binary
+from sb_api.versions import BANDS
 
 # Of five editors and five spammers: 4 true negatives, 1 false positive, 2 false negatives, 3 true positives.
 TARGETS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
@@ -109,3 +110,21 @@ def test_the_best_f1_is_that_of_the_best_threshold() -> None:
     targets = random.integers(0, 2, 200)
     spam = random.random(200) * 0.4 + targets * 0.3
     assert best_f1(targets, spam) == pytest.approx(max(f1_score(targets, spam >= one) for one in spam), abs=1e-6)
+
+
+def test_bands_are_counted_and_the_curve_says_what_more_false_alarms_would_catch() -> None:
+    innocent, spam = np.linspace(0, 0.999, 1000), np.array([0.05, 0.4, 0.7, 0.96, 0.9999])
+    scores = np.concatenate([innocent, spam])
+    targets = np.repeat([0, 1], [1000, 5])
+    found = measure_bands(targets, scores, [0.95, 0.6, 0.1])
+    assert sum(found["innocent"].values()) == 1000
+    assert found["spam"] == {"certain spam": 2, "likely spam": 1, "unsure": 1, "likely fine": 1}
+    assert list(found["spam"]) == list(BANDS)
+    for wanted, threshold, caught in found["curve"]:
+        assert (innocent > threshold).sum() <= wanted
+        assert caught == pytest.approx((spam > threshold).mean(), abs=1e-6)
+    assert [row[2] for row in found["curve"]] == sorted(row[2] for row in found["curve"])
+    # One of so few innocents is more than some of the shares: those are left out.
+    assert measure_bands(targets[900:], scores[900:], [0.95, 0.6, 0.1])["curve"][0][0] == 10
+    assert measure_bands(targets, scores, []) == {}
+    assert measure_bands(targets[:10], scores[:10], [0.95, 0.6, 0.1]) == {}

@@ -100,6 +100,68 @@ def test_a_reason_says_how_many_times_it_makes_the_odds(client: FlaskClient, log
         assert html.unescape(render_template_string(template, value=log_odds)) == shown
 
 
+@pytest.mark.parametrize(
+    ("log_odds", "shown"),
+    [(3.0, "strongly"), (-2.4, "strongly"), (1.0, "somewhat"), (-0.2, "a little"), (0.0, "a little")],
+)
+def test_a_reason_says_in_a_word_how_much_it_weighs(client: FlaskClient, log_odds: float, shown: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import strength with context %}{{ strength(value) }}"
+        assert render_template_string(template, value=log_odds) == shown
+
+
+@pytest.mark.parametrize(("count", "shown"), [(4, "too few to tell"), (19, "too few to tell"), (20, "100.0%")])
+def test_a_share_of_few_is_too_few_to_tell(client: FlaskClient, count: int, shown: str) -> None:
+    """Of four, all may be right by chance."""
+    with client.application.test_request_context():
+        template = "{% from '_macros.html' import figure_of with context %}{{ figure_of(row, name) }}"
+        row = {"count": count, "precision": 1.0}
+        assert shown in render_template_string(template, row=row, name="precision")
+        assert render_template_string(template, row=row, name="count") == str(count)
+
+
+def test_the_bands_are_explained_by_what_the_weights_were_measured_on(client: FlaskClient) -> None:
+    told = html.unescape(re.sub(r"<[^>]+>", "", paste(client, make_editors(3)).text))
+    told = re.sub(r"\s+", " ", told)
+    chain = client.get("/weights").get_json()
+    current = next(each for each in chain["versions"] if each["version"] == chain["slots"]["current"])
+    bands = current["figures"]["bands"]
+    innocent, spam = (sum(bands[label].values()) for label in ("innocent", "spam"))
+    assert f"Counted on {innocent:,} innocent accounts and {spam:,} spam accounts" in told
+    for name, wrong in bands["innocent"].items():
+        assert f"{name} " in told
+        share = 1000 * wrong / innocent
+        assert (
+            f"Of 1,000 innocent accounts {f'{share:.1f}' if 0 < share < 100 else f'{share:.0f}' if wrong else 'none'}"
+            in told
+        )
+    certain, likely, fine = current["borders"]
+    assert f"above {100 * certain:.1f}%" in told
+    assert f"{100 * fine:.1f}% to {100 * likely:.1f}%" in told
+
+
+def test_an_account_of_which_hardly_anything_is_known_is_not_called_fine(client: FlaskClient) -> None:
+    known = {**EDITOR, "birth_date": "1980-02-29", "last_login_date": "2017-11-20T01:02:03"}
+    for record, sparse in (({"id": 1}, True), ({"id": 1, "member_since": "2004-01-01"}, True), (known, False)):
+        band = client.post("/predict", json=record).get_json()["bands"][str(record["id"])]
+        told = paste(client, record).text
+        assert ("Hardly anything is known of this account" in told) == (sparse and band == "likely fine")
+
+
+def test_the_explorer_says_what_the_weights_say_at_each_place(client: FlaskClient) -> None:
+    chain = client.get("/weights").get_json()
+    current = next(each for each in chain["versions"] if each["version"] == chain["slots"]["current"])
+    curve = current["figures"]["bands"]["curve"]
+    for place in (0, len(curve) - 1, 10_000, -5, "x"):
+        shown = client.get("/page/weights", query_string={"innocents": place}).text
+        row = curve[min(max(place if isinstance(place, int) else 3, 0), len(curve) - 1)]
+        told = re.search(r'id="threshold"[^>]*>([^<]*)<', shown)
+        assert told is not None
+        assert f"{row[0]:g} of 1,000 innocent accounts" in told[1]
+        assert f"catches {100 * row[2]:.1f}% of the spam" in told[1]
+    assert 'id="threshold"' not in client.get("/page/weights?model=intent").text
+
+
 def test_scores_are_those_of_predict_and_the_highest_come_first(client: FlaskClient) -> None:
     editors = make_editors(40)
     scores = client.post("/predict", json=editors).get_json()["scores"]
@@ -120,10 +182,32 @@ def test_a_form_is_one_editor(client: FlaskClient) -> None:
     response = client.post("/", data={"id": "7", "privs": "1", "bio": "x", "member_since": "2024-01-01T10:00"})
     assert response.status_code == 200
     assert "Editor 7" in response.text
+    unnumbered = client.post("/", data={"bio": "x", "id": " "})
+    assert "Editor account " in unnumbered.text
     wrong = client.post("/", data={"id": "7", "privs": "all"})
     assert wrong.status_code == 422
     assert "privs" in wrong.text
     assert client.post("/", data={}).status_code == 400
+
+
+def test_a_change_of_a_form_is_shown_with_what_it_moved(client: FlaskClient) -> None:
+    before = {"id": 7, "bio": "x", "website": "http://win-casino.example"}
+    form = {"id": "7", "bio": "x", "website": "https://www.last.fm/user/x"}
+    response = client.post("/", data={**form, "before": json.dumps(before)})
+    scores = [client.post("/predict", json=one).get_json()["scores"]["7"] for one in (before, form)]
+    told = html.unescape(re.sub(r"\s+", " ", response.text))
+    assert f"Website changed: {shown_score(scores[1])} spam, it was {shown_score(scores[0])}" in told
+    assert response.text.count("<article") == 1
+    for odd in ("", "{", "[]", '{"id": 5, "privs": "all"}', json.dumps({**form, "id": 8})):
+        again = client.post("/", data={**form, "before": odd})
+        assert again.status_code == 200
+        assert " changed: " not in again.text
+
+
+def test_what_is_no_field_is_named_on_the_page(client: FlaskClient) -> None:
+    response = paste(client, [{"id": 1, "webiste": "http://x.example", HOSTILE: 1}])
+    assert "<code>webiste</code> is no field and was not used: did you mean <code>website</code>?" in response.text
+    assert alive(response.text.replace("onerror=alert(1)&gt;", "")) == []
 
 
 def test_a_paste_past_the_limits_is_refused_in_words(service: Service, tmp_path: Path) -> None:
@@ -327,6 +411,9 @@ def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
         client, token = signed_in(role)
         check = paste(client, [EDITOR], csrf_token=token).text
         assert ("Not spam</button>" in check) == (order.index(role) >= 1)
+        assert ("Verdicts need the role <b>train</b>; you have <b>predict</b>." in check) == (role == "predict")
+        needs = "To roll back and to replay needs the role <b>admin</b>" in client.get("/page/weights").text
+        assert needs == (role != "admin")
         assert (">Replay</h2>" in client.get("/page/weights").text) == (role == "admin")
         for path, least in CHANGES.items():
             if order.index(role) < order.index(least):

@@ -34,7 +34,7 @@ def line(**changes: str) -> str:
 def test_a_row_of_a_dump_is_the_editor_it_stands_for() -> None:
     """Escapes, nulls, integers and PostgreSQL's dates; columns after `area` are not read."""
     assert tuple(ROW) == EDITOR_COLUMNS
-    editor = read_editors(line(), 10).sound["row 1"]
+    editor = read_editors(line(), 10).sound["line 1"]
     assert (editor.id, editor.privs, editor.gender, editor.area, editor.last_updated) == (42, 1, 1, None, None)
     assert editor.name == "Ünï \\ o'Brien"
     assert editor.bio == "first\nsecond\ttab AA/"
@@ -52,14 +52,14 @@ def test_a_copy_line_names_the_columns_and_a_dot_ends_the_rows() -> None:
 def test_rows_that_are_wrong_are_named_in_their_order_and_the_others_read() -> None:
     text = "\n".join([line(), "no tabs", line(id="43", birth_date="never"), line(id="x" * 256), line(id="44")])
     records = read_editors(text.replace("\n", "\r\n"), 10)
-    assert list(records.sound) == ["row 1", "row 5"]
+    assert list(records.sound) == ["line 1", "line 5"]
     assert [(key, fault["field"]) for key, fault in records.errors.items()] == [
-        ("row 2", ""),
-        ("row 3", "birth_date"),
-        ("row 4", "id"),
+        ("line 2", ""),
+        ("line 3", "birth_date"),
+        ("line 4", "id"),
     ]
-    assert "13 are needed" in records.errors["row 2"]["detail"]
-    assert list(read_editors("1\tann", 10).errors) == ["row 1"]
+    assert "13 are needed" in records.errors["line 2"]["detail"]
+    assert list(read_editors("1\tann", 10).errors) == ["line 1"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,9 @@ def test_rows_that_are_wrong_are_named_in_their_order_and_the_others_read() -> N
         ('{"id": 1, "name": "ann"}', ["row 1"]),
         ('[{"id": 1}, {"id": 2}]', ["row 1", "row 2"]),
         ('{"a": {"id": 1}, "b": {"id": 2}}', ["a", "b"]),
-        ('{"id": 1}\n\n{"id": 2}\n', ["row 1", "row 2"]),
+        ('{"id": 1}\n\n{"id": 2}\n', ["line 1", "line 3"]),
+        ('{"id": 1,\n "bio": "}{"}\n{"id": 2,\n "bio": "{"}', ["line 1", "line 3"]),
+        ('\n{"id": 1}, {"id": 2}', ["line 2", "line 2, column 12"]),
         (' [{"id": "x"}] ', ["row 1"]),
     ],
 )
@@ -106,7 +108,7 @@ def test_a_field_that_is_missing_or_wrong_is_named() -> None:
 
 
 def test_two_rows_of_one_id_are_an_error_as_everywhere() -> None:
-    assert read_editors(f"{line()}\n{line()}", 10).errors["row 2"]["field"] == "id"
+    assert read_editors(f"{line()}\n{line()}", 10).errors["line 2"]["field"] == "id"
 
 
 @pytest.mark.parametrize(
@@ -120,13 +122,13 @@ def test_more_rows_than_a_request_may_have_are_refused(text: str) -> None:
 def test_messages_are_lines_or_json() -> None:
     lines = read_messages("one\n\n  two \n[Bug] three", 10).sound
     assert [(key, m.id, m.text) for key, m in lines.items()] == [
-        ("row 1", name_text("one"), "one"),
-        ("row 3", name_text("two"), "two"),
-        ("row 4", name_text("[Bug] three"), "[Bug] three"),
+        ("line 1", name_text("one"), "one"),
+        ("line 3", name_text("two"), "two"),
+        ("line 4", name_text("[Bug] three"), "[Bug] three"),
     ]
-    assert re.fullmatch("text [0-9a-f]{12}", lines["row 1"].id)
+    assert re.fullmatch("text [0-9a-f]{12}", lines["line 1"].id)
     assert read_messages('[{"id": 5, "text": "x"}]', 10).sound["row 1"].id == 5
-    assert read_messages("[Bug] it crashes", 10).sound["row 1"].text == "[Bug] it crashes"
+    assert read_messages("[Bug] it crashes", 10).sound["line 1"].text == "[Bug] it crashes"
     assert read_messages('{"id": 5, "text": ""}', 10).errors["row 1"]["field"] == "text"
     for text in ("", " \n ", '{"id": 5'):
         with pytest.raises(MalformedBody):
@@ -134,17 +136,17 @@ def test_messages_are_lines_or_json() -> None:
 
 
 def test_the_first_lines_of_two_pastes_are_two_texts_and_the_same_line_is_one() -> None:
-    first, second = (read_messages(text, 10).sound["row 1"].id for text in ("one\ntwo", "another\ntwo"))
+    first, second = (read_messages(text, 10).sound["line 1"].id for text in ("one\ntwo", "another\ntwo"))
     assert first != second
     again = read_messages("two\none\n one", 10).sound
     assert [message.text for message in again.values()] == ["two", "one"]
-    assert again["row 2"].id == first
+    assert again["line 2"].id == first
 
 
 def test_escaped_bytes_are_read_as_the_utf_8_that_they_are() -> None:
     """And those that are none do not spoil the row."""
     records = read_editors(line(bio="caf\\303\\251 \\xff"), 10)
-    assert records.sound["row 1"].bio == "café \ufffd"
+    assert records.sound["line 1"].bio == "café \ufffd"
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -156,7 +158,8 @@ def test_csv_is_read_as_it_is_in_files(separator: str, end: str) -> None:
     records = read_editors(end.join(separator.join(row) for row in rows), 10)
     found = [(e.id, e.bio, e.privs) for e in records.sound.values()]
     assert found == [(7, bio, 1), (8, None, 2)]
-    assert list(records.errors) == ["row 3"]
+    # Where the bio has a line feed, it is in two lines.
+    assert list(records.errors) == ["line 4" if separator == "\t" else "line 5"]
 
 
 def test_messages_may_be_csv_too_and_a_text_with_commas_is_a_text() -> None:
@@ -168,4 +171,33 @@ def test_messages_may_be_csv_too_and_a_text_with_commas_is_a_text() -> None:
 def test_an_unclosed_quotation_mark_costs_its_line() -> None:
     records = read_editors('id,bio\n1,"open\n2,fine', 10)
     assert [e.bio for e in records.sound.values()] == ["fine"]
-    assert "not closed" in records.errors["row 1"]["detail"]
+    assert "not closed" in records.errors["line 2"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[{"id": 1},\n {"id": 2,}]', 2),
+        ('\n\n[{"id": 1},\n {"id": 02}]', 4),
+        ('{"id": 1}\n{"id": 2}\n{"id":', 3),
+        ('{"id": 1}\n{"id": 02}', 2),
+    ],
+)
+def test_what_is_no_json_is_found_by_its_line(text: str, line: int) -> None:
+    with pytest.raises(MalformedBody, match=f"line {line}"):
+        read_editors(text, 10)
+
+
+def test_columns_and_members_that_are_no_fields_are_named_with_what_may_be_meant() -> None:
+    for text in ("id,webiste,password\n1,x,y", '[{"id": 1, "webiste": "x"}]', '{"id": 1}\n{"id": 2, "webiste": "x"}'):
+        assert read_editors(text, 10).ignored == {"webiste": "website"}
+    assert read_messages('{"id": 1, "text": "x", "txet": ""}', 10).ignored == {"txet": "text"}
+    assert read_editors(line(), 10).ignored == {}
+
+
+def test_a_paste_of_braces_alone_is_not_counted_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb_api.pages.pastes.MOST_BRACES", 1000)
+    with pytest.raises(TooLarge):
+        read_editors("{}" * 1001, 10_000)
+    with pytest.raises(TooLarge):
+        read_editors('{"id": 1}\n' * 12, 10)

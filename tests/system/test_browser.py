@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,22 +176,56 @@ def test_rows_of_a_dump_a_filled_in_form_and_mistakes(visit: Callable[..., Visit
     expect(card).to_contain_text("tab lover #77")
     expect(card).not_to_contain_text("secret")
     faults = page.get_by_role("table", name="2 rows could not be read")
-    expect(faults).to_contain_text("row 2")
+    expect(faults).to_contain_text("line 2")
     expect(faults).to_contain_text("13 are needed")
-    expect(faults.get_by_role("row", name="row 3")).to_contain_text("member_since")
+    expect(faults.get_by_role("row", name="line 3")).to_contain_text("member_since")
     assert shown.audit() == []
     shown.shoot("mistakes")
     paste.fill('[{"id": 1}')
     page.get_by_role("button", name="Check", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("not valid JSON")
-    page.get_by_text("Or fill in one account").click()
-    page.get_by_label("Editor number").fill("5")
+    expect(page.get_by_role("alert")).to_contain_text("before it is complete")
+
+
+def test_one_account_is_filled_in_and_each_change_of_it_shows_what_moved(visit: Callable[..., Visit]) -> None:
+    shown = visit()
+    page = shown.open("/")
     page.get_by_label("Website").fill("http://win-casino.example")
     page.get_by_label("Member since").fill("2024-01-01T10:00:05")
     page.get_by_role("button", name="Check this account").click()
+    card = page.locator("article.card")
     expect(card).to_have_count(1)
-    expect(card).to_contain_text("2024-01-01 10:00:05")
+    expect(page.locator(".change")).to_have_count(0)
+    page.get_by_role("link", name="Try an example").click()
+    expect(card).to_contain_text("bestcasino_uk #2451873")
+    expect(page.get_by_label("Bio")).to_have_value(re.compile("Best online casino"))
     assert shown.audit() == []
+    shown.shoot("example")
+    website = page.get_by_label("Website")
+    website.fill("https://www.last.fm/user/vinyl")
+    website.press("Tab")  # nothing is pressed: a change is enough
+    expect(card.locator(".outcome")).to_contain_text("Website changed: ")
+    expect(page.get_by_label("Bio")).to_be_focused()
+    expect(page.locator(".change tbody tr").filter(has_text="website").first).to_be_visible()
+    assert shown.audit() == []
+    shown.shoot("what-if")
+    page.emulate_media(color_scheme="dark")
+    shown.shoot("what-if-dark")
+    number = page.get_by_label("Editor number")
+    number.fill("")
+    number.press("Tab")
+    expect(card).not_to_contain_text("#2451873")
+
+
+def test_a_change_of_a_field_without_javascript(visit: Callable[..., Visit]) -> None:
+    shown = visit(java_script_enabled=False, viewport={"width": 375, "height": 740})
+    page = shown.open("/?example=1")
+    page.get_by_label("Bio").fill("I collect records.")
+    page.get_by_role("button", name="Check this account").click()
+    expect(page.locator(".outcome")).to_contain_text("Bio changed: ")
+    expect(page.get_by_label("Bio")).to_have_value("I collect records.")
+    assert not shown.overflows()
+    shown.shoot("phone-what-if")
 
 
 def test_a_large_paste_comes_in_pages(visit: Callable[..., Visit]) -> None:
@@ -255,6 +290,14 @@ def test_quality_weights_rollback_and_replay(visit: Callable[..., Visit], servic
     expect(page.get_by_role("table", name="On the reference set", exact=True)).to_contain_text(
         "False positives per 1,000"
     )
+    told = page.locator("#threshold")
+    about = next(about for about in service.get("/weights").json()["versions"] if about["version"] == newest)
+    slider = page.get_by_label("Innocent accounts called spam")
+    for place in (int(slider.input_value()), int(slider.input_value()) + 1):
+        wanted, _, caught = about["figures"]["bands"]["curve"][place]
+        expect(told).to_contain_text(f"at most {wanted:g} of 1,000")
+        expect(told).to_contain_text(f"catches {100 * caught:.1f}% of the spam")
+        slider.press("ArrowRight")
     older = page.locator("table.versions tbody tr").nth(1)
     older.locator("summary").click()
     assert current(service) == newest  # asked, not done
@@ -330,11 +373,17 @@ def test_all_of_a_check_by_keyboard(visit: Callable[..., Visit]) -> None:
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Paste one or many")).to_be_focused()
+    expect(page.get_by_role("link", name="Try an example")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.get_by_label("Paste one or many").focus()
     page.keyboard.insert_text(json.dumps(COLLECTOR))
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#results h2").first).to_be_focused()
+    for fold in ("What the bands mean", "The odds"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_text(fold, exact=True)).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Spam", exact=True)).to_be_focused()
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")

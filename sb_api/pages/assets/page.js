@@ -53,7 +53,10 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const selector = place === "card" ? "article.card" : `#${place}`;
   const target = place === "card" ? form.closest(selector) : document.querySelector(selector);
-  if (target.getAttribute("aria-busy") === "true") return;
+  if (target.getAttribute("aria-busy") === "true") {
+    if (form.dataset.quiet) form.dataset.again = "1";
+    return;
+  }
   const body = new FormData(form, event.submitter);
   target.setAttribute("aria-busy", "true");
   status.textContent = form.dataset.busy;
@@ -65,7 +68,21 @@ document.addEventListener("submit", async (event) => {
   }
   target.removeAttribute("aria-busy");
   announce(fresh);
-  focusOn(fresh);
+  if (!form.dataset.quiet) focusOn(fresh); // whoever goes on writing stays where they are
+  delete form.dataset.quiet;
+  if (form.dataset.again) {
+    delete form.dataset.again;
+    form.dataset.quiet = "1";
+    form.requestSubmit();
+  }
+});
+
+// A form that has been judged is judged again with each change of a field.
+document.addEventListener("change", (event) => {
+  const form = event.target.form;
+  if (!form?.dataset.live || !document.querySelector(`#results ${form.dataset.live}`)) return;
+  form.dataset.quiet = "1";
+  form.requestSubmit();
 });
 
 // One key presses a button, while the focus is where the key is explained, or nowhere yet.
@@ -77,6 +94,14 @@ document.addEventListener("keydown", (event) => {
   if (!button) return;
   event.preventDefault();
   button.click();
+});
+
+// A slider that stands for the rows of a table says what the row says that it is at.
+document.addEventListener("input", (event) => {
+  const { rows } = event.target.dataset;
+  if (!rows) return;
+  const row = document.querySelectorAll(`#${rows} tbody tr`)[event.target.value];
+  document.getElementById(event.target.getAttribute("aria-describedby")).textContent = row.dataset.sentence;
 });
 
 // Whatever carries data-poll is fetched anew after so many milliseconds, until it carries it no longer.
