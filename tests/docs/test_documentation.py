@@ -142,9 +142,7 @@ MEASURED = {
                 "predictions while training without pause, over idle"
             ],
             "cold start, `run` to first prediction": ["cold start, `run` to first prediction"],
-            "editors/s over those of the original implementation, 100 a request": [
-                "ours over it at 100 editors, 8 connections"
-            ],
+            "editors/s over those of the first SB_API, 100 a request": ["ours over it at 100 editors, 8 connections"],
             "one more classify process, USS": ["one more classify process (USS)"],
             "a web process, USS, after bulk load": ["a web process (USS)"],
             "everything while training, two classify processes, PSS": [

@@ -28,7 +28,9 @@ def test_every_command_of_the_tutorial_does_what_it_says(service: Service, tmp_p
         answers.append(json.loads(done.stdout))
         assert answers[-1].get("success", True) is True, f"{pasted}\n{done.stdout}"
     _, judged, explained, trained, again, weights, back = answers
-    assert judged["predictions"] == {"1": "Spam Editor Account", "2": "Non Spam Editor Account"}
+    spam, fine = "Spam Editor Account", "Non Spam Editor Account"
+    assert judged["predictions"] == {"1": spam, "2": fine, "3": spam}
+    assert again["predictions"] == {"1": spam, "2": fine, "3": fine}
     assert explained["reasons"]["1"]
     assert trained["learned"] == 3
     assert again["weights"] == trained["weights"]["version"] != judged["weights"]
