@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -276,7 +276,13 @@ def _name_unknown(raw: dict[str, msgspec.Raw], struct: Any) -> dict[str, str | N
             found.setdefault(name[:255], None)
         if len(found) >= MOST_IGNORED:
             break
-    return {name: nearest(name, known) for name in list(found)[:MOST_IGNORED]}
+    return {name: _meant(name, known) for name in list(found)[:MOST_IGNORED]}
+
+
+@lru_cache(maxsize=1000)
+def _meant(name: str, known: frozenset[str]) -> str | None:
+    """As `nearest`: who sends a member that is no field sends it again and again."""
+    return nearest(name, known)
 
 
 def _unknown_members(text: bytes, struct: Any, known: frozenset[str]) -> list[str]:
