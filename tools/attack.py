@@ -28,7 +28,7 @@ import requests
 import zstandard
 
 from sb_api.auth.credentials import ROLES, add_credential
-from sb_api.records import FREE_BYTES, MOST_TIMES
+from sb_api.json_bodies import FREE_BYTES, MOST_TIMES
 from sb_api.web.results import MARK
 from tests.support.service import Service, make_editors, make_verdicts, start_service
 from tests.support.shapes import FEW, TOO_MANY

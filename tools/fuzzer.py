@@ -23,7 +23,7 @@ from flask import Flask
 
 from sb_api import create_app
 from sb_api.config import Settings, load_settings
-from sb_api.records import FREE_BYTES, MOST_TIMES
+from sb_api.json_bodies import FREE_BYTES, MOST_TIMES
 from tests.support import shapes
 from tests.support.service import SHARED, Service, make_verdicts, start_service
 from tools.raw_requests import WAITING, Request, make_request
