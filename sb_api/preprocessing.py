@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Matrix
 from sb_api.records import Editor, EditorFields, Message
+from sb_api.text.dates import Seconds, parse_plain
 from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.masking import mask_personal_data
@@ -48,6 +49,8 @@ WORDS = 20_000  # whose order counts
 UNKNOWN_WORD = 1  # known ones are numbered from 2
 CHARACTERS = (3, 4, 5)  # lengths of the character n-grams
 
+DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
+
 _UNSET = (None, "")
 _RANKS = slice(1, 1 + FEATURES_PER_MESSAGE)
 _WEIGHTS = slice(_RANKS.stop, _RANKS.stop + FEATURES_PER_MESSAGE)
@@ -70,6 +73,33 @@ class Bios(NamedTuple):
     hidden: list[list[str]]
 
 
+class Dates(NamedTuple):
+    """The dates of n editors, date by date (5n,): as `given`, and in seconds those that are written as nearly all are
+    (`parse_plain`)."""
+
+    given: list[str | None]
+    plain: Seconds | None
+
+
+def read_dates(editors: Sequence[Editor]) -> Dates:
+    given = [getattr(editor, date) for date in DATES for editor in editors]
+    return Dates(given, parse_plain(given))
+
+
+class Hosts(NamedTuple):
+    """The hosts of the websites and the domains of the e-mail addresses of n editors, "" where there is none."""
+
+    websites: list[str]
+    emails: list[str]
+
+
+def read_hosts(editors: Sequence[EditorFields]) -> Hosts:
+    return Hosts(
+        [website_host(editor.website) if editor.website else "" for editor in editors],
+        [email_domain(editor.email) if editor.email else "" for editor in editors],
+    )
+
+
 def read_bios(editors: Sequence[EditorFields]) -> Bios:
     normal = normalize_texts([editor.bio or "" for editor in editors])
     return Bios(normal, hidden_words_in([one.text for one in normal]))
@@ -82,13 +112,20 @@ def texts_of_words(bios: Bios) -> list[str]:
     return [" ".join((text, *hidden)) if hidden else text for text, hidden in zip(texts, bios.hidden, strict=True)]
 
 
-def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies, bios: Bios | None = None) -> Matrix:
-    """The vectors of n editors, (n, 524), whose bios may have been read already. Column 0, the verdict, is 0 for an
-    editor without one."""
+def editor_vectors(
+    editors: Sequence[Editor],
+    vocabularies: Vocabularies,
+    bios: Bios | None = None,
+    dates: Dates | None = None,
+    hosts: Hosts | None = None,
+) -> Matrix:
+    """The vectors of n editors, (n, 524), whose bios, dates and hosts may have been read already. Column 0, the
+    verdict, is 0 for an editor without one."""
     matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
     if not editors:
         return matrix
     bios = bios or read_bios(editors)
+    hosts = hosts or read_hosts(editors)
     texts = [bio.text for bio in bios.normal]
     emails, websites = vocabularies["email"].host_ranks, vocabularies["website"].host_ranks
     matrix[:, 0] = [getattr(editor, "verdict", 0) for editor in editors]
@@ -98,9 +135,15 @@ def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies, bios: 
     matrix[:, 4] = [bool(editor.privs) for editor in editors]
     matrix[:, 5] = [len(text) for text in texts]
     matrix[:, 6] = [has_url(text) for text in texts]
-    matrix[:, 7:10] = [_hours_since_member(editor) for editor in editors]
-    matrix[:, 10] = [_email_token(editor.email, emails) for editor in editors]
-    matrix[:, 11] = [_website_token(editor.website, websites) for editor in editors]
+    matrix[:, 7:10] = _hours_since_member(editors, dates or read_dates(editors))
+    matrix[:, 10] = [
+        _rank_of(domain, emails) or UNKNOWN_EMAIL if editor.email else NO_EMAIL
+        for editor, domain in zip(editors, hosts.emails, strict=True)
+    ]
+    matrix[:, 11] = [
+        _rank_of(host, websites) or UNKNOWN_WEBSITE if editor.website else NO_WEBSITE
+        for editor, host in zip(editors, hosts.websites, strict=True)
+    ]
     _write_tf_idf(matrix[:, 12:], texts_of_words(bios), vocabularies["bio"])
     return matrix
 
@@ -125,7 +168,19 @@ def preprocess_editor(editor: Editor, vocabularies: Vocabularies) -> Arrays:
     return preprocess_editors([editor], vocabularies)
 
 
-def _hours_since_member(editor: Editor) -> tuple[float, float, float]:
+def _hours_since_member(editors: Sequence[Editor], dates: Dates) -> npt.ArrayLike:
+    """Hours from the registration of n editors to three other dates, (n, 3); NO_DATE and NO_MEMBER_SINCE for what is
+    missing."""
+    if dates.plain is None:
+        return [*map(_hours_of, editors)]
+    moments = dates.plain.reshape(len(DATES), -1)
+    hours: npt.NDArray[np.float64] = ((moments[1:4] - moments[0]) / 3600).T
+    for row in np.flatnonzero(np.isnan(hours).any(axis=1)).tolist():
+        hours[row] = _hours_of(editors[row])
+    return hours
+
+
+def _hours_of(editor: Editor) -> tuple[float, float, float]:
     if not editor.member_since:
         return NO_MEMBER_SINCE, NO_MEMBER_SINCE, NO_MEMBER_SINCE
     since = datetime.fromisoformat(editor.member_since)
@@ -143,14 +198,6 @@ def _hours(since: datetime, date: str | None) -> float:
     if (moment.tzinfo is None) is not (since.tzinfo is None):
         moment, since = moment.replace(tzinfo=moment.tzinfo or UTC), since.replace(tzinfo=since.tzinfo or UTC)
     return (moment - since).total_seconds() / 3600
-
-
-def _email_token(email: str | None, ranks: Mapping[str, int]) -> int:
-    return _rank_of(email_domain(email), ranks) or UNKNOWN_EMAIL if email else NO_EMAIL
-
-
-def _website_token(website: str | None, ranks: Mapping[str, int]) -> int:
-    return _rank_of(website_host(website), ranks) or UNKNOWN_WEBSITE if website else NO_WEBSITE
 
 
 def _rank_of(host: str, ranks: Mapping[str, int]) -> int:

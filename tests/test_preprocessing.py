@@ -471,6 +471,8 @@ def test_any_record_that_passes_the_checks_gives_524_finite_numbers(editor: Edit
 @settings(max_examples=50)
 def test_a_record_gives_the_same_numbers_alone_and_among_others(batch: list[Editor]) -> None:
     """Half of each training batch was memory that nobody had written, in the original."""
+    dated = {"member_since": "2000-07-05T14:22:08", "last_updated": "2001-07-05T14:22:09"}
+    batch += [Editor(id=number, **dated) for number in range(10)]  # so many dates are read together
     together = editor_vectors(batch, VOCABULARIES)
     assert together.shape == (len(batch), 524)
     for row, editor in zip(together, batch, strict=True):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.models.editor_bins import parse_moments
 from sb_api.records import DATES
 from sb_api.synthetic.editors import SyntheticEditor
+from sb_api.text.dates import parse_moments
 
 # A single feature by which so many of either verdict are told from the others is more likely how they were collected
 # than how they are.

@@ -6,15 +6,15 @@ weigh no more than these. Bin 0 is for what is missing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.records import BEFORE_CHRIST, Editor
+from sb_api.preprocessing import Dates, read_dates
+from sb_api.records import Editor
+from sb_api.text.dates import fill_moments
 from sb_api.text.scripts import KINDS, count_kinds
 
 Bins = npt.NDArray[np.int64]
@@ -41,17 +41,11 @@ _DIGIT, _CAPITAL, _MARK, _BREAK, _SYMBOL = (
     KINDS.index(kind) for kind in ("digit", "capital", "mark", "line break", "symbol")
 )
 
-_DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
 # Of which two dates, by number, the differences are taken, and which differences say what came first.
 _LATER, _EARLIER, _IN_ORDER = np.array([1, 2, 3, 2, 3, 4]), np.array([0, 0, 0, 1, 2, 0]), np.array([1, 3, 4, 5])
 _BITS = 1 << np.arange(6)
 _OF_SHOWN, _OF_LETTERS = [_DIGIT, _MARK, _SYMBOL], [_CAPITAL, *_SCRIPTS]
 _SHOWN_AND_LETTERS = np.array([[kind not in _SPACE, kind not in _NO_LETTER] for kind in range(len(KINDS))], np.int64)
-
-_FEW = 20  # dates: so few are read one by one sooner than numpy's calls are made
-_PLAIN = "0000-00-00T00:00:00"
-_DIGITS = np.array([place for place, char in enumerate(_PLAIN) if char == "0"])
-_BETWEEN, _BETWEEN_CODES = np.array([4, 7, 13, 16]), np.frombuffer(b"--::", np.uint8)
 
 
 @dataclass(frozen=True)
@@ -127,9 +121,11 @@ class EditorTexts:
     alike: Bins
 
 
-def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
-    """The bins of n editors, (n, columns), numbered from 0 to `BINS` - 1 over all columns."""
-    moments = parse_moments([getattr(editor, date) for date in _DATES for editor in editors]).reshape(5, -1)
+def bin_editors(editors: Sequence[Editor], texts: EditorTexts, dates: Dates | None = None) -> Bins:
+    """The bins of n editors, (n, columns), numbered from 0 to `BINS` - 1 over all columns. Their dates may have been
+    read already."""
+    dates = read_dates(editors) if dates is None else dates
+    moments = fill_moments(dates.plain, dates.given).reshape(5, -1)
     differences = moments[_LATER] - moments[_EARLIER]
     four = (texts.bios, texts.websites, texts.mailboxes, texts.names)
     kinds = count_kinds([text for column in four for text in column]).reshape(4, len(editors), len(KINDS))
@@ -166,38 +162,6 @@ def bin_editors(editors: Sequence[Editor], texts: EditorTexts) -> Bins:
     bins[end + 18] = _BITS[:4] @ ~np.isnan(moments[:4])
     bins += _OFFSETS[:, None]
     return bins.T
-
-
-def parse_moments(dates: Sequence[str | None]) -> Numbers:
-    """Seconds since 1970 in UTC of n ISO 8601 dates, (n,); NaN where there is none, or one before
-    Christ. Without a time zone it is UTC."""
-    seconds = np.full(len(dates), np.nan)
-    plain = [place for place, date in enumerate(dates) if date and len(date) == len(_PLAIN) and date.isascii()]
-    if len(plain) < _FEW:
-        for place, date in enumerate(dates):
-            seconds[place] = _parse_moment(date)
-        return seconds
-    # Nearly all dates look like this, and are read together.
-    chars = np.frombuffer("".join([dates[place] or "" for place in plain]).encode("ascii"), np.uint8)
-    chars = chars.reshape(len(plain), len(_PLAIN))
-    digits = (chars[:, _DIGITS] - np.uint8(ord("0"))).astype(np.int64)
-    sound = (digits < 10).all(axis=1) & (chars[:, _BETWEEN] == _BETWEEN_CODES).all(axis=1)
-    year, (month, day, hour, minute, second) = (
-        digits[:, :4] @ (1000, 100, 10, 1),
-        (digits[:, 4::2] * 10 + digits[:, 5::2]).T,
-    )
-    days = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
-    seconds[np.array(plain, np.int64)[sound]] = (days * 86_400 + hour * 3600 + minute * 60 + second)[sound]
-    for place in np.flatnonzero(np.isnan(seconds)).tolist():
-        seconds[place] = _parse_moment(dates[place])
-    return seconds
-
-
-def _parse_moment(date: str | None) -> float:
-    if not date or date.endswith(BEFORE_CHRIST):
-        return math.nan
-    moment = datetime.fromisoformat(date)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def is_trusted(editor: Editor) -> bool:

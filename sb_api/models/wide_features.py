@@ -19,7 +19,7 @@ from sb_api import preprocessing
 from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
-from sb_api.preprocessing import Bios
+from sb_api.preprocessing import Bios, Dates, Hosts
 from sb_api.records import Editor
 from sb_api.text.hashing import (
     Hashes,
@@ -109,16 +109,24 @@ def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any
 
 
 def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:
-    bios = preprocessing.read_bios(editors)
-    vectors = preprocessing.editor_vectors(editors, vocabularies, bios)
+    bios, dates = preprocessing.read_bios(editors), preprocessing.read_dates(editors)
+    hosts = preprocessing.read_hosts(editors)
+    vectors = preprocessing.editor_vectors(editors, vocabularies, bios, dates, hosts)
     vectors[:, _PRIVILEGES] = [*map(is_trusted, editors)]
-    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0, bios)
+    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0, bios, dates, hosts)
 
 
-def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], bios: Bios | None = None) -> Buckets:
+def wide_features(
+    editors: Sequence[Editor],
+    has_url: npt.NDArray[np.bool_],
+    bios: Bios | None = None,
+    dates: Dates | None = None,
+    hosts: Hosts | None = None,
+) -> Buckets:
     """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
-    a link; the bios may have been read already."""
-    texts, laid, whole = _read_texts(editors, has_url, bios or preprocessing.read_bios(editors))
+    a link; bios, dates and hosts may have been read already."""
+    bios, hosts = bios or preprocessing.read_bios(editors), hosts or preprocessing.read_hosts(editors)
+    texts, laid, whole = _read_texts(editors, has_url, bios, hosts)
     blocks = _find_spans(laid)
     # All blocks at once: for a few editors numpy's calls cost more than what they do.
     counts = np.concatenate([spans.counts for spans in blocks])
@@ -130,7 +138,7 @@ def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], bio
     buckets.ravel()[number_in_turn(plan.firsts, counts)] = found[: len(hashes)]
     end = _TEXT_SLOTS + len(WHOLE)
     buckets[:, _TEXT_SLOTS:end] = found[len(hashes) :].reshape(of_whole.shape) * (of_whole != 0)
-    buckets[:, end:] = bin_editors(editors, texts) + 1
+    buckets[:, end:] = bin_editors(editors, texts, dates) + 1
     return buckets
 
 
@@ -145,7 +153,8 @@ def weigh_features(buckets: Buckets) -> Weights:
 
 def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
     """The distinct words of the bios of n editors, each with the slots that it has a part in."""
-    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_), preprocessing.read_bios(editors))
+    bios, hosts = preprocessing.read_bios(editors), preprocessing.read_hosts(editors)
+    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_), bios, hosts)
     found: list[dict[str, list[int]]] = []
     for bio in laid[:: len(TEXTS)]:
         points = lay_texts([bio]).points
@@ -197,7 +206,7 @@ def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 def _read_texts(
-    editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Bios
+    editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Bios, hosts: Hosts
 ) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
     bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.normal]
@@ -212,14 +221,16 @@ def _read_texts(
     whole: list[str] = []
     filled: list[bool] = []
     alike: list[int] = []
-    for editor, (bio, _), joined, (name, _), (area, _), given in zip(
-        editors, bios, read.hidden, names, normal[len(editors) :], areas, strict=True
+    for editor, (bio, _), joined, (name, _), (area, _), given, host, domain in zip(
+        *(editors, bios, read.hidden, names, normal[len(editors) :], areas, hosts.websites, hosts.emails), strict=True
     ):
-        host = path = domain = mailbox = ""
+        path = mailbox = ""
         if website := (editor.website or "").strip():
-            host, path = website_host(website), website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
+            host = host if website == editor.website else website_host(website)
+            path = website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
         if email := (editor.email or "").strip():
-            domain, mailbox = email_domain(email), email.rpartition("@")[0][:LONGEST_FIELD]
+            domain = domain if email == editor.email else email_domain(email)
+            mailbox = email.rpartition("@")[0][:LONGEST_FIELD]
         area_or_number = area if given is None or isinstance(given, str) else str(given)
         gender = "" if editor.gender is None else str(editor.gender).strip().lower()
         registered, of_domain = registered_domain(host), registered_domain(domain)
@@ -252,7 +263,8 @@ def _read_texts(
 
 def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
     """Whether a name stands in a host, and in what stands before the @: 2 if so, 1 if not, 0 where there is none."""
-    short = "".join(filter(str.isalnum, name.lower()))
+    small = name.lower()
+    short = small if small.isalnum() else "".join(filter(str.isalnum, small))
     if len(short) < LEAST_NAME:
         return 0, 0
     return 1 + (short in host.replace("-", "")) if host else 0, 1 + (short in mailbox.lower()) if mailbox else 0

@@ -81,9 +81,16 @@ def _candidates(host: str) -> tuple[str, ...]:
     top = host.rpartition(".")[2]
     if "." not in host or ":" in host or top.isdigit():
         return (host,)
-    suffixes = _public_suffixes()
-    found = (host, suffixes.privatesuffix(host), suffixes.publicsuffix(host), top)
-    return tuple(dict.fromkeys(filter(None, found)))
+    return tuple(dict.fromkeys(filter(None, (host, *_suffixes(host), top))))
+
+
+@lru_cache(maxsize=4096)
+def _suffixes(host: str) -> tuple[str | None, str | None]:
+    """The domain that somebody registered, and what that is registered under; None where there is none. Asked for twice
+    of each host, and slow to find."""
+    private = _public_suffixes().privatesuffix(host)
+    # The registered domain has one label more.
+    return private, private.partition(".")[2] if private else _public_suffixes().publicsuffix(host)
 
 
 @lru_cache(maxsize=65_536)
@@ -92,7 +99,7 @@ def registered_domain(host: str) -> str:
     where there is none, as with IP addresses."""
     if "." not in host or ":" in host or host.rpartition(".")[2].isdigit():
         return host
-    return _public_suffixes().privatesuffix(host) or host
+    return _suffixes(host)[0] or host
 
 
 @cache

@@ -68,6 +68,7 @@ class NormalText(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING = Undone()
+_EMPTY = NormalText("", NOTHING)
 
 
 def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
@@ -82,8 +83,8 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
 
 def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[NormalText]:
     """`normalize_text` of each of n texts, for which all of them are looked at together."""
-    normal = [NormalText(text, NOTHING) for text in texts]
-    rows = [row for row, text in enumerate(texts) if not _is_plain(text)]
+    normal = [NormalText(text, NOTHING) if text else _EMPTY for text in texts]
+    rows = [row for row, text in enumerate(texts) if text and not _is_plain(text)]
     if not rows:
         return normal
     seen = look_at([texts[row] for row in rows])

@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sb_api.models import editor_bins, wide_features
-from sb_api.models.editor_bins import COLUMNS, parse_moments
+from sb_api.models.editor_bins import COLUMNS
 from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor
 from sb_api.synthetic.editors import generate_editors
+from sb_api.text.dates import parse_moments
 from tests.support.plain_features import plain_features
 
 MAILS = st.sampled_from(["ann@example.org", "spam4u@mail.win-casino.co.uk", "no address", "a@b@c.de", " X@Y.COM. "])
