@@ -87,11 +87,13 @@ class StagedWeights:
 
     def versions(self, classifiers: Sequence[str]) -> dict[str, tuple[str, float]]:
         """Of each classifier the version that is staged, "" for none, and since when; without those of which nothing is
-        known."""
+        known. As long as anybody looks, they stay."""
         pipeline = self.redis.pipeline(transaction=False)
         for name in classifiers:
             pipeline.hmget(_keys(name)[0], "version", "since")
-        found = zip(classifiers, pipeline.execute(), strict=True)
+        for name in classifiers:
+            pipeline.expire(_keys(name)[0], STAGED_TTL)
+        found = zip(classifiers, pipeline.execute(), strict=False)
         return {name: (version.decode(), float(since)) for name, (version, since) in found if version is not None}
 
     def find(self, classifier: str) -> Staged | None:
