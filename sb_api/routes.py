@@ -234,6 +234,8 @@ def list_review() -> Response:
         query = msgspec.convert(given, ListQuery, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidParameter(f"The query cannot be read: {error}.") from None
+    if nothing := [name for name in given if getattr(query, name) is None]:  # what msgspec makes of the word null
+        raise InvalidParameter(f"`{nothing[0]}` cannot be null; leave it out.")
     return answer_json(list_entries(get_service(), query)[0])
 
 

@@ -20,20 +20,26 @@ from sb_api.errors import ClaimedByAnother, NotOffered
 from sb_api.review.entries import Claim, GiveVerdicts, Release, TakeBack
 from sb_api.review.store import ReviewStore
 from tests.conftest import wait_until
+from tests.http.test_openapi import assert_documented
 from tests.support.jobs import Jobs
 from tests.support.review import SPAMMERS, fill
 from tests.support.service import Service, assert_problem
 
 
+def documented(client: FlaskClient, response: Any, method: str = "POST") -> Any:
+    """The answer, which must be one that the document has."""
+    return assert_documented(client.get("/openapi.json").get_json(), response, method, "/review")
+
+
 def act(client: FlaskClient, action: str, **fields: Any) -> Any:
     response = client.post("/review", json={"action": action, **fields})
     assert response.status_code == 200, response.text
-    return response.get_json()
+    return documented(client, response)
 
 
 def test_what_waits_is_listed_claimed_and_given_back(reviewing: FlaskClient, queue: ReviewStore) -> None:
     entries = fill(reviewing, queue)
-    listed = reviewing.get("/review?limit=4").get_json()
+    listed = documented(reviewing, reviewing.get("/review?limit=4"), "GET")
     assert (listed["waiting"], listed["matching"], len(listed["entries"])) == (6, 6, 4)
     assert "\nsb_api_review_accounts 6.0\n" in reviewing.get("/metrics").text
     scores = [entry["score"] for entry in listed["entries"]]
@@ -70,6 +76,7 @@ def test_verdicts_are_learned_as_those_of_train_and_can_be_taken_back(
     verdicts = dict.fromkeys(entries, 1)
     refused = reviewing.post("/review", json={"action": "verdicts", "verdicts": verdicts, "reporter": "ben"})
     assert assert_problem(refused, 409, "claimed-by-another")["entries"] == entries[:1]
+    documented(reviewing, refused)
     trained = act(reviewing, "verdicts", verdicts={**verdicts, entries[2]: 0}, reporter="anna")["trained"]
     assert trained["records"].keys() == {"9000", "9001", "9002"}
     assert trained["learned"] + trained["kept"] == 3
@@ -140,7 +147,17 @@ def test_the_client_does_all_of_it(queue: ReviewStore, running: Service) -> None
 
 @pytest.mark.parametrize(
     "query",
-    ["band=x", "order=last", "limit=0", "limit=101", "offset=-1", "min_age=x", "mine=perhaps", "language=" + "x" * 33],
+    [
+        "band=x",
+        "order=last",
+        "limit=0",
+        "limit=101",
+        "offset=-1",
+        "min_age=x",
+        "max_age=null",
+        "mine=perhaps",
+        "language=" + "x" * 33,
+    ],
 )
 def test_a_query_that_cannot_be_read_is_refused(reviewing: FlaskClient, query: str) -> None:
     assert_problem(reviewing.get(f"/review?{query}"), 400, "invalid-parameter")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 from flask import Flask
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
@@ -19,6 +20,7 @@ from sb_api.web.openapi import build_document
 # class), which is a 422 that names it.
 CHECKS = {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422", "503"]}}
 # A sound one of these is a training, so they get few.
+REVIEW = "/review"
 LEARNING = ["/train", "/intents/train", "/rollback", "/replay"]
 
 # Threads of the service draw random numbers (Redis's pauses between tries) while a request is being made, which
@@ -35,7 +37,7 @@ def load(**phases: Any) -> Any:
 bounded = settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
-@load().exclude(path=LEARNING).parametrize()
+@load().exclude(path=[*LEARNING, REVIEW]).parametrize()
 @bounded
 def test_every_answer_is_one_that_the_document_has(case: Any, service_app: Flask) -> None:
     check(case, service_app)
@@ -45,6 +47,12 @@ def test_every_answer_is_one_that_the_document_has(case: Any, service_app: Flask
 @settings(bounded, max_examples=5)
 def test_every_answer_of_the_learning_calls_is_one_that_the_document_has(case: Any, service_app: Flask) -> None:
     check(case, service_app)
+
+
+@load().include(path=REVIEW).parametrize()
+@bounded
+def test_every_answer_of_the_review_queue_is_one_that_the_document_has(case: Any, reviewing: FlaskClient) -> None:
+    check(case, reviewing.application)
 
 
 def check(case: Any, app: Flask) -> None:
