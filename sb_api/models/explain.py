@@ -23,7 +23,9 @@ from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies
 
 WORDS = 8  # words of a bio that are tried, those of the greatest weight
-MOST_TRIED = 24  # words of a message, each of which is a message more to judge
+# Words of a message that are tried, each of which is a message more to judge, and that are read for it; with an encoder
+# a message costs ten times as much.
+MOST_TRIED, MOST_ENCODED, MOST_READ = 24, 12, 200
 LEAST_EFFECT = 0.001
 LEAST_ODDS = 0.5  # of the logarithm of the odds: from 1 in 10,000 to 1 in 6,000
 LEAST_PROBABILITY = 1e-12
@@ -108,12 +110,14 @@ def judge_occlusions(
 def explain_messages(
     messages: Sequence[Message], _: Sequence[float], judge: Judge, vocabularies: Vocabularies, __: Arrays
 ) -> list[list[Reason]]:
-    """The reasons of n messages, strongest first: what each of the first `MOST_TRIED` words of a message adds to the
-    probability of its likeliest class. Each is left out wherever it stands, and the rest judged as it would be read."""
+    """The reasons of n messages, strongest first: what each of the first words of a message adds to the probability of
+    its likeliest class. Each is left out wherever it stands, and the rest, of the first `MOST_READ` words, judged as it
+    would be read."""
     reasons: list[list[Reason]] = []
+    most = MOST_TRIED if vocabularies.encoder is None else MOST_ENCODED
     for message in messages:
-        words = message_words(message.text)
-        tried = list(dict.fromkeys(words))[:MOST_TRIED]
+        words = message_words(message.text)[:MOST_READ]
+        tried = list(dict.fromkeys(words))[:most]
         texts = [words, *([other for other in words if other != word] for word in tried)]
         rest = [Message(id=place, text=" ".join(text) or " -") for place, text in enumerate(texts)]
         scores = judge(_preprocess_messages([message, *rest], vocabularies)).astype(np.float64)

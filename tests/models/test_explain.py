@@ -7,20 +7,30 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.special import logit
 
 from sb_api.arrays import Arrays, Probabilities
 from sb_api.bootstrap.editors import bootstrap_lodbrok
+from sb_api.bootstrap.messages import fit_message_vocabularies
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import LODBROK
-from sb_api.models.explain import LEAST_EFFECT, explain_editors, usual_editor
+from sb_api.models.explain import (
+    LEAST_EFFECT,
+    MOST_ENCODED,
+    MOST_TRIED,
+    explain_editors,
+    explain_messages,
+    usual_editor,
+)
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import editor_vectors, name_inputs
-from sb_api.records import Editor
-from sb_api.text.tokenizers import Vocabularies
+from sb_api.records import Editor, LabelledMessage, Message
+from sb_api.text.tokenizers import TextEncoder, Vocabularies
+from tests.support.encoders import small_encoder
 from tests.support.service import SHIPPED, make_editors
 
 VOCABULARIES = SHIPPED.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
@@ -156,3 +166,22 @@ def test_what_moves_the_odds_of_a_sure_score_is_a_reason(original: tuple[Weights
     assert len(reasons) >= 2
     assert reasons[0].effect < LEAST_EFFECT
     assert all(abs(reason.log_odds) > 0 for reason in reasons)
+
+
+@pytest.mark.parametrize(("encoder", "most"), [(None, MOST_TRIED), (small_encoder(), MOST_ENCODED)])
+def test_a_long_message_is_judged_no_more_often_than_a_short_one(encoder: TextEncoder | None, most: int) -> None:
+    words = [f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
+    message = Message(id=1, text=" ".join(words))
+    learned = [LabelledMessage(id=1, text=message.text, intent="a")]
+    vocabularies = replace(fit_message_vocabularies(learned), encoder=encoder)
+    seen = []
+
+    def judge(arrays: Arrays) -> npt.NDArray[np.float32]:
+        seen.append(len(arrays["word_input"]))
+        share = np.linspace(0.9, 0.1, seen[-1], dtype=np.float32)
+        return np.stack([share, 1 - share], axis=1)
+
+    (reasons,) = explain_messages([message], (), judge, vocabularies, {})
+    assert seen == [most + 2]
+    # The further down the rows, the more is lost: the last word that is tried tells most.
+    assert [reason.value for reason in reasons] == words[:most][::-1][:8]
