@@ -187,12 +187,13 @@ class Intake:
     def discard(self, task: str) -> None:
         """Keep nothing of a training that was refused."""
         if self.log:
-            self.log.discard(task=task)
+            self.log.discard(task)
 
-    def discard_unknown(self, about: Version) -> None:
-        """Take back what was kept of classes that the weights do not have, so that their numbers are free."""
+    def discard_unknown(self, about: Version, task: str) -> None:
+        """Take back what was kept of classes that the weights do not have, so that their numbers are free; but for
+        those that come with a task, which may have been begun before."""
         if self.log and self.classifier.record_type is not EDITORS:
-            self.log.discard(label=len(about.labels))
+            self.log.discard(task, len(about.labels))
 
     def let_back(self, account: str) -> int:
         """Let an account back that is set aside; how many of its verdicts may be learned again. Raises

@@ -209,7 +209,7 @@ class Trainer:
         self.fitting.load(current)
         self.follow()
         self.intake.settle_abandoned(task, self._learned_from)
-        self.intake.discard_unknown(known)
+        self.intake.discard_unknown(known, task)
         return current
 
     def _learn_all_or_new(

@@ -194,11 +194,14 @@ class VerdictLog:
                 mine = VERDICTS.update().where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "learning")
                 connection.execute(mine.values(**refused))
 
-    def discard(self, *, task: str | None = None, label: int = 0) -> int:
-        """Take back verdicts that were never learned: of one task, or all of labels from a number on; how many."""
-        mine = (VERDICTS.c.classifier == self.classifier, VERDICTS.c.label >= label, VERDICTS.c.version.is_(None))
-        whose = () if task is None else (VERDICTS.c.task == task,)
-        taken = VERDICTS.update().where(*mine, *whose, _STANDING).values(status="withdrawn")
+    def discard(self, task: str, others_from: int | None = None) -> int:
+        """Take back verdicts that were never learned: those of a task, or of all others those of labels from a number
+        on; how many."""
+        whose = (VERDICTS.c.task == task,)
+        if others_from is not None:
+            whose = (VERDICTS.c.task != task, VERDICTS.c.label >= others_from)
+        never = (VERDICTS.c.classifier == self.classifier, VERDICTS.c.version.is_(None), _STANDING)
+        taken = VERDICTS.update().where(*whose, *never).values(status="withdrawn")
         with self._begin() as connection:
             return connection.execute(taken).rowcount
 

@@ -48,6 +48,8 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(job
     assert judge(trainer, "is my order late?")[:2] == ([*old, "orders"], "orders")
 
     trainer.roll_back("original", lambda: None)
+    with pytest.raises(KeyError):  # as if the process had died, its verdicts being logged
+        trainer.train("second", examples("lyrics", LYRICS), lambda: None, logged=lambda: {}["dies"], new_classes=True)
     trainer.train("second", examples("lyrics", LYRICS), lambda: None, new_classes=True)
     labels, said, orders = judge(trainer, "these lyrics are wrong")
     assert (labels, said) == ([*old, "orders", "lyrics"], "lyrics")
