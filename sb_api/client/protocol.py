@@ -28,7 +28,7 @@ from sb_api.errors import (
     UnknownTask,
     error_from_problem,
 )
-from sb_api.judgements import Reason
+from sb_api.judgements import Neighbour, Reason
 from sb_api.records import RECORD_TYPES
 from sb_api.review.entries import Action, GiveVerdicts, Release
 
@@ -95,6 +95,7 @@ class Predictions(msgspec.Struct, frozen=True):
     weights: str
     bands: dict[str, str] = {}
     reasons: dict[str, list[Reason]] = {}
+    neighbours: dict[str, list[Neighbour]] = {}
     errors: dict[str, Fault] = {}
 
 
