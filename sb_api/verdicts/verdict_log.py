@@ -197,11 +197,11 @@ class VerdictLog:
     def discard(self, task: str, others_from: int | None = None) -> int:
         """Take back verdicts that were never learned: those of a task, or of all others those of labels from a number
         on; how many."""
-        whose = (VERDICTS.c.task == task,)
+        whose = VERDICTS.c.task == task
         if others_from is not None:
-            whose = (VERDICTS.c.task != task, VERDICTS.c.label >= others_from)
+            whose = sa.and_(VERDICTS.c.task != task, VERDICTS.c.label >= others_from)
         never = (VERDICTS.c.classifier == self.classifier, VERDICTS.c.version.is_(None), _STANDING)
-        taken = VERDICTS.update().where(*whose, *never).values(status="withdrawn")
+        taken = VERDICTS.update().where(whose, *never).values(status="withdrawn")
         with self._begin() as connection:
             return connection.execute(taken).rowcount
 
