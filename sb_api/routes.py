@@ -12,6 +12,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
+from sb_api.auth.reporters import set_reporters
 from sb_api.broker.jobs import Job, Promotion, Withdrawal
 from sb_api.errors import (
     Forbidden,
@@ -36,7 +37,6 @@ from sb_api.review.entries import Action, GiveVerdicts, ListQuery
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.http import answer_json, read_body, takes
-from sb_api.web.reporters import set_reporters
 from sb_api.web.results import own_task
 from sb_api.web.review import act, list_entries, need_review, submit_verdicts
 from sb_api.web.schemas import LetBack, Undo, WantedPromotion, WantedVersion

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sb_api.auth.access import current_actor, current_identity
+from sb_api.auth.reporters import set_reporters
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.jobs import Withdrawal
 from sb_api.client.answers import Claimed, Released, ReviewAnswer, Reviewed, ReviewList, TakenBack, Trained, Undone
@@ -21,7 +22,6 @@ from sb_api.review.choosing import choose
 from sb_api.review.entries import Action, Claim, GiveVerdicts, Kept, ListQuery, Release, TakeBack, Waiting
 from sb_api.review.links import Linked
 from sb_api.review.store import Found, ReviewStore
-from sb_api.web.reporters import set_reporters
 from sb_api.web.service import Service, await_training, await_withdrawal, submit_training
 
 FIELDS = Editor.__struct_fields__

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sb_api.auth.gate import NOBODY, Identity
+from sb_api.auth.reporters import LONGEST, set_reporters
 from sb_api.errors import InvalidRecords
 from sb_api.records import Verdict
-from sb_api.web.reporters import LONGEST, set_reporters
 
 
 def reporters(identity: Identity, *named: str | None) -> tuple[list[str | None], int]:
