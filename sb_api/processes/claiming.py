@@ -16,6 +16,7 @@ from sb_api.broker.jobs import BULK, SMALL, Claimed
 from sb_api.records import RECORD_TYPES
 
 BLOCK = 1.0  # seconds to wait for a job before looking after other things
+MOMENT = 0.005  # seconds to wait for one before work that can wait: who has just been answered may soon send another
 BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
 BULK_SECONDS = 0.5  # that they may take at once: for so long what is urgent may wait for them
 URGENT = 1.0  # seconds for which a small request makes the worker take large ones one by one
@@ -31,8 +32,8 @@ class Claiming(Protocol):
     def claim(
         self, consumer: Consumer, stopping: threading.Event, /, *, beside: bool = False, wait: bool = True
     ) -> Claimed:
-        """Jobs to do now, none when none came for a while, or when none is there already, if not to `wait`; `beside` a
-        large one that is under way, what cannot wait for that and is there already. Raises RedisError."""
+        """Jobs to do now, none when none came for a while, or for a moment, if not to `wait`; `beside` a large one
+        that is under way, what cannot wait for that and is there already. Raises RedisError."""
         ...
 
 
@@ -98,7 +99,7 @@ class SmallFirst:
             self._next_look = monotonic() + BLOCK / 2
         streams = self.streams if self._takes_bulk or not is_urgent else (SMALL,)
         count, others = consumer.settings.batch_requests, self._pace.bulk_at_once
-        claimed = consumer.claim(streams, count, BLOCK if wait else 0, others=others)
+        claimed = consumer.claim(streams, count, BLOCK if wait else MOMENT, others=others)
         self._pace.note(claimed)
         return claimed
 
@@ -127,7 +128,7 @@ class LargeOnly:
         if monotonic() >= self._next_look:
             self._takes_small = self._are_small_left_alone(consumer)
             self._next_look = monotonic() + BLOCK / 2
-        count, block = consumer.settings.batch_requests, BLOCK if wait else 0
+        count, block = consumer.settings.batch_requests, BLOCK if wait else MOMENT
         if beside:
             claimed = consumer.claim((SMALL,) if self._takes_small else (), count, 0)
         elif self._takes_small:
