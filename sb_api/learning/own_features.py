@@ -29,6 +29,7 @@ MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
 # Log-odds: how far past the wanted ones to aim, and what is near enough where they are exact.
 BEYOND, CLOSE = 0.01, 0.02
 LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
+MOST_PACE = 30.0  # what a text has more slots for than that is learned no faster
 LEAST_SLOPE = 1e-4  # of all of an account's features together; below, its fields are as full as they can be
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
@@ -39,8 +40,11 @@ class OwnFeatures:
     """The table of the features' numbers of a wide-and-deep network (features, 1), and how they move its scores."""
 
     def __init__(self, table: Any, predict: Predict) -> None:
-        self._table = table
+        self.table = table
         self._predict = predict
+
+    def __len__(self) -> int:
+        return int(self.table.shape[0])
 
     @classmethod
     def of(cls, network: keras.Model, predict: Predict) -> OwnFeatures | None:
@@ -54,10 +58,10 @@ class OwnFeatures:
 
         `known` are the rows that are to be moved as little as can be.
         """
-        before = np.array(self._table.value.numpy())
+        before = np.array(self.table.value.numpy())
         if self.approach(new, wanted, exact, known):
             return True
-        self._table.assign(before)
+        self.table.assign(before)
         return False
 
     def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
@@ -79,14 +83,14 @@ class OwnFeatures:
     def _price(self, new: Arrays, known: Arrays) -> list[Numbers]:
         """Of each of n new rows, what it costs known rows to move the k features that it has (`own_features`): by the
         pairs of them (k, k) where new rows are few, else for each alone (k,)."""
-        size = self._table.shape[0]
+        size = len(self)
         own = [features_of(new, row) for row in range(len(new["feature_input"]))]
         if len(own) > MOST_TOGETHER:
             counts = count_features(known, size)
             return [1 + counts[features] for features in own]
         step = -(-len(known["feature_input"]) // MOST_KNOWN) or 1
         some = {name: known[name][::step] for name in ("feature_input", "weight_input")}
-        slopes = networks.line_slopes(self._table.value.numpy()[:, 0], some["feature_input"], some["weight_input"])
+        slopes = networks.line_slopes(self.table.value.numpy()[:, 0], some["feature_input"], some["weight_input"])
         return [count_pairs(some["feature_input"], slopes, features, size) for features in own]
 
     def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
@@ -99,7 +103,7 @@ class OwnFeatures:
     def _step(self, arrays: Arrays, gap: float, prices: Numbers) -> None:
         """Move the table so that the log-odds of one row change by `gap`, were they linear in it, the cheapest way; not
         at all where nothing of the row's own can move them."""
-        table = np.array(self._table.value.numpy())
+        table = np.array(self.table.value.numpy())
         own = features_of(arrays, 0)
         (features,), (weights,) = arrays["feature_input"], arrays["weight_input"]
         found = np.isin(features, own)
@@ -113,7 +117,7 @@ class OwnFeatures:
             return
         way = slopes / prices if prices.ndim == 1 else np.linalg.solve(prices, slopes)
         table[own, 0] += np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
-        self._table.assign(table)
+        self.table.assign(table)
 
 
 def features_of(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
@@ -139,3 +143,17 @@ def count_features(arrays: Arrays, size: int) -> Numbers:
     """In how many of n rows each of so many features occurs, each occurrence as much as it weighs there (squared)."""
     weights = (networks.LINE_SCALE * arrays["weight_input"].astype(np.float64)) ** 2
     return np.bincount(arrays["feature_input"].ravel(), weights.ravel(), minlength=size).astype(np.float64)
+
+
+def pace_features(arrays: Arrays, size: int, pace: float) -> npt.NDArray[np.float32]:
+    """How many times faster than all other numbers those of features learn, of so many (size, 1): `pace` over the mean
+    weight with which n rows have the feature, between 1 and MOST_PACE; 1 for what none has.
+
+    Adam moves every number by about as much, so an account by a feature the more, the more that weighs: words and
+    n-grams, which share the weight of a text among them, would hardly be learned beside what has a slot of its own.
+    """
+    features, weights = arrays["feature_input"].ravel(), arrays["weight_input"].ravel()
+    times = np.bincount(features, weights > 0, minlength=size)
+    total = np.bincount(features, weights, minlength=size)
+    paces = np.where(times > 0, pace * times / np.maximum(total, 1e-9), 1.0)
+    return np.clip(paces, 1.0, MOST_PACE).astype(np.float32)[:, None]

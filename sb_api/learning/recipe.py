@@ -45,6 +45,9 @@ class Recipe:
     more follow at `settle_rate`: they bring known rows back to where they stood, by `anchor` times the mean square of
     how far their log-odds have moved, while the new ones keep their margin.
 
+    The numbers of hashed features learn faster, by `pace` and by how little they weigh (`pace_features`); at 0 as fast
+    as all others.
+
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
 
@@ -64,6 +67,7 @@ class Recipe:
     settle_rate: float = 0.0003
     anchor: float = 0.0
     margin: float = 1.0
+    pace: float = 0.0
     label_weights: tuple[float, ...] | None = None
 
     def rate(self, epoch: int) -> float:
@@ -91,6 +95,7 @@ RETRAINING = replace(
     settle_steps=64,
     anchor=10.0,
     margin=0.7,
+    pace=2.0,
 )
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.

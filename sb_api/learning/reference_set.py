@@ -68,9 +68,10 @@ class Reference:
         return correct_log_odds(on_guard, correction)
 
 
-# How many verdicts a temperature is chosen by, with so many of either label, and how many innocent ones say anything
-# of a border: fewer are mostly those that somebody complained about.
-ENOUGH, ENOUGH_OF_A_LABEL = 200, 50
+# How many verdicts a temperature is as much theirs with as the calibration records', and how many innocent ones say
+# anything of a border: fewer are mostly those that somebody complained about.
+HALF_THEIRS, ENOUGH_INNOCENT = 200, 50
+FLATTEST_OF_VERDICTS = 2.0  # the highest that wrong ones can draw it to: all scores would end near a half
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,15 @@ class Observed:
     targets: Targets
     scores: Scores
 
-    @property
-    def suffice(self) -> bool:
-        """Whether a temperature can be chosen by them."""
-        counts = np.bincount(self.targets, minlength=2)
-        return len(self.targets) >= ENOUGH and int(counts.min()) >= ENOUGH_OF_A_LABEL
+    def draw_temperature(self, temperature: float) -> float:
+        """A temperature drawn towards that of these verdicts, the further the more there are of either label: where it
+        came all at once, the scores of one day would not compare with those of the next."""
+        count = 2 * int(np.bincount(self.targets, minlength=2).min())
+        if not count:
+            return temperature
+        share = count / (count + HALF_THEIRS)
+        theirs = min(fit_temperature(self.targets, self.scores), FLATTEST_OF_VERDICTS)
+        return round(float(temperature ** (1 - share) * theirs**share), 4)
 
 
 def load_reference(path: Path, classifier: Classifier) -> Reference:
@@ -182,7 +187,7 @@ def calibrate(
 ) -> tuple[float, list[float]]:
     """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
     records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`, and
-    on the `observed` verdicts, as far as these can tell. Where they suffice, the temperature is theirs.
+    on the `observed` verdicts, as far as these can tell. The more there are, the more the temperature is theirs.
 
     Only scores of two labels have bands; others are left as they are.
     """
@@ -192,12 +197,14 @@ def calibrate(
         return 1.0, []
     if reference.uncalibrating is not None:
         scores = correct_log_odds(scores, reference.uncalibrating)
-    if temperature is None and observed is not None and observed.suffice:
-        temperature = round(fit_temperature(observed.targets, observed.scores), 4)
-    temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
+    calibration = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
+    if temperature is None and observed is not None:
+        drawn = observed.draw_temperature(calibration.temperature)
+        calibration = calibrate_scores(held_out.targets, scores, budget, caution, drawn)
+    temperature, borders, kept = calibration
     guarded = apply_temperature(reference.unlearn(on_guard), temperature)[guard.targets == 0, 1]
     certain, probable, fine = raise_border(borders, guarded, budget if kept is None else kept)
-    if observed is not None and (observed.targets == 0).sum() >= ENOUGH_OF_A_LABEL:
+    if observed is not None and (observed.targets == 0).sum() >= ENOUGH_INNOCENT:
         innocent = apply_temperature(observed.scores, temperature)[observed.targets == 0, 1]
         certain = hold_border(certain, innocent, budget)
     certain = min(certain + ROUNDING, 1.0)

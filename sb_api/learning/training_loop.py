@@ -16,7 +16,7 @@ from sb_api.errors import InvalidWeights
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.classes import growth
 from sb_api.learning.classes.imprint import imprint
-from sb_api.learning.own_features import OwnFeatures
+from sb_api.learning.own_features import OwnFeatures, pace_features
 from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
@@ -28,7 +28,7 @@ from sb_api.versions import Version
 LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0
 # Floors: how far below one a row may end, and above it is aimed; what is asked of it at most, how often it is tried,
 # and how much more a row weighs each time.
-SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.002, 0.998, 6, 3.0
+SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.002, 0.9995, 6, 3.0
 SETTLINGS_BEFORE_LIFT = 2  # where what is left of the way then goes by what is their own
 
 if TYPE_CHECKING:
@@ -39,13 +39,23 @@ def make_adam(learning_rate: float) -> Any:
     """Keras's Adam, its state under the same names, that updates each variable by one operation instead of a dozen.
 
     Adam passes over every number of the network in each step, so with few rows a step it costs more than all else.
+    `pace` gives each number of one variable a rate of its own: so many times the others'.
     """
     keras: Any = networks.import_keras()
     import tensorflow as tf
 
     class Adam(keras.optimizers.Adam):  # type: ignore[misc]
+        def __init__(self, learning_rate: float) -> None:
+            super().__init__(learning_rate, name="adam")
+            self._paces: dict[int, Any] = {}
+
+        def pace(self, variable: Any, paces: Any) -> None:
+            self._paces[self._get_variable_index(variable)] = paces
+
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             place = self._get_variable_index(variable)
+            paces = self._paces.get(place)
+            before = None if paces is None else tf.identity(variable)
             step = tf.cast(self.iterations + 1, variable.dtype)
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
@@ -59,8 +69,10 @@ def make_adam(learning_rate: float) -> Any:
                 epsilon=self.epsilon,
                 grad=tf.convert_to_tensor(gradient),
             )
+            if paces is not None:
+                variable.assign(before + paces * (variable - before))
 
-    return Adam(learning_rate, name="adam")
+    return Adam(learning_rate)
 
 
 class Fitting:
@@ -158,6 +170,9 @@ class TrainingLoop:
         self._epochs = {dropout: self._compile(dropout, anchored=False) for dropout in (True, False)}
         self._settling = self._compile(dropout=False, anchored=True)
         self._own = OwnFeatures.of(network, lambda arrays: self.predict(arrays))
+        if self._own is not None:
+            self._paces = tf.Variable(tf.ones(self._own.table.shape), trainable=False)
+            optimizer.pace(self._own.table, self._paces)
 
     @cached_property
     def predict(self) -> Predict:
@@ -186,6 +201,8 @@ class TrainingLoop:
         known = _Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
+        if self._own is not None:
+            self._paces.assign(pace_features(new.arrays, len(self._own), recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (steps < recipe.settle_steps // 2 or bool(floors.any()))
         settling = settling and own is None

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
 from sb_api.learning.guard import RESAMPLES, appraise, find_losses, measure
-from sb_api.learning.reference_set import calibrate, load_reference
-from sb_api.models.calibration import calibrated
+from sb_api.learning.reference_set import FLATTEST_OF_VERDICTS, HALF_THEIRS, Observed, calibrate, load_reference
+from sb_api.models.calibration import calibrated, fit_temperature
 from sb_api.models.classifiers import CLASSIFIERS
 from tests.support.service import SHIPPED, Bare
 
@@ -114,6 +116,27 @@ def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -
     assert bare.original.about.temperature == temperature
     # Sums in another order differ in the last digits.
     assert bare.original.about.borders == pytest.approx(borders, rel=1e-4)
+
+
+@settings(max_examples=25)
+@given(counts=st.lists(st.integers(0, 300), min_size=2, max_size=2), own=st.floats(0.5, 3.0), wrong=st.integers(0, 10))
+def test_the_more_verdicts_there_are_the_more_the_temperature_is_theirs(
+    counts: list[int], own: float, wrong: int
+) -> None:
+    """Not all at once: scores of before and of after are to compare."""
+    # Of those that were said to be spam with 0.9, so many are not, and the other way round.
+    targets = np.repeat([0, 1], counts)
+    said = np.where(np.arange(len(targets)) % 10 < wrong, 1 - targets, targets)
+    observed = Observed(targets, np.eye(2)[said] * 0.8 + 0.1)
+    drawn = observed.draw_temperature(own)
+    if not min(counts):
+        assert drawn == own
+        return
+    theirs = min(fit_temperature(observed.targets, observed.scores), FLATTEST_OF_VERDICTS)
+    assert min(own, theirs) - 1e-4 <= drawn <= max(own, theirs) + 1e-4
+    share = np.log(drawn / own) / np.log(theirs / own) if abs(np.log(theirs / own)) > 0.1 else None
+    if share is not None:
+        assert share == pytest.approx(2 * min(counts) / (2 * min(counts) + HALF_THEIRS), abs=0.01)
 
 
 def test_the_shipped_reference_set_has_a_part_for_each_purpose() -> None:

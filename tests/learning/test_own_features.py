@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sb_api.bootstrap.originals import to_examples, to_verdicts
-from sb_api.learning.own_features import TABLE, OwnFeatures, count_features, count_pairs
+from sb_api.learning.own_features import MOST_PACE, TABLE, OwnFeatures, count_features, count_pairs, pace_features
 from sb_api.learning.recipe import Examples
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
 from sb_api.synthetic.editors import SyntheticEditor, generate_campaign, generate_editors
-from tests.support.service import SHIPPED, Bare, as_verdicts, make_verdicts
+from tests.support.service import RECIPE, SHIPPED, Bare, as_verdicts, make_verdicts
 
 
 @pytest.fixture
@@ -107,3 +109,36 @@ def test_a_network_without_a_wide_member_has_none(bare: Bare) -> None:
 def test_a_message_network_of_two_labels_has_none() -> None:
     network = networks.build_intent(2, 10, 10)
     assert OwnFeatures.of(network, lambda arrays: np.zeros((1, 2), np.float32)) is None
+
+
+def test_what_weighs_little_is_learned_the_faster() -> None:
+    """A word that shares the weight of its text with a hundred others is as much of a sign as a website is."""
+    arrays = {
+        "feature_input": np.array([[1, 2, 3, 0], [1, 4, 0, 0]], np.int32),
+        "weight_input": np.array([[1.0, 0.1, 0.001, 0.0], [0.5, 0.25, 0.0, 0.0]], np.float32),
+    }
+    paces = pace_features(arrays, 6, 2.0)
+    assert paces.shape == (6, 1)
+    np.testing.assert_allclose(paces[:, 0], [1, 2 / 0.75, 20, MOST_PACE, 8, 1], rtol=1e-5)
+    assert (pace_features(arrays, 6, 0.0) == 1).all()
+
+
+def test_a_word_moves_an_account_as_far_as_what_has_a_slot_of_its_own(bare: Bare) -> None:
+    """Of two features that the same spam has, one weighs a tenth of the other: at one pace it would be learned as
+    little."""
+    size = bare.fitting.network.get_layer(TABLE).embeddings.shape[0]
+    heavy, light = size - 1, size - 2
+    arrays = {name: array.copy() for name, array in rows(bare, 24).arrays.items()}
+    arrays["feature_input"][:, :2] = (heavy, light)
+    arrays["weight_input"][:, :2] = (1.0, 0.1)
+    spam = Examples(arrays, np.ones(24, np.int64))
+    moved = {}
+    for pace in (0.0, 1.0):
+        bare.reset()
+        before = bare.fitting.network.get_layer(TABLE).embeddings.value.numpy().copy()
+        bare.fitting.load(bare.original)
+        bare.fitting.fit(spam, 1, bare.reference.replay, recipe=replace(RECIPE, pace=pace))
+        change = bare.fitting.network.get_layer(TABLE).embeddings.value.numpy() - before
+        moved[pace] = 0.1 * change[light, 0] / change[heavy, 0]
+    assert moved[0.0] < 0.3
+    assert moved[1.0] > 0.7
