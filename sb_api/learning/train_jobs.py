@@ -88,10 +88,12 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
 
             data = trainer.train(job.task, verdicts, check, training.force, logged, training.new_classes)
         elif job.operation == "replay":
+            from sb_api.learning.replay import replay
+
             asked = decode_payload(job.body, bool | Replay)
             wanted = Replay(asked) if isinstance(asked, bool) else asked  # older web processes send `force` alone
             deed.forced = wanted.force
-            data = trainer.replay(job.task, check, wanted.force, tell, wanted.with_undone)
+            data = replay(trainer, job.task, check, wanted.force, tell, wanted.with_undone)
             deed.count = data["learned"]
         elif job.operation == "let back":
             deed.names = [decode_payload(job.body, str)]

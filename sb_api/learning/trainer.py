@@ -16,21 +16,20 @@ import msgspec
 
 from sb_api.arrays import Scores
 from sb_api.broker.shared_state import Broker
-from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused, Unavailable, UnknownVersion
+from sb_api.errors import EngineDisagrees, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.classes.naming import name_new_classes
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
-from sb_api.learning.replay import Progress, group_by_training, rebuild
 from sb_api.learning.staging.promotion import judge_verdicts
 from sb_api.learning.staging.staging import Staging
 from sb_api.learning.training_loop import Fitting
 from sb_api.learning.withdrawal import shares_of
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
-from sb_api.models.weights_file import Weights, named
+from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
@@ -52,7 +51,7 @@ Check = Callable[[], None]
 
 
 class Trainer:
-    """What changes a classifier's weights: trainings, rollbacks and replays."""
+    """What changes a classifier's weights: trainings and rollbacks."""
 
     def __init__(self, broker: Broker, classifier: Classifier) -> None:
         settings = broker.settings
@@ -104,7 +103,7 @@ class Trainer:
             # Those that were made here were compared before they were promoted.
             original = self.fitting.widen(self.original)
             self.fitting.load(original)
-            self._check_engine(original, self.fitting.predict(guard.arrays))
+            self.check_engine(original, self.fitting.predict(guard.arrays))
         except EngineDisagrees as error:
             logger.error("the original weights of %s: %s", self.classifier.name, error.detail)
 
@@ -122,19 +121,19 @@ class Trainer:
                 Event(kind=kind, moment=now, version=version, previous=previous, learned=learned, seconds=seconds)
             )
 
-    def _parents(self) -> dict[str, str | None]:
+    def parents(self) -> dict[str, str | None]:
         """What each of the kept versions was made from."""
         return {about.version: about.parent for about in self.store.chain().versions}
 
     def follow(self) -> None:
         """Make the states of the verdicts in the log true of the current weights."""
         if self.intake.log:
-            self.intake.log.follow(self.publication.version, self._parents())
+            self.intake.log.follow(self.publication.version, self.parents())
 
     def ancestry(self) -> frozenset[str]:
         """The versions that the current weights came from, themselves included."""
         log, version = self.intake.log, self.publication.version
-        return log.ancestry(version, self._parents()) if log else frozenset((version,))
+        return log.ancestry(version, self.parents()) if log else frozenset((version,))
 
     def train(
         self,
@@ -293,19 +292,19 @@ class Trainer:
         if lesson is not None:  # what it takes back is not to be rehearsed against it
             own = {row.number for row in rows}
             earlier = [(place, label) for place, label in earlier if place not in own]
-        candidate = self._make(current, rows, earlier, number, task, force, lesson)
-        self._check_engine(candidate.weights, candidate.on_guard)
+        candidate = self.make(current, rows, earlier, number, task, force, lesson)
+        self.check_engine(candidate.weights, candidate.on_guard)
         check()
-        self._save(candidate.weights)
+        self.save(candidate.weights)
         return candidate.weights
 
-    def _save(self, weights: Weights) -> None:
+    def save(self, weights: Weights) -> None:
         try:
             self.store.save(weights)
         except OSError as error:
             raise Unavailable(f"The weights cannot be written ({error.strerror}); nothing changed.") from error
 
-    def _check_engine(self, weights: Weights, on_guard: Scores) -> None:
+    def check_engine(self, weights: Weights, on_guard: Scores) -> None:
         """Raises EngineDisagrees when those who predict would not say of the guard's n records what Keras says of them,
         `on_guard` (n, labels)."""
         if self.settings.engine == "keras":
@@ -314,7 +313,7 @@ class Trainer:
         check = check_engine(self.settings.engine, self.classifier, labels, self.vocabularies, weights.arrays)
         check(self.reference.guard.arrays, on_guard)
 
-    def _make(
+    def make(
         self,
         current: Weights,
         rows: Sequence[LoggedVerdict],
@@ -429,68 +428,7 @@ class Trainer:
             "weights": {"version": self.publication.version, "previous": chain.slots["previous"]},
         }
 
-    def replay(
-        self, task: str, check: Check, force: bool, progress: Progress, with_undone: bool = False
-    ) -> dict[str, Any]:
-        """Rebuild the current weights from the original and every learned verdict in the log, training by training;
-        with those that rollbacks have undone, if asked for.
-
-        The same log gives the same bits. Raises TrainingRefused as `train` does, and JobFailed without a log.
-        """
-        log = self.intake.log
-        if log is None:
-            raise JobFailed("The verdict log is off, so there is nothing to replay.")
-        start, previous = monotonic(), self.publication.version
-        rows = log.learned(self.original.about.features, with_undone)
-        made = self.made_by(task) or self.teach(task, self.original, rows, check, force, progress)
-        self.promote("replay", made.about.version, previous, len(rows), start)
-        self.intake.settle_learned(rows, made.about.version)
-        self.follow()
-        self.publication.publish_quality()
-        return {
-            "response": f"Rebuilt the weights from {len(rows)} verdicts",
-            "learned": len(rows),
-            "weights": {"version": made.about.version, "previous": previous},
-            **made.about.told,
-        }
-
     def keep(self, weights: Weights) -> None:
         """Keep weights as a version, if they are not one. Raises Unavailable."""
         if weights.about.version not in {about.version for about in self.store.chain().versions}:
-            self._save(weights)
-
-    def teach(
-        self,
-        task: str,
-        start: Weights,
-        rows: Sequence[LoggedVerdict],
-        check: Check,
-        force: bool,
-        progress: Progress,
-    ) -> Weights:
-        """What weights become by logged verdicts, training by training, kept as a version. Raises TrainingRefused or
-        EngineDisagrees."""
-        self.fit_to(self.publication.labels)
-        # Classes that were rolled back are not there to be taught.
-        trainings = group_by_training([row for row in rows if row.label < len(self.fitting.labels)])
-        log = self.intake.log
-        if not trainings or log is None:
-            return start
-        estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS))["seconds"]
-        learned = log.learned_numbers(start.about.features)
-        mine = log.learned_by(log.ancestry(start.about.version, self._parents()), (number for number, _ in learned))
-        known = [(number, label) for number, label in learned if number in mine]
-
-        def make(
-            number: int, weights: Weights, training: Sequence[LoggedVerdict], earlier: Sequence[tuple[int, int]]
-        ) -> Candidate:
-            return self._make(weights, training, earlier, number, task, force)
-
-        candidate = rebuild(start, trainings, make, check, progress, estimate, known)
-        number = 1 + max(about.number for about in self.store.chain().versions)
-        about = msgspec.structs.replace(candidate.weights.about, parent=start.about.version, learned=len(rows))
-        self._check_engine(candidate.weights, candidate.on_guard)
-        check()
-        made = named(replace(candidate.weights, about=about), number)
-        self._save(made)
-        return made
+            self.save(weights)

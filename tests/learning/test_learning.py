@@ -15,6 +15,7 @@ from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
@@ -194,9 +195,9 @@ def test_a_replay_leaves_out_what_is_superseded_and_what_is_undone(make_trainer:
         trainer.train(f"pat {number}", pat(label), proceed)
     trainer.train("one", campaign(2), proceed)
     trainer.roll_back("previous", proceed)
-    assert trainer.replay("replay", proceed, False, lambda _: None)["learned"] == 1
+    assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 1
     assert statuses(trainer) == ["superseded", "learned", *["undone"] * 4]
-    assert trainer.replay("all", proceed, False, lambda _: None, with_undone=True)["learned"] == 5
+    assert replay(trainer, "all", proceed, False, lambda _: None, with_undone=True)["learned"] == 5
     assert statuses(trainer) == ["superseded", *["learned"] * 5]
     assert trainer.train("again", campaign(2), proceed)["known"] == 4
     trainer.roll_back("previous", proceed)
@@ -230,14 +231,14 @@ def test_force_learns_against_the_guards_word(make_trainer: Callable[..., Traine
 
 def refuse_any_of(trainer: Trainer, records: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that finds a loss in every training with one of these records in it."""
-    make = trainer._make
+    make = trainer.make
 
     def guarded(current: Any, rows: Any, *arguments: Any) -> Any:
         if records & {row.record for row in rows}:
             raise TrainingRefused("Nothing was changed: it would be worse.")
         return make(current, rows, *arguments)
 
-    monkeypatch.setattr(trainer, "_make", guarded)
+    monkeypatch.setattr(trainer, "make", guarded)
 
 
 def have_pat_refused(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +319,7 @@ def test_what_was_refused_is_learned_along_with_what_follows(
     answer = trainer.train("two", pat(0, id=9002, bio="Another bio"), proceed)
     assert (answer["learned"], list(answer["records"])) == (1, ["9002"])
     assert statuses(trainer) == ["learned", "learned"]
-    assert trainer.replay("three", proceed, False, lambda _: None)["learned"] == 2
+    assert replay(trainer, "three", proceed, False, lambda _: None)["learned"] == 2
 
 
 def test_a_verdict_is_learned_alone_where_those_kept_before_stand_in_its_way(
@@ -355,8 +356,8 @@ def test_replaying_the_untouched_log_gives_the_same_bits_each_time(make_trainer:
     trainer.train("one", campaign(5), proceed)
     trainer.train("two", campaign(5, start=5), proceed)
     told: list[dict[str, Any]] = []
-    first = trainer.replay("three", proceed, False, told.append)
-    second = make_trainer().replay("four", proceed, False, told.append)
+    first = replay(trainer, "three", proceed, False, told.append)
+    second = replay(make_trainer(), "four", proceed, False, told.append)
     assert first["learned"] == second["learned"] == 20
     digests = [answer["weights"]["version"].partition("-")[2] for answer in (first, second)]
     assert digests[0] == digests[1]
@@ -369,11 +370,11 @@ def test_what_was_purged_is_not_in_the_rebuilt_weights(make_trainer: Callable[..
     """The weights are those that would have come of the other verdicts alone."""
     trainer = make_trainer()
     trainer.train("one", campaign(5), proceed)
-    wanted = trainer.replay("rebuilt", proceed, False, lambda _: None)["weights"]["version"]
+    wanted = replay(trainer, "rebuilt", proceed, False, lambda _: None)["weights"]["version"]
     trainer.train("bad", flipped(campaign(5, start=5)), proceed, force=True)
     assert trainer.intake.log is not None
     assert trainer.intake.log.purge(reporter="mallory") == 10
-    rebuilt = trainer.replay("again", proceed, False, lambda _: None)
+    rebuilt = replay(trainer, "again", proceed, False, lambda _: None)
     assert rebuilt["weights"]["version"].partition("-")[2] == wanted.partition("-")[2]
     assert trainer.publication.version == rebuilt["weights"]["version"]
 
@@ -384,7 +385,7 @@ def test_with_everything_purged_the_original_is_current_again(make_trainer: Call
     trainer.train("one", campaign(5), proceed)
     assert trainer.intake.log is not None
     trainer.intake.log.purge()
-    replayed = trainer.replay("rebuilt", proceed, False, lambda _: None)
+    replayed = replay(trainer, "rebuilt", proceed, False, lambda _: None)
     assert (replayed["weights"]["version"], replayed["learned"]) == (original, 0)
 
 
@@ -392,7 +393,7 @@ def test_without_a_log_trainings_are_learned_and_nothing_can_be_replayed(make_tr
     trainer = make_trainer(verdict_log="off")
     assert trainer.train("one", campaign(5), proceed)["learned"] == 10
     with pytest.raises(JobFailed, match="verdict log is off"):
-        trainer.replay("two", proceed, False, lambda _: None)
+        replay(trainer, "two", proceed, False, lambda _: None)
 
 
 def test_when_errors_rise_the_last_sound_weights_come_back(make_trainer: Callable[..., Trainer]) -> None:
@@ -471,7 +472,7 @@ def test_taken_back_after_others_were_learned_a_record_is_where_it_stood_and_the
     assert abs(score(trainer, others) - taught) < 0.01
     assert statuses(trainer) == ["withdrawn", "learned", "learned"]
     assert take_back(trainer, "three", pat(1)[0])["weights"]["version"] == answer["weights"]["version"]
-    assert trainer.replay("replay", proceed, False, lambda _: None)["learned"] == 2
+    assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 2
 
 
 def test_taking_back_a_correction_leaves_what_it_corrected(make_trainer: Callable[..., Trainer]) -> None:

@@ -14,7 +14,7 @@ import redis
 from sb_api.broker.jobs import Promotion
 from sb_api.errors import InvalidWeights, NothingStaged, SbApiError
 from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
-from sb_api.learning.replay import Progress
+from sb_api.learning.replay import Progress, teach
 from sb_api.learning.staging.labelled import ancestry_of, compare_labelled, count_right
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
@@ -72,7 +72,7 @@ def promote_staged(
         trainer.keep(weights)  # its parent is known from then on
         if missing and not wanted.as_is and trainer.intake.log:
             rows = trainer.intake.log.numbered(missing)
-            made = trainer.teach(task, weights, rows, check, wanted.force, progress)
+            made = teach(trainer, task, weights, rows, check, wanted.force, progress)
         else:
             made, unlearned = weights, len(missing)
     elif made is not None and trainer.intake.log:

@@ -7,6 +7,7 @@ import pytest
 
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import TrainingRefused
+from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.records import LabelledMessage
@@ -55,7 +56,7 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(job
     assert (labels, said) == ([*old, "orders", "lyrics"], "lyrics")
     assert orders < 1e-6, "rolled back, it has its number and nothing else"
 
-    trainer.replay("again", lambda: None, False, lambda _: None)
+    replay(trainer, "again", lambda: None, False, lambda _: None)
     assert judge(trainer, "these lyrics are wrong")[:2] == (labels, "lyrics")
     assert judge(trainer, "is my order late?")[2] < 1e-6
 
