@@ -122,7 +122,7 @@ class StagedWeights:
         key, tally, order, details = _keys(classifier)
         with unavailable_when_lost():
             pipeline = self.redis.pipeline(transaction=False)
-            pipeline.hmget(key, "version", "since").hgetall(tally).zrevrange(order, 0, -1).hgetall(details)
+            pipeline.hmget(key, "version", "since").hgetall(tally).zrange(order, 0, -1, desc=True).hgetall(details)
             (version, since), counts, ids, found = pipeline.execute()
         if not version:
             return None

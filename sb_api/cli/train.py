@@ -160,15 +160,19 @@ def _train_part(
     """One training of some rows; none when none is sound."""
     texts, sound = batch.texts or batch.rows, list(part)
     while sound:
-        body = b"[%b]" % b",".join(batch.rows[place] for place in sound)
+        # By their ids: faults that are found in training are told by these.
+        named = {_record_of(batch.rows[place]) or f"line {batch.lines[place]}, without an id": place for place in sound}
+        body = b"{%b}" % b",".join(
+            msgspec.json.encode(name) + b":" + batch.rows[place] for name, place in named.items()
+        )
         try:
             return client.train(body, model=model, **flags)
         except InvalidRecords as error:
             told = error.members.get("errors", {})
-            if not told or not all(key.isdecimal() and int(key) < len(sound) for key in told):
+            if not told or not told.keys() <= named.keys():
                 raise
             for key, fault in told.items():
-                place = sound[int(key)]
+                place = named[key]
                 faults.add(WrongRow(batch.lines[place], fault["detail"], texts[place], fault["field"]))
-            sound = [place for number, place in enumerate(sound) if str(number) not in told]
+            sound = [place for name, place in named.items() if name not in told]
     return None

@@ -222,6 +222,19 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     assert "original" in call(service, "rollback", "nothing", code=exit_codes.FAILED).stderr
 
 
+def test_a_row_that_training_finds_wrong_is_named_by_its_line_whatever_its_id(service: Service, tmp_path: Path) -> None:
+    """Ids that look like places are none: good rows were dropped for them."""
+    intents = service.get("/weights?model=intent").json()["versions"][0]["labels"]
+    named = [(2, "no such class"), (0, intents[0]), (1, intents[1])]
+    file = tmp_path / "messages.jsonl"
+    messages = [{"id": key, "text": f"how do I merge {key} artists", "intent": intent} for key, intent in named]
+    file.write_bytes(lines(messages))
+    done = call(service, "train", file, "--model", "intent", "--json", code=exit_codes.SOME_WRONG)
+    trained, in_all = rows(done.stdout)
+    assert (trained["learned"], in_all["wrong"]) == (2, 1)
+    assert [row["line"] for row in rows((tmp_path / "messages.jsonl.wrong").read_bytes())] == [1]
+
+
 def test_rows_that_are_wrong_are_kept_though_a_later_training_fails(service: Service, tmp_path: Path) -> None:
     file, wrong = tmp_path / "verdicts.csv", tmp_path / "wrong"
     file.write_text("id,verdict\n1,7\n2,1\n3\n4,9\n")
@@ -247,8 +260,8 @@ def test_two_verdicts_on_one_record_are_two_trainings_and_are_named_by_their_lin
     with scripted(accepted, done_with, accepted, done_with) as server:
         done = call(server.address, "train", tmp_path / "in.jsonl")
     assert [json.loads(body) for *_, body in server.seen if body] == [
-        [verdicts[0], verdicts[1], {"verdict": 1}],
-        [verdicts[2]],
+        {"7": verdicts[0], "8": verdicts[1], "line 4, without an id": {"verdict": 1}},
+        {"7": verdicts[2]},
     ]
     assert "line 3 is on the same record as line 1" in done.stderr
     assert "In all 2 learned, 0 known before, in 2 trainings." in done.stdout

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -27,7 +28,7 @@ from sb_api.models.weights_store import WeightsStore
 from tests.conftest import wait_until
 from tests.models.test_classifiers import SAMPLES
 from tests.support.jobs import Jobs
-from tests.support.service import SHIPPED, Service, as_verdicts, make_editors, make_verdicts
+from tests.support.service import SHIPPED, as_verdicts, make_editors, make_verdicts, start_service
 
 Numbers = Mapping[str, npt.NDArray[Any]]
 
@@ -229,21 +230,22 @@ def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(
 # A process
 
 
-def test_a_classify_process_carries_no_tensorflow_and_little_memory(service: Service) -> None:
-    """One more of them costs at most 120 MB."""
-    editors = make_editors(2000)
-    for path, body in (("/predict", editors), ("/predict?explain=true", editors[:500]), ("/predict", editors[:1])):
-        assert service.post(path, body).status_code == 200
-    texts = [{"id": number, "text": "the search page crashes when I press enter"} for number in range(500)]
-    assert service.post("/intents/predict", texts).status_code == 200
-    process = service.child("sb_api worker")
-    mapped = {part for region in process.memory_maps() for part in region.path.split("/")}
-    assert "onnxruntime" in mapped
-    assert not {"tensorflow", "sklearn", "scipy", "matplotlib", "sqlalchemy"} & mapped
-    # What large requests took is given back when nothing more comes.
-    wait_until(lambda: process.memory_full_info().uss <= 120 * 2**20)
-    assert not [file.path for file in process.open_files() if "onnxruntime" in file.path], "telemetry is on"
-    assert not [c for c in process.net_connections() if c.family != socket.AF_UNIX]
+def test_a_classify_process_carries_no_tensorflow_and_little_memory(tmp_path: Path) -> None:
+    """One more of them costs at most 120 MB, where nothing is staged and no account waits for review."""
+    with start_service(tmp_path / "state", tmp_path) as service:
+        editors = make_editors(2000)
+        for path, body in (("/predict", editors), ("/predict?explain=true", editors[:500]), ("/predict", editors[:1])):
+            assert service.post(path, body).status_code == 200
+        texts = [{"id": number, "text": "the search page crashes when I press enter"} for number in range(500)]
+        assert service.post("/intents/predict", texts).status_code == 200
+        process = service.child("sb_api worker")
+        mapped = {part for region in process.memory_maps() for part in region.path.split("/")}
+        assert "onnxruntime" in mapped
+        assert not {"tensorflow", "sklearn", "scipy", "matplotlib", "sqlalchemy"} & mapped
+        # What large requests took is given back when nothing more comes.
+        wait_until(lambda: process.memory_full_info().uss <= 120 * 2**20)
+        assert not [file.path for file in process.open_files() if "onnxruntime" in file.path], "telemetry is on"
+        assert not [c for c in process.net_connections() if c.family != socket.AF_UNIX]
 
 
 def test_the_setting_chooses_the_engine_of_a_process(jobs: Jobs, settings: Settings) -> None:
