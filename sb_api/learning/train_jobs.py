@@ -106,9 +106,10 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             withdrawal = decode_payload(job.body, Withdrawal)
             deed.names = sorted({withdrawal.reporter} - {"", job.actor.credential})
             data = withdraw(trainer, job.task, withdrawal, check)
+            digest = data.pop("digest")  # for the queue alone
             deed.count = data["withdrawn"]
             if data["withdrawn"] and not _is_judged(trainer, withdrawal.record):
-                note_withdrawal(worker.consumer.broker, job.classifier, withdrawal.record)
+                note_withdrawal(worker.consumer.broker, job.classifier, withdrawal.record, digest)
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
             # Kept, so that a job that is done twice does not go back two steps.

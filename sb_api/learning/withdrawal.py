@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[], None]) -> dict[str, Any]:
     """Take back what a reporter says of a record now: it counts no longer, and what the current weights have learned of
-    it is undone; `unlearned` is False where the guard refuses that. `check` raises when this process may no longer.
+    it is undone; `unlearned` is False where the guard refuses that. `digest` is of what the verdict was on. `check`
+    raises when this process may no longer.
 
     A task that was done before its process died is not done twice. Raises JobFailed without a log.
     """
@@ -50,7 +51,9 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     said = "Nothing was there to take back" if verdict is None else "Took the verdict back"
     if not unlearned:
         said += ", but the weights still know it: the guard refused the training without it"
-    return {"response": said, "withdrawn": int(verdict is not None), "unlearned": unlearned, "weights": weights}
+    digest = "" if verdict is None else verdict.digest
+    done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest}
+    return {**done_with, "unlearned": unlearned, "weights": weights}
 
 
 def _undo(

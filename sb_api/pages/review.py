@@ -14,7 +14,7 @@ from sb_api.errors import InvalidParameter, SbApiError, TrainingRefused
 from sb_api.judgements import Outcome
 from sb_api.pages.history import recall
 from sb_api.records import EDITORS
-from sb_api.review.entries import Claim, GiveVerdicts, ListQuery, Release, TakeBack, Waiting
+from sb_api.review.entries import MOST_AT_ONCE, Claim, GiveVerdicts, ListQuery, Release, TakeBack, Waiting
 from sb_api.review.table import write_table
 from sb_api.web.review import claim, give_verdicts, list_entries, read_entries, release, take_back
 from sb_api.web.service import get_service, judge
@@ -79,9 +79,13 @@ def _do() -> dict[str, Any]:
 def _give_verdicts(verdicts: dict[str, int]) -> dict[str, Any]:
     """What became of verdicts: of each entry, and how many came to each state. What the guard refuses is kept."""
     service = get_service()
+    try:
+        action = msgspec.convert({"verdicts": verdicts}, GiveVerdicts)
+    except msgspec.ValidationError:
+        raise InvalidParameter(f"At most {MOST_AT_ONCE} accounts get a verdict at once; choose fewer.") from None
     entries = read_entries(service, list(verdicts))
     try:
-        records = give_verdicts(service, GiveVerdicts(verdicts=verdicts)).trained.records
+        records = give_verdicts(service, action).trained.records
     except TrainingRefused as error:
         records = msgspec.convert(error.members.get("records", {}), dict[str, Outcome])
         if not records:
@@ -112,9 +116,12 @@ def _handle(text: str) -> str:
 
 
 def _choice() -> dict[str, Any]:
-    """The filters of this request, as the fields of a Choice."""
+    """The filters of this request, as the fields of a Choice. Raises InvalidParameter."""
     given = {name: value for name in FILTERS if (value := request.values.get(name, "").strip())}
-    least, most = AGES.get(given.pop("age", ""), (None, None))
+    age = given.pop("age", "")
+    if age and age not in AGES:
+        raise InvalidParameter(f"The filters cannot be read: `age` is one of {', '.join(AGES)}, or nothing.")
+    least, most = AGES.get(age, (None, None))
     return given | {"min_age": least, "max_age": most}  # None is any
 
 

@@ -22,6 +22,8 @@ def choose(summaries: Mapping[str, Summary], choice: Choice, now: float) -> list
 
 def _fits(summary: Summary, choice: Choice, host: str, now: float) -> bool:
     age = (now - summary.joined) / DAY if summary.joined else None
+    if choice.host and not host:
+        return False  # what is asked for is no host, and nothing links there
     return (
         (choice.band is None or BANDS[summary.band] == choice.band)
         and (choice.language is None or summary.language == choice.language)

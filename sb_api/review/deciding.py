@@ -24,11 +24,11 @@ def note_verdicts(broker: Broker, classifier: str, verdicts: Sequence[Any]) -> N
             store.decide(verdicts)
 
 
-def note_withdrawal(broker: Broker, classifier: str, record: str) -> None:
-    """The verdict on a record was taken back: its account waits again, if it is still kept."""
+def note_withdrawal(broker: Broker, classifier: str, record: str, digest: str) -> None:
+    """The verdict on a record, on content of this digest, was taken back: its account waits again."""
     if store := _store(broker, classifier):
         with _no_failure():
-            store.restore(record)
+            store.restore(record, digest)
 
 
 def _store(broker: Broker, classifier: str) -> ReviewStore | None:

@@ -16,7 +16,7 @@ local function leave(handle)
   redis.call('DEL', claim(handle))
 end
 local function last()
-  for i = 1, #KEYS do redis.call('EXPIRE', KEYS[i], keep) end
+  for i = 1, #KEYS - 1 do redis.call('EXPIRE', KEYS[i], keep) end
 end
 for _, handle in ipairs(redis.call('ZRANGEBYSCORE', judged, '-inf', now - keep, 'LIMIT', 0, 1000)) do
   leave(handle)
@@ -30,7 +30,8 @@ ADD = f"""{_BEGIN}
 local most, added = tonumber(ARGV[3]), 0
 for i = 4, #ARGV, 4 do
   local handle = ARGV[i]
-  if not redis.call('ZSCORE', decided, ARGV[i + 3]) then
+  -- What somebody has claimed stays as they see it: their verdict is on that.
+  if redis.call('EXISTS', claim(handle)) == 0 and not redis.call('ZSCORE', decided, ARGV[i + 3]) then
     redis.call('SET', entry(handle), ARGV[i + 1], 'EX', keep)
     redis.call('HSET', index, handle, ARGV[i + 2])
     redis.call('ZADD', judged, now, handle)
@@ -40,6 +41,7 @@ end
 local over = redis.call('ZCARD', judged) - most
 if over > 0 then
   redis.call('INCRBY', dropped, over)
+  redis.call('EXPIRE', dropped, keep)  -- here alone: what was dropped lately is to end
   for round = 1, 2 do
     for _, handle in ipairs(redis.call('ZRANGE', judged, 0, over + 999)) do
       if over > 0 and (round == 2 or redis.call('EXISTS', claim(handle)) == 0) then

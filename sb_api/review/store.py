@@ -27,6 +27,7 @@ KEYS = tuple(f"{REVIEW}{name}" for name in ("judged", "index", "decided", "dropp
 KEY_KEY = f"{REVIEW}key"  # the fingerprint of the key that the queue is sealed with
 LARGEST = 32 * 1024  # bytes of an entry; what is larger is not queued
 UNDO_SECONDS = 24 * 3600  # that an entry is kept once there is a verdict, so that it may be taken back
+MOST_NOTED = 100_000  # verdicts that keep their accounts from coming again
 MOST_PASSED = 1_000  # entries that a claimant gave back and is not offered first
 AT_ONCE = 200  # entries of one script: for so long nobody else is served by Redis
 
@@ -64,7 +65,7 @@ class ReviewStore:
 
     def add(self, entries: Sequence[Kept]) -> int:
         """Have accounts wait, in the place of what was judged of them before; how many of them do: not those that are
-        larger than LARGEST, and not those on which there is a verdict already."""
+        larger than LARGEST, not those on which there is a verdict already, and not those that somebody has claimed."""
         self._check_key()
         added = 0
         for some in _chunks(entries):
@@ -171,14 +172,16 @@ class ReviewStore:
         for some in _chunks(verdicts):
             named = [(self.handle(record.id), content_digest(record)) for record in some]
             notes = chain.from_iterable((handle, self._note(handle, digest)) for handle, digest in named)
-            self._run("DECIDE", UNDO_SECONDS, self.settings.review_most, *notes)
+            self._run("DECIDE", UNDO_SECONDS, max(MOST_NOTED, self.settings.review_most), *notes)
             known = zip((handle for handle, _ in named), some, strict=True)
             said = ((handle, find_links(one).domains, SPAM if one.verdict else FINE) for handle, one in known)
             self.links.note(self.sealer, said)
 
-    def restore(self, record: int | str) -> bool:
-        """The verdict on an account was taken back: it waits again, if it is still kept."""
+    def restore(self, record: int | str, digest: str = "") -> bool:
+        """The verdict on an account, on content of this digest, was taken back: it waits again, at once if it is still
+        kept, or else when it is judged again."""
         handle = self.handle(record)
+        self.redis.zrem(KEYS[2], self._note(handle, digest))
         kept = self.read([handle]).get(handle)
         if kept is None:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,10 @@ from sb_api.records import Editor
 from sb_api.review.entries import Waiting
 
 FORMULA = "=+-@＝＋－＠"  # what a formula begins with, in wide letters too
+# What stands before a formula within a text: semicolons, tabs and ends of lines begin a cell where spreadsheets do not
+# split at commas, whatever is quoted. Only from where such a run begins, so that long ones take linear time.
+_BEFORE = re.compile(rf'(?<![;\s"])[;\s"]++(?=[{re.escape(FORMULA)}])')
+_BEGINS_CELL = frozenset(";\t\r\n")
 _EDITOR = Editor.__struct_fields__
 _WAITING = tuple(name for name in Waiting.__struct_fields__ if name not in ("editor", "links"))
 COLUMNS = (*_EDITOR, *_WAITING)
@@ -29,6 +34,7 @@ def write_table(entries: Iterable[Waiting]) -> bytes:
 
 def _disarm(value: Any) -> Any:
     """The value; a text that a spreadsheet would take for a formula behind an apostrophe, which makes it a text."""
-    if isinstance(value, str) and (value.lstrip()[:1] in FORMULA or value[:1] in "\t\r\n") and value:
-        return f"'{value}"
-    return value
+    if not isinstance(value, str) or not value:
+        return value
+    value = _BEFORE.sub(lambda run: f"{run[0]}'" if _BEGINS_CELL & set(run[0]) else run[0], value)
+    return f"'{value}" if value.lstrip()[:1] in FORMULA or value[:1] in "\t\r\n" else value

@@ -18,7 +18,7 @@ from sb_api.client.answers import Claimed, Released, Reviewed, TakenBack
 from sb_api.config import Settings, load_settings
 from sb_api.errors import ClaimedByAnother, NotOffered
 from sb_api.review.entries import Claim, GiveVerdicts, Release, TakeBack
-from sb_api.review.store import ReviewStore
+from sb_api.review.store import REVIEW, ReviewStore
 from tests.conftest import wait_until
 from tests.http.test_openapi import assert_documented
 from tests.support.jobs import Jobs
@@ -96,6 +96,13 @@ def test_verdicts_are_learned_as_those_of_train_and_can_be_taken_back(
     assert (back["undone"]["withdrawn"], back["waiting"]) == (1, True)
     waiting = reviewing.get("/review?mine=true&reporter=anna").get_json()["entries"]
     assert [entry["entry"] for entry in waiting] == [entries[2]]
+    assert "digest" not in back["undone"]
+    # One that is no longer kept waits again once it is judged again.
+    queue.redis.delete(f"{REVIEW}entry:{entries[0]}")
+    undone = reviewing.post("/verdicts/undo", json={"id": 9000, "reporter": "anna"}).get_json()
+    assert (undone["withdrawn"], "digest" in undone) == (1, False)
+    reviewing.post("/predict?review=true", json=SPAMMERS[:1])
+    wait_until(lambda: entries[0] in queue.found().summaries)
     assert {one["status"] for one in reviewing.get("/verdicts?id=9002").get_json()["verdicts"]} == {"withdrawn"}
     unknown = reviewing.post("/review", json={"action": "undo", "entry": "0" * 24})
     assert_problem(unknown, 404, "unknown-entry")

@@ -80,7 +80,13 @@ def test_filters_are_kept_and_wrong_forms_are_said_to_be(reviewing: FlaskClient,
     assert 'name="host" value="win1.casino.example"' in page
     assert cards(press(reviewing, next="1", host="win1.casino.example")) == [SPAMMERS[1]["name"]]
     assert "No account waits" in press(reviewing, next="1", host="nowhere.example")
-    assert "3 accounts wait" in reviewing.get("/page/review?age=x&page=x").text
+    assert "3 accounts wait" in reviewing.get("/page/review?page=x").text
+    unread = reviewing.get("/page/review?age=x")
+    assert unread.status_code == 400
+    assert "3 accounts wait" not in unread.text
+    assert reviewing.get("/page/review.csv?age=x").status_code == 400
+    assert "No account" in reviewing.get("/page/review?host=http://").text
+    assert "At most 100 accounts" in press(reviewing, 400, entry=[f"{n:024x}" for n in range(101)], verdict="1")
     for fields in ({}, {"verdict": "1"}, {"entry": "x", "verdict": "1"}, {"take": "x"}, {"undo": "../x"}):
         assert 'class="problem"' in press(reviewing, 400, **fields)
     assert reviewing.get("/page/review?band=x").status_code == 400

@@ -88,7 +88,21 @@ def test_the_language_of_a_bio_is_told_where_it_can_be(text: str, language: str)
 
 
 def test_nothing_in_a_table_is_a_formula() -> None:
-    hostile = ["=1+1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "＝1", '"=1"', "a=1", "a,b\n"]
+    shown = {
+        **{name: f"'{name}" for name in ("=1+1", "+1", "-1", "@x", " =1", "＝1")},
+        **{name: name for name in ('"=1"', "a=1", "a,b\n", "a; b", 'say "-1"', "a - b")},
+        # For spreadsheets that split at semicolons or tabs, each of these begins a cell.
+        "\t=1": "'\t'=1",
+        "\r=1": "'\r'=1",
+        "a;=1": "a;'=1",
+        "a\t@x": "a\t'@x",
+        "a\n\n-1;+2": "a\n\n'-1;'+2",
+        'a; "=1"': 'a; "\'=1"',
+        ";=1": ";'=1",
+        "a;＝1": "a;'＝1",
+        "a;;;b": "a;;;b",
+    }
+    hostile = list(shown)
     entries = [
         Waiting(
             entry="0" * 24,
@@ -105,7 +119,6 @@ def test_nothing_in_a_table_is_a_formula() -> None:
     assert table.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"), newline="")))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["name"].removeprefix("'") for row in rows] == hostile
-    assert [row["name"][0] == "'" for row in rows] == [True] * 8 + [False] * 3
+    assert {name: row["name"] for name, row in zip(hostile, rows, strict=True)} == shown
     assert {row["bio"][0] for row in rows} == {row["claimed_by"][0] for row in rows} == {"'"}
     assert [row["id"] for row in rows] == [str(number) for number in range(len(hostile))]

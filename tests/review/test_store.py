@@ -16,7 +16,7 @@ from sb_api.broker.jobs import Answer, Claim, Job
 from sb_api.config import Settings
 from sb_api.errors import ClaimedByAnother, InvalidSettings, Unavailable, UnknownEntry
 from sb_api.judgements import Judged
-from sb_api.records import Editor, Verdict, encode_payload
+from sb_api.records import Editor, Verdict, content_digest, encode_payload
 from sb_api.review import store as stores
 from sb_api.review.choosing import choose
 from sb_api.review.collecting import Collector
@@ -118,6 +118,11 @@ def test_the_oldest_make_room_and_that_is_told_and_claimed_ones_stay(settings: S
     many = Kept(editor=Editor(id=12, bio="x" * 40_000), score=1.0, band="certain spam", weights="w", judged=0)
     assert store.add([many]) == 0
     assert store.found().dropped == 3
+    store.redis.expire(stores.KEYS[3], 100)
+    store.add([kept(10)])
+    assert store.redis.ttl(stores.KEYS[3]) <= 100, "what was dropped lately ends unless more is"
+    store.add([kept(13)])
+    assert store.redis.ttl(stores.KEYS[3]) > 100
 
 
 def test_what_is_over_its_time_is_gone(store: ReviewStore) -> None:
@@ -171,6 +176,46 @@ def test_a_claim_ends_by_release_by_itself_and_by_no_other(store: ReviewStore) -
     wait_until(lambda: store.claim([two], "ben", 1) == [two])
 
 
+def test_what_is_claimed_stays_as_its_claimant_sees_it(store: ReviewStore) -> None:
+    store.add([kept(1)])
+    (one,) = handles(store, 1)
+    store.claim([one], "anna", 1)
+    edited = msgspec.structs.replace(kept(1), editor=msgspec.structs.replace(kept(1).editor, bio="something else"))
+    assert store.add([edited]) == 0
+    assert store.read([one])[one].editor.bio == BIO
+    store.release([one], "anna")
+    assert store.add([edited]) == 1
+    assert store.read([one])[one].editor.bio == "something else"
+
+
+def test_a_verdict_that_is_taken_back_keeps_nothing_away(store: ReviewStore) -> None:
+    def waits() -> bool:
+        return store.add([kept(1)]) == 1
+
+    (one,) = handles(store, 1)
+    assert waits()
+    store.decide([verdict(1)])
+    store.redis.delete(f"{REVIEW}entry:{one}")  # as after UNDO_SECONDS
+    assert not store.restore("1", content_digest(verdict(1)))
+    assert waits()
+    # On other content than what is kept.
+    store.decide([verdict(1)])
+    edited = verdict(1, bio="something else")
+    store.decide([edited])
+    assert store.restore("1", content_digest(edited))
+    changed = msgspec.structs.replace(kept(1).editor, bio="something else")
+    assert store.add([msgspec.structs.replace(kept(1), editor=changed)]) == 1
+
+
+def test_more_verdicts_than_may_wait_are_noted(settings: Settings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(settings, jobs, review_most=3)
+    store.decide([verdict(number) for number in range(6)])
+    assert store.add([kept(number) for number in range(6)]) == 0
+    monkeypatch.setattr(stores, "MOST_NOTED", 4)
+    store.decide([verdict(6)])
+    assert store.redis.zcard(stores.KEYS[2]) == 4
+
+
 def test_a_verdict_ends_the_wait_until_it_is_taken_back_or_the_account_is_another(store: ReviewStore) -> None:
     store.add([kept(1), kept(2)])
     one, two = handles(store, 1, 2)
@@ -217,6 +262,7 @@ def test_entries_are_chosen_by_band_age_language_and_host_and_ordered() -> None:
     assert chosen(language="en") == "bec"
     assert chosen(host="Watches.example.") == chosen(host="http://www.watches.example/x") == "ab"
     assert chosen(host="bio.example") == "a"
+    assert chosen(host="http://") == chosen(host=" ") == "", "no host"
     assert (chosen(min_age=10), chosen(max_age=10), chosen(min_age=10, max_age=30)) == ("bed", "a", "ed")
     # Of the two on one host the second teaches half as much.
     assert chosen(order="useful") == "decba"
