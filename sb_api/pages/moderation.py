@@ -11,7 +11,7 @@ from flask import Blueprint, render_template, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Withdrawal
-from sb_api.errors import InvalidParameter, SbApiError
+from sb_api.errors import InvalidParameter, InvalidRecords, SbApiError
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
 from sb_api.pages.one_account import (
@@ -28,6 +28,7 @@ from sb_api.records import (
     EDITORS,
     MESSAGES,
     Editor,
+    FieldError,
     LabelledMessage,
     Records,
     RecordType,
@@ -48,6 +49,7 @@ from sb_api.web.service import (
 checks = Blueprint("checks", __name__)
 
 SHOWN = 25  # records on one page of results
+LONGEST_CLASS = 255  # characters of its name
 UNSURE, UNDO = "unsure", "undo"  # what may be said of a record besides its labels
 # On the reference set: what a verdict may change, in the order of the page.
 COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
@@ -272,8 +274,19 @@ def _read(record_type: RecordType, service: Service, text: str) -> dict[str, Any
 
 
 def _verdict(record_type: RecordType, record: Any, said: str) -> Verdict | LabelledMessage:
+    """What is said of a record, as a verdict. Raises InvalidParameter or InvalidRecords."""
+    try:
+        return _make_verdict(record_type, record, said)
+    except FieldError as error:
+        fault = {"field": error.field, "detail": str(error)}
+        raise InvalidRecords(f"`{error.field}` {error}.", errors={str(record.id): fault}) from None
+
+
+def _make_verdict(record_type: RecordType, record: Any, said: str) -> Verdict | LabelledMessage:
     reporter = current_identity().name or None
     if record_type is MESSAGES:
+        if len(said) > LONGEST_CLASS:
+            raise InvalidParameter(f"The name of a class has at most {LONGEST_CLASS} characters.")
         return LabelledMessage(id=record.id, text=record.text, intent=said or None, reporter=reporter)
     if said not in ("0", "1"):
         raise InvalidParameter("The verdict must be spam, not spam or unsure.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +59,8 @@ PROFILE = "/user/"  # in the address of an account's page, before its name
 MOST_OF_LITTLE = 2  # fields besides number and privileges
 MOST_MOVED = 8  # reasons of a change that are shown
 LEAST_MOVE = 0.1  # of log odds: what moved a reason less is as before
+MOST_DIGITS = 10  # of an editor's number, in the database of the editors
+_PRIVILEGES = re.compile(r"-?[0-9]{1,18}")
 
 
 def read_form(form: Mapping[str, str]) -> dict[str, str]:
@@ -70,7 +73,7 @@ def write_json(fields: Mapping[str, str]) -> str:
     if not fields:
         return ""
     privs = fields.get("privs", "")
-    typed: dict[str, Any] = dict(fields) | ({"privs": int(privs)} if privs.lstrip("-").isdecimal() else {})
+    typed: dict[str, Any] = dict(fields) | ({"privs": int(privs)} if _PRIVILEGES.fullmatch(privs) else {})
     if "id" not in fields:
         said = msgspec.json.encode(typed, order="sorted")
         typed["id"] = f"account {blake2b(said, digest_size=6).hexdigest()}"
@@ -86,8 +89,11 @@ def says_little(editor: Editor) -> bool:
 def read_names(text: str) -> tuple[list[int], list[str]]:
     """The numbers and the names of accounts, one a line; the address of an account's page is its name."""
     lines = [_name_of(line.strip()) for line in text.splitlines() if line.strip()]
-    numbers = [int(line) for line in lines if line.isascii() and line.isdigit()]
-    return numbers, [line for line in lines if not (line.isascii() and line.isdigit())]
+    return [int(line) for line in lines if _is_number(line)], [line for line in lines if not _is_number(line)]
+
+
+def _is_number(line: str) -> bool:
+    return line.isascii() and line.isdigit() and len(line) <= MOST_DIGITS
 
 
 def _name_of(line: str) -> str:

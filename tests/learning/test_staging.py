@@ -12,6 +12,7 @@ import pytest
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, NothingStaged, UnknownVersion
 from sb_api.learning.staging.staging import REFERENCE, Staging, adopt
+from sb_api.models import weights_store
 from sb_api.models.weights_file import Weights, named
 from sb_api.models.weights_store import WeightsStore
 from tests.support.jobs import Jobs
@@ -76,6 +77,41 @@ def test_a_damaged_file_is_let_go_of(jobs: Jobs, stores: list[WeightsStore]) -> 
     assert staging.version() == ""
     with pytest.raises(UnknownVersion):
         stores[0].load_staged()
+
+
+def test_what_was_staged_while_others_were_promoted_stays(jobs: Jobs, stores: list[WeightsStore]) -> None:
+    staging, file = Staging(jobs.redis, stores[0]), stores[0].directory / "staged_lodbrok.h5"
+    first = staging.stage(make(stores[0], 0.9), FILES)
+    other = make(stores[0], 0.8)
+    stores[0].stage(other, FILES)  # by the command line, which publishes nothing
+    os.utime(file, (file.stat().st_mtime + 1,) * 2)
+    staging.drop()
+    assert staging.version() == other.about.version != first.version
+    assert stores[0].load_staged()[1] == FILES
+    staging.drop()
+    assert (staging.version(), stores[0].staged_since()) == ("", None)
+
+
+def test_what_another_process_is_staging_is_let_be(
+    jobs: Jobs, stores: list[WeightsStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging, other, write = Staging(jobs.redis, stores[0]), make(stores[0], 0.8), weights_store.write_private
+    stores[0].stage(make(stores[0], 0.9), FILES)
+    looks = [stores[0].staged_since()]
+
+    def write_late(path: Path, content: bytes) -> None:
+        if path.suffix == ".h5":
+            staging.synchronize()
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        # It has looked before what there was is dropped, and comes to read it when the new files are there.
+        patch.setattr(stores[0], "staged_since", lambda: looks.pop() if looks else None)
+        patch.setattr(weights_store, "write_private", write_late)
+        stores[0].stage(other, FILES)
+    assert stores[0].load_staged()[1] == FILES
+    staging.synchronize()
+    assert (staging.version(), set(staging.find().vocabularies)) == (other.about.version, {"bio"})
 
 
 def test_weights_from_elsewhere_come_from_the_original_under_a_number_of_this_chain(stores: list[WeightsStore]) -> None:

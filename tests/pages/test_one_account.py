@@ -25,6 +25,11 @@ def test_an_account_without_a_number_is_named_by_what_it_says() -> None:
     assert write_json({}) == ""
 
 
+@pytest.mark.parametrize("privs", ["--5", "-", "9" * 5_000, "٥"])
+def test_what_is_no_number_of_privileges_is_found_when_the_account_is_read(privs: str) -> None:
+    assert json.loads(write_json({"id": "7", "privs": privs})) == {"id": "7", "privs": privs}
+
+
 @pytest.mark.parametrize(
     ("line", "numbers", "names"),
     [
@@ -35,6 +40,7 @@ def test_an_account_without_a_number_is_named_by_what_it_says() -> None:
         ("https://musicbrainz.org/artist/5", [], ["https://musicbrainz.org/artist/5"]),
         ("http://[", [], ["http://["]),
         ("٥", [], ["٥"]),
+        ("9" * 5_000, [], ["9" * 5_000]),
     ],
 )
 def test_accounts_are_named_by_number_name_or_address(line: str, numbers: list[int], names: list[str]) -> None:

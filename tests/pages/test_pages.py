@@ -321,6 +321,18 @@ def test_a_class_with_too_few_examples_is_refused_and_its_form_is_as_it_was(clie
     assert client.post("/page/class", data={"name": " ", "examples": "x"}).status_code == 400
 
 
+def test_what_no_log_takes_and_names_past_the_limit_are_refused(client: FlaskClient) -> None:
+    messages = [{"id": f"a\0{n}", "text": f"text {n}"} for n in range(5)]
+    form = {"name": "orders", "examples": json.dumps(messages)}
+    answer = client.post("/page/class", data=form)
+    assert (answer.status_code, "U+0000" in answer.text) == (422, True)
+    verdict = {"record": json.dumps({**EDITOR, "id": "a\0b"}), "verdict": "1"}
+    assert client.post("/page/verdict", data=verdict).status_code == 422
+    long = {"name": "x" * 256, "examples": "one"}
+    assert client.post("/page/class", data=long).status_code == 400
+    assert client.post("/", data={"name": "ann", "privs": "--5"}).status_code == 422
+
+
 def test_a_version_that_is_not_there_cannot_be_rolled_back_to(client: FlaskClient) -> None:
     answer = client.post("/page/rollback", data={"to": "000009-deadbeef"})
     assert answer.status_code == 404

@@ -35,8 +35,13 @@ def name_new_classes(
     named = list(labels)
     for name in new:
         while name not in named:
-            earlier = _name_of_next(named, versions)
-            named.append(name if len(named) >= least else earlier or f"class {len(named)}, rolled back")
+            earlier = _name_of_next(named, versions) or f"class {len(named)}, rolled back"
+            earlier = name if len(named) >= least else earlier
+            like = folded.get(fold_class(earlier), earlier)
+            if like != earlier and like in new:
+                detail = f"{like[:60]!r} looks like {earlier[:60]!r}, which was rolled back: send it under that name"
+                raise _refusal(detail, found[like])
+            named.append(earlier)
     if len(named) > MOST_LABELS:
         raise InvalidRecords(f"There would be {len(named)} classes; at most {MOST_LABELS} are possible.", errors={})
     return named
@@ -57,8 +62,12 @@ def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str
             f"{LEAST_EXAMPLES - count} missing"
         )
     if detail:
-        errors = {str(message.id): {"field": "intent", "detail": detail} for message in messages}
-        raise InvalidRecords(f"Nothing was learned: {detail}.", errors=errors)
+        raise _refusal(detail, messages)
+
+
+def _refusal(detail: str, messages: Sequence[LabelledMessage]) -> InvalidRecords:
+    errors = {str(message.id): {"field": "intent", "detail": detail} for message in messages}
+    return InvalidRecords(f"Nothing was learned: {detail}.", errors=errors)
 
 
 def _name_of_next(labels: list[str], versions: Sequence[Version]) -> str | None:

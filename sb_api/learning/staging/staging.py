@@ -57,8 +57,11 @@ class Staging:
                 self._publish(mine)
                 return
         except (InvalidWeights, UnknownVersion) as error:
-            logger.error("the staged weights of %s are let go of: %s", self.classifier, error.detail)
-        self.store.drop_staged()
+            if self.store.staged_since() == mine:
+                logger.error("the staged weights of %s are let go of: %s", self.classifier, error.detail)
+        # Nothing of what another process stages just now: that drops what there was, and writes the weights at the end.
+        if self.store.staged_since() == mine:
+            self.store.drop_staged()
 
     def find(self) -> Staged:
         """What is staged. Raises NothingStaged."""
@@ -91,10 +94,13 @@ class Staging:
         return weights.about
 
     def drop(self) -> None:
-        """Stage nothing any more, on whatever host."""
+        """Stage nothing any more, on whatever host, but what was staged here since and is not published yet."""
         # Not before what is staged, should the clock have been set back since.
         _, since = self.weights.versions([self.classifier]).get(self.classifier, ("", 0.0))
         self._loaded = None
+        if (self.store.staged_since() or 0.0) > since:
+            self.synchronize()
+            return
         self.weights.drop(self.classifier, max(time.time(), since + 0.001))
         self.store.drop_staged()
 

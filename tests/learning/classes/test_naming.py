@@ -41,6 +41,15 @@ def test_a_name_that_looks_like_another_or_is_none_is_refused(name: str) -> None
         name_new_classes(examples(name), OLD, [], 0)
 
 
+@pytest.mark.parametrize("names", [["Billing!"], ["warranty", "Billing!"], ["Billing!", "warranty"]])
+def test_a_class_that_was_rolled_back_keeps_its_name(names: list[str]) -> None:
+    messages = [message for n, name in enumerate(names) for message in examples(name, start=100 * n)]
+    with pytest.raises(InvalidRecords, match="'Billing!' looks like 'billing', which was rolled back") as raised:
+        name_new_classes(messages, OLD, [version(*OLD, "billing")], 3)
+    start = 100 * names.index("Billing!")
+    assert set(raised.value.members["errors"]) == {str(n) for n in range(start, start + LEAST_EXAMPLES)}
+
+
 def test_numbers_of_classes_that_were_rolled_back_stay_theirs() -> None:
     kept = [version(*OLD, "billing")]
     assert name_new_classes(examples("billing"), OLD, kept, 3) == [*OLD, "billing"]
