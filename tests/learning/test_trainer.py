@@ -380,6 +380,15 @@ def test_a_process_that_lost_its_lease_stores_nothing(make_trainer: Callable[...
     assert published(jobs) == original
 
 
+def test_staged_weights_that_cannot_be_read_keep_nobody_from_learning(
+    make_trainer: Callable[..., Trainer], jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = make_trainer()
+    jobs.redis.hset("{sb_api}:staged:lodbrok", mapping={"version": "x", "since": 1.0, "all": b"\xc1"})
+    assert learn(trainer, "first")["weights"]["version"] == trainer.publication.version == published(jobs)
+    assert "the staged weights have not judged 4 verdicts" in caplog.text
+
+
 def test_any_training_can_be_rolled_back_and_the_rollback_too(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
     trainer = make_trainer()
     original = trainer.publication.version

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import redis
 
 from sb_api.broker.jobs import Promotion
-from sb_api.errors import InvalidWeights, NothingStaged, SbApiError
+from sb_api.errors import InvalidWeights, NothingStaged
 from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
 from sb_api.learning.replay import Progress, teach
 from sb_api.learning.staging.labelled import ancestry_of, compare_labelled, count_right
@@ -156,8 +155,8 @@ def judge_verdicts(trainer: Trainer, verdicts: Sequence[Any], rows: Sequence[Log
             staged.version,
             {f"verdicts {side}": float(count) for side, count in counts.items() if count},
         )
-    except (SbApiError, redis.RedisError) as error:
-        logger.error("the staged weights have not judged %d verdicts: %s", len(pairs), error)
+    except Exception:  # whatever they lead the engine to
+        logger.exception("the staged weights have not judged %d verdicts", len(pairs))
 
 
 def _names(numbers: Sequence[int], labels: Sequence[str]) -> list[str]:
