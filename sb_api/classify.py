@@ -247,7 +247,9 @@ class ClassifyProcess:
         self.settings = settings
         self.broker = Broker.of(connect(settings), settings)
         self.predictors: dict[str, Predictor] = {}
-        self.shadow = ShadowJudge(self.broker, settings.shadow_share) if settings.shadow_share else None
+        self.shadow = (
+            ShadowJudge(self.broker, settings.shadow_share, self.predictors) if settings.shadow_share else None
+        )
         note = self.shadow.note if self.shadow else None
         self.judging = Judging(self.predictors, settings.slice_records, note=note)
         self.used = monotonic()

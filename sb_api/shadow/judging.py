@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from time import monotonic
@@ -21,6 +21,7 @@ from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.records import RECORD_TYPES
 from sb_api.shadow.comparison import Side, group, tally
+from sb_api.text.tokenizers import TextEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,14 @@ class Counted:
 class ShadowJudge:
     """Judges a share of what a classify process has judged by the staged weights too; `share` is of the requests.
 
-    What does not fit into the backlog is skipped, and counted. Only one thread may use it.
+    What does not fit into the backlog is skipped, and counted. `current` has what the process judges by, by classifier:
+    staged weights work with the sentence encoder that is loaded there. Only one thread may use it.
     """
 
-    def __init__(self, broker: Broker, share: float) -> None:
+    def __init__(self, broker: Broker, share: float, current: Mapping[str, Predictor]) -> None:
         self.broker = broker
         self.share = share
+        self.current = current
         self.weights = StagedWeights(broker.redis)
         self._backlog: deque[Waiting] = deque()
         self._records, self._bytes = 0, 0.0
@@ -113,8 +116,9 @@ class ShadowJudge:
         staged = self.weights.find(name)
         if staged is None:
             return
+        encoder = self.current[name].vocabularies.encoder if name in self.current else None
         try:
-            self._predictors[name] = load_staged(self.broker, staged)
+            self._predictors[name] = load_staged(self.broker, staged, encoder)
         except Exception as error:  # whatever they lead the engine to must not end the process
             self._unusable[name] = staged.version
             reason = error.detail if isinstance(error, SbApiError) else repr(error)
@@ -161,11 +165,11 @@ class ShadowJudge:
                 self.weights.add(name, counted.version, counted.counts, counted.largest)
 
 
-def load_staged(broker: Broker, staged: Staged) -> Predictor:
-    """Staged weights, ready to judge. Raises InvalidWeights, or Unavailable where they need an encoder that is not
-    here."""
+def load_staged(broker: Broker, staged: Staged, encoder: TextEncoder | None) -> Predictor:
+    """Staged weights, ready to judge. `encoder` is the one that is loaded already. Raises InvalidWeights, or
+    Unavailable where they need an encoder that is not here."""
     as_published = Published(staged.version, staged.file, staged.vocabularies, b"", b"")
-    weights, vocabularies = parse_published(as_published, broker.settings.encoder)
+    weights, vocabularies = parse_published(as_published, broker.settings.encoder, encoder)
     return Predictor(find_classifier(weights.about), weights, vocabularies, broker.settings.engine)
 
 

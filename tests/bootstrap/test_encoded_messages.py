@@ -12,6 +12,7 @@ from sb_api.bootstrap.evaluation import evaluate_weights
 from sb_api.bootstrap.messages import Remembering, bootstrap_intent
 from sb_api.broker.jobs import SMALL, Claim, Job
 from sb_api.broker.shared_state import Broker
+from sb_api.broker.staging import Staged, StagedWeights
 from sb_api.classify import judge_claims, load_current
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning.trainer import Trainer
@@ -20,7 +21,9 @@ from sb_api.models.classifiers import CLASSIFIERS, find_classifier
 from sb_api.models.encoder import load_encoder
 from sb_api.models.explanations.neighbours import FOLDER
 from sb_api.models.predictor import Predictor
+from sb_api.models.weights_file import dump_weights, named
 from sb_api.records import LabelledMessage, Message, encode_payload
+from sb_api.shadow.judging import ShadowJudge
 from tests.support.encoders import encoder_directory, small_encoder, write_encoder
 from tests.support.jobs import Jobs
 
@@ -58,6 +61,19 @@ def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with
     predictor = Predictor(find_classifier(weights.about), weights, vocabularies, neighbours_file=kept)
     scores, errors = predictor.judge([*said, *messages(100, 1)])
     assert (scores.argmax(axis=1).tolist(), errors) == ([1, 1, 0], {})
+
+    # Weights that are staged work with the encoder that is loaded.
+    others = named(weights, 9)
+    documents = {name: one.to_json() for name, one in vocabularies.by_name.items()}
+    staged = Staged(
+        version=others.about.version, since=1.0, about=b"", file=dump_weights(others), vocabularies=documents
+    )
+    StagedWeights(jobs.redis).publish("intent", staged)
+    shadow = ShadowJudge(broker, 1.0, {"intent": predictor})
+    shadow.work()
+    assert shadow._predictors["intent"].vocabularies.encoder is vocabularies.encoder
+    _, on_train = trainer.staging.load(trainer.settings, trainer.vocabularies.encoder)
+    assert on_train.vocabularies.encoder is trainer.vocabularies.encoder
 
     # Of the texts that are kept, it is found again by what they mean, through all that trainings change.
     asked = [Message(id=1, text=messages(0, 1)[0].text)]

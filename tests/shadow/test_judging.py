@@ -67,7 +67,7 @@ def told(jobs: Jobs) -> Shadow:
 def shadow(jobs: Jobs, bare: Bare) -> ShadowJudge:
     """With weights staged that differ, and all requests in the share."""
     stage(jobs, bare, make_others(bare))
-    judge = ShadowJudge(jobs.broker, 1.0)
+    judge = ShadowJudge(jobs.broker, 1.0, {})
     look(judge)
     return judge
 
@@ -126,7 +126,7 @@ def test_what_is_dropped_is_judged_by_no_longer(shadow: ShadowJudge, bare: Bare,
 def test_weights_that_cannot_be_used_are_said_once_and_left_alone(bare: Bare, jobs: Jobs) -> None:
     others = make_others(bare)
     stage(jobs, bare, others, dump_weights(others)[:-1])
-    judge = ShadowJudge(jobs.broker, 1.0)
+    judge = ShadowJudge(jobs.broker, 1.0, {})
     look(judge)
     look(judge)
     judge_claims({"lodbrok": bare.model}, [claim(5)], judge.note)

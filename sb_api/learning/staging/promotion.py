@@ -29,7 +29,7 @@ def describe_staged(trainer: Trainer) -> dict[str, Any]:
     """What the staged weights are worth where labels are known, and how many verdicts that the current ones have
     learned they have not: `unlearned` can be taught, `unteachable` were logged as other numbers than theirs. Raises
     NothingStaged, InvalidWeights or Unavailable."""
-    weights, predictor = trainer.staging.load(trainer.settings)
+    weights, predictor = trainer.staging.load(trainer.settings, trainer.vocabularies.encoder)
     missing, unteachable = find_missing(trainer, weights)
     return {
         "version": weights.about.version,
@@ -97,7 +97,7 @@ def promote_staged(
 
 
 def _find_wanted(trainer: Trainer, wanted: Promotion) -> Weights:
-    weights, _ = trainer.staging.load(trainer.settings)
+    weights, _ = trainer.staging.load(trainer.settings, trainer.vocabularies.encoder)
     if weights.about.version != wanted.version:
         raise NothingStaged(
             f"{wanted.version[:40]!r} is not what is staged: that is {weights.about.version}. Nothing was changed."
@@ -136,7 +136,7 @@ def judge_verdicts(trainer: Trainer, verdicts: Sequence[Any], rows: Sequence[Log
     try:
         if not pairs or trainer.staging.version() == "":
             return
-        _, staged = trainer.staging.load(trainer.settings)
+        _, staged = trainer.staging.load(trainer.settings, trainer.vocabularies.encoder)
         scores, errors = staged.judge([one for one, _ in pairs])
         sound = [place for place in range(len(pairs)) if place not in errors]
         if not sound:

@@ -19,6 +19,7 @@ from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights, dump_weights, named
 from sb_api.models.weights_store import WeightsStore
+from sb_api.text.tokenizers import TextEncoder
 from sb_api.versions import Version
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ class Staging:
         version, _ = self.weights.versions([self.classifier]).get(self.classifier, ("", 0.0))
         return version
 
-    def load(self, settings: Settings) -> tuple[Weights, Predictor]:
-        """The staged weights, and a predictor that judges by them. Raises NothingStaged, InvalidWeights or
-        Unavailable."""
+    def load(self, settings: Settings, encoder: TextEncoder | None) -> tuple[Weights, Predictor]:
+        """The staged weights, and a predictor that judges by them. `encoder` is the one that is loaded already. Raises
+        NothingStaged, InvalidWeights or Unavailable."""
         if self._loaded is None or self._loaded[1].version != self.version():
             self._loaded = None
             staged = self.find()
             published = Published(staged.version, staged.file, staged.vocabularies, b"", b"")
-            weights, vocabularies = parse_published(published, settings.encoder)
+            weights, vocabularies = parse_published(published, settings.encoder, encoder)
             self._loaded = weights, Predictor(find_classifier(weights.about), weights, vocabularies)
         return self._loaded
 
