@@ -28,7 +28,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.claiming import LargeOnly, SmallFirst
 from sb_api.processes.standby import stand_by
-from sb_api.processes.worker import Worker
+from sb_api.processes.worker import Spare, Worker
 from sb_api.records import decode_payload
 from sb_api.review.collecting import Collector
 from sb_api.review.store import ReviewStore
@@ -240,6 +240,23 @@ def refresh_predictors(
     return {name: predictor.version for name, predictor in predictors.items()}
 
 
+@dataclass(frozen=True)
+class Spares:
+    """Several kinds of spare work as one: a piece is one of each."""
+
+    parts: Sequence[Spare]
+
+    def is_due(self) -> bool:
+        """Whether there is any."""
+        return any(part.is_due() for part in self.parts)
+
+    def work(self) -> None:
+        """Do a piece of each. May raise RedisError."""
+        for part in self.parts:
+            if part.is_due():
+                part.work()
+
+
 class ClassifyProcess:
     """A classify process: its predictors, by classifier, and when (monotonic seconds) it last judged a record."""
 
@@ -250,6 +267,8 @@ class ClassifyProcess:
         self.shadow = (
             ShadowJudge(self.broker, settings.shadow_share, self.predictors) if settings.shadow_share else None
         )
+        on = settings.review == "on"
+        self.collector = Collector(ReviewStore(self.broker.redis, settings)) if on else None
         note = self.shadow.note if self.shadow else None
         self.judging = Judging(self.predictors, settings.slice_records, note=note)
         self.used = monotonic()
@@ -260,9 +279,15 @@ class ClassifyProcess:
             do=self.do,
             refresh=self.refresh,
             idle=self.idle if helper else None,
-            after=Collector(ReviewStore(self.broker.redis, settings)).collect if settings.review == "on" else None,
-            spare=self.shadow,
+            after=self.collector.collect if self.collector else None,
+            spare=Spares([part for part in (self.collector, self.shadow) if part is not None]),
         )
+
+    def run(self, after_kill: int) -> None:
+        """Work until SIGTERM or SIGINT; see `Worker.run_process`."""
+        self.worker.run_process(after_kill)
+        if self.collector:
+            self.collector.finish()
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
         self.used = monotonic()
@@ -287,4 +312,4 @@ def classify_process(settings: Settings, helper: bool = False, standby: bool = F
     """
     if helper and not standby:
         os.nice(NICENESS)  # after standby it has that already
-    ClassifyProcess(settings, helper).worker.run_process(after_kill)
+    ClassifyProcess(settings, helper).run(after_kill)

@@ -1,11 +1,13 @@
-"""What classify processes put into the queue, once the answers are out: nobody waits for it."""
+"""What classify processes put into the queue, once the answers are out: nobody waits for more than a piece of it."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sb_api.broker.jobs import Answer, Claim
@@ -21,17 +23,55 @@ from sb_api.versions import BANDS
 logger = logging.getLogger(__name__)
 
 
+AT_ONCE = 20  # accounts of one piece, about 6 ms: for so long what comes meanwhile may wait for it
+MOST_RECORDS, MOST_BYTES = 10_000, 32 * 2**20  # of the requests that wait in one process
+
+
+@dataclass
+class Pending:
+    """A request whose accounts are not all in the queue yet: those that are left, how many records and bytes it has."""
+
+    accounts: Iterator[Kept]
+    records: int
+    size: int
+
+
 @dataclass
 class Collector:
-    """Puts accounts of the chosen band and above into the queue. `reason` is why the last ones could not be."""
+    """Puts accounts of the chosen band and above into the queue: few at once, those of larger requests in pieces, while
+    no job is there. `reason` is why the last ones could not be."""
 
     store: ReviewStore
     reason: str = ""
+    _backlog: deque[Pending] = field(default_factory=deque)
+    _records: int = 0
+    _bytes: int = 0
 
     def collect(self, claims: Sequence[Claim], answers: Sequence[Answer]) -> None:
-        """What these answers say of accounts. Nothing that goes wrong here is told to whoever asked."""
+        """Take in what these answers say of accounts. Nothing that goes wrong is told to whoever asked."""
+        now = int(time.time())
+        for claim, answer in zip(claims, answers, strict=True):
+            if self._has_any(claim, answer):
+                waiting = Pending(self._above(claim, answer, now), max(1, claim.job.records), len(claim.job.body))
+                self._backlog.append(waiting)
+                self._records += waiting.records
+                self._bytes += waiting.size
+        if self._records <= AT_ONCE:
+            self.finish()
+        # Rather than lose accounts, what comes next is kept waiting.
+        while self._records > MOST_RECORDS or self._bytes > MOST_BYTES:
+            self.work()
+
+    def is_due(self) -> bool:
+        """Whether any accounts are not in the queue yet."""
+        return bool(self._backlog)
+
+    def work(self) -> None:
+        """Put the next few accounts in."""
+        waiting = self._backlog[0]
+        found: list[Kept] = []
         try:
-            found = [kept for claim, answer in zip(claims, answers, strict=True) for kept in self._above(claim, answer)]
+            found = list(islice(waiting.accounts, AT_ONCE))
             if found:
                 self.store.add(found)
         except Exception as error:  # the process has others to answer; and what an error says may name an account
@@ -39,18 +79,34 @@ class Collector:
             if reason != self.reason:
                 logger.error("accounts are not put into the review queue: %s", reason)
             self.reason = reason
+            found = []  # the rest of the request would fail alike
         else:
             self.reason = ""
+        if len(found) < AT_ONCE:
+            self._backlog.popleft()
+            self._records -= waiting.records
+            self._bytes -= waiting.size
 
-    def _above(self, claim: Claim, answer: Answer) -> Iterator[Kept]:
+    def finish(self) -> None:
+        """Put in all that waits."""
+        while self.is_due():
+            self.work()
+
+    def _has_any(self, claim: Claim, answer: Answer) -> bool:
+        """Whether any record of a claim is of the chosen band or above."""
         if not claim.job.review or claim.job.classifier != EDITORS.name or answer.status != "completed":
-            return
-        settings, judged = self.store.settings, answer.data
-        wanted = BANDS[: BANDS.index(settings.review_band) + 1]
-        bands = judged.bands if isinstance(judged, Judged) else judged.get("bands", {}).values()
-        if not any(band in wanted for band in bands):
-            return
-        now = int(time.time())
+            return False
+        judged, wanted = answer.data, self._wanted
+        told = judged if isinstance(judged, dict) else {}
+        bands = judged.bands if isinstance(judged, Judged) else told.get("bands", {}).values()
+        return any(band in wanted for band in bands)
+
+    @property
+    def _wanted(self) -> Sequence[str]:
+        return BANDS[: BANDS.index(self.store.settings.review_band) + 1]
+
+    def _above(self, claim: Claim, answer: Answer, now: int) -> Iterator[Kept]:
+        judged, wanted = answer.data, self._wanted
         for position, editor in enumerate(decode_payload(claim.job.body, list[Editor])):
             told = _told(judged, position, str(editor.id))
             if told is None or told[1] not in wanted or not self._is_in_share(claim, editor):
