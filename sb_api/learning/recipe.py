@@ -95,7 +95,7 @@ RETRAINING = replace(
     settle_steps=64,
     anchor=10.0,
     margin=0.7,
-    pace=2.0,
+    pace=1.0,
 )
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.

@@ -269,6 +269,8 @@ def is_refused(address: str) -> bool:
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it came while the listener was being closed; the next one is refused
     return False
 
 

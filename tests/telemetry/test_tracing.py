@@ -135,8 +135,9 @@ def test_nothing_that_an_editor_wrote_is_in_a_trace(
     work(lambda claims: judge_claims({"lodbrok": bare.model}, claims))
     client = create_app(settings).test_client()
     body = [{"id": 1, "bio": "hush-bio", "email": "hush-mail@example.org"}]
-    assert client.post("/predict?note=hush-query", json=body).status_code == 400
+    assert client.post("/intents/predict?note=hush-query", json=body).status_code == 400
     assert client.post("/predict", json=body).status_code == 200
+    receiver.named("POST /intents/predict")
     receiver.named("POST /predict")
     receiver.named("predict")
     assert "hush" not in str([span for _, span in receiver.spans])
