@@ -167,13 +167,18 @@ def calibrate_scores(
 ) -> Calibration:
     """The calibration of n scores (n, 2) of records that were not learned; of both labels, at the temperature if one
     is given. Where the rows are too few for the budget, it is the next larger one that they are enough for."""
-    # Weighted as in training, or the temperature would answer for that difference.
-    weights = np.array(weigh_labels(caution) or (1.0, 1.0))[targets]
     if temperature is None:
-        temperature = round(fit_temperature(targets, scores, weights, SHARPEST_TEMPERATURE), 4)
+        temperature = choose_temperature(targets, scores, caution)
     kept = budget_to_keep(int((targets == 0).sum()), budget)
     spam = apply_temperature(scores, temperature)[:, 1]
     return Calibration(temperature, choose_borders(targets, spam, budget if kept is None else kept), kept)
+
+
+def choose_temperature(targets: Targets, scores: Scores, caution: float) -> float:
+    """The temperature of n scores (n, 2) of records that were not learned."""
+    # Weighted as in training, or the temperature would answer for that difference.
+    weights = np.array(weigh_labels(caution) or (1.0, 1.0))[targets]
+    return round(fit_temperature(targets, scores, weights, SHARPEST_TEMPERATURE), 4)
 
 
 def calibrate(
@@ -197,11 +202,11 @@ def calibrate(
         return 1.0, []
     if reference.uncalibrating is not None:
         scores = correct_log_odds(scores, reference.uncalibrating)
-    calibration = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
-    if temperature is None and observed is not None:
-        drawn = observed.draw_temperature(calibration.temperature)
-        calibration = calibrate_scores(held_out.targets, scores, budget, caution, drawn)
-    temperature, borders, kept = calibration
+    if temperature is None:
+        temperature = choose_temperature(held_out.targets, scores, caution)
+        if observed is not None:
+            temperature = observed.draw_temperature(temperature)
+    temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
     guarded = apply_temperature(reference.unlearn(on_guard), temperature)[guard.targets == 0, 1]
     certain, probable, fine = raise_border(borders, guarded, budget if kept is None else kept)
     if observed is not None and (observed.targets == 0).sum() >= ENOUGH_INNOCENT:
