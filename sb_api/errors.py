@@ -161,6 +161,15 @@ class ClaimedByAnother(SbApiError):
     title = "Somebody else has claimed that"
 
 
+class ContentChanged(SbApiError):
+    """Accounts of the review queue say something else than when they were looked at; `entries` names them, `changed`
+    has them as they are now."""
+
+    status = 409
+    type = "content-changed"
+    title = "The account has changed since it was looked at"
+
+
 class UnknownTask(SbApiError):
     status = 404
     type = "not-found"

@@ -177,7 +177,8 @@ class Client:
 
     def review(self, action: Action, *, timeout: float = 3600.0) -> ReviewAnswer:
         """Claim accounts that wait, release them, give verdicts or take one back: `Claim(count=5)` and the like of
-        `sb_api.review.entries`. Raises UnknownEntry, ClaimedByAnother, and for verdicts what `train` raises."""
+        `sb_api.review.entries`. Raises UnknownEntry, ClaimedByAnother, and for verdicts ContentChanged and what
+        `train` raises."""
         return self._run(protocol.review(action, self.patience, timeout))
 
     def classify(self, records: Payload, *, model: str = "lodbrok") -> str:

@@ -108,7 +108,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
             data = withdraw(trainer, job.task, withdrawal, check)
             digest = data.pop("digest")  # for the queue alone
             deed.count = data["withdrawn"]
-            if data["withdrawn"] and not _is_judged(trainer, withdrawal.record):
+            if data["withdrawn"] and not _is_judged(trainer, withdrawal.record, digest):
                 note_withdrawal(worker.consumer.broker, job.classifier, withdrawal.record, digest)
         else:
             version = trainer.store.chain().resolve(decode_payload(job.body, str))
@@ -146,10 +146,11 @@ def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
     return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.publication.labels, query))}
 
 
-def _is_judged(trainer: Trainer, record: str) -> bool:
-    """Whether anybody's verdict on a record still counts."""
-    found = look_up(trainer, VerdictQuery(record=record, statuses=[*COUNTING], limit=1))
-    return bool(found["verdicts"])
+def _is_judged(trainer: Trainer, record: str, digest: str) -> bool:
+    """Whether anybody's verdict on a record with content of this digest still counts; those of older releases, which
+    have none, are on any."""
+    found = look_up(trainer, VerdictQuery(record=record, statuses=[*COUNTING], limit=0))
+    return any(not digest or one["digest"] in ("", digest) for one in found["verdicts"])
 
 
 @contextmanager

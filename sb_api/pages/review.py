@@ -10,13 +10,31 @@ import msgspec
 from flask import Blueprint, Response, render_template, request
 
 from sb_api.auth.access import require
-from sb_api.errors import InvalidParameter, SbApiError, TrainingRefused
+from sb_api.errors import ContentChanged, InvalidParameter, SbApiError, TrainingRefused
 from sb_api.judgements import Outcome
 from sb_api.pages.history import recall
 from sb_api.records import EDITORS
-from sb_api.review.entries import MOST_AT_ONCE, Claim, GiveVerdicts, ListQuery, Release, TakeBack, Waiting
+from sb_api.review.entries import (
+    MOST_AT_ONCE,
+    Claim,
+    Digest,
+    GiveVerdicts,
+    Handle,
+    ListQuery,
+    Release,
+    TakeBack,
+    Waiting,
+)
 from sb_api.review.table import write_table
-from sb_api.web.review import claim, give_verdicts, list_entries, read_entries, release, take_back
+from sb_api.web.review import (
+    claim,
+    find_claimant,
+    give_verdicts,
+    list_entries,
+    read_entries,
+    release,
+    take_back,
+)
 from sb_api.web.service import get_service, judge
 
 reviews = Blueprint("reviews", __name__)
@@ -49,6 +67,8 @@ def show_review() -> tuple[str, int]:
         return _page()
     try:
         done = _do()
+    except ContentChanged as error:
+        return _page({"problem": error.problem(), "changed": error.members["entries"]}, error.status)
     except SbApiError as error:
         if error.status >= 500:
             raise
@@ -66,7 +86,7 @@ def _do() -> dict[str, Any]:
         release(service, Release(entries=[_handle(handle)]))
         return _claim_next(following)
     if handle := form.get("undo"):
-        return {"undone": take_back(service, TakeBack(entry=_handle(handle)))}
+        return {"undone": take_back(service, TakeBack(entry=_handle(handle), seen=_seen().get(handle)))}
     if "next" in form:
         return _claim_next(following)
     said, handles = SAID.get(form.get("verdict", "")), [_handle(handle) for handle in form.getlist("entry")]
@@ -79,8 +99,9 @@ def _do() -> dict[str, Any]:
 def _give_verdicts(verdicts: dict[str, int]) -> dict[str, Any]:
     """What became of verdicts: of each entry, and how many came to each state. What the guard refuses is kept."""
     service = get_service()
+    seen = {handle: digest for handle, digest in _seen().items() if handle in verdicts}
     try:
-        action = msgspec.convert({"verdicts": verdicts}, GiveVerdicts)
+        action = msgspec.convert({"verdicts": verdicts, "seen": seen}, GiveVerdicts)
     except msgspec.ValidationError:
         raise InvalidParameter(f"At most {MOST_AT_ONCE} accounts get a verdict at once; choose fewer.") from None
     entries = read_entries(service, list(verdicts))
@@ -115,6 +136,15 @@ def _handle(text: str) -> str:
         raise InvalidParameter("The form names no entry.") from None
 
 
+def _seen() -> dict[str, str]:
+    """What the accounts of the form said when they were shown: digests, by entry. Raises InvalidParameter."""
+    pairs = (pair.partition(" ") for pair in request.form.getlist("seen"))
+    try:
+        return msgspec.convert({handle: digest for handle, _, digest in pairs}, dict[Handle, Digest])
+    except msgspec.ValidationError:
+        raise InvalidParameter("The form does not say what its accounts said.") from None
+
+
 def _choice() -> dict[str, Any]:
     """The filters of this request, as the fields of a Choice. Raises InvalidParameter."""
     given = {name: value for name in FILTERS if (value := request.values.get(name, "").strip())}
@@ -139,12 +169,15 @@ def _page(done: dict[str, Any] | None = None, status: int = 200) -> tuple[str, i
     except InvalidParameter as error:
         return render_template("review.html", problem=error.problem(), filters={}), error.status
     listed, mine = list_entries(service, query, ListQuery(mine=True, limit=MINE))
+    claimant, changed = find_claimant(None), (done or {}).get("changed", [])[:MINE]
+    rest = [entry for entry in mine.entries if entry.entry not in changed]
+    first = [*read_entries(service, changed), *rest][:MINE]
     filters = {name: value for name in FILTERS if (value := request.values.get(name, "").strip())}
     shown = {
         "listed": listed,
         "mine": mine.matching,
-        "cards": _cards(mine.entries),
-        "own": {entry.entry for entry in mine.entries},
+        "cards": _cards(first),
+        "own": {entry.entry for entry in listed.entries if entry.claimed_by == claimant},
         "filters": filters,
         "languages": [(code, f"{code} ({number})") for code, number in listed.languages.items()],
         "query": urlencode(filters),

@@ -25,7 +25,7 @@ def note_verdicts(broker: Broker, classifier: str, verdicts: Sequence[Any]) -> N
 
 
 def note_withdrawal(broker: Broker, classifier: str, record: str, digest: str) -> None:
-    """The verdict on a record, on content of this digest, was taken back: its account waits again."""
+    """The last verdict on a record with content of this digest was taken back: its account waits again."""
     if store := _store(broker, classifier):
         with _no_failure():
             store.restore(record, digest)

@@ -15,6 +15,8 @@ Band = Literal["certain spam", "likely spam", "unsure", "likely fine"]
 Order = Literal["surest", "useful"]
 # How an entry is called: says nothing of its account to whoever has not the key.
 Handle = Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]
+# Of what an account says: see `content_digest`.
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Days = Annotated[float, Meta(ge=0, le=36_525)]
 Reporter = Annotated[str, Meta(max_length=255)]
 MOST_AT_ONCE = 100  # entries of one answer, claim or batch of verdicts
@@ -48,11 +50,12 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that waits for a verdict: its `entry` is what claims and verdicts name; `links` is where it links to,
-    and what is known of others that do; `claimed_by` the reporter who has it now, null when nobody has. `judged` is in
-    UTC."""
+    """An account that waits for a verdict: its `entry` is what claims and verdicts name, its `digest` that of what it
+    says; `links` is where it links to, and what is known of others that do; `claimed_by` the reporter who has it now,
+    null when nobody has. `judged` is in UTC."""
 
     entry: Handle
+    digest: Digest
     editor: Editor
     score: Annotated[float, Meta(ge=0, le=1)]
     band: Band
@@ -102,16 +105,20 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag
 
 
 class GiveVerdicts(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="verdicts"):
-    """Say of entries whether they are spam (1) or not (0): the same as sending their accounts to `/train`."""
+    """Say of entries whether they are spam (1) or not (0): the same as sending their accounts to `/train`. `seen` has
+    the digests of what was looked at, by entry: one that says something else by now gets no verdict."""
 
     verdicts: Annotated[dict[Handle, Annotated[int, Meta(ge=0, le=1)]], Meta(min_length=1, max_length=MOST_AT_ONCE)]
+    seen: Annotated[dict[Handle, Digest], Meta(max_length=MOST_AT_ONCE)] = {}
     reporter: Reporter | None = None
 
 
 class TakeBack(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", tag="undo"):
-    """Take back one's verdict on an entry, which then waits again."""
+    """Take back one's verdict on an entry, which then waits again: on what had the digest `seen`, or on what it says
+    now."""
 
     entry: Handle
+    seen: Digest | None = None
     reporter: Reporter | None = None
 
 

@@ -121,11 +121,13 @@ last()
 return 0
 """
 
-# ARGV: handle, note, when it was judged, summary ('' when the entry is gone): the verdict counts no longer.
+# ARGV: handle, note of what it says, when it was judged, summary. Returns 1 when it waits again: not with a verdict on
+# what it says.
 RESTORE = f"""{_BEGIN}
-redis.call('ZREM', decided, ARGV[4])
 local rest = tonumber(ARGV[5]) + keep - now
-if ARGV[6] == '' or rest <= 0 or redis.call('EXPIRE', entry(ARGV[3]), rest) == 0 then return 0 end
+if redis.call('ZSCORE', decided, ARGV[4]) or rest <= 0 or redis.call('EXPIRE', entry(ARGV[3]), rest) == 0 then
+  return 0
+end
 redis.call('ZADD', judged, ARGV[5], ARGV[3])
 redis.call('HSET', index, ARGV[3], ARGV[6])
 last()

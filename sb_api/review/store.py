@@ -178,18 +178,21 @@ class ReviewStore:
             self.links.note(self.sealer, said)
 
     def restore(self, record: int | str, digest: str = "") -> bool:
-        """The verdict on an account, on content of this digest, was taken back: it waits again, at once if it is still
-        kept, or else when it is judged again."""
+        """The last verdict on an account, on content of this digest ("": on what is kept of it), was taken back: it
+        waits again when it is judged again with that content; at once if it is still kept, unless there is a verdict on
+        what that says. Whether it waits."""
         handle = self.handle(record)
-        self.redis.zrem(KEYS[2], self._note(handle, digest))
         kept = self.read([handle]).get(handle)
+        now = "" if kept is None else content_digest(kept.editor)
+        self.redis.zrem(KEYS[2], self._note(handle, digest or now))
         if kept is None:
             return False
         summary = encode(summarize(kept, _seconds(kept.editor.member_since)))
         sealed = self.sealer.seal(summary, f"{handle} summary")
-        note = self._note(handle, content_digest(kept.editor))
-        self.links.note(self.sealer, [(handle, kept.domains, FORGET)])
-        return bool(self._run("RESTORE", handle, note, kept.judged, sealed))
+        waits = bool(self._run("RESTORE", handle, self._note(handle, now), kept.judged, sealed))
+        if waits:
+            self.links.note(self.sealer, [(handle, kept.domains, FORGET)])
+        return waits
 
     def purge(self) -> int:
         """Forget all of it; how many entries that were."""

@@ -17,7 +17,7 @@ FORMULA = "=+-@＝＋－＠"  # what a formula begins with, in wide letters too
 _BEFORE = re.compile(rf'(?<![;\s"])[;\s"]++(?=[{re.escape(FORMULA)}])')
 _BEGINS_CELL = frozenset(";\t\r\n")
 _EDITOR = Editor.__struct_fields__
-_WAITING = tuple(name for name in Waiting.__struct_fields__ if name not in ("editor", "links"))
+_WAITING = tuple(name for name in Waiting.__struct_fields__ if name not in ("editor", "links", "digest"))
 COLUMNS = (*_EDITOR, *_WAITING)
 
 

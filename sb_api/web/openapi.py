@@ -46,6 +46,7 @@ MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
     errors.NoAnswerInTime: {"task_id": str},
     errors.UnknownEntry: {"entries": list[str]},
     errors.ClaimedByAnother: {"entries": list[str]},
+    errors.ContentChanged: {"entries": list[str], "changed": list[entries.Waiting]},
 }
 
 
@@ -183,7 +184,7 @@ OPERATIONS: Mapping[str, Operation] = {
         (PREFER,),
         (
             *RECORDS,
-            *(errors.NotOffered, errors.UnknownEntry, errors.ClaimedByAnother),
+            *(errors.NotOffered, errors.UnknownEntry, errors.ClaimedByAnother, errors.ContentChanged),
             *(errors.TrainingRefused, errors.TooManyKept, *QUEUED),
         ),
     ),

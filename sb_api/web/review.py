@@ -16,7 +16,15 @@ from sb_api.auth.reporters import set_reporters
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.jobs import Withdrawal
 from sb_api.client.answers import Claimed, Released, ReviewAnswer, Reviewed, ReviewList, TakenBack, Trained, Undone
-from sb_api.errors import Forbidden, InvalidRecords, InvalidSettings, NotOffered, Unavailable, UnknownEntry
+from sb_api.errors import (
+    ContentChanged,
+    Forbidden,
+    InvalidRecords,
+    InvalidSettings,
+    NotOffered,
+    Unavailable,
+    UnknownEntry,
+)
 from sb_api.records import EDITORS, Editor, FieldError, Verdict, content_digest
 from sb_api.review.choosing import choose
 from sb_api.review.entries import Action, Claim, GiveVerdicts, Kept, ListQuery, Release, TakeBack, Waiting
@@ -97,7 +105,7 @@ def release(service: Service, action: Release) -> Released:
 
 
 def give_verdicts(service: Service, action: GiveVerdicts) -> Reviewed:
-    """Have verdicts learned. Raises UnknownEntry, ClaimedByAnother, and what `await_training` raises."""
+    """Have verdicts learned. Raises UnknownEntry, ClaimedByAnother, ContentChanged, what `await_training` raises."""
     verdicts = _take_verdicts(need_review(service), action, find_claimant(action.reporter))
     trained = await_training(service, EDITORS, verdicts, current_actor())
     return Reviewed(trained=msgspec.convert({"success": True, **trained}, Trained))
@@ -117,7 +125,7 @@ def take_back(service: Service, action: TakeBack) -> TakenBack:
     if kept is None:
         detail = "The entry is no longer kept, so its verdict cannot be taken back here."
         raise UnknownEntry(detail, entries=[action.entry])
-    wanted = Withdrawal(claimant, str(kept.editor.id), content_digest(kept.editor))
+    wanted = Withdrawal(claimant, str(kept.editor.id), action.seen or content_digest(kept.editor))
     undone = msgspec.convert({"success": True, **await_withdrawal(service, EDITORS, wanted, current_actor())}, Undone)
     with _usable():
         waiting = action.entry in store.claim([action.entry], claimant, 1)
@@ -150,6 +158,16 @@ def _take_verdicts(store: ReviewStore, action: GiveVerdicts, claimant: str) -> l
         entries = store.read(handles)
     if missing := [handle for handle in handles if handle not in entries]:
         raise UnknownEntry("The entries listed under `entries` are no longer kept.", entries=missing)
+    seen = action.seen
+    if changed := [each for each in handles if each in seen and seen[each] != content_digest(entries[each].editor)]:
+        with _usable():
+            now = msgspec.to_builtins(_describe(store, changed))
+        raise ContentChanged(
+            f"{len(changed)} of {len(handles)} accounts say something else than when you looked. Nothing was done; all "
+            "that you chose are claimed for you, and stay as they are now. Look once more.",
+            entries=changed,
+            changed=now,
+        )
     return [_verdict(entries[handle], said, claimant) for handle, said in action.verdicts.items()]
 
 
@@ -173,7 +191,8 @@ def _waiting(handle: str, kept: Kept, links: list[Linked], holder: str | None) -
     told = ("editor", "score", "band", "weights", "host", "language")
     about: dict[str, Any] = {name: getattr(kept, name) for name in told}
     judged = datetime.fromtimestamp(kept.judged, UTC).isoformat().removesuffix("+00:00")
-    return Waiting(entry=handle, judged=judged, links=links, claimed_by=holder, **about)
+    digest = content_digest(kept.editor)
+    return Waiting(entry=handle, digest=digest, judged=judged, links=links, claimed_by=holder, **about)
 
 
 @contextmanager

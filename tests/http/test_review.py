@@ -16,14 +16,16 @@ from sb_api.broker.jobs import PREDICT_STREAMS
 from sb_api.client import AsyncClient, Client
 from sb_api.client.answers import Claimed, Released, Reviewed, TakenBack
 from sb_api.config import Settings, load_settings
-from sb_api.errors import ClaimedByAnother, NotOffered
+from sb_api.errors import ClaimedByAnother, ContentChanged, NotOffered
 from sb_api.review.entries import Claim, GiveVerdicts, Release, TakeBack
-from sb_api.review.store import REVIEW, ReviewStore
+from sb_api.review.store import KEYS, REVIEW, ReviewStore
 from tests.conftest import wait_until
 from tests.http.test_openapi import assert_documented
 from tests.support.jobs import Jobs
 from tests.support.review import SPAMMERS, fill
 from tests.support.service import Service, assert_problem
+
+DECIDED = KEYS[2]
 
 
 def documented(client: FlaskClient, response: Any, method: str = "POST") -> Any:
@@ -124,6 +126,45 @@ def test_verdicts_by_train_end_the_wait_too_until_none_stands(reviewing: FlaskCl
         assert waiting() == expected
 
 
+def test_a_verdict_is_on_what_was_looked_at(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    entries = fill(reviewing, queue, 2)
+    shown = reviewing.get("/review").get_json()["entries"]
+    seen = {entry["entry"]: entry["digest"] for entry in shown}
+    (kept,) = queue.read(entries[:1]).values()
+    edited = msgspec.structs.replace(kept.editor, bio="I love old records", website=None)
+    queue.add([msgspec.structs.replace(kept, editor=edited)])
+    verdicts = {"action": "verdicts", "verdicts": dict.fromkeys(entries, 1), "seen": seen, "reporter": "anna"}
+    for headers in ({}, {"Prefer": "respond-async"}):
+        refused = reviewing.post("/review", json=verdicts, headers=headers)
+        problem = assert_problem(refused, 409, "content-changed")
+        documented(reviewing, refused)
+        assert problem["entries"] == entries[:1]
+        (changed,) = problem["changed"]
+        assert (changed["editor"]["bio"], changed["claimed_by"]) == ("I love old records", "anna")
+    assert reviewing.get("/verdicts").get_json()["verdicts"] == []
+    assert queue.add([kept]) == 0, "it stays as it was shown now"
+    seen[entries[0]] = changed["digest"]
+    act(reviewing, "verdicts", verdicts={entries[0]: 0, entries[1]: 1}, seen=seen, reporter="anna")
+    log = {one["record"]: one for one in reviewing.get("/verdicts").get_json()["verdicts"]}
+    assert (log["9000"]["label"], log["9000"]["digest"]) == (0, changed["digest"])
+    assert log["9001"]["digest"] == seen[entries[1]]
+    # What was said is taken back, whatever the account says by then.
+    queue.add([kept])
+    back = act(reviewing, "undo", entry=entries[0], seen=changed["digest"], reporter="anna")
+    assert (back["undone"]["withdrawn"], back["waiting"]) == (1, True)
+
+
+def test_verdicts_on_two_contents_are_taken_back_each_by_itself(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    contents = [{**SPAMMERS[0], "bio": f"{SPAMMERS[0]['bio']} {number}"} for number in range(2)]
+    for content in contents:
+        assert reviewing.post("/train", json=[{**content, "verdict": 1, "reporter": "anna"}]).status_code == 200
+    later, earlier = (one["digest"] for one in reviewing.get("/verdicts").get_json()["verdicts"])
+    for digest, left in ((earlier, 1), (later, 0)):
+        undo = {"id": 9000, "digest": digest, "reporter": "anna"}
+        assert reviewing.post("/verdicts/undo", json=undo).get_json()["withdrawn"] == 1
+        assert queue.redis.zcard(DECIDED) == left
+
+
 def test_the_client_does_all_of_it(queue: ReviewStore, running: Service) -> None:
     with Client(running.address) as client:
         client.judge_rows([b'{"id": 9001, "bio": "casino bonus", "website": "http://casino.example"}'], review=True)
@@ -135,7 +176,11 @@ def test_the_client_does_all_of_it(queue: ReviewStore, running: Service) -> None
         assert claimed.entries[0].entry == waiting.entry
         with pytest.raises(ClaimedByAnother):
             client.review(GiveVerdicts(verdicts={waiting.entry: 1}, reporter="ben"))
-        done = client.review(GiveVerdicts(verdicts={waiting.entry: 1}, reporter="anna"))
+        seen = {waiting.entry: waiting.digest}
+        with pytest.raises(ContentChanged) as changed:
+            client.review(GiveVerdicts(verdicts={waiting.entry: 1}, seen={waiting.entry: "0" * 32}, reporter="anna"))
+        assert changed.value.members["entries"] == [waiting.entry]
+        done = client.review(GiveVerdicts(verdicts={waiting.entry: 1}, seen=seen, reporter="anna"))
         assert isinstance(done, Reviewed)
         assert done.trained.records.keys() == {"9001"}
         back = client.review(TakeBack(entry=waiting.entry, reporter="anna"))
@@ -179,6 +224,7 @@ def test_a_query_that_cannot_be_read_is_refused(reviewing: FlaskClient, query: s
         {"action": "release", "entries": ["x"]},
         {"action": "verdicts", "verdicts": {}},
         {"action": "verdicts", "verdicts": {"0" * 24: 2}},
+        {"action": "verdicts", "verdicts": {"0" * 24: 1}, "seen": {"0" * 24: "x"}},
         {"action": "claim", "reporter": "a\0b"},
         [],
     ],

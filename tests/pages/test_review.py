@@ -8,6 +8,7 @@ import io
 import re
 from typing import Any
 
+import msgspec
 from flask.testing import FlaskClient
 
 from sb_api.records import Editor
@@ -71,6 +72,27 @@ def test_many_at_once_and_what_others_have_is_not_theirs(reviewing: FlaskClient,
     taken = press(reviewing, 409, take=entries[0])
     assert "claimed by somebody else" in taken
     assert "No account waits" in press(reviewing, next="1")
+
+
+def test_an_account_that_has_changed_is_shown_anew(reviewing: FlaskClient, queue: ReviewStore) -> None:
+    entries = fill(reviewing, queue, 2)
+    seen = re.findall(r'name="seen" value="(\w+ \w+)"', reviewing.get("/page/review").text)
+    assert len(seen) == 2
+    (kept,) = queue.read(entries[:1]).values()
+    edited = msgspec.structs.replace(kept.editor, name="collector", bio="I love old records")
+    queue.add([msgspec.structs.replace(kept, editor=edited)])
+    refused = press(reviewing, 409, entry=entries, seen=seen, verdict="1")
+    assert "1 of 2 accounts say something else" in refused
+    assert "It says something else" in refused
+    assert cards(refused)[0] == "collector"
+    assert "2 accounts wait" in refused
+    assert "disabled" not in refused, "all are one's own"
+    again = re.findall(r'name="seen" value="(\w+ \w+)"', refused)
+    assert set(again) != set(seen)
+    undone = press(reviewing, entry=entries, seen=again, verdict="0")
+    assert "2 accounts: not spam." in undone
+    assert len(re.findall('name="undo"', undone)) == 2
+    assert 'class="problem"' in press(reviewing, 400, entry=entries, seen="x", verdict="0")
 
 
 def test_filters_are_kept_and_wrong_forms_are_said_to_be(reviewing: FlaskClient, queue: ReviewStore) -> None:

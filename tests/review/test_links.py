@@ -106,6 +106,7 @@ def test_nothing_in_a_table_is_a_formula() -> None:
     entries = [
         Waiting(
             entry="0" * 24,
+            digest="0" * 32,
             editor=Editor(id=number, name=name, bio="=cmd|' /C calc'!A0"),
             score=0.5,
             band="unsure",

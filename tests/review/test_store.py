@@ -200,13 +200,20 @@ def test_a_verdict_that_is_taken_back_keeps_nothing_away(store: ReviewStore) -> 
     store.redis.delete(f"{REVIEW}entry:{one}")  # as after UNDO_SECONDS
     assert not store.restore("1", content_digest(verdict(1)))
     assert waits()
-    # On other content than what is kept.
+    # On other content than what is kept, on which there still is one.
     store.decide([verdict(1)])
     edited = verdict(1, bio="something else")
     store.decide([edited])
-    assert store.restore("1", content_digest(edited))
+    assert not store.restore("1", content_digest(edited))
+    assert store.add([kept(1)]) == 0
     changed = msgspec.structs.replace(kept(1).editor, bio="something else")
     assert store.add([msgspec.structs.replace(kept(1), editor=changed)]) == 1
+    # The earlier of two is taken back first.
+    store.decide([edited])
+    assert not store.restore("1", content_digest(verdict(1)))
+    assert one not in store.found().summaries
+    assert store.restore("1", content_digest(edited))
+    assert waits()
 
 
 def test_more_verdicts_than_may_wait_are_noted(settings: Settings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
