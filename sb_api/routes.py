@@ -6,14 +6,14 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.auth.reporters import set_reporters
-from sb_api.broker.jobs import Job, Promotion, Withdrawal
+from sb_api.broker.jobs import Job, Withdrawal
 from sb_api.errors import (
     Forbidden,
     IdempotencyKeyReused,
@@ -26,27 +26,31 @@ from sb_api.judgements import Status, VerdictQuery
 from sb_api.records import (
     EDITORS,
     MESSAGES,
-    Records,
     RecordType,
     decode_records,
     decode_task,
     encode_payload,
     find_record_type,
 )
-from sb_api.review.entries import Action, GiveVerdicts, ListQuery
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
-from sb_api.web.http import answer_json, read_body, takes
-from sb_api.web.results import own_task
-from sb_api.web.review import act, list_entries, need_review, submit_verdicts
-from sb_api.web.schemas import LetBack, Undo, WantedPromotion, WantedVersion
-from sb_api.web.service import (
-    Service,
-    ask_verdicts,
+from sb_api.web.calls import review, staging
+from sb_api.web.calls.parameters import accept_task, read_flag, read_parameter, read_record_type, wants_no_wait
+from sb_api.web.calls.trainings import (
     await_let_back,
     await_rollback,
     await_training,
     await_withdrawal,
+    submit_replay,
+    submit_training,
+)
+from sb_api.web.http import answer_json, read_body, takes
+from sb_api.web.results import own_task
+from sb_api.web.review import need_review
+from sb_api.web.schemas import LetBack, Undo
+from sb_api.web.service import (
+    Service,
+    ask_verdicts,
     choose_stream,
     describe_readiness,
     find_result,
@@ -55,14 +59,12 @@ from sb_api.web.service import (
     look_up_editors,
     read_chain,
     read_quality,
-    submit_replay,
-    submit_training,
 )
-from sb_api.web.staging import await_drop, await_staging, compare_staged, read_staged, submit_promotion
+from sb_api.web.staging import read_staged
 
 api = Blueprint("api", __name__)
-
-T = TypeVar("T")
+api.register_blueprint(review.calls)
+api.register_blueprint(staging.calls)
 
 MOST_VERDICTS = 1_000  # in one answer to GET /verdicts
 VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
@@ -89,8 +91,8 @@ def answer_predict(record_type: RecordType) -> Response:
     if not request.query_string:
         flags: dict[str, Any] = {}
     else:
-        flags = {name: _flag(name) for name in ("partial", "explain")}
-        if record_type is EDITORS and _flag("review"):
+        flags = {name: read_flag(name) for name in ("partial", "explain")}
+        if record_type is EDITORS and read_flag("review"):
             check_role("train")
             need_review(get_service())
             flags["review"] = "all"
@@ -122,7 +124,7 @@ def train_intents() -> Response:
 def answer_train(record_type: RecordType) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
-    flags = {"force": _flag("force"), "new_classes": _flag("new_classes")}
+    flags = {"force": read_flag("force"), "new_classes": read_flag("new_classes")}
     if any(flags.values()):
         check_role("admin")
     with _body(service) as body:
@@ -130,7 +132,7 @@ def answer_train(record_type: RecordType) -> Response:
         verdicts = records.all_sound()
         ignored = set_reporters(verdicts, current_identity())
         actor = current_actor()
-        if _wants_no_wait():
+        if wants_no_wait():
             return accept_task(submit_training(service, record_type, verdicts, actor, **flags), records)
         trained = await_training(service, record_type, verdicts, actor, **flags)
     if ignored:
@@ -143,7 +145,7 @@ def answer_train(record_type: RecordType) -> Response:
 @takes("model")
 def rollback() -> Response:
     """Make earlier weights current again."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     try:
         body = msgspec.json.decode(read_body())
         wanted = body["to"]
@@ -159,7 +161,7 @@ def rollback() -> Response:
 @takes("model")
 def let_back() -> Response:
     """Let a credential back that is set aside: what it sent is learned with the trainings that follow."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     try:
         wanted = msgspec.json.decode(read_body(), type=LetBack)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,8 +175,8 @@ def let_back() -> Response:
 @takes("model", "force", "with_undone")
 def replay() -> Response:
     """Rebuild the current weights from the original and the verdict log."""
-    service, record_type = get_service(), _record_type()
-    flags = {"force": _flag("force"), "with_undone": _flag("with_undone")}
+    service, record_type = get_service(), read_record_type()
+    flags = {"force": read_flag("force"), "with_undone": read_flag("with_undone")}
     return accept_task(submit_replay(service, record_type, current_actor(), **flags))
 
 
@@ -183,7 +185,7 @@ def replay() -> Response:
 @takes("model", *VERDICT_FILTERS)
 def verdicts() -> Response:
     """The verdicts that were given, newest first, and what became of each."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     found = ask_verdicts(service, record_type, _read_query())
     return answer_json({"success": True, "model": record_type.name, "verdicts": msgspec.to_builtins(found)})
 
@@ -193,7 +195,7 @@ def verdicts() -> Response:
 @takes("model")
 def undo() -> Response:
     """Take back a verdict: it counts no longer, and what the current weights have learned of it is undone."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     try:
         wanted = msgspec.json.decode(read_body(), type=Undo)
     except msgspec.ValidationError as error:
@@ -222,47 +224,12 @@ def editors() -> Response:
     return answer_json({"success": True, "editors": msgspec.to_builtins(found), "missing": missing})
 
 
-@api.get("/review")
-@require("train")
-@takes(*ListQuery.__struct_fields__)
-def list_review() -> Response:
-    """The accounts that wait for a verdict; where the review queue is on."""
-    given = {name: value for name in ListQuery.__struct_fields__ if (value := _parameter(name, ""))}
-    if "mine" in given:
-        given["mine"] = str(_flag("mine")).lower()
-    try:
-        query = msgspec.convert(given, ListQuery, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidParameter(f"The query cannot be read: {error}.") from None
-    if nothing := [name for name in given if getattr(query, name) is None]:  # what msgspec makes of the word null
-        raise InvalidParameter(f"`{nothing[0]}` cannot be null; leave it out.")
-    return answer_json(list_entries(get_service(), query)[0])
-
-
-@api.post("/review")
-@require("train")
-@takes()
-def review() -> Response:
-    """Claim accounts that wait for a verdict, release them, give verdicts, or take one back."""
-    service = get_service()
-    need_review(service)
-    try:
-        action = msgspec.json.decode(read_body(), type=Action)
-    except msgspec.ValidationError as error:
-        raise InvalidRecords(f"That cannot be done: {error}.", errors={}) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f'Send {{"action": "claim"}}, "release", "verdicts" or "undo": {error}.') from None
-    if isinstance(action, GiveVerdicts) and _wants_no_wait():
-        return accept_task(submit_verdicts(service, action))
-    return answer_json(act(service, action))
-
-
 @api.get("/quality")
 @require("predict")
 @takes("model")
 def quality() -> Response:
     """How right the weights were on verdicts before they learned them."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     return answer_json({"success": True, "model": record_type.name, **read_quality(service, record_type)})
 
 
@@ -271,50 +238,10 @@ def quality() -> Response:
 @takes("model")
 def weights() -> Response:
     """The slots and the versions with their figures."""
-    service, record_type = get_service(), _record_type()
+    service, record_type = get_service(), read_record_type()
     chain, staged = read_chain(service, record_type), read_staged(service, record_type)
     about = {**msgspec.to_builtins(chain), "staged": msgspec.to_builtins(staged)}
     return answer_json({"success": True, "model": record_type.name, **about})
-
-
-@api.get("/weights/staged")
-@require("train")
-@takes("model")
-def staged() -> Response:
-    """The staged weights beside the current ones: on live requests, and where labels are known."""
-    service, record_type = get_service(), _record_type()
-    return answer_json({"success": True, "model": record_type.name, **compare_staged(service, record_type)})
-
-
-@api.post("/weights/stage")
-@require("admin")
-@takes("model")
-def stage() -> Response:
-    """Stage a kept version: a share of the live requests is judged by it too, in shadow."""
-    service, record_type = get_service(), _record_type()
-    answer = await_staging(service, record_type, _read(WantedVersion).version, current_actor())
-    return answer_json({"success": True, "response": answer["response"], "staged": answer["staged"]})
-
-
-@api.post("/weights/promote")
-@require("admin")
-@takes("model", "force")
-def promote() -> Response:
-    """Make the staged weights current, once they have learned the verdicts that they lack."""
-    service, record_type = get_service(), _record_type()
-    sent = _read(WantedPromotion)
-    wanted = Promotion(sent.version, sent.as_is, _flag("force"))
-    return accept_task(submit_promotion(service, record_type, wanted, current_actor()))
-
-
-@api.post("/weights/drop")
-@require("admin")
-@takes("model")
-def drop() -> Response:
-    """Let go of the staged weights."""
-    service, record_type = get_service(), _record_type()
-    answer = await_drop(service, record_type, _read(WantedVersion).version, current_actor())
-    return answer_json({"success": True, "response": answer["response"], "staged": answer["staged"]})
 
 
 @api.post("/classify")
@@ -390,15 +317,6 @@ def readyz() -> Response:
     return answer_json(document, 200 if document["success"] else 503)
 
 
-def accept_task(task: str, records: Records | None = None) -> Response:
-    """202, where the result will be, and what of the records that were sent is not used."""
-    accepted = {"success": True, "task_id": task, "message": "The task is queued."}
-    response = answer_json(accepted | (records.describe_ignored() if records else {}), 202)
-    response.headers["Location"] = f"{request.script_root}/get-result/{task}"
-    response.headers["Retry-After"] = "1"
-    return response
-
-
 @contextmanager
 def _body(service: Service) -> Iterator[bytes]:
     """The body of this request, while memory has room for it and for what is made of it. Raises as `read_body` does,
@@ -410,32 +328,9 @@ def _body(service: Service) -> Iterator[bytes]:
             yield body
 
 
-def _wants_no_wait() -> bool:
-    return "respond-async" in request.headers.get("Prefer", "")
-
-
-def _read(shape: type[T]) -> T:
-    """The body of this request. Raises MalformedBody."""
-    try:
-        return msgspec.json.decode(read_body(), type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"The body is not what is asked for: {error}.") from None
-
-
-def _record_type() -> RecordType:
-    return find_record_type(_parameter("model", "lodbrok"))
-
-
-def _parameter(name: str, default: str) -> str:
-    try:
-        return request.args.get(name, default)
-    except UnicodeDecodeError:  # raw bytes, which are passed on as they came
-        raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
-
-
 def _read_query() -> VerdictQuery:
     """Which verdicts the query string asks for. Raises InvalidParameter."""
-    given = {name: value for name in VERDICT_FILTERS if (value := _parameter(name, ""))}
+    given = {name: value for name in VERDICT_FILTERS if (value := read_parameter(name, ""))}
     wanted: dict[str, Any] = {"record" if name == "id" else name: value for name, value in given.items()}
     wanted["statuses"] = [wanted.pop("status")] if "status" in wanted else []
     try:
@@ -449,13 +344,6 @@ def _read_query() -> VerdictQuery:
             f"`limit` must be between 1 and {MOST_VERDICTS}, `status` one of {', '.join(get_args(Status))}."
         )
     return query
-
-
-def _flag(name: str) -> bool:
-    value = _parameter(name, "false").lower()
-    if value not in ("true", "false", "1", "0"):
-        raise InvalidParameter(f"{name}={value[:40]!r}: must be true or false.")
-    return value in ("true", "1")
 
 
 def _digest(classifier: str, content: bytes) -> bytes:

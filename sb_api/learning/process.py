@@ -18,6 +18,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import AuditEntry, now
+from sb_api.learning.kept import try_kept
 from sb_api.learning.train_jobs import do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
@@ -143,7 +144,7 @@ class TrainProcess:
             try:
                 with self.worker.alone(f"train:{name}") as check:
                     trainer.publication.synchronize()
-                    trainer.try_kept(check)
+                    try_kept(trainer, check)
             except SbApiError as error:
                 logger.error("kept verdicts of %s could not be tried again: %s", name, error.detail)
         self._write_down_promotions()

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Targets
 from sb_api.judgements import NO_CLASS
 
-_NEVER = 2**31 - 1
+NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Recipe:
     batch_size: int = 1
     epochs: int = 2
     final: float = 1.0
-    dropout_epochs: int = _NEVER
+    dropout_epochs: int = NEVER
     replay_rows: int = 0
     replay_weight: float = 1.0
     log_share: float = 0.0

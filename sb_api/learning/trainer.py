@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,7 +44,6 @@ NOT_BEGUN = (
     "Nothing was learned or kept: the examples of the new class may not be learned now, because they are over the cap "
     "of their reporter, or it is set aside."
 )
-MOST_TRIES = 8  # trainings in a row that kept verdicts are tried again with
 
 Check = Callable[[], None]
 
@@ -185,7 +183,7 @@ class Trainer:
         elif learned is None:
             self.intake.settle_refused(batch.retried)
         if learned is not None:
-            self._settle(current, learned, rows, check, start)
+            self.settle(current, learned, rows, check, start)
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
@@ -230,7 +228,7 @@ class Trainer:
             self.publication.publish_quality()
             raise
 
-    def _settle(
+    def settle(
         self, current: Weights, learned: Weights, rows: Sequence[LoggedVerdict], check: Check, start: float
     ) -> None:
         """Promote what a training made of the current weights, unless that was done before, and log what it learned."""
@@ -375,36 +373,6 @@ class Trainer:
         """Whether there are verdicts that may be learned later without anybody saying more, those among them that a
         training has left unsettled."""
         return self.intake.log is not None and self.intake.log.has_kept()
-
-    def try_kept(self, check: Check) -> int:
-        """Learn those of the kept verdicts that may be tried again by now, all at once; where the guard refuses that,
-        one half after the other, and so on for a while. Returns how many are learned."""
-        task = uuid.uuid4().hex
-        current = self.begin(task)
-        waiting = [self.intake.take_kept(task, current)]
-        learned, tries = 0, 0
-        while waiting and (rows := waiting.pop()):
-            tries += 1
-            if tries > MOST_TRIES:
-                self.intake.settle_refused(rows)
-                continue
-            start, task = monotonic(), uuid.uuid4().hex
-            self.intake.adopt(rows, task)
-            try:
-                made = self.learn(task, current, rows, check, force=False)
-            except (TrainingRefused, EngineDisagrees):
-                if len(rows) == 1:
-                    self.intake.settle_refused(rows)
-                else:
-                    middle = len(rows) // 2
-                    waiting += [rows[:middle], rows[middle:]]
-            else:
-                self._settle(current, made, rows, check, start)
-                current, learned = made, learned + len(rows)
-        if tries:
-            logger.info("%d kept verdicts are learned now", learned)
-            self.publication.publish_quality()
-        return learned
 
     def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""

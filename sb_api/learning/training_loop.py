@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Arrays, Predict, RowWeights, Scores, Targets
+from sb_api.arrays import Arrays, Predict, RowWeights
 from sb_api.errors import InvalidWeights
-from sb_api.judgements import NO_CLASS
 from sb_api.learning.classes import growth
 from sb_api.learning.classes.imprint import imprint
-from sb_api.learning.own_features import OwnFeatures, pace_features
-from sb_api.learning.recipe import _NEVER, RETRAINING, Examples, Recipe, draw_replay, join
+from sb_api.learning.fitting.adam import make_adam
+from sb_api.learning.fitting.own_features import OwnFeatures, pace_features
+from sb_api.learning.fitting.rows import Known, are_low, make_tensors, wanted_log_odds
+from sb_api.learning.recipe import NEVER, RETRAINING, Examples, Recipe, join
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import Classifier
@@ -26,53 +27,12 @@ from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
 
 LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0
-# Floors: how far below one a row may end, and above it is aimed; what is asked of it at most, how often it is tried,
-# and how much more a row weighs each time.
-SLACK, HIGHEST_FLOOR, MOST_SETTLINGS, MORE_WEIGHT = 0.002, 0.9995, 6, 3.0
+# How often rows below their floors are tried to be brought up, and how much more a row weighs each time.
+MOST_SETTLINGS, MORE_WEIGHT = 6, 3.0
 SETTLINGS_BEFORE_LIFT = 2  # where what is left of the way then goes by what is their own
 
 if TYPE_CHECKING:
     import keras
-
-
-def make_adam(learning_rate: float) -> Any:
-    """Keras's Adam, its state under the same names, that updates each variable by one operation instead of a dozen.
-
-    Adam passes over every number of the network in each step, so with few rows a step it costs more than all else.
-    `pace` gives each number of one variable a rate of its own: so many times the others'.
-    """
-    keras: Any = networks.import_keras()
-    import tensorflow as tf
-
-    class Adam(keras.optimizers.Adam):  # type: ignore[misc]
-        def __init__(self, learning_rate: float) -> None:
-            super().__init__(learning_rate, name="adam")
-            self._paces: dict[int, Any] = {}
-
-        def pace(self, variable: Any, paces: Any) -> None:
-            self._paces[self._get_variable_index(variable)] = paces
-
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            place = self._get_variable_index(variable)
-            paces = self._paces.get(place)
-            before = None if paces is None else tf.identity(variable)
-            step = tf.cast(self.iterations + 1, variable.dtype)
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=self._momentums[place].value.handle,
-                v=self._velocities[place].value.handle,
-                beta1_power=tf.pow(self.beta_1, step),
-                beta2_power=tf.pow(self.beta_2, step),
-                lr=tf.cast(learning_rate, variable.dtype),
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                epsilon=self.epsilon,
-                grad=tf.convert_to_tensor(gradient),
-            )
-            if paces is not None:
-                variable.assign(before + paces * (variable - before))
-
-    return Adam(learning_rate)
 
 
 class Fitting:
@@ -198,7 +158,7 @@ class TrainingLoop:
         for number, variable in enumerate(v for v in self.network.variables if "seed_generator" in v.path):
             variable.assign([seed % 2**31, number])
         random = np.random.default_rng(seed)
-        known = _Known.of(recipe, new, reference, log, self.classes)
+        known = Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
         if self._own is not None:
@@ -208,8 +168,8 @@ class TrainingLoop:
         settling = settling and own is None
         if settling and len(known.rows):
             known = replace(known, anchors=self.predict(known.rows.arrays))
-        tensors = _tensors(known, new, recipe, self.classes, floors)
-        sum_from = steps * recipe.epochs // 2 if recipe.averaged and not settling else _NEVER
+        tensors = make_tensors(known, new, recipe, self.classes, floors)
+        sum_from = steps * recipe.epochs // 2 if recipe.averaged and not settling else NEVER
         for total in self._sums:
             total.assign(tf.zeros_like(total))
         for place in range(recipe.epochs):
@@ -235,16 +195,17 @@ class TrainingLoop:
             return False
         held = np.flatnonzero(floors > 0)
         rows = Examples({name: array[held] for name, array in new.arrays.items()}, new.targets[held])
-        self._own.approach(rows, _wanted(rows, floors[held]), False, known)
+        self._own.approach(rows, wanted_log_odds(rows, floors[held]), False, known)
         return True
 
-    def _learn_own(self, recipe: Recipe, new: Examples, known: _Known, floors: RowWeights) -> Arrays | None:
+    def _learn_own(self, recipe: Recipe, new: Examples, known: Known, floors: RowWeights) -> Arrays | None:
         """What the network would be if the new rows were learned by what is their own; None where they are too many, or
         that is not enough. The network stays as it is."""
         if self._own is None or not 0 < len(new) <= recipe.own_rows:
             return None
         before = networks.get_arrays(self.network)
-        wanted = log_odds(new.scores) if new.scores is not None else _wanted(new, np.maximum(floors, recipe.margin))
+        least = np.maximum(floors, recipe.margin)
+        wanted = log_odds(new.scores) if new.scores is not None else wanted_log_odds(new, least)
         reached = self._own.reach(new, wanted, new.scores is not None, join(known.reference, known.log))
         after = networks.get_arrays(self.network)
         networks.set_arrays(self.network, before)
@@ -254,7 +215,7 @@ class TrainingLoop:
         self,
         recipe: Recipe,
         new: Examples,
-        known: _Known,
+        known: Known,
         tensors: Any,
         floors: RowWeights,
         random: np.random.Generator,
@@ -271,7 +232,7 @@ class TrainingLoop:
         rounds = -(-steps * recipe.batch_size // count)
         order = np.concatenate([random.permutation(count) for _ in range(rounds)]).astype(np.int32)
         draws = known.draw_settled(steps, recipe, random, most=steps * recipe.batch_size // count)
-        sum_from = steps // 2 if recipe.averaged else _NEVER
+        sum_from = steps // 2 if recipe.averaged else NEVER
         numbers = (*map(np.int32, (recipe.batch_size, 0, sum_from)), np.float32(recipe.anchor / count))
         (arrays, targets, weights, margins), known_rows = tensors
         for attempt in range(MOST_SETTLINGS if self._own is None else SETTLINGS_BEFORE_LIFT):
@@ -345,94 +306,9 @@ class TrainingLoop:
         return epoch  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class _Known:
-    """The known rows of a fitting: those of the reference set, those of the log, and the new ones, with what they are
-    taught. `anchors` are the scores that settling holds them to."""
-
-    rows: Examples
-    reference: Examples
-    log: Examples
-    new: Examples
-    targets: npt.NDArray[np.float32]
-    anchors: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(
-        cls, recipe: Recipe, new: Examples, reference: Examples | None, log: Examples | None, classes: int
-    ) -> _Known:
-        nothing = Examples({name: array[:0] for name, array in new.arrays.items()}, new.targets[:0])
-        log = log if log is not None else nothing
-        reference = reference if reference is not None else nothing
-        rows = join(reference, log, new) if recipe.replay_rows else nothing
-        targets = _one_hot(rows.targets, classes)
-        if reference.scores is not None and len(rows):
-            targets[: len(reference)] *= 1 - recipe.distilled
-            targets[: len(reference)] += recipe.distilled * reference.scores
-        if new.scores is not None and len(rows):
-            targets[len(rows) - len(new) :] = new.scores
-        return cls(rows, reference, log, new, targets, targets)
-
-    def draw(self, steps: int, recipe: Recipe, random: np.random.Generator) -> npt.NDArray[np.int32]:
-        """The places of the known rows of each step, the new ones among them."""
-        logged = np.concatenate([self.log.targets, self.new.targets])
-        return draw_replay(self.reference.targets, logged, steps, recipe, random, self.reference.scores)
-
-    def draw_settled(self, steps: int, recipe: Recipe, random: np.random.Generator, most: int) -> npt.NDArray[np.int32]:
-        """The places of the known rows of each step of settling, in which each new row comes `most` times: none of the
-        log comes more often, and the new ones are not among them."""
-        scores = self.reference.scores
-        return draw_replay(self.reference.targets, self.log.targets, steps, recipe, random, scores, most)
-
-
-def _tensors(known: _Known, new: Examples, recipe: Recipe, classes: int, floors: RowWeights) -> tuple[Any, Any]:
-    """What a compiled loop is given of the new and the known rows, converted once."""
-    import tensorflow as tf
-
-    drawn = recipe.replay_rows if len(known.rows) else 0
-    drawn = known.draw(1, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
-    weights = _row_weights(recipe, known.rows.targets) * np.float32(recipe.replay_weight / max(drawn, 1))
-    aims = np.minimum(np.where(floors > 0, floors + SLACK, 0), HIGHEST_FLOOR)
-    margins = np.maximum(aims, recipe.margin).astype(np.float32)
-    targets = _one_hot(new.targets, classes)
-    if new.scores is not None:
-        targets, margins = new.scores, np.full_like(margins, 2.0)  # there is nothing past them to be reached
-    new_rows = (dict(new.arrays), targets, _row_weights(recipe, new.targets), margins)
-    known_rows = (dict(known.rows.arrays), known.targets, weights, known.anchors)
-    return tf.nest.map_structure(tf.constant, new_rows), tf.nest.map_structure(tf.constant, known_rows)
-
-
-def _wanted(rows: Examples, least: RowWeights) -> npt.NDArray[np.float64]:
-    """The log-odds of label 1 (n,) at which rows of two labels have so much probability (n,) of their own."""
-    shares = np.minimum(least, HIGHEST_FLOOR).astype(np.float64)
-    return np.asarray(np.log(shares / (1 - shares)) * np.where(rows.targets == 1, 1.0, -1.0), np.float64)
-
-
-def are_low(scores: Scores, rows: Examples, floors: RowWeights) -> npt.NDArray[np.bool_]:
-    """Which of the scores (n, labels) of rows are not where `floors` (n,), probabilities of their labels, ask them to
-    be; of no class, what the likeliest one lacks to 1."""
-    own = scores[np.arange(len(rows)), rows.targets]
-    reached = np.where(rows.targets == NO_CLASS, 1 - scores.max(axis=1), own)
-    return np.asarray((floors > 0) & (reached < np.minimum(floors, HIGHEST_FLOOR) - SLACK))
-
-
 def _log_odds(probabilities: Any) -> Any:
     """The logarithms of n rows of probabilities (n, labels), less their mean: for two labels half the log-odds."""
     import tensorflow as tf
 
     logarithms = tf.math.log(tf.clip_by_value(probabilities, LEAST_PROBABILITY, 1.0))
     return logarithms - tf.reduce_mean(logarithms, axis=1, keepdims=True)
-
-
-def _one_hot(targets: Targets, classes: int) -> npt.NDArray[np.float32]:
-    """What n rows are taught (n, classes): of no class is a row that is no more of one than of any other (Hendrycks et
-    al., Deep Anomaly Detection with Outlier Exposure, 2019)."""
-    rows: npt.NDArray[np.float32] = np.eye(classes, dtype=np.float32)[targets]
-    rows[targets == NO_CLASS] = 1 / classes
-    return rows
-
-
-def _row_weights(recipe: Recipe, targets: Targets) -> RowWeights:
-    if recipe.label_weights is None:
-        return np.ones(len(targets), np.float32)
-    return np.array(recipe.label_weights, np.float32)[targets]

@@ -36,15 +36,8 @@ from sb_api.records import (
     content_digest,
 )
 from sb_api.versions import BANDS, Version
-from sb_api.web.service import (
-    Service,
-    await_training,
-    await_withdrawal,
-    get_service,
-    judge,
-    look_up_editors,
-    read_chain,
-)
+from sb_api.web.calls.trainings import await_training, await_withdrawal
+from sb_api.web.service import Service, get_service, judge, look_up_editors, read_chain
 
 checks = Blueprint("checks", __name__)
 

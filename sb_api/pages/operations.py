@@ -18,15 +18,8 @@ from sb_api.pages.staging import describe_staged
 from sb_api.records import RECORD_TYPES, RecordType, find_record_type
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
-from sb_api.web.service import (
-    await_rollback,
-    describe_readiness,
-    find_result,
-    get_service,
-    read_chain,
-    read_quality,
-    submit_replay,
-)
+from sb_api.web.calls.trainings import await_rollback, submit_replay
+from sb_api.web.service import describe_readiness, find_result, get_service, read_chain, read_quality
 
 DEFAULT_PLACE = 3  # in the curve of `measure_bands`
 

@@ -23,6 +23,7 @@ from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate, refuse_foreign
 from sb_api.verdicts.set_aside import SetAside, of_account
+from sb_api.verdicts.stretches import cut_history
 
 MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since, or has taken it back.
@@ -292,27 +293,8 @@ class VerdictLog:
     def history(self, stretches: int, least: int) -> list[Stretch]:
         """All verdicts of `counts`, oldest first, cut into at most so many stretches of about as many
         verdicts each, about `least` or more. Those that came at one moment stay together."""
-        number = VERDICTS.c.number
         with self._begin() as connection:
-            columns = (sa.func.min(number), sa.func.max(number), sa.func.count())
-            measured = self._measured()
-            low, high, total = connection.execute(self._query(*columns).where(*measured)).one()
-            if not total:
-                return []
-            stretches = max(1, min(stretches, total // least))
-            place = sa.cast(number - low, sa.BigInteger) * stretches // (high - low + 1)
-            cells = (place, VERDICTS.c.label, VERDICTS.c.predicted)
-            query = self._query(*cells, sa.func.count(), sa.func.max(number)).where(*measured).group_by(*cells)
-            rows = connection.execute(query).all()
-            last: dict[int, int] = defaultdict(int)
-            for position, _, _, _, highest in rows:
-                last[position] = max(last[position], highest)
-            moments = self._query(number, VERDICTS.c.received).where(number.in_(last.values()))
-            received = {row.number: row.received for row in connection.execute(moments)}
-        counts: dict[datetime, dict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
-        for position, label, predicted, count, _ in sorted(rows):
-            counts[received[last[position]]][label, predicted] += count
-        return [Stretch(until, dict(counted)) for until, counted in counts.items()]
+            return cut_history(connection, self._query, self._measured(), stretches, least)
 
     def count_learned(self) -> tuple[int, int]:
         """How many verdicts are learned, and in how many trainings."""

@@ -30,7 +30,8 @@ from sb_api.review.choosing import choose
 from sb_api.review.entries import Action, Claim, GiveVerdicts, Kept, ListQuery, Release, TakeBack, Waiting
 from sb_api.review.links import Linked
 from sb_api.review.store import Found, ReviewStore
-from sb_api.web.service import Service, await_training, await_withdrawal, submit_training
+from sb_api.web.calls.trainings import await_training, await_withdrawal, submit_training
+from sb_api.web.service import Service
 
 FIELDS = Editor.__struct_fields__
 

@@ -24,9 +24,6 @@ from sb_api.broker.jobs import (
     Answer,
     Job,
     Operation,
-    Replay,
-    Training,
-    Withdrawal,
 )
 from sb_api.broker.limiter import Room
 from sb_api.broker.producer import Producer
@@ -53,7 +50,7 @@ from sb_api.records import (
 from sb_api.review.store import ReviewStore
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
-from sb_api.versions import SLOTS, Chain
+from sb_api.versions import Chain
 from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
 
 NOTHING_PUBLISHED = "No train process has published weights yet; `sb-api run` or `sb-api trainer` starts one."
@@ -158,88 +155,6 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
     columns = ("predictions", "scores", "bands", "reasons", "neighbours")
     joined = {name: [value for part in parts for value in getattr(part, name)] for name in columns}
     return Judged(parts[0].version, errors=errors, **joined)
-
-
-def await_training(
-    service: Service,
-    record_type: RecordType,
-    verdicts: Sequence[Any],
-    actor: Actor,
-    *,
-    force: bool = False,
-    new_classes: bool = False,
-) -> dict[str, Any]:
-    """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return await_job(service, _training(service, record_type, verdicts, actor, force, new_classes))
-
-
-def submit_training(
-    service: Service,
-    record_type: RecordType,
-    verdicts: Sequence[Any],
-    actor: Actor,
-    *,
-    force: bool,
-    new_classes: bool = False,
-) -> str:
-    """Queue a training; its task. Where Redis may evict it, its verdicts are in the log by then, if there is one.
-
-    Raises QueueFull, Unavailable; where they had to be logged, also what refuses them.
-    """
-    job = _training(service, record_type, verdicts, actor, force, new_classes)
-    with unavailable_when_lost():
-        evicts = examine(service.broker.redis).evicts
-    if not evicts or service.settings.verdict_log == "off":
-        return submit_job(service, job)
-    patience = service.settings.predict_timeout
-    (answer,) = service.mailbox.exchange(TRAIN, [msgspec.structs.replace(job, acknowledge=True)], patience)
-    if answer is None:
-        raise Unavailable(
-            f"No train process has put the verdicts into the log within {patience:g} s, and Redis may evict them "
-            "(maxmemory-policy) before one does: they count as not accepted. Send them again; what has been learned "
-            "meanwhile is not learned twice."
-        )
-    if answer.problem is not None:
-        raise error_from_problem(answer.problem)
-    return job.task
-
-
-def await_withdrawal(service: Service, record_type: RecordType, wanted: Withdrawal, actor: Actor) -> dict[str, Any]:
-    """Have what a reporter says of a record taken back; what came of it. Raises what `await_training` raises."""
-    body = encode_payload(wanted)
-    return await_job(
-        service, make_job(service, "withdraw", record_type, body, keep=service.settings.result_ttl, actor=actor)
-    )
-
-
-def await_rollback(service: Service, record_type: RecordType, wanted: str, actor: Actor) -> dict[str, Any]:
-    """Make a slot or a version current. Raises UnknownVersion, and what `await_training` raises."""
-    chain = read_chain(service, record_type)
-    # What a slot stands for is found when it is done: trainings may wait before it.
-    if wanted not in SLOTS:
-        chain.resolve(wanted)
-    job = make_job(
-        service, "rollback", record_type, encode_payload(wanted), keep=service.settings.result_ttl, actor=actor
-    )
-    return await_job(service, job)
-
-
-def await_let_back(service: Service, record_type: RecordType, credential: str, actor: Actor) -> dict[str, Any]:
-    """Let a credential back that is set aside. Raises InvalidParameter where it is not, and what `await_training`
-    raises."""
-    job = make_job(
-        service, "let back", record_type, encode_payload(credential), keep=service.settings.result_ttl, actor=actor
-    )
-    return await_job(service, job)
-
-
-def submit_replay(
-    service: Service, record_type: RecordType, actor: Actor, *, force: bool = False, with_undone: bool = False
-) -> str:
-    """Queue a replay; its task. Raises QueueFull, Unavailable."""
-    body = encode_payload(Replay(force, with_undone))
-    job = make_job(service, "replay", record_type, body, keep=service.settings.result_ttl, actor=actor)
-    return submit_job(service, job)
 
 
 def find_result(service: Service, task: str) -> Answer | None:
@@ -385,18 +300,6 @@ def make_job(
 def _unique() -> str:
     """A name that nobody needs to guess, made without the system call of a secret one."""
     return f"{random.getrandbits(128):032x}"
-
-
-def _training(
-    service: Service,
-    record_type: RecordType,
-    verdicts: Sequence[Any],
-    actor: Actor,
-    force: bool,
-    new_classes: bool,
-) -> Job:
-    body = encode_payload(Training(encode_payload(verdicts), force, new_classes))
-    return make_job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
 
 
 def submit_job(service: Service, job: Job) -> str:

@@ -15,6 +15,7 @@ from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.kept import try_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
@@ -273,13 +274,13 @@ def test_who_is_refused_again_and_again_is_set_aside_until_an_admin_lets_them_ba
     assert (answer["learned"], answer["kept"]) == (0, 1)
     assert "set aside" in answer["records"]["4"]["reason"]
     assert trainer.train("six", pat(0, id=5, reporter="tools"), proceed)["learned"] == 1
-    assert trainer.try_kept(proceed) == 0
+    assert try_kept(trainer, proceed) == 0
     assert [row.status for row in log.find()][::-1] == [
         *("set aside", "learned", "set aside", "set aside", "set aside"),
         "learned",
     ]
     assert trainer.let_back("tool")["kept"] == 4
-    assert trainer.try_kept(proceed) == 4
+    assert try_kept(trainer, proceed) == 4
     with pytest.raises(NotSetAside, match="not set aside"):
         trainer.let_back("tool")
 
@@ -345,9 +346,9 @@ def test_kept_verdicts_are_tried_by_themselves_and_one_that_is_wrong_holds_up_no
             trainer.train("one", several, proceed)
     assert trainer.has_kept()
     refuse_any_of(trainer, {"2"}, monkeypatch)
-    assert trainer.try_kept(proceed) == 3
+    assert try_kept(trainer, proceed) == 3
     assert statuses(trainer) == ["learned", "refused", "learned", "learned"]
-    assert trainer.try_kept(proceed) == 0
+    assert try_kept(trainer, proceed) == 0
     assert trainer.has_kept()
 
 

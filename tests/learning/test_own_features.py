@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from sb_api.bootstrap.originals import to_examples, to_verdicts
-from sb_api.learning.own_features import MOST_PACE, TABLE, OwnFeatures, count_features, count_pairs, pace_features
+from sb_api.learning.fitting.own_features import (
+    MOST_PACE,
+    TABLE,
+    OwnFeatures,
+    count_features,
+    count_pairs,
+    pace_features,
+)
 from sb_api.learning.recipe import Examples
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds

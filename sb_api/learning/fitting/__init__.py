@@ -1,0 +1,1 @@
+"""What the training loop is made of: its optimizer, and the rows that its steps are given."""
