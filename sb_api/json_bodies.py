@@ -48,6 +48,15 @@ def refuse_too_many(body: bytes, limit: int) -> None:
             raise TooLarge(f"There are more records than the {limit} of one request; send them in several.")
 
 
+def scan(body: bytes) -> Iterator[re.Match[bytes]]:
+    """The strings and the characters of structure of JSON, as they come, while others have their turn. Of what is no
+    JSON it yields something; the last string may lack its end."""
+    for number, match in enumerate(_TOKEN.finditer(body)):
+        if not number % TURN:
+            time.sleep(0)  # a web process has other requests under way
+        yield match
+
+
 def _first_tokens(body: bytes, limit: int) -> Iterator[bytes]:
     """What each value (of an array) or key (of an object) at the top begins with: a string, a bracket, or b"" for the
     rest. Takes no memory to speak of. Of what is no JSON it yields something; whoever decodes it finds that out.
@@ -56,11 +65,9 @@ def _first_tokens(body: bytes, limit: int) -> Iterator[bytes]:
     """
     most = max(RECORD_TOKENS * limit, FREE_TOKENS)
     depth, at_start = 0, False
-    for number, match in enumerate(_TOKEN.finditer(body)):
+    for number, match in enumerate(scan(body)):
         if number > most:
             raise TooLarge(f"The body holds more values than {limit} records have; send the fields of records alone.")
-        if not number % TURN:
-            time.sleep(0)  # a web process has other requests under way
         token = match[0]
         if token == b",":
             if depth == 1:

@@ -210,7 +210,7 @@ def _verdict_log(patient: Patient) -> Iterator[Finding]:
     if patient.settings.verdict_log == "off":
         yield Finding("verdict log", "ok", "off: no verdict is kept, and nothing can be replayed")
     elif find_spec("sqlalchemy") is not None:  # where only what serves is installed, nobody opens it
-        from sb_api.verdicts.verdict_log import examine_verdict_log
+        from sb_api.verdicts.examination import examine_verdict_log
 
         yield Finding("verdict log", "ok", examine_verdict_log(patient.settings))
 

@@ -11,7 +11,9 @@ from typing import Any, BinaryIO, Literal, get_args
 import click
 
 from sb_api.cli.terminal.options import (
+    FILE_OR_DATABASE,
     MODEL,
+    QUERY,
     asked_of,
     client_of,
     open_input,
@@ -38,25 +40,16 @@ from sb_api.client.result_database import TableOutput, choose_mark, keep_mark, o
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
 from sb_api.readers.batches import NOTHING_ASKED, Asked, RecordFile
 from sb_api.readers.columnar import import_pyarrow
-from sb_api.readers.database import SCHEMES, open_database, with_ids
+from sb_api.readers.database import open_database, with_ids
 
 Results = Literal["jsonl", "csv", "parquet", "arrow"]
 
 
-class FileOrDatabase(click.Path):
-    """A file that is there, or the URL of a PostgreSQL database."""
-
-    name = "file or url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if str(value).startswith(SCHEMES) else super().convert(value, param, ctx)
-
-
 @click.command()
-@click.argument("file", type=FileOrDatabase(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-")
+@click.argument("file", type=FILE_OR_DATABASE, default="-")
 @with_format
 @MODEL
-@click.option("--query", help="Of a database: a query with columns named as fields. [default: MusicBrainz's editors]")
+@QUERY
 @click.option(
     "--since",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -15,9 +15,17 @@ import click
 import msgspec
 
 from sb_api.cli.audit import write_down
-from sb_api.cli.predict import FileOrDatabase
 from sb_api.cli.terminal import exit_codes
-from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_record_file, with_format, with_service
+from sb_api.cli.terminal.options import (
+    FILE_OR_DATABASE,
+    QUERY,
+    asked_of,
+    client_of,
+    open_input,
+    open_record_file,
+    with_format,
+    with_service,
+)
 from sb_api.cli.terminal.output import JSON, count, show_line, tell, wants_json, with_notes
 from sb_api.client.http import Client
 from sb_api.client.rows import Fault
@@ -49,11 +57,9 @@ def review() -> None:
 
 
 @review.command("add")
-@click.argument(
-    "file", type=FileOrDatabase(exists=True, dir_okay=False, allow_dash=True, path_type=Path), required=False
-)
+@click.argument("file", type=FILE_OR_DATABASE, required=False)
 @with_format
-@click.option("--query", help="Of a database: a query with columns named as fields. [default: MusicBrainz's editors]")
+@QUERY
 @click.option(
     "--results",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

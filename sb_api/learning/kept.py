@@ -18,6 +18,12 @@ logger = logging.getLogger(__name__)
 MOST_TRIES = 8  # trainings in a row that kept verdicts are tried again with
 
 
+def has_kept(trainer: Trainer) -> bool:
+    """Whether there are verdicts that may be learned later without anybody saying more, those among them that a
+    training has left unsettled."""
+    return trainer.intake.log is not None and trainer.intake.log.has_kept()
+
+
 def try_kept(trainer: Trainer, check: Callable[[], None]) -> int:
     """Learn those of the kept verdicts that may be tried again by now, all at once; where the guard refuses that,
     one half after the other, and so on for a while. Returns how many are learned."""

@@ -18,7 +18,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import AuditEntry, now
-from sb_api.learning.kept import try_kept
+from sb_api.learning.kept import has_kept, try_kept
 from sb_api.learning.train_jobs import do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
@@ -127,7 +127,7 @@ class TrainProcess:
     def _plan_retry(self) -> None:
         """Note when kept verdicts are to be tried again, if there are any."""
         try:
-            kept = any(trainer.has_kept() for trainer in self.trainers.values())
+            kept = any(has_kept(trainer) for trainer in self.trainers.values())
         except Unavailable as error:
             logger.debug("whether verdicts are kept is not known: %s", error.detail)
             return

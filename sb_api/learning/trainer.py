@@ -369,11 +369,6 @@ class Trainer:
         self.roll_back(version, check)
         return True
 
-    def has_kept(self) -> bool:
-        """Whether there are verdicts that may be learned later without anybody saying more, those among them that a
-        training has left unsettled."""
-        return self.intake.log is not None and self.intake.log.has_kept()
-
     def roll_back(self, to: str, check: Check) -> dict[str, Any]:
         """Make the weights `to`, a slot or a version, current. Raises UnknownVersion."""
         version = self.store.chain().resolve(to)

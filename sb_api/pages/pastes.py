@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from sb_api.errors import MalformedBody, TooLarge, nearest
-from sb_api.json_bodies import TURN
+from sb_api.json_bodies import scan
 from sb_api.readers.delimited import find_table, names_columns, read_table
 from sb_api.readers.rows import RECORD_FIELDS, Fields
 from sb_api.records import MOST_IGNORED, Editor, Message, Records, decode_records
@@ -18,9 +17,7 @@ from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, r
 
 EDITOR_FIELDS = RECORD_FIELDS
 _BYTE = re.compile(r" \(byte (\d+)\)")
-# A string, which may lack its end, or a brace. Possessive: linear in the text, whatever it holds.
-_BRACE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}]', re.DOTALL)
-MOST_BRACES = 2_000_000  # strings and braces of a paste that are counted
+MOST_TOKENS = 2_000_000  # strings, brackets and commas of a paste that are counted
 MESSAGE_FIELDS = Fields(RECORD_FIELDS.known, ("id", "text"))
 
 
@@ -157,11 +154,9 @@ def _divide(text: str, limit: int) -> dict[str, bytes]:
     body = text.encode("utf-8", "surrogatepass")
     found: dict[str, bytes] = {}
     depth = start = end = line = counted = 0
-    for number, match in enumerate(_BRACE.finditer(body)):
-        if len(found) > limit or number > MOST_BRACES:
+    for number, match in enumerate(scan(body)):
+        if len(found) > limit or number > MOST_TOKENS:
             raise TooLarge(f"There are more records than the {limit} of one request; send them in several.")
-        if not number % TURN:
-            time.sleep(0)  # a web process has other requests under way
         if match[0] == b"{":
             if not depth:
                 start = match.start()

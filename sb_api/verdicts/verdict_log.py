@@ -18,10 +18,10 @@ import sqlalchemy as sa
 from sb_api.config import Settings
 from sb_api.records import EDITORS
 from sb_api.verdicts import lineage, set_aside
-from sb_api.verdicts.databases import begin, check_whole, name_place, open_database
+from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
-from sb_api.verdicts.migrations import migrate, refuse_foreign
+from sb_api.verdicts.migrations import migrate
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
 
@@ -372,22 +372,6 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
         return None
     file = settings.state / "verdicts.sqlite"
     return VerdictLog(open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file), classifier)
-
-
-def examine_verdict_log(settings: Settings) -> str:
-    """Where the log is, once it is found whole; nothing is changed. Raises Unavailable, which says what is wrong."""
-    file = settings.state / "verdicts.sqlite"
-    if not settings.verdict_log and not file.exists():
-        return f"{file} is not there yet"
-    engine = open_database(settings.verdict_log, "SB_API_VERDICT_LOG", file)
-    try:
-        with begin(engine, "The verdict log") as connection:
-            if engine.dialect.name == "sqlite":
-                check_whole(connection)
-            refuse_foreign(sa.inspect(connection), name_place(engine))
-        return name_place(engine)
-    finally:
-        engine.dispose()
 
 
 def _verdict(row: Any) -> LoggedVerdict:

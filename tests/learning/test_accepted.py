@@ -17,7 +17,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings
 from sb_api.errors import TooManyKept
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.kept import try_kept
+from sb_api.learning.kept import has_kept, try_kept
 from sb_api.learning.train_jobs import do_job
 from sb_api.learning.trainer import Trainer
 from sb_api.processes.claiming import OneAtATime
@@ -96,7 +96,7 @@ def test_accepted_verdicts_are_in_the_log_and_learned_though_redis_evicts_their_
     answered.set()
     wait_until(lambda: evicting.redis.exists(TRAIN) and not working._held)  # dropped, and the queue made anew
     assert [row.status for row in trainer.intake.log.find()] == 3 * ["learning"]
-    assert trainer.has_kept()  # so the train process plans to try them again
+    assert has_kept(trainer)  # so the train process plans to try them again
     assert try_kept(trainer, lambda: None) == 3
     assert [row.status for row in trainer.intake.log.find()] == 3 * ["learned"]
     assert trainer.publication.version != trainer.original.about.version

@@ -15,7 +15,7 @@ from sb_api.broker.jobs import Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
-from sb_api.learning.kept import try_kept
+from sb_api.learning.kept import has_kept, try_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
@@ -344,12 +344,12 @@ def test_kept_verdicts_are_tried_by_themselves_and_one_that_is_wrong_holds_up_no
         refuse_any_of(trainer, {"1", "2", "3", "4"}, patch)
         with pytest.raises(TrainingRefused):
             trainer.train("one", several, proceed)
-    assert trainer.has_kept()
+    assert has_kept(trainer)
     refuse_any_of(trainer, {"2"}, monkeypatch)
     assert try_kept(trainer, proceed) == 3
     assert statuses(trainer) == ["learned", "refused", "learned", "learned"]
     assert try_kept(trainer, proceed) == 0
-    assert trainer.has_kept()
+    assert has_kept(trainer)
 
 
 def test_replaying_the_untouched_log_gives_the_same_bits_each_time(make_trainer: Callable[..., Trainer]) -> None:
@@ -503,7 +503,7 @@ def test_a_kept_verdict_that_is_taken_back_is_never_learned(
     trainer = make_trainer()
     have_pat_refused(trainer, monkeypatch)
     assert take_back(trainer, "two", pat(0)[0])["withdrawn"] == 1
-    assert not trainer.has_kept()
+    assert not has_kept(trainer)
     assert statuses(trainer) == ["withdrawn"]
 
 

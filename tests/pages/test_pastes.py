@@ -196,7 +196,7 @@ def test_columns_and_members_that_are_no_fields_are_named_with_what_may_be_meant
 
 
 def test_a_paste_of_braces_alone_is_not_counted_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb_api.pages.pastes.MOST_BRACES", 1000)
+    monkeypatch.setattr("sb_api.pages.pastes.MOST_TOKENS", 1000)
     with pytest.raises(TooLarge):
         read_editors("{}" * 1001, 10_000)
     with pytest.raises(TooLarge):

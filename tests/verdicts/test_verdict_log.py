@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from sb_api.arrays import pack_rows, unpack_rows
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
+from sb_api.verdicts.examination import examine_verdict_log
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
-from sb_api.verdicts.verdict_log import VerdictLog, examine_verdict_log, open_verdict_log
+from sb_api.verdicts.verdict_log import VerdictLog, open_verdict_log
 from tests.support import databases
 
 NOON = datetime(2026, 1, 1, 12)

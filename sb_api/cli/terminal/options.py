@@ -16,9 +16,22 @@ from sb_api.client.protocol import PATHS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
 from sb_api.readers.batches import FORMATS, Asked, RecordFile, open_records
+from sb_api.readers.database import SCHEMES
 from sb_api.readers.labelled import read_labelled
 from sb_api.readers.rows import RECORD_FIELDS, Fields
 
+
+class FileOrDatabase(click.Path):
+    """A file that is there, or the URL of a PostgreSQL database."""
+
+    name = "file or url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if str(value).startswith(SCHEMES) else super().convert(value, param, ctx)
+
+
+FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+FILE_OR_DATABASE = FileOrDatabase(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 MODELS = click.Choice(list(PATHS))
 MODEL = click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
 Command = Callable[..., Any]
@@ -50,6 +63,9 @@ _COLUMNS = click.option(
     "--columns", callback=_split_columns, help="Names of the columns of CSV or COPY text, with commas; id is one."
 )
 ENCODING = click.option("--encoding", help="Of FILE, such as cp1252. [default: UTF-8, or what its letters speak for]")
+QUERY = click.option(
+    "--query", help="Of a database: a query with columns named as fields. [default: MusicBrainz's editors]"
+)
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -66,7 +82,7 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 with_service = with_options(*_SERVICE, JSON)
 with_format = with_options(FORMAT, _COLUMNS, ENCODING)
 with_input = with_options(
-    click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-"),
+    click.argument("file", type=FILE, default="-"),
     with_format,
     MODEL,
 )

@@ -7,6 +7,7 @@ import pytest
 
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import TrainingRefused
+from sb_api.learning.kept import has_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
 from sb_api.models.classifiers import CLASSIFIERS
@@ -68,4 +69,4 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(job
     assert (trainer.publication.version, judge(trainer, "rain")[0]) == (before, labels)
     assert trainer.intake.log is not None
     assert {row.status for row in trainer.intake.log.of_task("third")} == {"withdrawn"}
-    assert not trainer.has_kept()
+    assert not has_kept(trainer)
