@@ -38,7 +38,7 @@ class WeightsStore:
         self._shipped = shipped
         self._versions = directory / "versions" / classifier
         # What was read of a file, by what the system says of it: reading ten files for each look at the chain is slow.
-        self._known: dict[tuple[int, int, int], Version] = {}
+        self._known: dict[tuple[int, int], Version] = {}
         self._unusable: dict[Path, tuple[int, int]] = {}
 
     @classmethod
@@ -54,8 +54,6 @@ class WeightsStore:
             return self._parse(path)
         except FileNotFoundError:
             raise UnknownVersion(f"There is no {path}; `sb-api bootstrap` makes the original.") from None
-        except OSError as error:
-            raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
 
     def load_current(self) -> Weights:
         """The current weights, or the first of previous and original that can be used, with a loud log line."""
@@ -199,7 +197,14 @@ class WeightsStore:
         return self._read_about(self._version_path(version)) is not None
 
     def _parse(self, path: Path) -> Weights:
-        weights = parse_weights(path.read_bytes(), str(path))
+        """Raises InvalidWeights for what is there and cannot be used, FileNotFoundError for what is not."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
+        weights = parse_weights(content, str(path))
         self._check_owner(weights.about, path)
         return weights
 
@@ -211,17 +216,16 @@ class WeightsStore:
         state = (0, 0)
         try:
             status = path.stat()
-            key = (status.st_ino, status.st_mtime_ns, status.st_size)
-            # Whatever mends a file, rights given back among it, changes its ctime.
+            # Whatever damages or mends a file, rights taken or given back among it, changes its ctime.
             state = (status.st_ino, status.st_ctime_ns)
             if self._unusable.get(path) == state:
                 return None
-            if key not in self._known:
+            if state not in self._known:
                 with open_weights(path.read_bytes(), str(path)) as file:
                     about = parse_about(file)
                 self._check_owner(about, path)
-                self._known[key] = about
-            return self._known[key]
+                self._known[state] = about
+            return self._known[state]
         except FileNotFoundError:
             return None
         except (InvalidWeights, OSError) as error:

@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -820,3 +822,34 @@ def test_cleaning_removes_partial_files_and_nothing_else(store: WeightsStore) ->
 def test_cleaning_before_anything_was_written_is_no_error(store: WeightsStore) -> None:
     store.clean()
     assert not store.directory.exists()
+
+
+READING = """
+import os, sys
+from pathlib import Path
+from sb_api.errors import InvalidWeights
+from sb_api.models.weights_store import WeightsStore
+folder = Path(sys.argv[1])
+store = WeightsStore("lodbrok", folder / "shipped" / "original_lodbrok.h5", folder / "state" / "weights")
+version = store.chain().slots["current"]
+store.load_version(version)
+(folder / "state" / "weights" / "current_lodbrok.h5").chmod(0)
+print(store.chain().damaged)
+try:
+    store.load_version(version)
+except InvalidWeights as error:
+    print(error.detail)
+"""
+
+
+def test_a_file_that_may_not_be_read_any_more_is_damaged_for_a_store_that_has_read_it(
+    store: WeightsStore, tmp_path: Path
+) -> None:
+    """Root may read all files, so the store is root's without that right."""
+    learn(store, 1)
+    obeying = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    command = [*obeying, sys.executable, "-c", READING, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    damaged, detail = said.stdout.splitlines()
+    assert damaged == "['current']"
+    assert "is damaged or cannot be read" in detail
