@@ -96,7 +96,7 @@ fuzz: $(VENV)/installed-dev
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference/generate.py
 
-# Faults and overload, about a quarter of an hour; as root, who alone can make disks that are full, and with the Debian
+# Faults and overload, about half an hour; as root, who alone can make disks that are full, and with the Debian
 # packages faketime, mariadb-server and postgresql.
 chaos: $(VENV)/installed-dev
 	$(BIN)/python -m tools.chaos --seed $(SEED)

@@ -14,6 +14,7 @@ import requests
 from tests.support.service import make_editors
 from tools.meter import Cost, Meter, size_of
 
+REVIEW_PATHS = ("/review?order=useful&limit=100", "/page/review?order=useful", "/page/review.csv")
 BOUND = 0.05  # seconds of processor time for each kB of a request, beyond the work of its records
 PACKET = 1000  # bytes that a request counts as at least: fewer take as much of a network
 # The documented work: seconds of processor time of a request, and of each of its records.
@@ -138,7 +139,7 @@ def make_attempts(seed: int, size: int, few: bool = False) -> list[Attempt]:
         for role, paths in {
             "nobody": ("/healthz", "/readyz", "/openapi.json", "/docs", "/page/sign-in", "/none", "/metrics"),
             "predict": ("/quality", "/weights", "/metrics", "/page/quality", "/page/weights", "/page/service"),
-            "train": ("/verdicts?limit=1000", "/page/text"),
+            "train": ("/verdicts?limit=1000", "/page/text", *REVIEW_PATHS),
         }.items()
         for path in paths
     ]

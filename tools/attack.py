@@ -30,6 +30,7 @@ import zstandard
 from sb_api.auth.credentials import ROLES, add_credential
 from sb_api.json_bodies import FREE_BYTES, MOST_TIMES
 from sb_api.web.results import MARK
+from tests.conftest import wait_until
 from tests.support.service import Service, make_editors, make_verdicts, start_service
 from tests.support.shapes import FEW, TOO_MANY
 from tests.support.tables import figure, write_figures
@@ -47,8 +48,12 @@ LIMITS = {
     "SB_API_REDIS_MEMORY": "128mb",
     "SB_API_KEPT_CAP": "2000",
     "SB_API_TRAINER_IDLE": "86400",
+    "SB_API_REVIEW": "on",
+    "SB_API_REVIEW_SHARE": "0",
+    "SB_API_REVIEW_BAND": "likely fine",
 }
 REPORTERS = 20_000
+WAITING = 5_000  # accounts in the review queue: as many as it holds by default
 SLOW_CLIENTS = 500
 
 
@@ -296,8 +301,24 @@ def describe(finding: Finding) -> str:
     )
 
 
+def fill_review(target: Target) -> None:
+    """Have as many accounts wait for review as may."""
+    for number in range(WAITING // 1000):
+        editors = make_editors(1000, 1000 * (1 + number))  # none of those on whom there are verdicts
+        assert target.post("train", "/predict?review=true", editors).status_code == 200
+
+    def is_full() -> bool:
+        answer = requests.get(f"{target.service.address}/review", headers=target.headers("train"), timeout=60)
+        return bool(answer.json()["waiting"] == WAITING)
+
+    wait_until(is_full, 120)
+    target.meter.settle(5.0)
+
+
 def amplify(target: Target, size: int) -> list[dict[str, Any]]:
-    """The search; prints the ten requests of each role that cost the largest share of what they may."""
+    """The search, with a full review queue; prints the ten requests of each role that cost the largest share of what
+    they may."""
+    fill_review(target)
     found = search(target.meter, make_attempts(target.seed, size), target.secrets)
     print(f"\n{'role':<8} {'request':<44} {'kB':>7} {'ms':>8} {'allowed':>8} {'kB/kB':>8} {'Redis':>7} {'said':>4}")
     figures = []

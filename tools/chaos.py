@@ -211,7 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1, help="how often each fault is injected")
-    parser.add_argument("--minutes", type=float, default=14.0, help="no fault is injected after so long")
+    parser.add_argument("--minutes", type=float, default=30.0, help="no fault is injected after so long")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long faults last")
     parser.add_argument("--overload", type=float, default=60.0, help="seconds of overload; 0: none")
     parser.add_argument("--only", default="", help="only the faults whose name this is found in (regular expression)")

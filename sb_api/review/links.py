@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from sb_api.text.hosts import registered_domain, website_host
 
 MOST_LINKS = 2  # of one account that are looked at: its website and the first other one of its bio
 MOST_ACCOUNTS = 200  # that are remembered of one domain
+AT_ONCE = 100  # domains that are read at once: all that is remembered of them takes some megabytes
 SPAM, FINE, UNKNOWN, FORGET = "1", "0", "?", "-"  # what is known of an account
 _LINK = re.compile(r"https?://[^\s<>\"']{1,200}", re.IGNORECASE)
 
@@ -73,17 +75,29 @@ class LinkHistory:
 
     def read(self, sealer: Sealer, accounts: Sequence[tuple[str, Sequence[str]]]) -> list[list[Linked]]:
         """Of each of n accounts, by its handle: what is known of the others that link where it does."""
-        pipeline = self.redis.pipeline(transaction=False)
+        linking: dict[str, list[str]] = {}
         for handle, domains in accounts:
             for domain in domains:
-                key = f"{self.prefix}domain:{sealer.name('domain', domain)}"
-                pipeline.hvals(key).hget(key, handle)
-        found = iter(pipeline.execute())
-        return [[_count(domain, next(found), next(found)) for domain in domains] for _, domains in accounts]
+                linking.setdefault(domain, []).append(handle)
+        counts: dict[str, Counter[bytes]] = {}
+        own: dict[tuple[str, str], bytes | None] = {}
+        rest = iter(linking)
+        while some := list(islice(rest, AT_ONCE)):
+            pipeline = self.redis.pipeline(transaction=False)
+            for domain in some:
+                pipeline.hgetall(f"{self.prefix}domain:{sealer.name('domain', domain)}")
+            for domain, known in zip(some, pipeline.execute(), strict=True):
+                counts[domain] = Counter(known.values())
+                own |= {(domain, handle): known.get(handle.encode()) for handle in linking[domain]}
+        return [
+            [_linked(domain, counts[domain], own[domain, handle]) for domain in domains] for handle, domains in accounts
+        ]
 
 
-def _count(domain: str, known: Sequence[bytes], own: bytes | None) -> Linked:
-    counted = Counter(known)
-    if own is not None:
-        counted[own] -= 1
-    return Linked(domain, counted.total(), counted[SPAM.encode()], counted[FINE.encode()])
+def _linked(domain: str, counted: Counter[bytes], own: bytes | None) -> Linked:
+    """What is known of the accounts that link to a domain, but for the one of which `own` is known."""
+
+    def count(known: str) -> int:
+        return counted[known.encode()] - (own == known.encode())
+
+    return Linked(domain, counted.total() - (own is not None), count(SPAM), count(FINE))
