@@ -28,7 +28,7 @@ class Neighbour(msgspec.Struct, frozen=True):
     (1: the same)."""
 
     text: str
-    intent: str | None
+    label: str | None
     likeness: float
 
 

@@ -18,12 +18,13 @@ from sb_api.json_bodies import decode_json, refuse_repeated_keys, refuse_too_man
 IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
+ClassName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 LONGEST_TEXT = 20_000  # characters
 MOST_IGNORED = 20  # unknown fields of one request that are named
 LONG_RECORD = 64 * 1024  # bytes of a record of whose unknown fields one alone is named
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
-_NOT_CONTENT = frozenset({"id", "verdict", "intent", "reporter", "last_updated", "last_login_date", "privs"})
+_NOT_CONTENT = frozenset({"id", "verdict", "label", "reporter", "last_updated", "last_login_date", "privs"})
 BEFORE_CHRIST = " BC"  # at the end of a date, as PostgreSQL writes it
 
 _parse_date = datetime.fromisoformat
@@ -146,7 +147,8 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class LabelledMessage(Message, kw_only=True, gc=False):
     """A message and the class that a person says it belongs to; null where it belongs to none."""
 
-    intent: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None
+    # What the class is called differs from one classifier to the next, and in JSON alone: see `field_of_label`.
+    label: ClassName | None = msgspec.field(name="intent")
     reporter: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
     def __post_init__(self) -> None:
@@ -263,13 +265,13 @@ def _split(body: bytes, struct: Any, limit: int) -> dict[str, msgspec.Raw]:
 
 def is_record(members: dict[str, msgspec.Raw], struct: Any) -> bool:
     """Whether an object is a record itself, and not one of records: it has a field of theirs, and no object in it."""
-    has_field = any(name in members for name in struct.__struct_fields__)
+    has_field = any(name in members for name in struct.__struct_encode_fields__)
     return has_field and not any(bytes(value).lstrip().startswith(b"{") for value in members.values())
 
 
 def _name_unknown(raw: dict[str, msgspec.Raw], struct: Any) -> dict[str, str | None]:
     """The members of records that are no fields, each with the field that is most like it; `MOST_IGNORED` at most."""
-    known = frozenset(struct.__struct_fields__)
+    known = frozenset(struct.__struct_encode_fields__)
     found: dict[str, str | None] = {}
     for text in raw.values():
         for name in _unknown_members(bytes(text), struct, known):
@@ -309,7 +311,8 @@ def decode_task(body: bytes) -> tuple[str, bytes]:
     try:
         task = decode_json(body, _decoder(_Task))
     except msgspec.ValidationError as error:
-        raise MalformedBody(f'Send {{"model": "lodbrok" or "intent", "data": <records>}}: {error}.') from None
+        names = " or ".join(f'"{name}"' for name in RECORD_TYPES)
+        raise MalformedBody(f'Send {{"model": {names}, "data": <records>}}: {error}.') from None
     return task.model, bytes(task.data)
 
 
@@ -358,7 +361,9 @@ class RecordType:
     """One type of record, by the name of the classifier that judges them.
 
     They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
-    is a `verdict`. `path` is what the paths of its calls begin with, `title` what they are called on the page.
+    is a `verdict`. `path` is what the paths of its calls begin with, `title` what they are called on the page. Where
+    several classifiers have files or tables of one name, `namespace` keeps theirs apart; "" is that of the first. Of a
+    class that it may have, `example` is the name.
     """
 
     name: str
@@ -367,11 +372,24 @@ class RecordType:
     verdict: type[Any]
     path: str
     title: str
+    namespace: str = ""
+    example: str = ""
+
+    @property
+    def of_messages(self) -> bool:
+        """Whether it is messages, of which each classifier has classes of its own."""
+        return issubclass(self.record, Message)
 
 
 EDITORS = RecordType("lodbrok", Editor, EditorFields, Verdict, "", "Editors")
-MESSAGES = RecordType("intent", Message, Message, LabelledMessage, "/intents", "Messages")
-RECORD_TYPES = {each.name: each for each in (EDITORS, MESSAGES)}
+INTENTS = RecordType("intent", Message, Message, LabelledMessage, "/intents", "Intents", example="bug report")
+RECORD_TYPES = {each.name: each for each in (EDITORS, INTENTS)}
+
+
+def field_of_label(struct: type[LabelledMessage]) -> str:
+    """What clients call the class of a message: `intent`."""
+    names: tuple[str, ...] = struct.__struct_encode_fields__
+    return names[struct.__struct_fields__.index("label")]
 
 
 def find_record_type(name: str) -> RecordType:

@@ -25,7 +25,7 @@ from sb_api.errors import (
 from sb_api.judgements import Status, VerdictQuery
 from sb_api.records import (
     EDITORS,
-    MESSAGES,
+    RECORD_TYPES,
     RecordType,
     decode_records,
     decode_task,
@@ -78,12 +78,11 @@ def predict() -> Response:
     return answer_predict(EDITORS)
 
 
-@api.post("/intents/predict")
 @require("predict")
 @takes("partial", "explain")
-def predict_intents() -> Response:
+def predict_messages(record_type: RecordType) -> Response:
     """Sort messages into classes."""
-    return answer_predict(MESSAGES)
+    return answer_predict(record_type)
 
 
 def answer_predict(record_type: RecordType) -> Response:
@@ -112,13 +111,25 @@ def train() -> Response:
     return answer_train(EDITORS)
 
 
-@api.post("/intents/train")
 @require("train")
 @takes("force", "new_classes")
-def train_intents() -> Response:
+def train_messages(record_type: RecordType) -> Response:
     """Learn from messages whose class a person named; with `new_classes` also classes that are not known yet, each with
     at least 5 examples."""
-    return answer_train(MESSAGES)
+    return answer_train(record_type)
+
+
+for _each in RECORD_TYPES.values():
+    if _each.of_messages:
+        for _call, _view in (("predict", predict_messages), ("train", train_messages)):
+            # An endpoint of its own each: of one alone, werkzeug would redirect from one path to the other.
+            api.add_url_rule(
+                f"{_each.path}/{_call}",
+                f"{_call}_{_each.name}",
+                _view,
+                methods=["POST"],
+                defaults={"record_type": _each},
+            )
 
 
 def answer_train(record_type: RecordType) -> Response:

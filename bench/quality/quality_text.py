@@ -70,7 +70,7 @@ class Fitted:
 
 
 def label(pairs: Sequence[tuple[str, str]]) -> Messages:
-    return [LabelledMessage(id=n, text=text, intent=intent) for n, (text, intent) in enumerate(pairs)]
+    return [LabelledMessage(id=n, text=text, label=intent) for n, (text, intent) in enumerate(pairs)]
 
 
 def fit(messages: Messages, encoder: Encoder | None = None) -> Fitted:
@@ -92,7 +92,7 @@ def learn(train: Messages, validation: Messages, encoder: Encoder | None = None)
 
 def number(messages: Messages, labels: Sequence[str]) -> np.ndarray:
     places = {name: place for place, name in enumerate(labels)}
-    return np.array([places[message.intent] for message in messages])
+    return np.array([places[message.label] for message in messages])
 
 
 def milliseconds_per_message(fitted: Fitted, messages: Messages) -> float:
@@ -108,7 +108,7 @@ def fit_svm(train: Messages) -> Any:
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
     )
     svm = make_pipeline(features, LinearSVC())
-    return svm.fit([message.text for message in train], [message.intent for message in train])
+    return svm.fit([message.text for message in train], [message.label for message in train])
 
 
 def customer_split() -> tuple[Messages, Messages, Messages]:
@@ -128,7 +128,7 @@ def bench_customers() -> Figures:
     fitted = learn(train, validation)
     targets, scores = number(test, fitted.labels), fitted.judge(test)
     predicted = scores.argmax(axis=1)
-    true = [message.intent for message in test]
+    true = [message.label for message in test]
     svm = fit_svm(train).predict([message.text for message in test])
     accuracy, macro = float((predicted == targets).mean()), f1_score(targets, predicted, average="macro")
     svm_accuracy, svm_macro = float((svm == np.array(true)).mean()), f1_score(true, svm, average="macro")
@@ -173,7 +173,7 @@ def bench_clinc(name: str, goals: Goals, encoder: Encoder | None = None) -> Figu
     others = "MLP on sentence embeddings 0.935, BERT 0.969"
     if encoder is None:
         svm = fit_svm(train).predict([message.text for message in test])
-        others = f"linear SVM {(svm == np.array([message.intent for message in test])).mean():.4f}, {others}"
+        others = f"linear SVM {(svm == np.array([message.label for message in test])).mean():.4f}, {others}"
     wish = f"threshold {fitted.threshold:.3f}, chosen by the wish"
     recall = f"{name}: out-of-scope recall"
     return [
@@ -207,7 +207,7 @@ def bench_encoder() -> Figures:
 
 
 def intent_of(message: LabelledMessage) -> str:
-    return message.intent or ""
+    return message.label or ""
 
 
 def bench_corrections(name: str, fitted: Fitted, test: Messages) -> Figures:
@@ -250,7 +250,7 @@ def bench_new_classes(name: str, encoder: Encoder | None = None, few: int = 50, 
         fitting = Fitting(fitted.fitting.classifier, labels, fitted.vocabularies)
         fitting.load(start)
         grown = replace(fitted, fitting=fitting)
-        theirs, mine = ([m for m in label(data["test"]) if m.intent in some] for some in (old, [intent]))
+        theirs, mine = ([m for m in label(data["test"]) if m.label in some] for some in (old, [intent]))
         before = grown.judge(theirs).argmax(axis=1) == number(theirs, labels)
         examples = as_examples(by_class[intent][:EXAMPLES], labels, fitted.vocabularies)
         rehearsed = replace(known, scores=np.pad(known.scores, [(0, 0), (0, 1)]))

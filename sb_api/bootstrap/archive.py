@@ -127,7 +127,7 @@ def promote_stopped(settings: Settings, name: str) -> str:
     store = WeightsStore.of(settings, name)
     weights, staged = store.load_staged()
     files: dict[str, bytes | None] = {
-        f"reference/{name}.npz" if file == REFERENCE else f"tokenizers/{file}": content
+        f"reference/{name}.npz" if file == REFERENCE else f"{CLASSIFIERS[name].vocabulary_folder}/{file}": content
         for file, content in staged.items()
     }
     replace_original(settings, weights, files)

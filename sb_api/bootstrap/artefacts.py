@@ -141,9 +141,7 @@ def read_artefact(folder: Path, encoder: str = "", *, to_train: bool = True) -> 
     check_about(classifier, about)
     check_archive(contents["reference.npz"], f"{folder / 'reference.npz'}")
     reference = read_reference(io.BytesIO(contents["reference.npz"]), str(folder / "reference.npz"), classifier)
-    files: dict[str, bytes | None] = {
-        f"tokenizers/{name}.json": contents[f"{name}.json"] for name in classifier.vocabulary_sizes
-    }
+    files: dict[str, bytes | None] = {**classifier.vocabulary_files(vocabularies)}
     files[f"reference/{classifier.name}.npz"] = contents["reference.npz"]
     predict = _try_out(classifier, weights, vocabularies, reference, to_train)
     return Artefact(manifest, classifier, weights, vocabularies, files, reference, predict)

@@ -21,7 +21,7 @@ from sb_api.text.normalization import clean_class, fold_class
 
 LIKENESS = 90.0  # percent of Indel similarity from which two messages are near duplicates
 NEIGHBOURS = 12  # in sorted order that a message is compared with
-LONGEST_INTENT = 255
+LONGEST_CLASS = 255
 
 _SPACE = re.compile(r"\s+")
 _NOT_WORDS = re.compile(r"[\W\d_]+")
@@ -32,7 +32,7 @@ class RawMessage:
     """A cleaned and masked message with its class, "" for none, and the line of the file it came from."""
 
     line: int
-    intent: str
+    label: str
     text: str
     lines: int = 1  # that it goes over
 
@@ -60,9 +60,9 @@ class Reading:
     near: int
 
 
-def name_of(intent: str) -> str:
+def name_of(label: str) -> str:
     """What a stored class is called where people read."""
-    return intent or NO_CLASS_NAME
+    return label or NO_CLASS_NAME
 
 
 def same_text(text: str) -> str:
@@ -88,14 +88,14 @@ def find_alike(names: Mapping[str, int]) -> list[list[str]]:
     return [group for group in alike.values() if len(group) > 1]
 
 
-def message_fields(intent_column: str, text_column: str) -> Fields:
+def message_fields(class_column: str, text_column: str) -> Fields:
     """What is read of a file of messages: two columns, among whatever others."""
-    return Fields(frozenset({intent_column, text_column}), (intent_column, text_column), strict=False)
+    return Fields(frozenset({class_column, text_column}), (class_column, text_column), strict=False)
 
 
 def read_messages(
     batches: Iterable[Batch],
-    intent_column: str = "intent",
+    class_column: str = "intent",
     text_column: str = "query",
     join: Mapping[str, int] | None = None,
     no_class: str | None = None,
@@ -109,25 +109,25 @@ def read_messages(
         faults += [Fault(wrong.line, wrong.detail, wrong.lines) for wrong in batch.wrong]
         faults += [Fault(line, "is empty") for line in batch.blank]
         for row, line, text in zip(batch.rows, batch.lines, batch.texts or batch.rows, strict=True):
-            found = _read_row(row, intent_column, text_column)
+            found = _read_row(row, class_column, text_column)
             height = text.count(b"\n") + 1
             if isinstance(found, str):
                 faults.append(Fault(line, found, height))
             else:
                 messages.append(RawMessage(line, *found, height))
     if join is not None:
-        counts = Counter(message.intent for message in messages) + Counter(join)
+        counts = Counter(message.label for message in messages) + Counter(join)
         names = {name: alike[0] for alike in find_alike(counts) for name in alike}
-        messages = [replace(message, intent=names.get(message.intent, message.intent)) for message in messages]
+        messages = [replace(message, label=names.get(message.label, message.label)) for message in messages]
     if no_class is not None:
-        messages = [replace(message, intent="") if message.intent == no_class else message for message in messages]
+        messages = [replace(message, label="") if message.label == no_class else message for message in messages]
     unique = _drop_duplicates(messages, faults)
     groups = group_near_duplicates([message.text for message in unique])
     faults.sort(key=lambda fault: fault.line)
     return Reading(unique, faults, len(unique) - len(np.unique(groups)))
 
 
-def _read_row(row: bytes, intent_column: str, text_column: str) -> tuple[str, str] | str:
+def _read_row(row: bytes, class_column: str, text_column: str) -> tuple[str, str] | str:
     """The class and the cleaned text of a row, or why it is not used."""
     try:
         record = msgspec.json.decode(row)
@@ -135,19 +135,19 @@ def _read_row(row: bytes, intent_column: str, text_column: str) -> tuple[str, st
         return f"is not JSON: {error}"
     if not isinstance(record, dict):
         return "is no object"
-    intent, text = (_as_text(record.get(column)) for column in (intent_column, text_column))
-    intent = intent and clean_class(intent)
-    if intent is None or text is None:
-        return f"holds something else than a text in {intent_column if intent is None else text_column}"
-    if not intent:
+    label, text = (_as_text(record.get(column)) for column in (class_column, text_column))
+    label = label and clean_class(label)
+    if label is None or text is None:
+        return f"holds something else than a text in {class_column if label is None else text_column}"
+    if not label:
         return "names no class"
-    if len(intent) > LONGEST_INTENT:
-        return f"names a class of more than {LONGEST_INTENT} characters"
+    if len(label) > LONGEST_CLASS:
+        return f"names a class of more than {LONGEST_CLASS} characters"
     if not any(character.isalnum() for character in text):
         return "holds no text"
     if len(text) > LONGEST_TEXT:
         return f"holds more than {LONGEST_TEXT} characters"
-    return intent, clean_text(text)
+    return label, clean_text(text)
 
 
 def _as_text(value: Any) -> str | None:
@@ -165,12 +165,10 @@ def _drop_duplicates(messages: Iterable[RawMessage], faults: list[Fault]) -> lis
         same[message.digest].append(message)
     unique = []
     for found in same.values():
-        intents = sorted({message.intent for message in found})
-        if len(intents) > 1:
+        labels = sorted({message.label for message in found})
+        if len(labels) > 1:
             faults += [
-                Fault(
-                    message.line, f"has a text that stands under {' and '.join(map(name_of, intents))}", message.lines
-                )
+                Fault(message.line, f"has a text that stands under {' and '.join(map(name_of, labels))}", message.lines)
                 for message in found
             ]
         else:

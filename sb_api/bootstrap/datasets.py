@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sb_api.bootstrap.csv_messages import Fault, RawMessage, group_near_duplicates, name_of
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords
-from sb_api.records import LabelledMessage
+from sb_api.records import INTENTS, RECORD_TYPES, LabelledMessage, RecordType
 from sb_api.verdicts.databases import begin, open_database
 
 Part = Literal["train", "validation", "test"]
@@ -28,67 +28,76 @@ Key = TypeVar("Key", bound=str | int)
 SYNTHETIC = "synthetic"  # how the fingerprint of made-up messages begins
 
 _METADATA = sa.MetaData()
-MESSAGES = sa.Table(
-    "messages",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("digest", sa.String(64), nullable=False, unique=True),
-    sa.Column("intent", sa.String(255), nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("part", sa.String(16)),
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
-)
+
+
+def _define_table(record_type: RecordType) -> sa.Table:
+    return sa.Table(
+        "_".join(filter(None, ("messages", record_type.namespace))),
+        _METADATA,
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("digest", sa.String(64), nullable=False, unique=True),
+        sa.Column("intent", sa.String(255), key="label", nullable=False),  # as it was called when there was but one
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("part", sa.String(16)),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
+
+
+_TABLES = {each.name: _define_table(each) for each in RECORD_TYPES.values() if each.of_messages}
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """One row. A message that fits no class has the intent ""."""
+    """One row. A message that fits no class has the label ""."""
 
     number: int
-    intent: str
+    label: str
     text: str
     part: Part | None
 
 
 class MessageTable:
-    """The `messages` table. Raises Unavailable from every method when the database cannot be used."""
+    """The messages of one classifier. Raises Unavailable from every method when the database cannot be used."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, record_type: RecordType = INTENTS) -> None:
         self._engine = engine
+        self._table = _TABLES[record_type.name]
         with self._begin() as connection:
-            _METADATA.create_all(connection)
+            self._table.create(connection, checkfirst=True)
 
     def add(self, messages: Sequence[RawMessage]) -> tuple[int, list[Fault]]:
         """Store messages that are not stored yet, all or none; returns how many, and why the others were not."""
         faults = []
         with self._begin() as connection:
-            known = _intents(connection, [message.digest for message in messages])
+            known = self._labels(connection, [message.digest for message in messages])
             new = []
             for message in messages:
                 stored = known.get(message.digest)
                 if stored is None:
-                    known[message.digest] = message.intent
-                    new.append({"digest": message.digest, "intent": message.intent, "text": message.text})
+                    known[message.digest] = message.label
+                    new.append({"digest": message.digest, "label": message.label, "text": message.text})
                 else:
-                    under = "already" if stored == message.intent else f"under {name_of(stored)}"
+                    under = "already" if stored == message.label else f"under {name_of(stored)}"
                     faults.append(Fault(message.line, f"has a text that is stored {under}", message.lines))
             if new:
-                connection.execute(MESSAGES.insert(), new)
+                connection.execute(self._table.insert(), new)
         return len(new), faults
 
     def all(self) -> list[StoredMessage]:
         """Every message, oldest first."""
-        columns = (MESSAGES.c.number, MESSAGES.c.intent, MESSAGES.c.text, MESSAGES.c.part)
+        mine = self._table.c
+        columns = (mine.number, mine.label, mine.text, mine.part)
         with self._begin() as connection:
-            rows = connection.execute(sa.select(*columns).order_by(MESSAGES.c.number))
+            rows = connection.execute(sa.select(*columns).order_by(mine.number))
             return [StoredMessage(*row) for row in rows]
 
     def classes(self) -> dict[str, int]:
         """How many messages each class has."""
-        query = sa.select(MESSAGES.c.intent, sa.func.count()).group_by(MESSAGES.c.intent)
+        label = self._table.c.label
+        query = sa.select(label, sa.func.count()).group_by(label)
         with self._begin() as connection:
-            return {str(intent): int(count) for intent, count in connection.execute(query)}
+            return {str(name): int(count) for name, count in connection.execute(query)}
 
     def rename(self, old: Sequence[str], new: str) -> int:
         """Give the messages of classes another name, that of a class that there is or a new one; all or none. Returns
@@ -96,19 +105,21 @@ class MessageTable:
         if missing := sorted(set(old) - self.classes().keys()):
             raise InvalidParameter(f"There is no class {missing[0][:60]!r} among the stored messages.")
         with self._begin() as connection:
-            return connection.execute(MESSAGES.update().where(MESSAGES.c.intent.in_(old)).values(intent=new)).rowcount
+            mine = self._table.update().where(self._table.c.label.in_(old))
+            return connection.execute(mine.values(label=new)).rowcount
 
     def assign(self, parts: Mapping[int, Part]) -> None:
         """Put messages, by their numbers, into parts; all or none."""
         if parts:
-            statement = MESSAGES.update().where(MESSAGES.c.number == sa.bindparam("of")).values(part=sa.bindparam("to"))
+            mine = self._table.update().where(self._table.c.number == sa.bindparam("of"))
+            statement = mine.values(part=sa.bindparam("to"))
             with self._begin() as connection:
                 connection.execute(statement, [{"of": number, "to": part} for number, part in parts.items()])
 
     def clear(self) -> int:
         """Forget every message; returns how many there were."""
         with self._begin() as connection:
-            return connection.execute(MESSAGES.delete()).rowcount
+            return connection.execute(self._table.delete()).rowcount
 
     def close(self) -> None:
         self._engine.dispose()
@@ -116,21 +127,20 @@ class MessageTable:
     def _begin(self) -> AbstractContextManager[sa.Connection]:
         return begin(self._engine, "The messages")
 
-
-def _intents(connection: sa.Connection, digests: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for start in range(0, len(digests), 500):
-        query = sa.select(MESSAGES.c.digest, MESSAGES.c.intent).where(
-            MESSAGES.c.digest.in_(digests[start : start + 500])
-        )
-        found |= {str(digest): str(intent) for digest, intent in connection.execute(query)}
-    return found
+    def _labels(self, connection: sa.Connection, digests: Sequence[str]) -> dict[str, str]:
+        mine = self._table.c
+        found: dict[str, str] = {}
+        for start in range(0, len(digests), 500):
+            query = sa.select(mine.digest, mine.label).where(mine.digest.in_(digests[start : start + 500]))
+            found |= {str(digest): str(label) for digest, label in connection.execute(query)}
+        return found
 
 
-def open_messages(settings: Settings) -> MessageTable:
-    """The table at `SB_API_MESSAGES_URL`, or in the state directory. Raises Unavailable or InvalidSettings."""
+def open_messages(settings: Settings, record_type: RecordType = INTENTS) -> MessageTable:
+    """The messages of a classifier, at `SB_API_MESSAGES_URL` or in the state directory. Raises Unavailable or
+    InvalidSettings."""
     file = settings.state / "messages.sqlite"
-    return MessageTable(open_database(settings.messages_url, "SB_API_MESSAGES_URL", file))
+    return MessageTable(open_database(settings.messages_url, "SB_API_MESSAGES_URL", file), record_type)
 
 
 def split_messages(messages: Sequence[StoredMessage], shares: Mapping[Part, float], seed: int) -> dict[int, Part]:
@@ -138,7 +148,7 @@ def split_messages(messages: Sequence[StoredMessage], shares: Mapping[Part, floa
 
     The same messages, shares and seed give the same parts.
     """
-    parts = _divide([m.text for m in messages], [m.intent for m in messages], shares, seed)
+    parts = _divide([m.text for m in messages], [m.label for m in messages], shares, seed)
     return {message.number: part for message, part in zip(messages, parts, strict=True)}
 
 
@@ -149,23 +159,23 @@ def divide_into_folds(
     duplicates are all in one fold. There are fewer folds where too few messages differ, and none where all are alike.
     """
     shares = dict.fromkeys(range(count), 1 / count)
-    folds = np.array(_divide([m.text for m in messages], [m.intent or "" for m in messages], shares, seed))
+    folds = np.array(_divide([m.text for m in messages], [m.label or "" for m in messages], shares, seed))
     places = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(count)]
     return [(learned, judged) for learned, judged in places if len(learned) and len(judged)]
 
 
-def _divide(texts: Sequence[str], intents: Sequence[str], shares: Mapping[Key, float], seed: int) -> list[Key]:
+def _divide(texts: Sequence[str], labels: Sequence[str], shares: Mapping[Key, float], seed: int) -> list[Key]:
     """Which of the keys of `shares` each of n texts goes to."""
     random = np.random.default_rng(seed)
     members: dict[int, list[int]] = defaultdict(list)
     for place, group in enumerate(group_near_duplicates(texts).tolist()):
         members[group].append(place)
-    by_intent: dict[str, list[list[int]]] = defaultdict(list)
+    by_label: dict[str, list[list[int]]] = defaultdict(list)
     for alike in members.values():
-        by_intent[Counter(intents[place] for place in alike).most_common(1)[0][0]].append(alike)
+        by_label[Counter(labels[place] for place in alike).most_common(1)[0][0]].append(alike)
     parts: dict[int, Key] = {}
     sizes = dict.fromkeys(shares, 0)
-    for _, groups in sorted(by_intent.items()):
+    for _, groups in sorted(by_label.items()):
         order = random.permutation(len(groups))
         total = sum(map(len, groups))
         filled = dict.fromkeys(shares, 0)
@@ -196,9 +206,9 @@ def load_split(table: MessageTable) -> Split:
     for message in table.all():
         if message.part is not None:
             parts[message.part].append(
-                LabelledMessage(id=message.number, text=message.text, intent=message.intent or None)
+                LabelledMessage(id=message.number, text=message.text, label=message.label or None)
             )
-            digest.update(f"{message.part}\0{message.intent}\0{message.text}\0".encode())
+            digest.update(f"{message.part}\0{message.label}\0{message.text}\0".encode())
     if empty := [part for part, found in parts.items() if not found]:
         raise InvalidRecords(
             f"The parts {', '.join(empty)} hold no message; `sb-api data ingest` stores messages and "

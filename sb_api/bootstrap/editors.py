@@ -113,7 +113,7 @@ def bootstrap_lodbrok(
 
     test = to_examples(classifier, parts.test)
     figures = classifier.score(test.targets, fitting.predict(test.arrays))
-    write_vocabularies(settings, vocabularies)
+    write_vocabularies(settings, classifier, vocabularies)
     write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
     about = install_original(
         settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution

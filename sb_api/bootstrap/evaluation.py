@@ -19,6 +19,7 @@ from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.measures import describe_classes
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
+from sb_api.records import RecordType
 
 
 def evaluate_weights(
@@ -38,7 +39,7 @@ def evaluate_weights(
     about = weights.about
     classifier = find_classifier(about)
     model = Predictor(classifier, weights, classifier.load_vocabularies(settings), settings.engine)
-    stored, fingerprint = _test_messages(settings) if classifier.name == "intent" and not records else ((), "")
+    stored, fingerprint = ((), "") if records else _test_messages(settings, classifier.record_type)
     if stored and str(about.figures.get("data", "")).startswith(SYNTHETIC):
         records, source = stored, "the test part of the stored messages"
     if records:
@@ -50,7 +51,7 @@ def evaluate_weights(
         source, targets = "the reference set", reference.guard.targets
         raw = undo_temperature(model.score(reference.guard.arrays), about.temperature)
         scores = calibrated(reference.unlearn(raw).astype(np.float32), about.temperature)
-        known = [message for message in stored if message.intent in about.labels][: len(targets)]
+        known = [message for message in stored if message.label in about.labels][: len(targets)]
         if fingerprint == about.figures.get("data") and len(known) == len(targets):
             records, source = known, "the test part of the stored messages"
     answered, of_a_class = scores.max(axis=1) >= about.threshold, targets != NO_CLASS
@@ -73,11 +74,12 @@ def evaluate_weights(
     return {"model": classifier.name, "weights": about.version, "source": source, "figures": figures}
 
 
-def _test_messages(settings: Settings) -> tuple[Sequence[Any], str]:
+def _test_messages(settings: Settings, record_type: RecordType) -> tuple[Sequence[Any], str]:
     """The test part of the stored messages, and the fingerprint of them all."""
-    if not settings.messages_url and not (settings.state / "messages.sqlite").exists():
+    there = settings.messages_url or (settings.state / "messages.sqlite").exists()
+    if not record_type.of_messages or not there:
         return (), ""
-    table = open_messages(settings)
+    table = open_messages(settings, record_type)
     try:
         split = load_split(table)
     except InvalidRecords:

@@ -1,4 +1,4 @@
-"""Making the original weights of the intent classifier: labelled messages -> vocabularies, a fitted network, a
+"""Making the original weights of a classifier of messages: labelled messages -> vocabularies, a fitted network, a
 threshold, held-out figures, a reference set."""
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import GUARD
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import find_correction
-from sb_api.models.classifiers import INTENT, INTENT_ENCODED, Classifier
+from sb_api.models.classifiers import ARCHITECTURES, Classifier
 from sb_api.models.explanations.neighbours import FOLDER, pack_neighbours
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_words
-from sb_api.records import LabelledMessage
+from sb_api.records import INTENTS, LabelledMessage, RecordType
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
+from sb_api.synthetic.sources import SOURCES
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, fit_vocabulary
 from sb_api.versions import Version
 
@@ -49,15 +50,17 @@ FEW_MEASURED, FOLDS, CONFIDENCE = 300, 5, 0.95
 Messages = Sequence[LabelledMessage]
 
 
-def synthetic_split(count: int, seed: int) -> Split:
-    """The shipped classifier's data; no core sentence is in two parts."""
-    train, held_out = split_by_core(list(generate_messages(count, seed)), HELD_OUT_SHARE, seed)
+def synthetic_split(record_type: RecordType, seed: int, count: int | None = None) -> Split:
+    """The shipped classifier's data, so many messages if not the usual number; no core sentence is in two parts."""
+    source = SOURCES[record_type.name]
+    messages = list(generate_messages(count or source.count, seed, source.phrases()))
+    train, held_out = split_by_core(messages, HELD_OUT_SHARE, seed)
     validation, test = split_by_core(held_out, 0.5, seed)
     return Split(_labelled(train), _labelled(validation), _labelled(test), f"{SYNTHETIC}, seed {seed}")
 
 
 def _labelled(messages: Sequence[SyntheticMessage]) -> Messages:
-    return [LabelledMessage(id=n, text=message.text, intent=message.intent) for n, message in enumerate(messages)]
+    return [LabelledMessage(id=n, text=message.text, label=message.label) for n, message in enumerate(messages)]
 
 
 def fit_message_vocabularies(messages: Messages) -> Vocabularies:
@@ -99,24 +102,27 @@ def fit_messages(
     seed: int,
     progress: Callable[[int], None] | None = None,
     encoder: TextEncoder | None = None,
+    record_type: RecordType = INTENTS,
 ) -> tuple[Fitting, Vocabularies]:
     """A network fitted to n messages, for the classes that occur among them, with a sentence encoder if one is given.
     `progress` is called after each of the `EPOCHS`.
 
     Raises InvalidRecords when there are fewer than two classes.
     """
-    fitting, vocabularies, examples = _prepare(messages, encoder)
+    fitting, vocabularies, examples = _prepare(messages, encoder, record_type)
     fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
     return fitting, vocabularies
 
 
-def _prepare(messages: Messages, encoder: TextEncoder | None) -> tuple[Fitting, Vocabularies, Examples]:
+def _prepare(
+    messages: Messages, encoder: TextEncoder | None, record_type: RecordType
+) -> tuple[Fitting, Vocabularies, Examples]:
     """A network for n messages that has not learned them, and they as it takes them."""
-    labels = sorted({message.intent for message in messages if message.intent is not None})
+    labels = sorted({message.label for message in messages if message.label is not None})
     if len(labels) < 2:
         raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
     vocabularies = replace(fit_message_vocabularies(messages), encoder=encoder)
-    fitting = Fitting(architecture_for(vocabularies), labels, vocabularies)
+    fitting = Fitting(architecture_for(vocabularies, record_type), labels, vocabularies)
     return fitting, vocabularies, as_examples(messages, labels, vocabularies)
 
 
@@ -126,9 +132,12 @@ def recipe_for(count: int) -> Recipe:
     return Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
 
 
-def architecture_for(vocabularies: Vocabularies) -> Classifier:
-    """The classifier of messages that these vocabularies are for."""
-    return INTENT if vocabularies.encoder is None else INTENT_ENCODED
+def architecture_for(vocabularies: Vocabularies, record_type: RecordType = INTENTS) -> Classifier:
+    """The classifier of messages that these vocabularies are for. All of those that have an encoder take the same
+    vectors, and so do all that have none."""
+    encoded = vocabularies.encoder is not None
+    mine = (each for each in ARCHITECTURES.values() if each.record_type is record_type)
+    return next(classifier for classifier in mine if classifier.encoded == encoded)
 
 
 def labelled_vectors(messages: Messages, labels: Sequence[str], vocabularies: Vocabularies) -> Matrix:
@@ -151,8 +160,9 @@ def as_examples(messages: Messages, labels: Sequence[str], vocabularies: Vocabul
     return to_examples(architecture_for(vocabularies), labelled_vectors(messages, labels, vocabularies))
 
 
-def bootstrap_intent(
+def bootstrap_messages(
     settings: Settings,
+    record_type: RecordType,
     split: Split,
     *,
     seed: int,
@@ -160,7 +170,7 @@ def bootstrap_intent(
     progress: Callable[[int], None] | None = None,
     encoder: TextEncoder | None = None,
 ) -> Version:
-    """Make the original of the intent classifier and start its chain anew.
+    """Make the original of the classifier of these messages and start its chain anew.
 
     A network that has learned the train part alone says how good the recipe is, and chooses the threshold; then one
     learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the model card. `progress`
@@ -168,15 +178,15 @@ def bootstrap_intent(
     expect. Raises InvalidRecords.
     """
     encoder = None if encoder is None else Remembering(encoder)
-    made_up = make_no_class(split.train, seed)
+    made_up = make_no_class(split.train, seed, SOURCES[record_type.name].nothing)
     learned = [*split.train, *made_up.learned]
-    held = _measure_held_out(*fit_messages(learned, seed, progress, encoder), split, made_up)
+    held = _measure_held_out(*fit_messages(learned, seed, progress, encoder, record_type), split, made_up)
     guards = set(map(id, held.guard))
-    others = [m for m in (*split.validation, *split.test) if m.intent in (None, *held.labels) and id(m) not in guards]
+    others = [m for m in (*split.validation, *split.test) if m.label in (None, *held.labels) and id(m) not in guards]
     # None of those that guard is replayed, or the guard would see less of what is lost.
     replayed = [*learned, *others, *made_up.chosen_by, *made_up.measured]
     everything = [*replayed, *held.guard]
-    fitting, vocabularies, examples = _prepare(everything, encoder)
+    fitting, vocabularies, examples = _prepare(everything, encoder, record_type)
     figures = {"data": split.fingerprint, **held.figures}
     if _are_few(split) and (expected := _expect(fitting, examples, everything, seed, progress)):
         figures["expected"] = expected
@@ -188,7 +198,7 @@ def bootstrap_intent(
     }
     chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
     replay = labelled_vectors([replayed[place] for place in chosen], fitting.labels, vocabularies)
-    write_vocabularies(settings, vocabularies)
+    write_vocabularies(settings, classifier, vocabularies)
     write_reference(settings, classifier, guard, corrections, replay=replay)
     count = len(split.train) + len(others) + len(guards)
     about = install_original(settings, classifier, fitting, vocabularies, count, figures)
@@ -214,7 +224,7 @@ def _keep_neighbours(
 
 
 def count_epochs(split: Split) -> int:
-    """How often `bootstrap_intent` calls `progress`."""
+    """How often `bootstrap_messages` calls `progress`."""
     return EPOCHS * (2 + (FOLDS if _are_few(split) else 0))
 
 
@@ -281,12 +291,12 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
 
     parts = {}
     for name, part in (("validation", split.validation), ("held_out", split.test)):
-        parts[name] = [message for message in part if message.intent in fitting.labels]
+        parts[name] = [message for message in part if message.label in fitting.labels]
         if not parts[name]:
             raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
     judged = {name: judge(part) for name, part in parts.items()}
     outside = {
-        name: [message for message in part if message.intent is None]
+        name: [message for message in part if message.label is None]
         for name, part in (
             ("validation", (*split.validation, *made_up.chosen_by)),
             ("held_out", (*split.test, *made_up.measured)),
@@ -311,11 +321,10 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
     figures = about.figures["held_out"]
     recipe = recipe_for(counts["train"])
     source = (
-        "**Synthetic.** Messages from the seeded generator `sb_api/synthetic/messages.py`, made of some hundred core "
-        "sentences with slots, openings, endings, slang and typing errors. No real message was seen. No core sentence "
-        "is in two parts, so the figures say how well it understands sentences of the generator's that it has not "
-        "seen; they promise nothing about real messages. Train on your own (docs/data-pipeline.md) before you rely on "
-        "it."
+        f"**Synthetic.** Messages from {SOURCES[about.classifier].described}. No real message was seen. No core "
+        "sentence is in two parts, so the figures say how well it understands sentences of the generator's that it has "
+        "not seen; they promise nothing about real messages. Train on your own (docs/data-pipeline.md) before you rely "
+        "on it."
         if synthetic
         else f"Messages of the `messages` table; fingerprint of the split: `{about.figures['data']}`."
     )
@@ -324,8 +333,8 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
     names = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "answered_share")
     header = ("accuracy", "macro precision", "macro recall", "macro F1", "share answered above the threshold")
     return ModelCard(
-        title="the intent classifier",
-        command="sb-api bootstrap --model intent",
+        title=f"the {about.classifier} classifier",
+        command=f"sb-api bootstrap --model {about.classifier}",
         facts=[
             ("weights", f"`{about.version}`"),
             ("tokenizers", f"`{about.tokenizers}`"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,16 +45,17 @@ class Choice(NamedTuple):
         return self.refused >= LEAST_REFUSED and self.lost <= MOST_LOST
 
 
-def make_no_class(messages: Messages, seed: int) -> NoClass:
-    """Made-up messages that belong to no class of n messages, about as many as these. What is much like one of them is
-    left out: it may be of its class."""
+def make_no_class(messages: Messages, seed: int, kinds: Collection[str] = ()) -> NoClass:
+    """Made-up messages that belong to no class of n messages, about as many as these, of some `kinds` if not of all.
+    What is much like one of them is left out: it may be of its class."""
     made = list(generate_nothing(min(MOST_MADE, max(LEAST_MADE, 2 * len(messages))), seed))
+    made = [one for one in made if not kinds or one.kind in kinds]
     unlike = _find_unlike([message.text for message in made], [message.text for message in messages])
     learned, unseen = split_nothing([made[place] for place in unlike], UNSEEN_SHARE, seed)
     # With more of them little would be learned but to refuse.
-    most = CLASSES_OF_THEM * len(messages) // max(1, len({message.intent for message in messages}))
+    most = CLASSES_OF_THEM * len(messages) // max(1, len({message.label for message in messages}))
     parts = (learned[: min(len(messages), most)], *split_nothing(unseen, 0.5, seed))
-    return NoClass(*([LabelledMessage(id=n, text=one.text, intent=None) for n, one in enumerate(p)] for p in parts))
+    return NoClass(*([LabelledMessage(id=n, text=one.text, label=None) for n, one in enumerate(p)] for p in parts))
 
 
 def _find_unlike(texts: Sequence[str], others: Sequence[str]) -> list[int]:

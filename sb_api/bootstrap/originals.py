@@ -42,7 +42,7 @@ BOTH = "`sb-api migrate BIO EMAIL WEBSITE WEIGHTS` takes over the tokenizers and
 def install_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
     """Keep vocabularies from elsewhere, with a reference set that is made with them from synthetic editors; where both
     are there already, nothing is to be done."""
-    files = vocabulary_files(vocabularies)
+    files = CLASSIFIERS["lodbrok"].vocabulary_files(vocabularies)
     there = {name: settings.state / name for name in (*files, LODBROK_REFERENCE)}
     if all(path.exists() for path in there.values()) and all(
         there[name].read_bytes() == content for name, content in files.items()
@@ -82,11 +82,6 @@ def require_same_vocabularies(settings: Settings, vocabularies: Vocabularies) ->
         )
 
 
-def vocabulary_files(vocabularies: Vocabularies) -> dict[str, bytes | None]:
-    """The files of vocabularies, by their paths in the state directory."""
-    return {f"tokenizers/{name}.json": vocabulary.to_json() for name, vocabulary in vocabularies.by_name.items()}
-
-
 def migrate_original(settings: Settings, vocabularies: Vocabularies, arrays: Arrays) -> Version:
     """Make Lodbrok's numbers from elsewhere the original, with the vocabularies that they were trained with: both, or
     neither. What is replaced is kept. Raises InvalidWeights or EngineDisagrees."""
@@ -96,7 +91,7 @@ def migrate_original(settings: Settings, vocabularies: Vocabularies, arrays: Arr
     content = make_reference(vocabularies)
     reference = read_reference(io.BytesIO(content), "made of synthetic editors", classifier)
     weights = make_original(settings, classifier, fitting, vocabularies, reference, 0, {}, temperature=1.0)
-    replace_original(settings, weights, vocabulary_files(vocabularies) | {LODBROK_REFERENCE: content})
+    replace_original(settings, weights, classifier.vocabulary_files(vocabularies) | {LODBROK_REFERENCE: content})
     return weights.about
 
 
@@ -193,10 +188,10 @@ def to_examples(classifier: Classifier, vectors: Matrix) -> Examples:
     return Examples(classifier.name_inputs(vectors), vectors[:, 0].astype(np.int64))
 
 
-def write_vocabularies(settings: Settings, vocabularies: Vocabularies) -> None:
-    """Keep vocabularies in the state directory."""
-    for name, vocabulary in vocabularies.by_name.items():
-        write_private(settings.state / "tokenizers" / f"{name}.json", vocabulary.to_json())
+def write_vocabularies(settings: Settings, classifier: Classifier, vocabularies: Vocabularies) -> None:
+    """Keep the vocabularies of a classifier in the state directory."""
+    for path, content in classifier.vocabulary_files(vocabularies).items():
+        write_private(settings.state / path, content)
 
 
 def write_reference(

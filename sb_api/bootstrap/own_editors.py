@@ -155,7 +155,7 @@ def replace_original(settings: Settings, plan: Plan) -> Version:
     }
     archive_weights(settings, classifier.name)
     _write_reference(settings, plan, vectors, corrections)
-    write_vocabularies(settings, vocabularies)
+    write_vocabularies(settings, classifier, vocabularies)
     about = install_original(
         settings, classifier, fitting, vocabularies, len(plan.verdicts), figures, caution=plan.caution
     )

@@ -17,7 +17,7 @@ import msgspec
 from sb_api.cli.terminal.options import MODEL, asked_of, read_labelled_file, with_format
 from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, show_line, tell, wants_json
 from sb_api.config import Settings
-from sb_api.records import Verdict
+from sb_api.records import EDITORS, RecordType, Verdict, find_record_type
 from sb_api.versions import Version
 
 
@@ -72,32 +72,40 @@ def open_target(settings: Settings, stage: bool) -> Iterator[Target]:
             yield Target(settings)
 
 
-def make_intent(target: Target, seed: int, count: int, encoded: bool = False) -> None:
-    """Make weights of the intent classifier from the stored parts; from `count` synthetic messages if not 0. With the
-    sentence encoder of this host if it is to be `encoded`."""
+def make_from_messages(
+    target: Target, record_type: RecordType, seed: int, synthetic: bool, count: int | None = None, encoded: bool = False
+) -> None:
+    """Make weights of a classifier of messages from its stored parts; or from `synthetic` messages, so many if not the
+    usual number. With the sentence encoder of this host if it is to be `encoded`."""
     from sb_api.bootstrap.datasets import load_split, open_messages
-    from sb_api.bootstrap.messages import bootstrap_intent, count_epochs, describe_expectation, synthetic_split
+    from sb_api.bootstrap.messages import bootstrap_messages, count_epochs, describe_expectation, synthetic_split
     from sb_api.bootstrap.no_class import describe_refusal
     from sb_api.models.encoder import load_encoder
 
     settings = target.settings
     encoder = load_encoder(settings.encoder) if encoded else None
 
-    if count:
-        divided = synthetic_split(count, seed)
+    if synthetic:
+        divided = synthetic_split(record_type, seed, count)
     else:
-        table = open_messages(settings)
+        table = open_messages(settings, record_type)
         divided = load_split(table)
         table.close()
     with progress_bar(count_epochs(divided), f"learning {len(divided.train)} messages, then all of them") as advance:
-        about = bootstrap_intent(
-            target.place, divided, seed=seed, synthetic=bool(count), progress=lambda _: advance(), encoder=encoder
+        about = bootstrap_messages(
+            target.place,
+            record_type,
+            divided,
+            seed=seed,
+            synthetic=synthetic,
+            progress=lambda _: advance(),
+            encoder=encoder,
         )
     figures = about.figures["held_out"]
     expected = f"{describe_expectation(about.figures['expected'])} " if "expected" in about.figures else ""
     version, said = target.keep(about)
     tell(
-        {"success": True, "model": "intent", "weights": version, "figures": about.figures},
+        {"success": True, "model": record_type.name, "weights": version, "figures": about.figures},
         f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}. "
         f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; {said}",
     )
@@ -170,7 +178,7 @@ def bootstrap(
 
     Lodbrok: from EDITORS, a file of labelled editors in any format that `train` takes; without it, from a seeded
     generator of MusicBrainz-like editors. EDITORS are looked over, learned across folds to see what they give, and set
-    beside the weights in use; then all of them are learned. What is replaced is kept. Intent: from the messages that
+    beside the weights in use; then all of them are learned. What is replaced is kept. Others: from the messages that
     `sb-api data` stored and split; with --synthetic from a seeded generator of messages. With --stage nothing is
     replaced: the new weights judge in shadow until they are promoted.
     """
@@ -178,8 +186,9 @@ def bootstrap(
         raise click.UsageError("--dry-run and --from go with a file of labelled editors.")
     if restore and editors:
         raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
-    if encoder and model != "intent":
-        raise click.UsageError("--encoder goes with --model intent.")
+    record_type = find_record_type(model)
+    if encoder and not record_type.of_messages:
+        raise click.UsageError("--encoder goes with a --model of messages, such as intent.")
     if stage and (restore or dry_run):
         raise click.UsageError("--stage goes with weights that are made, and not with --restore or --dry-run.")
     settings = read_settings()
@@ -187,15 +196,15 @@ def bootstrap(
     with open_target(settings, stage) as target:
         if restore:
             bring_back(settings, model, restore)
-        elif model == "intent":
-            make_intent(target, seed, count or 3_500 if synthetic else 0, encoder)
+        elif record_type.of_messages:
+            make_from_messages(target, record_type, seed, synthetic, count, encoder)
         elif editors:
             verdicts = read_labelled_file(editors, asked_of(options), Verdict)
             make_from_editors(target, verdicts, editors, seed, architecture, caution, start == "shipped", dry_run)
         else:
             make_from_generator(target, count, seed, architecture, caution)
         if settings.mlflow_url and not dry_run:
-            made_of = "synthetic" if synthetic or model == "lodbrok" else "messages"
+            made_of = "synthetic" if synthetic or not record_type.of_messages else "messages"
             source = restore or (editors.name if editors else made_of)
             record_bootstrap(
                 target.place, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
@@ -243,7 +252,7 @@ def make_from_generator(target: Target, count: int | None, seed: int, architectu
         count=count or SYNTHETIC_EDITORS,
         seed=seed,
         echo=partial(click.echo, err=wants_json()),
-        classifier=ARCHITECTURES[architecture],
+        classifier=ARCHITECTURES[EDITORS.name, architecture],
         caution=caution,
     )
     version, said = target.keep(WeightsStore.of(target.place, "lodbrok").load("original").about)
@@ -286,7 +295,7 @@ def make_from_editors(
             settings,
             checked,
             seed=seed,
-            classifier=ARCHITECTURES[architecture],
+            classifier=ARCHITECTURES[EDITORS.name, architecture],
             caution=caution,
             from_shipped=from_shipped,
             progress=draw,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sb_api.cli.bootstrap import Target, make_intent
+from sb_api.cli.bootstrap import Target, make_from_messages
 from sb_api.cli.terminal.options import (
     ENCODING,
     FORMAT,
     MODEL,
+    MODEL_OF_MESSAGES,
     asked_of,
     open_input,
     open_record_file,
@@ -35,7 +37,7 @@ from sb_api.cli.terminal.output import (
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
 from sb_api.readers.batches import Asked, Format
-from sb_api.records import find_record_type
+from sb_api.records import RecordType, field_of_label, find_record_type
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -44,11 +46,38 @@ SHARE = click.FloatRange(0.01, 0.5)
 _SEED = click.option("--seed", default=42, show_default=True, help="Same seed, same parts.")
 _with_messages = with_options(
     click.argument("file", type=EXISTING_FILE),
-    click.option("--intent-column", default="intent", show_default=True, help="Column of the class."),
+    MODEL_OF_MESSAGES,
+    click.option("--class-column", help="Column of the class. [default: what clients call it: intent]"),
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
     FORMAT,
     ENCODING,
 )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of messages, of which classifier they are, and its columns of the class and of the text."""
+
+    file: Path
+    record_type: RecordType
+    class_column: str
+    text_column: str
+    asked: Asked
+
+    @classmethod
+    def of(
+        cls,
+        file: Path,
+        model: str,
+        class_column: str | None,
+        text_column: str,
+        kind: Format | None,
+        encoding: str | None,
+    ) -> Source:
+        """What the options of `_with_messages` name."""
+        record_type = find_record_type(model)
+        column = class_column or field_of_label(record_type.verdict)
+        return cls(file, record_type, column, text_column, Asked(kind, (), encoding))
 
 
 @click.group("data")
@@ -61,42 +90,26 @@ def data() -> None:
 @click.option("--join", is_flag=True, help="Take classes whose names look alike for one, under the most common name.")
 @click.option("--no-class", metavar="NAME", help="What FILE calls the class of messages that fit none.")
 @JSON
-def data_ingest(
-    file: Path,
-    intent_column: str,
-    text_column: str,
-    kind: Format | None,
-    encoding: str | None,
-    join: bool,
-    no_class: str | None,
-) -> None:
+def data_ingest(join: bool, no_class: str | None, **options: Any) -> None:
     """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named, and classes
     whose names look alike.
 
     FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding; Parquet or Arrow.
     """
-    ingest(load_settings(), file, intent_column, text_column, Asked(kind, (), encoding), join, no_class)
+    ingest(load_settings(), Source.of(**options), join, no_class)
 
 
-def ingest(
-    settings: Settings,
-    file: Path,
-    intent_column: str,
-    text_column: str,
-    asked: Asked,
-    join: bool = False,
-    no_class: str | None = None,
-) -> None:
+def ingest(settings: Settings, source: Source, join: bool = False, no_class: str | None = None) -> None:
     from sb_api.bootstrap.csv_messages import find_alike, message_fields, read_messages
     from sb_api.bootstrap.datasets import open_messages
 
-    table = open_messages(settings)
+    file, columns = source.file, (source.class_column, source.text_column)
+    table = open_messages(settings, source.record_type)
     with ExitStack() as stack:
         advance = stack.enter_context(progress_bar(2, f"reading {file.name}"))
-        fields = message_fields(intent_column, text_column)
-        records = open_record_file(open_input(stack, file), file, asked, fields)
+        records = open_record_file(open_input(stack, file), file, source.asked, message_fields(*columns))
         there = table.classes() if join else None
-        reading = read_messages(with_notes(records.batches(1000)), intent_column, text_column, there, no_class)
+        reading = read_messages(with_notes(records.batches(1000)), *columns, there, no_class)
         advance()
         stored, faults = table.add(reading.messages)
         advance()
@@ -135,22 +148,23 @@ def ingest(
 @data.command("rename")
 @click.argument("old", nargs=-1, required=True)
 @click.argument("new")
+@MODEL_OF_MESSAGES
 @JSON
-def data_rename(old: Sequence[str], new: str) -> None:
+def data_rename(old: Sequence[str], new: str, model: str) -> None:
     """Give the class OLD of the stored messages the name NEW; several OLD are one from then on, and so is a class that
     has that name already. `sb-api bootstrap` learns them so."""
-    from sb_api.bootstrap.csv_messages import LONGEST_INTENT
+    from sb_api.bootstrap.csv_messages import LONGEST_CLASS
     from sb_api.bootstrap.datasets import open_messages
     from sb_api.text.normalization import clean_class
 
     name = clean_class(new)
-    if not 0 < len(name) <= LONGEST_INTENT:
-        raise InvalidParameter(f"The name of a class has 1 to {LONGEST_INTENT} characters.")
-    table = open_messages(load_settings())
+    if not 0 < len(name) <= LONGEST_CLASS:
+        raise InvalidParameter(f"The name of a class has 1 to {LONGEST_CLASS} characters.")
+    table = open_messages(load_settings(), find_record_type(model))
     renamed = table.rename(old, name)
     table.close()
     told = f"{count(renamed, 'message')} of {' and '.join(map(repr, old))} are of the class {name!r} now"
-    tell({"success": True, "renamed": renamed, "class": name}, f"{told}; `sb-api bootstrap --model intent` learns it.")
+    tell({"success": True, "renamed": renamed, "class": name}, f"{told}; `sb-api bootstrap --model {model}` learns it.")
 
 
 @data.command("split")
@@ -159,18 +173,19 @@ def data_rename(old: Sequence[str], new: str) -> None:
     "--validation", default=SHARES["validation"], show_default=True, type=SHARE, help="Share to choose the weights by."
 )
 @click.option("--test", default=SHARES["test"], show_default=True, type=SHARE, help="Share to measure the weights on.")
+@MODEL_OF_MESSAGES
 @JSON
-def data_split(seed: int, validation: float, test: float) -> None:
+def data_split(seed: int, validation: float, test: float, model: str) -> None:
     """Divide the stored messages into train, validation and test, every class by the same shares."""
     if validation + test >= 1:
         raise click.BadParameter("validation and test leave nothing to train on")
-    split(load_settings(), seed, validation, test)
+    split(load_settings(), find_record_type(model), seed, validation, test)
 
 
-def split(settings: Settings, seed: int, validation: float, test: float) -> None:
+def split(settings: Settings, record_type: RecordType, seed: int, validation: float, test: float) -> None:
     from sb_api.bootstrap.datasets import PARTS, Part, load_split, open_messages, split_messages
 
-    table = open_messages(settings)
+    table = open_messages(settings, record_type)
     shares: dict[Part, float] = {"train": 1 - validation - test, "validation": validation, "test": test}
     with progress_bar(2, "splitting") as advance:
         parts = split_messages(table.all(), shares, seed)
@@ -193,28 +208,20 @@ def split(settings: Settings, seed: int, validation: float, test: float) -> None
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Where the artefact goes.")
 @click.option("--encoder", is_flag=True, help="As of `sb-api bootstrap`.")
 @JSON
-def data_run_all(
-    file: Path,
-    intent_column: str,
-    text_column: str,
-    kind: Format | None,
-    encoding: str | None,
-    seed: int,
-    output: Path | None,
-    encoder: bool,
-) -> None:
-    """All in one: ingest FILE, split, bootstrap the intent classifier, evaluate it, export it."""
+def data_run_all(seed: int, output: Path | None, encoder: bool, **options: Any) -> None:
+    """All in one: ingest FILE, split, bootstrap the classifier, evaluate it, export it."""
     from sb_api.bootstrap.artefacts import export_artefact
     from sb_api.models.classifiers import CLASSIFIERS
     from sb_api.processes.serve import hold_state
 
-    settings = load_settings()
+    settings, source = load_settings(), Source.of(**options)
+    record_type = source.record_type
     with hold_state(settings):
-        ingest(settings, file, intent_column, text_column, Asked(kind, (), encoding))
-        split(settings, seed, SHARES["validation"], SHARES["test"])
-        make_intent(Target(settings), seed, count=0, encoded=encoder)
-        evaluate_current(settings, "intent", (), "", Path("-") if wants_json() else None, None)
-        tell_exported(export_artefact(settings, CLASSIFIERS["intent"], output or settings.state / "export"))
+        ingest(settings, source)
+        split(settings, record_type, seed, SHARES["validation"], SHARES["test"])
+        make_from_messages(Target(settings), record_type, seed, synthetic=False, encoded=encoder)
+        evaluate_current(settings, record_type.name, (), "", Path("-") if wants_json() else None, None)
+        tell_exported(export_artefact(settings, CLASSIFIERS[record_type.name], output or settings.state / "export"))
 
 
 @click.command("evaluate")

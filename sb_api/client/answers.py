@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Meta
 
 from sb_api.judgements import Labelled, Outcome, PastVerdict, Shadow
-from sb_api.records import Editor
+from sb_api.records import RECORD_TYPES, Editor
 from sb_api.review.entries import Waiting
 from sb_api.versions import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
-Model = Literal["lodbrok", "intent"]
+Model = Annotated[str, Meta(extra_json_schema={"enum": [*RECORD_TYPES]})]
 Slots = Annotated[dict[str, str | None], Meta(description="the versions that are original, previous and current")]
 Figures = Annotated[
     dict[str, int | float | list[list[int]] | None],

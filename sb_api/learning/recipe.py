@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Targets
 from sb_api.judgements import NO_CLASS
+from sb_api.records import RECORD_TYPES
 
 NEVER = 2**31 - 1
 
@@ -100,7 +101,7 @@ RETRAINING = replace(
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.
 RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0)
-RETRAININGS = {"lodbrok": RETRAINING, "intent": RETRAINING_OF_MESSAGES}  # by classifier
+RETRAININGS = {name: RETRAINING_OF_MESSAGES if each.of_messages else RETRAINING for name, each in RECORD_TYPES.items()}
 
 
 LOG_HALF = 1_000  # learned verdicts with which half of the way to the largest share of the log is gone

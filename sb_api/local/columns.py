@@ -16,7 +16,7 @@ from sb_api.local.judge import Judge, Reference
 from sb_api.local.scan import load_once
 from sb_api.readers.columnar import import_pyarrow, to_records
 from sb_api.readers.rows import RECORD_FIELDS
-from sb_api.records import MESSAGES
+from sb_api.records import RECORD_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def judge_table(judge: Judge, table: pa.Table | pa.RecordBatch) -> pa.Table:
     for batch in parts.select(names).to_batches(ROWS):
         outcomes += judge(to_records(batch))
     judged = {"id": parts["id"]}
-    for name, kind in result_columns(pa, of_messages=judge.reference.model == MESSAGES.name).items():
+    for name, kind in result_columns(pa, of_messages=RECORD_TYPES[judge.reference.model].of_messages).items():
         judged[name] = pa.array([_value(outcome, name) for outcome in outcomes], kind)
     faults = [f"{one.field}: {one.detail}".removeprefix(": ") if isinstance(one, Fault) else None for one in outcomes]
     return pa.table(judged | {"fault": pa.array(faults, pa.string())})
@@ -61,7 +61,7 @@ def judge_batches(reference: Reference) -> Callable[[Iterator[pa.RecordBatch]], 
 
 def spark_schema(reference: Reference, identity: str = "long") -> str:
     """The columns of `judge_table` in Spark's notation; `identity` is the type of `id`, such as long or string."""
-    score = "map<string, double>" if reference.model == MESSAGES.name else "double"
+    score = "map<string, double>" if RECORD_TYPES[reference.model].of_messages else "double"
     return f"id {identity}, prediction string, score {score}, band string, weights string, fault string"
 
 

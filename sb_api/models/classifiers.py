@@ -14,7 +14,7 @@ from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.encoder import load_encoder
 from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor
-from sb_api.records import EDITORS, MESSAGES, LabelledMessage, RecordType
+from sb_api.records import EDITORS, INTENTS, RECORD_TYPES, LabelledMessage, RecordType, field_of_label
 from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
 from sb_api.versions import Version
@@ -28,16 +28,17 @@ class Classifier:
     """A network, and what it needs to judge one kind of records.
 
     Editors and messages may be judged by networks of two architectures, each a record of its own; `architecture` tells
-    which. `labels` are those of a classifier made anew; a trained one goes by the labels that its weights carry, to
-    which the `labels` arguments below refer. `preprocess` turns n queued records into named arrays of n rows; `vectors`
-    turns labelled records into vectors (n, vector_length) with their labels in front, 0 where weights have labels of
-    their own; `name_inputs` turns stored vectors into the arrays of `preprocess`. `target` turns a verdict into the
-    number of its label, `NO_CLASS` for none, `score` is the figures of probabilities (n, labels) against n targets, at
-    a threshold if one is given, `build` makes the untrained network, `graph` is the same network as an ONNX graph,
-    `answer` is what a client is told of n rows of probabilities: the predictions and the scores. A row whose largest
-    probability lies below the weights' threshold is of no class. `caution` is how many times as much a record of the
-    first label weighs in the loss. An `encoded` one needs a sentence encoder beside its vocabularies. `explain` says
-    what moved the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
+    which, and several classifiers may have networks of one. `labels` are those of a classifier made anew; a trained one
+    goes by the labels that its weights carry, to which the `labels` arguments below refer. `preprocess` turns n queued
+    records into named arrays of n rows; `vectors` turns labelled records into vectors (n, vector_length) with their
+    labels in front, 0 where weights have labels of their own; `name_inputs` turns stored vectors into the arrays of
+    `preprocess`. `target` turns a verdict into the number of its label, `NO_CLASS` for none, `score` is the figures of
+    probabilities (n, labels) against n targets, at a threshold if one is given, `build` makes the untrained network,
+    `graph` is the same network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the
+    predictions and the scores. A row whose largest probability lies below the weights' threshold is of no class.
+    `caution` is how many times as much a record of the first label weighs in the loss. An `encoded` one needs a
+    sentence encoder beside its vocabularies. `explain` says what moved the scores of n records; `usual` is what it
+    compares them with, from the vectors of innocent records.
     """
 
     record_type: RecordType
@@ -64,9 +65,18 @@ class Classifier:
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
-        folders = [settings.state / "tokenizers", settings.static / "tokenizers"]
+        folders = [folder / self.vocabulary_folder for folder in (settings.state, settings.static)]
         vocabularies = load_vocabularies(dict.fromkeys(folders), self.vocabulary_sizes)
         return self.with_encoder(vocabularies, settings.encoder)
+
+    @property
+    def vocabulary_folder(self) -> str:
+        """Where its vocabularies are kept, in the state directory and among what is shipped."""
+        return f"tokenizers/{self.record_type.namespace}".removesuffix("/")
+
+    def vocabulary_files(self, vocabularies: Vocabularies) -> dict[str, bytes]:
+        """The files of its vocabularies, by their paths in the state directory."""
+        return {f"{self.vocabulary_folder}/{name}.json": one.to_json() for name, one in vocabularies.by_name.items()}
 
     def with_encoder(
         self, vocabularies: Vocabularies, directory: str, loaded: TextEncoder | None = None
@@ -77,16 +87,17 @@ class Classifier:
 
 
 def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
-    if message.intent is None:
+    if message.label is None:
         return NO_CLASS
     try:
-        return labels.index(message.intent if message.intent in labels else clean_class(message.intent))
+        return labels.index(message.label if message.label in labels else clean_class(message.label))
     except ValueError:
-        detail = f"{message.intent[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
+        field = field_of_label(type(message))
+        detail = f"{message.label[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
         raise InvalidRecords(
-            f"The message {str(message.id)!r} has an unknown intent: {detail}. With `new_classes=true` an admin has "
+            f"The message {str(message.id)!r} has an unknown {field}: {detail}. With `new_classes=true` an admin has "
             "new ones learned.",
-            errors={str(message.id): {"field": "intent", "detail": detail}},
+            errors={str(message.id): {"field": field, "detail": detail}},
         ) from None
 
 
@@ -142,46 +153,60 @@ WIDE_DEEP = replace(
     explain=explain_wide.explain_editors,
     usual=explain_wide.usual_editor,
 )
-INTENT = Classifier(
-    record_type=MESSAGES,
-    architecture="intent",
-    labels=(),
-    vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
-    vector_length=preprocessing.MESSAGE_LENGTH,
-    preprocess=preprocessing.preprocess_messages,
-    name_inputs=preprocessing.name_message_inputs,
-    target=_target_of_message,
-    score=measures.score_classes,
-    build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
-    graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
-    answer=_answer_of_messages,
-    vectors=preprocessing.message_vectors,
-    explain=explain_messages,
-)
-# With a fourth member, which knows what a sentence encoder makes of a text.
-INTENT_ENCODED = replace(
-    INTENT,
-    architecture="intent-encoder",
-    vector_length=encoder.VECTOR_LENGTH,
-    preprocess=encoder.preprocess_messages,
-    name_inputs=encoder.name_inputs,
-    build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies), encoded=True),
-    graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies), encoded=True),
-    vectors=encoder.message_vectors,
-    encoded=True,
-)
-# By name; of several architectures the one that weights files have that do not say which.
-CLASSIFIERS = {classifier.name: classifier for classifier in (LODBROK, INTENT)}
-ARCHITECTURES = {classifier.architecture: classifier for classifier in (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED)}
+
+
+def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
+    """The classifiers of messages of one record type: one that knows words and their parts, and one with a fourth
+    member, which knows what a sentence encoder makes of a text. Their architectures are called as they were when
+    intents were all that messages were sorted by."""
+    plain = Classifier(
+        record_type=record_type,
+        architecture="intent",
+        labels=(),
+        vocabulary_sizes={"features": preprocessing.FEATURES, "words": preprocessing.WORDS},
+        vector_length=preprocessing.MESSAGE_LENGTH,
+        preprocess=preprocessing.preprocess_messages,
+        name_inputs=preprocessing.name_message_inputs,
+        target=_target_of_message,
+        score=measures.score_classes,
+        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
+        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
+        answer=_answer_of_messages,
+        vectors=preprocessing.message_vectors,
+        explain=explain_messages,
+    )
+    encoded = replace(
+        plain,
+        architecture="intent-encoder",
+        vector_length=encoder.VECTOR_LENGTH,
+        preprocess=encoder.preprocess_messages,
+        name_inputs=encoder.name_inputs,
+        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies), encoded=True),
+        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(
+            *_message_sizes(labels, vocabularies), encoded=True
+        ),
+        vectors=encoder.message_vectors,
+        encoded=True,
+    )
+    return plain, encoded
+
+
+INTENT, INTENT_ENCODED = sort_messages(INTENTS)
+# Of several architectures of one name the first is the one that weights files have that do not say which.
+_ROWS = (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED)
+ARCHITECTURES = {(classifier.name, classifier.architecture): classifier for classifier in _ROWS}
+CLASSIFIERS = {name: next(row for row in _ROWS if row.name == name) for name in RECORD_TYPES}
 
 
 def find_classifier(about: Version) -> Classifier:
     """The classifier whose network a version's numbers are of. Raises InvalidWeights when this release has none."""
-    architecture = about.architecture or about.classifier
-    classifier = ARCHITECTURES.get(architecture)
-    if classifier is None or classifier.name != about.classifier:
+    first = CLASSIFIERS.get(about.classifier)
+    architecture = about.architecture or (first.architecture if first else about.classifier)
+    classifier = ARCHITECTURES.get((about.classifier, architecture))
+    if classifier is None:
+        known = [each for name, each in ARCHITECTURES if first is None or name == first.name]
         raise InvalidWeights(
             f"The weights {about.version} of {about.classifier[:40]!r} are of the architecture {architecture[:40]!r}, "
-            f"which this release does not have; there are {', '.join(ARCHITECTURES)}."
+            f"which this release does not have; there are {', '.join(dict.fromkeys(known))}."
         )
     return classifier

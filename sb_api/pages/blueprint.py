@@ -32,6 +32,7 @@ PLACES = (
 )
 REVIEW = ("pages.reviews.show_review", "Review")  # where the queue is on, for those who may give verdicts
 NAMES = {name: each.title for name, each in RECORD_TYPES.items()}
+OF_MESSAGES = {name: each.title for name, each in RECORD_TYPES.items() if each.of_messages}
 
 
 def show_pages(app: Flask, broker: Broker) -> None:
@@ -72,7 +73,8 @@ def keep_assets(response: Response) -> Response:
 @pages.app_context_processor
 def shared() -> dict[str, Any]:
     """What every template may use."""
-    values = {"asset": _asset, "places": _places, "names": NAMES, "csrf_token": _csrf_token, "identity": _identity}
+    values: dict[str, Any] = {"asset": _asset, "places": _places, "csrf_token": _csrf_token, "identity": _identity}
+    values |= {"names": NAMES, "names_of_messages": OF_MESSAGES}
     return values | {"can_look_up": bool(get_service().settings.editors_url), "labels": LABELS, "meanings": MEANINGS}
 
 

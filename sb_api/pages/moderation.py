@@ -26,7 +26,7 @@ from sb_api.pages.one_account import (
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.records import (
     EDITORS,
-    MESSAGES,
+    INTENTS,
     Editor,
     FieldError,
     LabelledMessage,
@@ -34,6 +34,7 @@ from sb_api.records import (
     RecordType,
     Verdict,
     content_digest,
+    find_record_type,
 )
 from sb_api.versions import BANDS, Version
 from sb_api.web.calls.trainings import await_training, await_withdrawal
@@ -92,29 +93,38 @@ def _look_up(wanted: str) -> tuple[str, int] | str:
 @require("predict")
 def check_messages() -> tuple[str, int] | str:
     """Messages, one a line or pasted as JSON."""
+    record_type = _type_of_messages()
     if request.method == "GET":
-        return render_template("text.html")
-    return _results("text.html", MESSAGES, request.form.get("paste", ""))
+        return render_template("text.html", model=record_type.name)
+    return _results("text.html", record_type, request.form.get("paste", ""))
+
+
+def _type_of_messages() -> RecordType:
+    """Of which classifier messages this request has. Raises InvalidParameter."""
+    record_type = find_record_type(request.values.get("model", INTENTS.name))
+    if not record_type.of_messages:
+        raise InvalidParameter(f"model={record_type.name!r} judges no messages.")
+    return record_type
 
 
 @checks.post("/page/class")
 @require("admin")
 def add_class() -> tuple[str, int] | str:
     """A class of messages that is not known yet, with its first examples."""
-    service = get_service()
+    service, record_type = get_service(), _type_of_messages()
     name, text = request.form.get("name", "").strip(), request.form.get("examples", "")
-    shown = {"class_name": name, "examples": text}
+    shown = {"class_name": name, "examples": text, "model": record_type.name}
     try:
-        records = _read(MESSAGES, service, text).values()
+        records = _read(record_type, service, text).values()
         if not name:
             raise InvalidParameter("The class needs a name.")
-        messages = [_verdict(MESSAGES, record, name) for record in records]
-        trained = await_training(service, MESSAGES, messages, current_actor(), new_classes=True)
+        messages = [_verdict(record_type, record, name) for record in records]
+        trained = await_training(service, record_type, messages, current_actor(), new_classes=True)
     except SbApiError as error:
         if error.status >= 500:
             raise
         return render_template("text.html", class_problem=error.problem(), **shown), error.status
-    return render_template("text.html", taught={"name": name, **trained})
+    return render_template("text.html", taught={"name": name, **trained}, model=record_type.name)
 
 
 @checks.post("/page/verdict")
@@ -122,7 +132,7 @@ def add_class() -> tuple[str, int] | str:
 def give_verdict() -> str:
     """What a person says of one record: it is learned, and judged again."""
     service = get_service()
-    record_type = MESSAGES if request.form.get("model") == MESSAGES.name else EDITORS
+    record_type = find_record_type(request.form.get("model", EDITORS.name))
     (key, record), *_ = _read(record_type, service, request.form.get("record", "")).items()
     said = request.form.get("instead") or request.form.get("verdict")
     if said is None:
@@ -177,7 +187,8 @@ def _results(
     highest scores first."""
     service = get_service()
     # The script puts in the results alone; the paste, which may be large, is there already.
-    members = {"paste": "" if "X-Swap" in request.headers else request.form.get("paste", ""), **members}
+    paste = "" if "X-Swap" in request.headers else request.form.get("paste", "")
+    members = {"paste": paste, "model": record_type.name, **members}
     try:
         records = _records(record_type, service, text)
     except SbApiError as error:
@@ -277,10 +288,13 @@ def _verdict(record_type: RecordType, record: Any, said: str) -> Verdict | Label
 
 def _make_verdict(record_type: RecordType, record: Any, said: str) -> Verdict | LabelledMessage:
     reporter = current_identity().name or None
-    if record_type is MESSAGES:
+    if record_type.of_messages:
         if len(said) > LONGEST_CLASS:
             raise InvalidParameter(f"The name of a class has at most {LONGEST_CLASS} characters.")
-        return LabelledMessage(id=record.id, text=record.text, intent=said or None, reporter=reporter)
+        labelled: LabelledMessage = record_type.verdict(
+            id=record.id, text=record.text, label=said or None, reporter=reporter
+        )
+        return labelled
     if said not in ("0", "1"):
         raise InvalidParameter("The verdict must be spam, not spam or unsure.")
     known = {name: getattr(record, name) for name in Editor.__struct_fields__}

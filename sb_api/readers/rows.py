@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sb_api.errors import MalformedBody, did_you_mean
+from sb_api.records import RECORD_TYPES
 from sb_api.text.pg_copy import PRIVATE_COLUMNS
 
 LONGEST_ROW = 2**20  # bytes
@@ -41,12 +42,7 @@ class Fields:
 
 # What a service is sent; other columns, such as `password`, never are.
 RECORD_FIELDS = Fields(
-    frozenset(
-        {
-            *("id", "name", "email", "website", "bio", "area", "privs", "gender", "birth_date", "member_since"),
-            *("email_confirm_date", "last_updated", "last_login_date", "verdict", "reporter", "text", "intent"),
-        }
-    ),
+    frozenset(name for each in RECORD_TYPES.values() for name in each.verdict.__struct_encode_fields__),
     ("id",),
     frozenset(PRIVATE_COLUMNS),
 )

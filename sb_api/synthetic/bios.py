@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from sb_api.synthetic import phrases
@@ -45,7 +45,7 @@ class Slots(dict[str, str]):
         return value
 
 
-def write(rng: Random, templates: Sequence[str], slots: Slots, separator: str) -> str:
+def write(rng: Random, templates: Sequence[str], slots: Mapping[str, str], separator: str) -> str:
     """The sentences with an alternative picked in every `[a|b]`, and their slots filled."""
 
     def pick(match: re.Match[str]) -> str:

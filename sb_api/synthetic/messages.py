@@ -1,4 +1,5 @@
-"""A seeded generator of messages that moderators of a music database get, on which the shipped intents are trained.
+"""A seeded generator of messages of several classes, and what it makes those of that moderators of a music database
+get, on which the shipped intents are trained.
 
 Every message is a core sentence of its class with slots filled in, between an opening and an ending that any class may
 have, written carefully or carelessly. The same seed gives the same messages in every process.
@@ -6,19 +7,47 @@ have, written carefully or carelessly. The same seed gives the same messages in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from string import ascii_lowercase
+
+from sb_api.synthetic.bios import write
+
+MOST_CORES = 10_000  # of a class
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticMessage:
     """One message of a class; messages of the same `core` sentence are variations of each other."""
 
-    intent: str
+    label: str
     text: str
     core: int
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """What messages of one language are made of besides their cores: what may stand in a slot, by its name, how a
+    message may begin and end, and words that are written shorter."""
+
+    slots: Mapping[str, Sequence[str]]
+    openings: Sequence[str]
+    endings: Sequence[str]
+    slang: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What messages are made of: the `cores` of each class, each with its language; braces in one name slots, and of
+    what `[stands|is]` in brackets one is taken."""
+
+    cores: Mapping[str, Sequence[tuple[str, str]]]
+    tongues: Mapping[str, Tongue]
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.cores)
 
 
 _SLOTS = {
@@ -206,23 +235,26 @@ _SLANG = {
     "I am": "im",
 }
 
-INTENTS = tuple(_CORES)
+INTENTS = Phrases(
+    {intent: [("en", core) for core in cores.splitlines()] for intent, cores in _CORES.items()},
+    {"en": Tongue({name: values.split("|") for name, values in _SLOTS.items()}, _OPENINGS, _ENDINGS, _SLANG)},
+)
 
 
-def generate_messages(count: int, seed: int) -> Iterator[SyntheticMessage]:
+def generate_messages(count: int, seed: int, phrases: Phrases = INTENTS) -> Iterator[SyntheticMessage]:
     """`count` messages, every class as often as the others."""
     random = Random(seed)
-    cores = [(intent, core.splitlines()) for intent, core in _CORES.items()]
-    slots = {name: values.split("|") for name, values in _SLOTS.items()}
+    cores = list(phrases.cores.items())
     for number in range(count):
         place = number % len(cores)
-        intent, sentences = cores[place]
+        label, sentences = cores[place]
         chosen = random.randrange(len(sentences))
-        text = sentences[chosen]
-        for name, values in slots.items():
-            text = text.replace(f"{{{name}}}", random.choice(values))
-        text = random.choice(_OPENINGS) + text + random.choice(_ENDINGS)
-        yield SyntheticMessage(intent, _write_carelessly(text, random), place * 100 + chosen)
+        language, core = sentences[chosen]
+        tongue = phrases.tongues[language]
+        slots = {name: random.choice(values) for name, values in tongue.slots.items()}
+        text = write(random, [core], slots, "")
+        text = random.choice(tongue.openings) + text + random.choice(tongue.endings)
+        yield SyntheticMessage(label, _write_carelessly(text, tongue.slang, random), place * MOST_CORES + chosen)
 
 
 def split_by_core(
@@ -232,8 +264,8 @@ def split_by_core(
     have."""
     random = Random(seed)
     held_out: set[int] = set()
-    for place in range(len(_CORES)):
-        cores = sorted({message.core for message in messages if message.core // 100 == place})
+    for place in sorted({message.core // MOST_CORES for message in messages}):
+        cores = sorted({message.core for message in messages if message.core // MOST_CORES == place})
         held_out.update(random.sample(cores, round(share * len(cores))))
     return (
         [message for message in messages if message.core not in held_out],
@@ -241,14 +273,14 @@ def split_by_core(
     )
 
 
-def _write_carelessly(text: str, random: Random) -> str:
+def _write_carelessly(text: str, slang: Mapping[str, str], random: Random) -> str:
     manner = random.random()
     if manner < 0.3:
         return text[0].upper() + text[1:]
     if manner < 0.4:
         return text.upper()
     if manner < 0.55:
-        for word, short in _SLANG.items():
+        for word, short in slang.items():
             text = text.replace(word, short)
     letters = list(text.lower())
     for _ in range(random.choice((0, 0, 0, 1, 1, 2))):

@@ -2,7 +2,7 @@
 
 What Flask does around a view takes longer than the view. So a request is answered here when all of this holds:
 
-- it is a POST to /predict or /intents/predict, without a query, whose body is plain and known to be small;
+- it is a POST to a call that predicts, such as /predict, without a query, whose body is plain and known to be small;
 - its client needs no proof of who it is, or has proved it before with the very same header.
 
 Every other request goes on to Flask. An error is answered by the function that answers all errors (`problems`).

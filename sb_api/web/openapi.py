@@ -18,7 +18,7 @@ from sb_api.errors import SbApiError
 from sb_api.judgements import Outcome, Status
 from sb_api.review import entries
 from sb_api.web import schemas
-from sb_api.web.schemas import Editors, LabelledMessages, Messages, Verdicts
+from sb_api.web.schemas import Editors, Verdicts
 
 Schema = dict[str, Any]
 Describe = Callable[[Any], Schema]
@@ -117,6 +117,7 @@ EDITOR = {
     "last_updated": "2024-01-01T10:02:00",
 }
 MESSAGE = {"id": 1, "text": "the search page crashes when I press enter"}
+OF_MESSAGES = [each for each in records.RECORD_TYPES.values() if each.of_messages]
 
 QUEUED = (errors.QueueFull, errors.Unavailable, errors.NoAnswerInTime)
 BODY = (errors.MalformedBody, errors.TooLarge, errors.UnsupportedEncoding)
@@ -133,12 +134,15 @@ OPERATIONS: Mapping[str, Operation] = {
         (PARTIAL, EXPLAIN, REVIEW),
         (*JUDGING, errors.NotOffered),
     ),
-    "POST /intents/predict": Operation(
-        {200: schemas.MessagePredictions}, Messages, [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
-    ),
+    **{
+        f"POST {each.path}/predict": Operation(
+            {200: schemas.MessagePredictions}, schemas.records_of(each.record), [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
+        )
+        for each in OF_MESSAGES
+    },
     "POST /classify": Operation(
         {202: answers.Accepted},
-        schemas.EditorTask | schemas.MessageTask,
+        schemas.Task,
         {"model": "lodbrok", "data": [EDITOR]},
         (IDEMPOTENCY_KEY,),
         (*RECORDS, errors.InvalidParameter, errors.IdempotencyKeyReused, errors.QueueFull, errors.Unavailable),
@@ -195,13 +199,16 @@ OPERATIONS: Mapping[str, Operation] = {
         (FORCE, PREFER),
         LEARNING,
     ),
-    "POST /intents/train": Operation(
-        {200: answers.Trained, 202: answers.Accepted},
-        LabelledMessages,
-        [{**MESSAGE, "intent": "bug report"}],
-        (FORCE, NEW_CLASSES, PREFER),
-        LEARNING,
-    ),
+    **{
+        f"POST {each.path}/train": Operation(
+            {200: answers.Trained, 202: answers.Accepted},
+            schemas.records_of(each.verdict),
+            [{**MESSAGE, records.field_of_label(each.verdict): each.example}],
+            (FORCE, NEW_CLASSES, PREFER),
+            LEARNING,
+        )
+        for each in OF_MESSAGES
+    },
     "POST /rollback": Operation(
         {200: answers.RolledBack},
         schemas.Rollback,

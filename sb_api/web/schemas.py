@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import msgspec
 from msgspec import Meta
 
 from sb_api.client.answers import Fault, Figures, Ignored, Model, Slots, Success
 from sb_api.judgements import Neighbour, Reason
-from sb_api.records import IntegerId, StringId
+from sb_api.records import RECORD_TYPES, Editor, IntegerId, RecordType, StringId, Verdict
 from sb_api.versions import Drift, EventKind
 
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
@@ -19,30 +19,30 @@ FiguresUntil = Annotated[
 ]
 
 
-def _records(name: str) -> Meta:
+def records_of(struct: type[Any]) -> Any:
     """Of one type, by any key or as an array, at least one; or one alone. As JSON Schema, because msgspec has no type
     for one object or several."""
-    record = {"$ref": f"#/components/schemas/{name}"}
+    record = {"$ref": f"#/components/schemas/{struct.__name__}"}
     by_key = {"type": "object", "additionalProperties": record, "minProperties": 1}
-    return Meta(extra_json_schema={"anyOf": [by_key, {"type": "array", "items": record, "minItems": 1}, record]})
+    either = [by_key, {"type": "array", "items": record, "minItems": 1}, record]
+    return Annotated[Any, Meta(extra_json_schema={"anyOf": either})]
 
 
-Editors = Annotated[Any, _records("Editor")]
-Messages = Annotated[Any, _records("Message")]
-Verdicts = Annotated[Any, _records("Verdict")]
-LabelledMessages = Annotated[Any, _records("LabelledMessage")]
+def task_of(record_type: RecordType) -> type[msgspec.Struct]:
+    """What is judged without waiting."""
+    text = f"{record_type.title}, which are judged without waiting."
+    return msgspec.defstruct(
+        f"{record_type.name.title()}Task",
+        [("data", records_of(record_type.record))],
+        namespace={"__doc__": text},
+        tag_field="model",
+        tag=record_type.name,
+    )
 
 
-class EditorTask(msgspec.Struct, tag_field="model", tag="lodbrok"):
-    """Editors to be judged without waiting."""
-
-    data: Editors
-
-
-class MessageTask(msgspec.Struct, tag_field="model", tag="intent"):
-    """Messages to be sorted without waiting."""
-
-    data: Messages
+Editors = records_of(Editor)
+Verdicts = records_of(Verdict)
+Task: Any = Union[*map(task_of, RECORD_TYPES.values())]
 
 
 class Rollback(msgspec.Struct):

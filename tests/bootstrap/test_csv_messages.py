@@ -39,7 +39,7 @@ def test_every_line_is_used_or_told(tmp_path: Path) -> None:
         f"refund,{'x' * 20_001}",
     ]
     reading = read_messages(write(tmp_path / "raw.csv", "\n".join(lines)))
-    assert [(m.line, m.intent, m.text) for m in reading.messages] == [
+    assert [(m.line, m.label, m.text) for m in reading.messages] == [
         (2, "refund", "I want my money back"),
         (4, "greeting", "hello there"),
     ]
@@ -64,13 +64,13 @@ def test_a_message_over_several_lines_is_told_by_its_first(tmp_path: Path) -> No
 
 def test_columns_can_be_named_and_separated_otherwise(tmp_path: Path) -> None:
     file = write(tmp_path / "raw.csv", "note;label;body\nx;a;one text\n")
-    assert [(m.intent, m.text) for m in read_messages(file, "label", "body").messages] == [("a", "one text")]
+    assert [(m.label, m.text) for m in read_messages(file, "label", "body").messages] == [("a", "one text")]
 
 
 def test_messages_may_be_json(tmp_path: Path) -> None:
     file = write(tmp_path / "raw.jsonl", '{"intent": "a", "query": "one text"}\n[]\n{"intent": 7, "query": ["x"]}\nx\n')
     reading = read_messages(file)
-    assert [(m.line, m.intent, m.text) for m in reading.messages] == [(1, "a", "one text")]
+    assert [(m.line, m.label, m.text) for m in reading.messages] == [(1, "a", "one text")]
     assert [(fault.line, fault.reason.partition(":")[0]) for fault in reading.faults] == [
         (2, "is no object"),
         (3, "holds something else than a text in query"),
@@ -117,7 +117,7 @@ def test_no_text_is_no_group() -> None:
 def test_names_of_classes_are_as_one_writes_them(tmp_path: Path) -> None:
     rows = ["\ufeffcafe\u0301 ,one text", "caf\u00e9,another text", "  data\u00a0 question ,a third"]
     reading = read_messages(write(tmp_path / "raw.csv", "\n".join(["intent,query", *rows])))
-    assert [m.intent for m in reading.messages] == ["caf\u00e9", "caf\u00e9", "data question"]
+    assert [m.label for m in reading.messages] == ["caf\u00e9", "caf\u00e9", "data question"]
 
 
 def test_classes_that_look_alike_are_found_and_joined_if_asked_for(tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_classes_that_look_alike_are_found_and_joined_if_asked_for(tmp_path: Pat
         ["bug_report", "Bug Report", "\uff22ug-report"]
     ]
     file = write(tmp_path / "raw.csv", "intent,query\nRefund,one text\nrefund,one text\nbug,another text")
-    assert [m.intent for m in read_messages(file).messages] == ["bug"]
+    assert [m.label for m in read_messages(file).messages] == ["bug"]
     with file.open("rb") as stream:
         records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
         joined = read_batches(records.batches(5), join={"refund": 3})
-    assert [(m.intent, m.text) for m in joined.messages] == [("refund", "one text"), ("bug", "another text")]
+    assert [(m.label, m.text) for m in joined.messages] == [("refund", "one text"), ("bug", "another text")]
 
 
 def test_what_fits_no_class_may_be_told_so(tmp_path: Path) -> None:
@@ -137,5 +137,5 @@ def test_what_fits_no_class_may_be_told_so(tmp_path: Path) -> None:
     with file.open("rb") as stream:
         records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
         reading = read_batches(records.batches(5), no_class="oos")
-    assert [(m.intent, m.text) for m in reading.messages] == [("refund", "one text"), ("", "another text")]
+    assert [(m.label, m.text) for m in reading.messages] == [("refund", "one text"), ("", "another text")]
     assert {fault.reason for fault in reading.faults} == {"has a text that stands under no class and refund"}

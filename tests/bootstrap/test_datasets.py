@@ -58,7 +58,7 @@ databases = pytest.mark.parametrize(
 def test_messages_come_back_as_they_were_stored(table: MessageTable) -> None:
     messages = [RawMessage(2, "Ärger", "wo ist mein Paket? 📦"), RawMessage(3, "ärger", "x" * 20_000)]
     assert table.add(messages) == (2, [])
-    assert [(m.intent, m.text, m.part) for m in table.all()] == [(m.intent, m.text, None) for m in messages]
+    assert [(m.label, m.text, m.part) for m in table.all()] == [(m.label, m.text, None) for m in messages]
 
 
 @databases
@@ -114,7 +114,7 @@ def test_what_fits_no_class_has_none(table: MessageTable) -> None:
     numbers = [m.number for m in table.all()]
     table.assign(dict(zip(numbers, ("train", "validation", "test"), strict=True)))
     split = load_split(table)
-    assert [part[0].intent for part in (split.train, split.validation, split.test)] == ["a", None, None]
+    assert [part[0].label for part in (split.train, split.validation, split.test)] == ["a", None, None]
 
 
 @databases
@@ -142,7 +142,7 @@ def stored(count: int = 120) -> list[StoredMessage]:
     texts = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS][:count]
     messages = [StoredMessage(n, "ab"[n % 3 == 0], text, None) for n, text in enumerate(texts)]
     # Near duplicates of the first ten.
-    return messages + [StoredMessage(1000 + m.number, m.intent, f"{m.text} {m.number}!", None) for m in messages[:10]]
+    return messages + [StoredMessage(1000 + m.number, m.label, f"{m.text} {m.number}!", None) for m in messages[:10]]
 
 
 def test_every_class_is_divided_by_the_same_shares() -> None:
@@ -150,7 +150,7 @@ def test_every_class_is_divided_by_the_same_shares() -> None:
     parts = split_messages(messages, SHARES, seed=42)
     assert parts.keys() == {m.number for m in messages}
     for intent in "ab":
-        own = Counter(parts[m.number] for m in messages if m.intent == intent)
+        own = Counter(parts[m.number] for m in messages if m.label == intent)
         for part, share in SHARES.items():
             assert own[part] / own.total() == pytest.approx(share, abs=0.05)
 
@@ -172,12 +172,12 @@ def test_the_seed_decides_the_parts() -> None:
 def test_each_message_is_judged_in_one_fold_and_near_duplicates_in_the_same() -> None:
     texts = [f"{first} my {second}" for first in ("return", "pay", "send", "open") for second in WORDS]
     texts += [f"{text}!" for text in texts[:4]]
-    messages = [LabelledMessage(id=n, text=text, intent="ab"[n % 2]) for n, text in enumerate(texts)]
+    messages = [LabelledMessage(id=n, text=text, label="ab"[n % 2]) for n, text in enumerate(texts)]
     folds = divide_into_folds(messages, 5, seed=1)
     assert sorted(np.concatenate([judged for _, judged in folds]).tolist()) == list(range(len(messages)))
     for learned, judged in folds:
         assert sorted([*learned, *judged]) == list(range(len(messages)))
-        assert {messages[place].intent for place in judged} == {"a", "b"}
+        assert {messages[place].label for place in judged} == {"a", "b"}
     groups = group_near_duplicates(texts)
     fold_of = {place: number for number, (_, judged) in enumerate(folds) for place in judged.tolist()}
     assert all(len({fold_of[place] for place in np.flatnonzero(groups == group)}) == 1 for group in set(groups))

@@ -9,7 +9,7 @@ import pytest
 
 from sb_api.bootstrap.datasets import Split
 from sb_api.bootstrap.evaluation import evaluate_weights
-from sb_api.bootstrap.messages import Remembering, bootstrap_intent
+from sb_api.bootstrap.messages import Remembering, bootstrap_messages
 from sb_api.broker.jobs import SMALL, Claim, Job
 from sb_api.broker.shared_state import Broker
 from sb_api.broker.staging import Staged, StagedWeights
@@ -22,7 +22,7 @@ from sb_api.models.encoder import load_encoder
 from sb_api.models.explanations.neighbours import FOLDER
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import dump_weights, named
-from sb_api.records import LabelledMessage, Message, encode_payload
+from sb_api.records import INTENTS, LabelledMessage, Message, encode_payload
 from sb_api.shadow.judging import ShadowJudge
 from tests.support.encoders import encoder_directory, small_encoder, write_encoder
 from tests.support.jobs import Jobs
@@ -33,7 +33,7 @@ INTENT = CLASSIFIERS["intent"]
 def messages(start: int, count: int) -> list[LabelledMessage]:
     words = {"refund": "money back please", "greeting": "hello dear friend"}
     return [
-        LabelledMessage(id=n, text=f"{text} {chr(97 + n % 26)}{n // 26}", intent=intent)
+        LabelledMessage(id=n, text=f"{text} {chr(97 + n % 26)}{n // 26}", label=intent)
         for n in range(start, start + count)
         for intent, text in words.items()
     ]
@@ -46,13 +46,13 @@ def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with
         jobs.settings, encoder=str(encoder_directory()), guard_tolerance=1.0, neighbours=100
     )
     split = Split(messages(0, 20), messages(20, 5), messages(25, 5), "some")
-    about = bootstrap_intent(settings, split, seed=1, synthetic=False, encoder=small_encoder())
+    about = bootstrap_messages(settings, INTENTS, split, seed=1, synthetic=False, encoder=small_encoder())
     assert (about.architecture, about.encoder) == ("intent-encoder", small_encoder().sha256)
     assert evaluate_weights(settings, INTENT)["figures"]["count"] == 10
 
     broker = Broker.of(jobs.redis, settings)
     trainer = Trainer(broker, INTENT)
-    said = [LabelledMessage(id="new", text="where is my parcel", intent="refund")]
+    said = [LabelledMessage(id="new", text="where is my parcel", label="refund")]
     made = trainer.train("task", said, lambda: None)["weights"]["version"]
 
     weights, vocabularies = load_current(broker, INTENT)
@@ -80,7 +80,7 @@ def test_they_are_learned_judged_and_taught_with_the_encoder_they_were_made_with
     job = Job(task="t", operation="explain", classifier="intent", body=encode_payload(asked))
     (answer,) = judge_claims({"intent": predictor}, [Claim(SMALL, b"1", job)])
     ((nearest, *_),) = answer.data.neighbours
-    assert (nearest.text, nearest.intent) == (asked[0].text, "refund")
+    assert (nearest.text, nearest.label) == (asked[0].text, "refund")
     assert {reason.value for reason in answer.data.reasons[0]} <= set(asked[0].text.split())
     kept.write_bytes(b"damaged")
     assert predictor.find_neighbours(asked) == []

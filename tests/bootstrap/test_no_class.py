@@ -19,7 +19,7 @@ RIGHT = np.linspace(0.5, 1, 101)[:100]  # so that each of them is a share of 1%
 
 
 def label(*texts: str) -> list[LabelledMessage]:
-    return [LabelledMessage(id=n, text=text, intent="a class") for n, text in enumerate(texts)]
+    return [LabelledMessage(id=n, text=text, label="a class") for n, text in enumerate(texts)]
 
 
 def test_the_threshold_refuses_what_is_wished_and_loses_no_more_than_that() -> None:
@@ -64,7 +64,7 @@ def test_what_a_threshold_is_worth_is_measured_and_told() -> None:
 def test_made_up_messages_are_of_no_class_and_what_may_be_of_one_is_left_out() -> None:
     messages = label(*(f"refund order {n} please" for n in range(100)))
     parts = make_no_class(messages, 1)
-    assert all(len(part) > 10 and all(message.intent is None for message in part) for part in parts)
+    assert all(len(part) > 10 and all(message.label is None for message in part) for part in parts)
     assert make_no_class(messages, 1) == parts
     like = next(message.text for message in parts.learned if len(message.text.split()) > 3)
     others = make_no_class([*messages[1:], *label(like.upper())], 1)

@@ -6,17 +6,35 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer
-from sb_api.models.classifiers import ARCHITECTURES, CLASSIFIERS, INTENT_ENCODED, LODBROK, WIDE_DEEP, Classifier
+from sb_api.models.classifiers import (
+    ARCHITECTURES,
+    CLASSIFIERS,
+    INTENT_ENCODED,
+    LODBROK,
+    WIDE_DEEP,
+    Classifier,
+    sort_messages,
+)
 from sb_api.models.networks import compile_predict, get_arrays, set_arrays
 from sb_api.preprocessing import message_features, message_words
-from sb_api.records import decode_payload, decode_records, encode_payload
+from sb_api.records import (
+    INTENTS,
+    LabelledMessage,
+    Message,
+    RecordType,
+    decode_payload,
+    decode_records,
+    encode_payload,
+)
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from tests.support.encoders import encoder_directory, small_encoder
 from tests.support.factories import LABELS, VOCABULARIES, call_network, lodbrok
@@ -80,16 +98,40 @@ SAMPLES = {
 }
 
 
-@pytest.fixture(params=ARCHITECTURES)
+@pytest.fixture(params=SAMPLES)
 def sample(request: pytest.FixtureRequest) -> Iterator[Sample]:
     return SAMPLES[request.param]
 
 
 def test_every_classifier_is_checked_and_known_by_its_name() -> None:
-    assert SAMPLES.keys() == ARCHITECTURES.keys()
+    """Several classifiers may have networks of one architecture."""
+    assert SAMPLES.keys() == {architecture for _, architecture in ARCHITECTURES}
     assert all(classifier.name == name for name, classifier in CLASSIFIERS.items())
-    assert all(classifier.architecture == name for name, classifier in ARCHITECTURES.items())
-    assert {classifier.name for classifier in ARCHITECTURES.values()} == CLASSIFIERS.keys()
+    assert all((classifier.name, classifier.architecture) == key for key, classifier in ARCHITECTURES.items())
+    assert list(dict.fromkeys(name for name, _ in ARCHITECTURES)) == list(CLASSIFIERS)
+
+
+def test_classifiers_of_messages_share_all_but_their_records_and_their_files(tmp_path: Path) -> None:
+    """A row of data: what it calls its classes, where its calls and its files are."""
+
+    class Rated(LabelledMessage, kw_only=True):
+        label: str | None = msgspec.field(name="rating")
+
+    ratings = RecordType("rating", Message, Message, Rated, "/ratings", "Ratings", namespace="rating")
+    plain, encoded = sort_messages(ratings)
+    assert (plain.name, encoded.name) == ("rating", "rating")
+    assert replace(plain, record_type=INTENTS).architecture == CLASSIFIERS["intent"].architecture
+    (record,) = decode_records(b'[{"id": 7, "text": "x", "rating": "good"}]', Rated, 1).all_sound()
+    assert plain.target(record, ["bad", "good"]) == 1
+    with pytest.raises(InvalidRecords, match="unknown rating") as caught:
+        plain.target(record, ["bad"])
+    assert caught.value.problem()["errors"]["7"]["field"] == "rating"
+    for classifier, words in ((CLASSIFIERS["intent"], ["refund"]), (plain, ["lovely"])):
+        vocabularies = Vocabularies(dict.fromkeys(classifier.vocabulary_sizes, fit_vocabulary([words], 5)))
+        for path, content in classifier.vocabulary_files(vocabularies).items():
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_bytes(content)
+        assert classifier.load_vocabularies(Settings(state_dir=str(tmp_path))) == vocabularies
 
 
 def test_lodbrok_is_made_with_the_labels_of_the_contract() -> None:

@@ -211,7 +211,7 @@ def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A graph with one operation mistaken; with Keras as the engine, the same training passes."""
-    monkeypatch.setitem(ARCHITECTURES, FAULTY.architecture, FAULTY)
+    monkeypatch.setitem(ARCHITECTURES, (FAULTY.name, FAULTY.architecture), FAULTY)
     settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0)
     trainer = Trainer(Broker.of(jobs.redis, settings), FAULTY)
     original = trainer.publication.version

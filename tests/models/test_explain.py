@@ -172,7 +172,7 @@ def test_what_moves_the_odds_of_a_sure_score_is_a_reason(original: tuple[Weights
 def test_a_long_message_is_judged_no_more_often_than_a_short_one(encoder: TextEncoder | None, most: int) -> None:
     words = [f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(600)]
     message = Message(id=1, text=" ".join(words))
-    learned = [LabelledMessage(id=1, text=message.text, intent="a")]
+    learned = [LabelledMessage(id=1, text=message.text, label="a")]
     vocabularies = replace(fit_message_vocabularies(learned), encoder=encoder)
     seen = []
 

@@ -176,5 +176,5 @@ def test_labelled_records_and_messages_are_read_as_from_any_other_file() -> None
     content = arrow(pa.table({"class": ["bug", None], "words": ["it crashes", "x"], "other": [1, 2]}))
     messages = open_records(io.BytesIO(content), "the file", fields=message_fields("class", "words"))
     reading = read_messages(messages.batches(1000), "class", "words")
-    assert [(one.intent, one.text) for one in reading.messages] == [("bug", "it crashes")]
+    assert [(one.label, one.text) for one in reading.messages] == [("bug", "it crashes")]
     assert [fault.line for fault in reading.faults] == [2]

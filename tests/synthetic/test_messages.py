@@ -13,8 +13,8 @@ def test_the_same_seed_gives_the_same_messages() -> None:
 
 
 def test_every_class_is_as_common_as_the_others() -> None:
-    counts = Counter(message.intent for message in generate_messages(70 * len(INTENTS), 1))
-    assert counts == dict.fromkeys(INTENTS, 70)
+    counts = Counter(message.label for message in generate_messages(70 * len(INTENTS.labels), 1))
+    assert counts == dict.fromkeys(INTENTS.labels, 70)
 
 
 def test_no_slot_is_left_open() -> None:
@@ -31,4 +31,4 @@ def test_no_core_is_on_both_sides_and_every_class_on_each() -> None:
     learned, held_out = split_by_core(messages, 0.25, 1)
     assert len(learned) + len(held_out) == len(messages)
     assert not {message.core for message in learned} & {message.core for message in held_out}
-    assert {m.intent for m in learned} == {m.intent for m in held_out} == set(INTENTS)
+    assert {m.label for m in learned} == {m.label for m in held_out} == set(INTENTS.labels)

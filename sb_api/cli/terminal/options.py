@@ -19,6 +19,7 @@ from sb_api.readers.batches import FORMATS, Asked, RecordFile, open_records
 from sb_api.readers.database import SCHEMES
 from sb_api.readers.labelled import read_labelled
 from sb_api.readers.rows import RECORD_FIELDS, Fields
+from sb_api.records import INTENTS, RECORD_TYPES
 
 
 class FileOrDatabase(click.Path):
@@ -34,6 +35,10 @@ FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 FILE_OR_DATABASE = FileOrDatabase(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 MODELS = click.Choice(list(PATHS))
 MODEL = click.option("--model", type=MODELS, default="lodbrok", show_default=True, help="Which classifier.")
+OF_MESSAGES = [name for name, each in RECORD_TYPES.items() if each.of_messages]
+MODEL_OF_MESSAGES = click.option(
+    "--model", type=click.Choice(OF_MESSAGES), default=INTENTS.name, show_default=True, help="Which classifier's."
+)
 Command = Callable[..., Any]
 
 

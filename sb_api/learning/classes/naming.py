@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sb_api.errors import InvalidRecords
 from sb_api.judgements import NO_CLASS_NAME
-from sb_api.records import LabelledMessage
+from sb_api.records import LabelledMessage, field_of_label
 from sb_api.text.normalization import clean_class, fold_class
 from sb_api.versions import MOST_LABELS, Version
 
@@ -25,8 +25,8 @@ def name_new_classes(
     """
     found: dict[str, list[LabelledMessage]] = defaultdict(list)
     for message in messages:
-        if message.intent is not None and message.intent not in labels:
-            found[clean_class(message.intent)].append(message)
+        if message.label is not None and message.label not in labels:
+            found[clean_class(message.label)].append(message)
     new = [name for name in found if name not in labels]
     folded = {fold_class(name): name for name in (NO_CLASS_NAME, *labels)}
     for name in new:
@@ -66,7 +66,7 @@ def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str
 
 
 def _refusal(detail: str, messages: Sequence[LabelledMessage]) -> InvalidRecords:
-    errors = {str(message.id): {"field": "intent", "detail": detail} for message in messages}
+    errors = {str(message.id): {"field": field_of_label(type(message)), "detail": detail} for message in messages}
     return InvalidRecords(f"Nothing was learned: {detail}.", errors=errors)
 
 

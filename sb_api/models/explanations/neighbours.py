@@ -30,7 +30,7 @@ FOLDER = "neighbours"  # in the state directory
 class _About(msgspec.Struct, frozen=True):
     features: str
     texts: list[str]
-    intents: list[str | None]
+    labels: list[str | None] = msgspec.field(name="intents")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Neighbours:
 
     features: str
     texts: Sequence[str]
-    intents: Sequence[str | None]
+    labels: Sequence[str | None]
     dense: Matrix | None
     starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
@@ -65,7 +65,7 @@ class Neighbours:
     def _nearest(self, likeness: npt.NDArray[np.float32]) -> list[Neighbour]:
         order = np.argsort(-likeness, kind="stable")[:MOST_TOLD]
         return [
-            Neighbour(self.texts[place], self.intents[place], round(float(likeness[place]), 4))
+            Neighbour(self.texts[place], self.labels[place], round(float(likeness[place]), 4))
             for place in order.tolist()
             if likeness[place] >= LEAST_LIKENESS
         ]
@@ -78,7 +78,7 @@ def pack_neighbours(messages: Sequence[LabelledMessage], vectors: Matrix, featur
     sizes = np.cumsum([len(messages[place].text.encode()) for place in order.tolist()])
     chosen = np.sort(order[: int((sizes <= MOST_BYTES).sum())])
     mine = [messages[place] for place in chosen.tolist()]
-    about = _About(features, [message.text for message in mine], [message.intent for message in mine])
+    about = _About(features, [message.text for message in mine], [message.label for message in mine])
     arrays: dict[str, npt.NDArray[np.generic]] = {"about": np.frombuffer(msgspec.json.encode(about), np.uint8)}
     if vectors.shape[1] > MESSAGE_LENGTH:
         arrays["dense"] = vectors[chosen, MESSAGE_LENGTH:].astype(np.float16)
@@ -114,7 +114,7 @@ def read_neighbours(path: Path) -> Neighbours:
         raise
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, msgspec.DecodeError) as error:
         raise InvalidWeights(f"The neighbours in {path} cannot be read: {error}.") from None
-    return Neighbours(about.features, about.texts, about.intents, dense, *parts)
+    return Neighbours(about.features, about.texts, about.labels, dense, *parts)
 
 
 def _features_of(vector: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

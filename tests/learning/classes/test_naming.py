@@ -13,7 +13,7 @@ OLD = ["praise", "spam"]
 
 
 def examples(intent: str, count: int = LEAST_EXAMPLES, start: int = 0) -> list[LabelledMessage]:
-    return [LabelledMessage(id=n, text=f"text {n}", intent=intent) for n in range(start, start + count)]
+    return [LabelledMessage(id=n, text=f"text {n}", label=intent) for n in range(start, start + count)]
 
 
 def version(*labels: str) -> Version:
@@ -25,11 +25,11 @@ def test_new_classes_come_behind_the_others_in_their_order() -> None:
     messages = [*examples("warranty"), *examples("praise", 1, 50), *examples(" a  refund", start=100)]
     assert name_new_classes(messages, OLD, [], 0) == [*OLD, "warranty", "a refund"]
     assert name_new_classes(examples("praise", 1), OLD, [], 0) == OLD
-    assert name_new_classes([LabelledMessage(id=1, text="nothing", intent=None)], OLD, [], 0) == OLD
+    assert name_new_classes([LabelledMessage(id=1, text="nothing", label=None)], OLD, [], 0) == OLD
 
 
 def test_too_few_examples_are_refused_with_how_many_are_missing() -> None:
-    messages = [*examples("warranty", 3), LabelledMessage(id=9, text="TEXT  2", intent="warranty")]
+    messages = [*examples("warranty", 3), LabelledMessage(id=9, text="TEXT  2", label="warranty")]
     with pytest.raises(InvalidRecords, match="new and has 3 of at least 5 different examples: 2 missing") as raised:
         name_new_classes(messages, OLD, [], 0)
     assert set(raised.value.members["errors"]) == {"0", "1", "2", "9"}

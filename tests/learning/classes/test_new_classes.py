@@ -31,13 +31,13 @@ LYRICS = (
 
 
 def examples(intent: str, texts: tuple[str, ...]) -> list[LabelledMessage]:
-    return [LabelledMessage(id=f"{intent} {n}", text=text, intent=intent) for n, text in enumerate(texts)]
+    return [LabelledMessage(id=f"{intent} {n}", text=text, label=intent) for n, text in enumerate(texts)]
 
 
 def judge(trainer: Trainer, text: str) -> tuple[list[str], str, float]:
     """The labels of the current weights, what they say of a text, and how likely orders are to them."""
     current = trainer.begin("look")
-    rows = trainer.classifier.preprocess([LabelledMessage(id=1, text=text, intent=None)], trainer.vocabularies)
+    rows = trainer.classifier.preprocess([LabelledMessage(id=1, text=text, label=None)], trainer.vocabularies)
     labels, (scores,) = current.about.labels, trainer.fitting.predict(rows)
     orders = labels.index("orders") if "orders" in labels else None
     return labels, labels[scores.argmax()], 0.0 if orders is None else float(scores[orders])

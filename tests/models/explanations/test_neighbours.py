@@ -23,7 +23,7 @@ TEXTS = {
     "zebra quokka": None,
 }
 MESSAGES = [
-    LabelledMessage(id=n, text=text, intent=intent) for n, (text, intent) in enumerate([*TEXTS.items()] * 3) if n < 15
+    LabelledMessage(id=n, text=text, label=intent) for n, (text, intent) in enumerate([*TEXTS.items()] * 3) if n < 15
 ]
 OWN = [*TEXTS]
 
@@ -43,7 +43,7 @@ def test_a_message_is_most_like_itself_and_then_like_those_of_its_words(classifi
     kept = keep(tmp_path / "some.npz", classifier, vocabularies)
     assert (kept.features, list(kept.texts)) == ("some", OWN)
     first, second = kept.find(message_vectors(classifier, [MESSAGES[0], MESSAGES[3]], vocabularies))
-    assert (first[0].text, first[0].intent) == (OWN[0], "delivery")
+    assert (first[0].text, first[0].label) == (OWN[0], "delivery")
     assert first[0].likeness == pytest.approx(1, abs=2e-3)
     assert second[0].text == OWN[3]
     if classifier is INTENT:
@@ -51,7 +51,7 @@ def test_a_message_is_most_like_itself_and_then_like_those_of_its_words(classifi
         assert [one.text for one in second[:2]] == [OWN[3], OWN[2]]
         assert all(one.likeness >= neighbours.LEAST_LIKENESS for one in (*first, *second))
         (unlike,) = kept.find(
-            message_vectors(classifier, [LabelledMessage(id=1, text="xylophone", intent=None)], vocabularies)
+            message_vectors(classifier, [LabelledMessage(id=1, text="xylophone", label=None)], vocabularies)
         )
         assert unlike == []
 
