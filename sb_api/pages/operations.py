@@ -9,9 +9,10 @@ from flask import current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from sb_api.auth.access import current_actor, require
-from sb_api.errors import Unavailable
+from sb_api.errors import NoAnswerInTime, Unavailable
 from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
+from sb_api.pages.history import PATIENCE
 from sb_api.pages.moderation import checks
 from sb_api.pages.review import reviews
 from sb_api.pages.staging import describe_staged
@@ -19,9 +20,10 @@ from sb_api.records import RECORD_TYPES, RecordType, find_record_type
 from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
 from sb_api.web.calls.trainings import await_rollback, submit_replay
-from sb_api.web.service import describe_readiness, find_result, get_service, read_chain, read_quality
+from sb_api.web.service import ask_audit, describe_readiness, find_result, get_service, read_chain, read_quality
 
 DEFAULT_PLACE = 3  # in the curve of `measure_bands`
+MOST_ENTRIES = 200  # of the audit log; `sb-api audit` has them all
 
 pages.register_blueprint(checks)
 pages.register_blueprint(reviews)
@@ -105,6 +107,22 @@ def show_service() -> str:
         ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
         return render_template("service.html", ready=ready, vitals=None, errors=None)
     return render_template("service.html", ready=describe_readiness(service), vitals=measured, errors=errors)
+
+
+@pages.get("/page/audit")
+@require("admin")
+def show_audit() -> tuple[str, int]:
+    """Who had what done."""
+    service = get_service()
+    if service.settings.verdict_log == "off":
+        missing = "SB_API_VERDICT_LOG is off: who had what done is in the log lines of sb_api.audit alone."
+        return render_template("audit.html", missing=missing, entries=[]), 200
+    try:
+        entries = ask_audit(service, MOST_ENTRIES, PATIENCE)
+    except (Unavailable, NoAnswerInTime):
+        missing = "The train process, which keeps the log, is busy or away. Load this page again in a moment."
+        return render_template("audit.html", missing=missing, entries=[]), 503
+    return render_template("audit.html", missing="", entries=entries, most=MOST_ENTRIES), 200
 
 
 def _compare(one: Version, two: Version) -> list[tuple[str, Any, Any]]:

@@ -191,6 +191,10 @@ def test_a_verdict_is_taken_back_by_whoever_gave_it(service: Service) -> None:
     audit = invoke(service, "audit", "--kind", "withdrawal", "--limit", "2").output.splitlines()
     assert all(" ann from 127.0.0.1" in line for line in audit)
     assert "1 verdicts" in audit[1]
+    rows = re.findall(r"<tr><td.*?</tr>", service.get("/page/audit").text, re.DOTALL)
+    withdrawal = next(row for row in rows if ">withdrawal<" in row and '<td class="number">1</td>' in row)
+    for told in ("ann", "127.0.0.1", before, "Took the verdict back"):
+        assert told in withdrawal
 
 
 @pytest.mark.parametrize(

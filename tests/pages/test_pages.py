@@ -345,6 +345,9 @@ def test_without_the_rest_of_the_service_the_views_say_so(lonely_client: FlaskCl
         assert response.status_code == 503
         assert "No train process has published weights yet" in response.text
     assert "no classify process is alive" in lonely_client.get("/page/service").text
+    audit = lonely_client.get("/page/audit")
+    assert audit.status_code == 503
+    assert "The train process, which keeps the log, is busy or away." in audit.text
 
 
 def test_assets_are_kept_as_long_as_their_address_stays(lonely_client: FlaskClient) -> None:
@@ -392,7 +395,7 @@ def signed_in(guarded: tuple[Flask, dict[str, str]]) -> Callable[[str], tuple[Fl
 
 def test_who_is_not_signed_in_is_sent_to_do_so(guarded: tuple[Flask, dict[str, str]]) -> None:
     client = guarded[0].test_client()
-    for view in VIEWS:
+    for view in (*VIEWS, "/page/audit"):
         answer = client.get(view)
         assert answer.status_code == 303
         assert answer.headers["Location"].startswith("/page/sign-in?next=")
@@ -427,6 +430,8 @@ def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
         needs = "To roll back and to replay needs the role <b>admin</b>" in client.get("/page/weights").text
         assert needs == (role != "admin")
         assert (">Replay</h2>" in client.get("/page/weights").text) == (role == "admin")
+        assert ("Who had what done" in client.get("/page/service").text) == (role == "admin")
+        assert (client.get("/page/audit").status_code == 403) == (role != "admin")
         for path, least in CHANGES.items():
             if order.index(role) < order.index(least):
                 assert client.post(path, data={"csrf_token": token}).status_code == 403, (role, path)

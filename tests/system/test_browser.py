@@ -35,7 +35,10 @@ from tests.support.service import (
     thin_reference,
 )
 
-PLACES = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/review", "/page/sign-in")
+PLACES = (
+    *("/", "/page/text", "/page/quality", "/page/weights", "/page/service", "/page/audit"),
+    *("/page/review", "/page/sign-in"),
+)
 SPAMMER = {
     "id": 2451873,
     "name": "bestcasino_uk",
