@@ -30,7 +30,7 @@ from sb_api.learning.trainer import Trainer
 from sb_api.synthetic.editors import SyntheticEditor
 
 VERDICTS, QUICK_VERDICTS, BATCH = 600, 60, 20
-SEEDS = (3, 4, 5, 6)  # whose first halves the verdicts are of; 1 and 2 were looked at while the pace was chosen
+SEEDS = (7, 8, 9, 10)  # whose first halves the verdicts are of; 1 to 6 were looked at while this was worked out
 
 Scores = npt.NDArray[np.float64]
 Batches = list[Sequence[SyntheticEditor]]
