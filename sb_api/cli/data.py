@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +239,14 @@ def data_run_all(seed: int, output: Path | None, encoder: bool, **options: Any) 
     help="Print JSON, errors too; or write the figures to FILE.",
 )
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
-def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: Path | None, **options: Any) -> None:
+@click.option("--no-texts", is_flag=True, help="Leave out what people wrote: of the worst errors only ids and scores.")
+def evaluate(
+    file: Path | None, model: str, json_file: Path | None, html_file: Path | None, no_texts: bool, **options: Any
+) -> None:
     """Measure the current weights on labelled records: a FILE in any format that `train` takes.
 
-    Without FILE: the test part of the stored messages, or else the reference set.
+    Without FILE: the test part of the stored messages, or else the reference set. The page and the JSON show the worst
+    errors with what the records say.
     """
     # `evaluate --json labelled.jsonl` takes the labelled records for the place of the figures.
     for target in (json_file, html_file):
@@ -250,7 +255,7 @@ def evaluate(file: Path | None, model: str, json_file: Path | None, html_file: P
     settings, records = load_settings(), []
     if file is not None:
         records = read_labelled_file(file, asked_of(options), find_record_type(model).verdict)
-    evaluate_current(settings, model, records, str(file or ""), json_file, html_file)
+    evaluate_current(settings, model, records, str(file or ""), json_file, html_file, texts=not no_texts)
 
 
 def _is_made_here(path: Path) -> bool:
@@ -266,6 +271,8 @@ def evaluate_current(
     source: str,
     json_file: Path | None,
     html_file: Path | None,
+    *,
+    texts: bool = True,
 ) -> None:
     import msgspec
 
@@ -275,7 +282,7 @@ def evaluate_current(
     from sb_api.models.classifiers import CLASSIFIERS
 
     with progress_bar(1, f"judging with {model}") as advance:
-        document = evaluate_weights(settings, CLASSIFIERS[model], records, source)
+        document = evaluate_weights(settings, CLASSIFIERS[model], records, source, texts=texts)
         advance()
     if settings.mlflow_url:
         from sb_api.telemetry.experiments import Run, record_run
@@ -291,5 +298,5 @@ def evaluate_current(
             json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     if html_file:
         with progress_bar(1, "drawing") as advance:
-            html_file.write_text(render_html(document), "utf-8")
+            html_file.write_text(render_html(document, datetime.now(UTC)), "utf-8")
             advance()

@@ -27,6 +27,11 @@ def _identifier() -> Any:
     return identifier
 
 
+def tells_languages() -> bool:
+    """Whether what tells languages is installed. The first call takes as long as that of `guess_language`."""
+    return _identifier() is not None
+
+
 def guess_language(text: str) -> str:
     """The ISO 639-1 code of the language of a text; "" where it is too short or too unsure, or nothing is installed
     that tells. The first call takes half a second and some 80 MB."""

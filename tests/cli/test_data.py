@@ -105,10 +105,11 @@ def test_evaluate_writes_json_and_one_page(pipeline: Result, folder: Path) -> No
         == sum(row["count"] for row in figures["classes"].values())
     )
     html = page.read_text()
-    assert html.count("<svg") == 5
+    assert all(
+        f"<h2>{title}</h2>" in html for title in ("By class", "Most confused", "Calibration", "The worst errors")
+    )
     assert figures["no_class"]["wished"] == {"refused": 0.7, "lost": 0.02}
     assert "messages that fit no class" in result.output.replace("\n", " ")
-    assert "src=" not in html
     assert all(label in html for label in WORDS)
 
 
@@ -125,6 +126,13 @@ def test_evaluate_prints_json_and_writes_over_nothing_but_its_own(pipeline: Resu
     out, page = folder / "again.json", folder / "again.html"
     for _ in range(2):
         call(state, "evaluate", labelled, "--model", "intent", "--json", out, "--html", page)
+    labelled.write_text('{"id": "m-7", "text": "money back refund", "intent": "delivery"}\n')
+    for told, options in ((1, ()), (0, ("--no-texts",))):
+        call(state, "evaluate", labelled, "--model", "intent", "--json", out, "--html", page, *options)
+        (error,) = json.loads(out.read_text())["worst"]
+        assert (error["id"], len(error["said"]), bool(error["reasons"])) == ("m-7", told, bool(told))
+        assert ("money" in page.read_text() or "money" in out.read_text()) == bool(told)
+        assert "m-7" in page.read_text()
     nowhere = call(state, "evaluate", labelled, "--model", "intent", "--html", folder / "no" / "page", code=1)
     assert nowhere.stderr.endswith(f"Error: {folder}/no/page: No such file or directory\n")
 

@@ -1,121 +1,231 @@
-"""An evaluation as one HTML page with its pictures in it."""
+"""An evaluation as one HTML page: it needs no other file, no network and no script, and its own policy forbids them."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-LARGEST_MATRIX = 40  # labels that a picture of the confusion matrix has room for
-CURVES = 12  # the worst ones are drawn
+from sb_api.bootstrap.reports.drawing import (
+    draw_answers,
+    draw_bar,
+    draw_calibration,
+    draw_catching,
+    draw_refusal,
+)
+from sb_api.bootstrap.reports.findings import ENOUGH, share
+from sb_api.bootstrap.reports.groups import MOST_GUESSED
+from sb_api.versions import BANDS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+LARGEST_MATRIX = 10  # classes that a table of all pairs has room for
+SHOWN_ERRORS = 5  # of each kind; the others are behind a fold
+SHOWN_CLASSES = 20  # the worst ones; the others are behind a fold
+MOST_PAIRS, LONGEST_EXAMPLE = 20, 120
 MEASURES = ("precision", "recall", "f1")
+STRONGLY, SOMEWHAT = 2.3, 0.92  # of the logarithm of odds: ten times as much, two and a half times
+_PLAIN = {"Spam Editor Account": "spam", "Non Spam Editor Account": "not spam"}
 
 
-def headline(document: dict[str, Any]) -> str:
-    """The figures that come first, in a sentence."""
+def headline(document: Mapping[str, Any]) -> str:
+    """The figures that come first, in two sentences."""
     figures = document["figures"]
     return (
-        f"{document['model']} {document['weights']} on {document['source']}: accuracy {figures['accuracy']:.4f}, "
-        f"macro F1 {figures['macro_f1']:.4f}, weighted F1 {figures['weighted_f1']:.4f}, expected calibration error "
-        f"{figures['reliability']['expected_calibration_error']:.4f}"
+        f"{document['model']} {document['weights']} on {document['source']}: {answer(figures)} Accuracy "
+        f"{figures['accuracy']:.4f}, macro F1 {figures['macro_f1']:.4f}, weighted F1 {figures['weighted_f1']:.4f}, "
+        f"expected calibration error {figures['reliability']['expected_calibration_error']:.4f}."
     )
 
 
-def render_html(document: dict[str, Any]) -> str:
-    """One page that needs no other file."""
+def answer(figures: Mapping[str, Any]) -> str:
+    """What is asked first, in a sentence: how much spam is caught at how many false alarms; of messages, how many
+    answers are right."""
+    if "spam" not in figures:
+        answers = figures["answers"]
+        if not answers["right"]["of"]:
+            return "No message is answered: all probabilities lie below the threshold."
+        return (
+            f"Of 100 answers {_hundred(answers['right'])} are right, and of 100 messages "
+            f"{_hundred(answers['answered'])} are answered."
+        )
+    spam = figures["spam"]
+    known = [row for row in spam["at"] if row["caught"] and row["caught"]["of"] >= ENOUGH]
+    # 5 in 1,000 where it can be told: fewer need many more accounts.
+    told = next((row for row in known if row["innocents_per_thousand"] >= 5), None)
+    if told is None:
+        return (
+            f"{spam['innocent']:,} innocent accounts and {spam['spam']:,} of spam are too few to tell how much spam is "
+            "caught at how few false alarms."
+        )
+    wanted = told["innocents_per_thousand"]
+    return (
+        f"Of 100 spam accounts {_hundred(told['caught'])} are caught when {wanted:g} of 1,000 innocent accounts may be "
+        "called spam."
+    )
+
+
+def _hundred(part: Mapping[str, Any]) -> str:
+    return format_figures(100 * part["number"] / part["of"])
+
+
+def render_html(document: Mapping[str, Any], written: datetime | None = None) -> str:
+    """The page; `written` is when."""
+    figures = document["figures"]
+    spam = figures.get("spam")
+    style = _style()
+    common = {
+        "document": document,
+        "spam": spam,
+        "written": f"{written:%Y-%m-%d}" if written else "",
+        "counted": f"{spam['innocent']:,} innocent accounts and {spam['spam']:,} of spam"
+        if spam
+        else f"{figures['count']:,} messages",
+        "answer": answer(figures),
+        "enough": ENOUGH,
+        "shown_errors": SHOWN_ERRORS,
+        "by_language": any(group["by"] == "language" for group in document["groups"]),
+        "most_guessed": MOST_GUESSED,
+        "shown_texts": any(one["said"] for one in document["worst"]) or not document["worst"],
+        "style": style,
+        "policy": f"default-src 'none'; style-src 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'",
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(**common, **(_view_editors(document) if spam else _view_messages(document)))
+    )
+
+
+def _view_editors(document: Mapping[str, Any]) -> dict[str, Any]:
+    spam = document["figures"]["spam"]
+    bands = spam["bands"]
+    return {
+        "catching": draw_catching(spam),
+        "calibration_error": spam["calibration"]["expected_calibration_error"],
+        "columns": draw_calibration(spam["calibration"]["bins"]),
+        "stacks": [
+            (kind, title, draw_bar(bands[kind]))
+            for kind, title in (("spam", "spam accounts"), ("innocent", "innocent accounts"))
+            if bands
+        ],
+        "bands": [
+            {"name": name, **{kind: share(bands[kind][name], spam[kind]) for kind in ("spam", "innocent")}}
+            for name in BANDS
+            if bands
+        ],
+        "errors": [
+            ("False alarms", [one for one in document["worst"] if plain_label(one["is"]) == "not spam"]),
+            ("Missed spam", [one for one in document["worst"] if plain_label(one["is"]) == "spam"]),
+        ],
+    }
+
+
+def _view_messages(document: Mapping[str, Any]) -> dict[str, Any]:
+    figures = document["figures"]
+    answers, labels, confusion = figures["answers"], figures["labels"], figures["confusion"]
+    names = [plain_label(label) for label in labels]
+    said = [sum(column) for column in zip(*confusion, strict=True)]
+    classes = [
+        {
+            "name": names[place],
+            "f1": figures["classes"][label]["f1"],
+            "found": share(row[place], sum(row)),
+            "said": share(row[place], said[place]),
+        }
+        for place, (label, row) in enumerate(zip(labels, confusion, strict=True))
+        if sum(row) or said[place]
+    ]
+    no_class = figures.get("no_class", {})
+    wrong = sum(1 for place, row in enumerate(confusion) for other, n in enumerate(row) if n and other != place)
+    return {
+        "answered": draw_answers(answers),
+        "calibration_error": answers["calibration"]["expected_calibration_error"],
+        "columns": draw_calibration(answers["calibration"]["bins"]),
+        "refusal": draw_refusal(no_class.get("curve", [])),
+        "refused": share(round((no_class.get("refused") or 0) * no_class.get("count", 0)), no_class.get("count", 0)),
+        "classes": sorted(classes, key=lambda row: row["f1"]),
+        "shown_classes": SHOWN_CLASSES,
+        "matrix": [{"name": name, "numbers": row} for name, row in zip(names, confusion, strict=True)]
+        if len(labels) <= LARGEST_MATRIX
+        else [],
+        "pairs": [
+            {
+                "true": plain_label(pair["true"]),
+                "predicted": plain_label(pair["predicted"]),
+                "count": pair["count"],
+                "example": cut((pair["examples"] or [""])[0]),
+            }
+            for pair in figures["confused"][:MOST_PAIRS]
+        ],
+        "all_pairs": wrong <= MOST_PAIRS,
+    }
+
+
+def plain_label(label: str) -> str:
+    """A label as people say it."""
+    return _PLAIN.get(label, label.replace("_", " "))
+
+
+def cut(text: str) -> str:
+    """As much of an example as is shown."""
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
+
+
+def format_figures(value: float, whole: float = 100, *, least: int = 1) -> str:
+    """A part of a whole with as many digits behind the point, `least` to 2, as tell it from nothing and from all."""
+    distance = min(value, whole - value)
+    if value <= 0 or distance <= 0:
+        return f"{value:g}"
+    if distance < 0.01:
+        return "<0.01" if value < 1 else f">{whole - 0.01:g}"
+    digits = min(2, max(least, 1 - math.floor(math.log10(distance))))
+    shown = f"{value:,.{digits}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+
+
+def _format_bounds(part: Mapping[str, Any], whole: float = 100) -> str:
+    low, high = (format_figures(whole * bound, whole, least=0) for bound in part["between"])
+    return f"{low} to {high}"
+
+
+def _format_percent(part: Mapping[str, Any]) -> str:
+    return f"{format_figures(100 * part['number'] / part['of'])}%"
+
+
+def _format_thousand(part: Mapping[str, Any]) -> str:
+    return format_figures(1000 * part["number"] / part["of"], 1000)
+
+
+def _name_strength(log_odds: float) -> str:
+    size = abs(log_odds)
+    return "strongly" if size >= STRONGLY else "somewhat" if size >= SOMEWHAT else "a little"
+
+
+@cache
+def _style() -> str:
+    return (files("sb_api.bootstrap.reports") / "templates" / "report.css").read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    figures = document["figures"]
     environment = Environment(
         loader=PackageLoader("sb_api.bootstrap.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("report.html").render(
-        document=document,
-        headline=headline(document),
-        means=[
-            (average, *(f"{figures[f'{average}_{name}']:.4f}" for name in MEASURES))
-            for average in ("macro", "weighted")
-        ],
-        classes=[
-            (label, *(f"{row[name]:.4f}" for name in MEASURES), f"{row['count']:.0f}")
-            for label, row in figures["classes"].items()
-        ],
-        confused=[
-            (pair["true"], pair["predicted"], pair["count"], " · ".join(pair["examples"]))
-            for pair in figures["confused"]
-        ],
-        # matplotlib escapes what stands in its pictures.
-        pictures=(
-            ("Confusion matrix", _draw_confusion(figures)),
-            ("ROC curves", _draw_curves(figures["roc"], "false positive rate", "true positive rate")),
-            ("Precision-recall curves", _draw_curves(figures["precision_recall"], "recall", "precision")),
-            ("Reliability", _draw_reliability(figures["reliability"])),
-            *_draw_no_class(figures.get("no_class", {}).get("curve", [])),
-        ),
-    )
-
-
-def _draw_confusion(figures: dict[str, Any]) -> str:
-    labels, confusion = figures["labels"], figures["confusion"]
-    if len(labels) > LARGEST_MATRIX:
-        # Of many labels, those with the most errors.
-        errors = [sum(row) - row[place] for place, row in enumerate(confusion)]
-        chosen = sorted(sorted(range(len(labels)), key=lambda place: -errors[place])[:LARGEST_MATRIX])
-        labels = [labels[place] for place in chosen]
-        confusion = [[confusion[row][column] for column in chosen] for row in chosen]
-    figure, axes = _figure(2 + 0.3 * len(labels))
-    axes.imshow([[value / (sum(row) or 1) for value in row] for row in confusion], cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    for row, values in enumerate(confusion):
-        for column, value in enumerate(values):
-            if value:
-                dark = value > 0.5 * sum(values)
-                axes.text(column, row, value, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axes.set(xlabel="predicted", ylabel="true")
-    return _svg(figure)
-
-
-def _draw_curves(curves: dict[str, Any], x: str, y: str) -> str:
-    figure, axes = _figure()
-    for label, curve in sorted(curves.items(), key=lambda item: item[1]["area"])[:CURVES]:
-        axes.plot(curve["x"], curve["y"], label=f"{label} ({curve['area']:.3f})")
-    axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    if curves:
-        axes.legend(fontsize=7, title="least areas first" if len(curves) > CURVES else None)
-    return _svg(figure)
-
-
-def _draw_reliability(reliability: dict[str, Any]) -> str:
-    figure, axes = _figure()
-    bins = reliability["bins"]
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    axes.plot([row["sure"] for row in bins], [row["right"] for row in bins], marker="o")
-    for row in bins:
-        axes.annotate(str(row["count"]), (row["sure"], row["right"]), fontsize=7)
-    axes.set(xlabel="mean largest probability", ylabel="share that is right", xlim=(0, 1.05), ylim=(0, 1.05))
-    return _svg(figure)
-
-
-def _draw_no_class(curve: list[dict[str, float]]) -> list[tuple[str, str]]:
-    if not curve:
-        return []
-    figure, axes = _figure()
-    axes.plot([point["lost"] for point in curve], [point["refused"] for point in curve], marker="o")
-    for point in curve:
-        axes.annotate(f"{point['threshold']:.2f}", (point["lost"], point["refused"]), fontsize=7)
-    axes.set(xlabel="share of the right answers lost", ylabel="share refused of what fits no class", ylim=(0, 1.02))
-    return [("Refused, by threshold", _svg(figure))]
-
-
-def _figure(size: float = 6.0) -> tuple[Any, Any]:
-    # Without pyplot, which keeps figures in global state.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(6.0, size), max(5.0, size)), layout="tight")
-    return figure, figure.subplots()
-
-
-def _svg(figure: Any) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue().partition("<svg")[1] + buffer.getvalue().partition("<svg")[2]
+    environment.filters |= {
+        "percent": _format_percent,
+        "bounds": _format_bounds,
+        "per_thousand": _format_thousand,
+        "figures": format_figures,
+        "strength": _name_strength,
+        "plain_label": plain_label,
+    }
+    return environment
