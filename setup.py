@@ -34,6 +34,7 @@ setup(
         "sb_api.verdicts",
         "sb_api.web",
         "sb_api.web.calls",
+        "sb_api.webhooks",
         "sb_api.static",
     ],
     package_dir={"sb_api.static": "static"},

@@ -54,9 +54,11 @@ def create_app(config: Settings | None = None) -> Flask:
     from sb_api.web.results import ResultMemory
     from sb_api.web.service import Service
     from sb_api.web.shedding import shed_load
+    from sb_api.webhooks.endpoints import parse_endpoints
 
     settings = config or load_settings()
     require_credentials(settings)
+    parse_endpoints(settings)  # what is wrong with them would only show when others are to be told of something
     configure_logging(settings)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

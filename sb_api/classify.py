@@ -27,14 +27,17 @@ from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.claiming import LargeOnly, SmallFirst
+from sb_api.processes.flagged import Collector
 from sb_api.processes.standby import stand_by
 from sb_api.processes.worker import Spare, Worker
 from sb_api.records import decode_payload
-from sb_api.review.collecting import Collector
+from sb_api.review.collecting import ReviewFeed
 from sb_api.review.store import ReviewStore
 from sb_api.shadow.judging import ShadowJudge
 from sb_api.telemetry.metrics import Instruments
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
+from sb_api.webhooks.accounts import AccountFeed
+from sb_api.webhooks.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -257,6 +260,18 @@ class Spares:
                 part.work()
 
 
+def open_collectors(broker: Broker) -> list[Collector]:
+    """What takes accounts of a high band once their answers are out: the review queue, and webhooks. Raises
+    InvalidSettings."""
+    collectors = []
+    if broker.settings.review == "on":
+        collectors.append(Collector(ReviewFeed(ReviewStore(broker.redis, broker.settings))))
+    outbox = Outbox(broker.redis, broker.settings)
+    if outbox.told_of("account"):
+        collectors.append(Collector(AccountFeed(outbox)))
+    return collectors
+
+
 class ClassifyProcess:
     """A classify process: its predictors, by classifier, and when (monotonic seconds) it last judged a record."""
 
@@ -267,8 +282,7 @@ class ClassifyProcess:
         self.shadow = (
             ShadowJudge(self.broker, settings.shadow_share, self.predictors) if settings.shadow_share else None
         )
-        on = settings.review == "on"
-        self.collector = Collector(ReviewStore(self.broker.redis, settings)) if on else None
+        self.collectors = open_collectors(self.broker)
         note = self.shadow.note if self.shadow else None
         self.judging = Judging(self.predictors, settings.slice_records, note=note)
         self.used = monotonic()
@@ -279,15 +293,19 @@ class ClassifyProcess:
             do=self.do,
             refresh=self.refresh,
             idle=self.idle if helper else None,
-            after=self.collector.collect if self.collector else None,
-            spare=Spares([part for part in (self.collector, self.shadow) if part is not None]),
+            after=self.after if self.collectors else None,
+            spare=Spares([part for part in (*self.collectors, self.shadow) if part is not None]),
         )
 
     def run(self, after_kill: int) -> None:
         """Work until SIGTERM or SIGINT; see `Worker.run_process`."""
         self.worker.run_process(after_kill)
-        if self.collector:
-            self.collector.finish()
+        for collector in self.collectors:
+            collector.finish()
+
+    def after(self, claims: Sequence[Claim], answers: Sequence[Answer]) -> None:
+        for collector in self.collectors:
+            collector.collect(claims, answers)
 
     def do(self, claims: Sequence[Claim]) -> list[Answer | None]:
         self.used = monotonic()

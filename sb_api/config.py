@@ -159,6 +159,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "directory, made where it is missing"
         ),
     ] = ""
+    webhooks: Annotated[
+        str,
+        Meta(
+            description="URLs, with blanks between, that are told of events, and after # of which topics: "
+            "`https://ops.example.org/hook#drift,service`; without, of all; on every host"
+        ),
+    ] = ""
+    webhook_secret: Annotated[
+        str,
+        Meta(
+            description="file of the secrets that sign webhooks, one a line; empty: `webhooks.secret` in the state "
+            "directory, made where it is missing"
+        ),
+    ] = ""
+    webhook_http: Annotated[
+        Literal["off", "on"], Meta(description="webhooks may go over plain http:// to other machines, too")
+    ] = "off"
+    webhook_band: Annotated[
+        Literal["certain spam", "likely spam", "unsure", "likely fine"],
+        Meta(description="lowest band of the accounts that webhooks tell of"),
+    ] = "certain spam"
+    webhook_not_ready: Annotated[
+        float, Meta(ge=1, le=86_400, description="webhooks tell when the service has not been ready for so long")
+    ] = 60.0
+    webhook_keep: Annotated[int, _integer("a webhook that is not taken is sent again for so long", 60, 2_592_000)] = (
+        259_200
+    )
     mlflow_url: Annotated[
         str,
         Meta(
@@ -265,6 +292,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def review_key_file(self) -> Path:
         return _expand(self.review_key, "REVIEW_KEY") if self.review_key else self.state / "review.key"
+
+    @property
+    def webhook_secret_file(self) -> Path:
+        return _expand(self.webhook_secret, "WEBHOOK_SECRET") if self.webhook_secret else self.state / "webhooks.secret"
 
     @property
     def redis_socket(self) -> Path:

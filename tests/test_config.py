@@ -33,7 +33,7 @@ def test_every_setting_can_be_set_from_the_environment(field: str) -> None:
     values = {"host": "::1", "redis_memory": "2gb", "redis_url": "unix:///somewhere"}
     values |= {"verdict_log": "sqlite:////somewhere", "messages_url": "postgres://u@host/somewhere"}
     values |= {"editors_url": "postgresql://u@host/somewhere", "mlflow_url": "https://host"}
-    values["review_band"] = "certain spam"
+    values |= {"review_band": "certain spam", "webhook_band": "unsure"}
     value = {**values, "log_level": "ERROR", "log_format": "json"}.get(field)
     if value is None:
         default = getattr(Settings(), field)

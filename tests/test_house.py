@@ -13,8 +13,8 @@ import sb_api
 
 RULE = (
     "__main__ > cli > __init__ > routes > pages > web > auth > local > client > bootstrap > synthetic > classify"
-    " > learning > verdicts > shadow > models > preprocessing > review > readers > text > processes > telemetry"
-    " > broker > vocabulary"
+    " > learning > verdicts > shadow > models > preprocessing > webhooks > review > readers > text > processes"
+    " > telemetry > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
 VOCABULARY = ("arrays", "config", "errors", "files", "json_bodies", "judgements", "memory", "records", "versions")

@@ -27,12 +27,12 @@ COMMANDS = {
     "predict": ("predict",),
     "review": ("review",),
     "status": ("status", "top"),
-    "thresholds": ("thresholds",),
     "token": ("token",),
     "train": ("train",),
     "verdicts": ("verdicts",),
     "audit": ("audit",),
-    "weights": ("let-back", "migrate", "replay", "rollback", "weights"),
+    "webhooks": ("webhooks",),
+    "weights": ("let-back", "migrate", "replay", "rollback", "thresholds", "weights"),
 }
 WITHOUT_LEARNING = (
     "What learns needs `pip install 'sb_api[learning]'`; without it, `sb-api web` and `sb-api worker` serve."
@@ -118,10 +118,12 @@ def run(host: str | None = None, port: int | None = None) -> None:
     """Start everything: Redis, web, classify and train processes."""
     from sb_api.auth.gate import require_credentials
     from sb_api.processes.serve import serve
+    from sb_api.webhooks.endpoints import parse_endpoints
 
     settings = read_settings(host=host, port=port)
     _require_learning()
     require_credentials(settings)
+    parse_endpoints(settings)
 
     def announce(address: str) -> None:
         text = (

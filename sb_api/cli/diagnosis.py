@@ -32,6 +32,8 @@ from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server, read_version
 from sb_api.versions import SLOTS
+from sb_api.webhooks.endpoints import parse_endpoints
+from sb_api.webhooks.signing import load_secrets
 
 LEAST_PYTHON = (3, 11)
 LEAST_SPACE = 2**30  # bytes
@@ -230,6 +232,22 @@ def _credentials(patient: Patient) -> Iterator[Finding]:
         yield Finding("credentials", "ok", f"{len(read_credentials(path))} in {path}")
 
 
+def _webhooks(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    endpoints = parse_endpoints(settings)
+    path = settings.webhook_secret_file
+    if not endpoints:
+        return
+    if not path.exists():
+        yield Finding("webhooks", "note", f"{path} is not there yet", "`sb-api webhooks test` makes it")
+        return
+    load_secrets(path)
+    if path.stat().st_mode & 0o077:
+        yield Finding("webhooks", "wrong", f"others may read {path}", f"chmod 600 {path}")
+    names = ", ".join(endpoint.name for endpoint in endpoints)
+    yield Finding("webhooks", "ok", f"to {names}; `sb-api webhooks test` tries them")
+
+
 def _service(patient: Patient) -> Iterator[Finding]:
     client, settings = patient.client, patient.settings
     try:
@@ -263,7 +281,7 @@ def _token(patient: Patient) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     *(_python, _packages, _state_directory, _disk_space),
-    *(_redis, _weights, _verdict_log, _credentials, _service, _token),
+    *(_redis, _weights, _verdict_log, _credentials, _webhooks, _service, _token),
 )
 
 

@@ -92,6 +92,8 @@ def render(now: Overview, before: Overview | None = None) -> Group:
     for stream, waiting in sorted(now.metrics.get("sb_api_queue_jobs", {}).items()):
         oldest = now.metrics.get("sb_api_queue_oldest_seconds", {}).get(stream, 0.0)
         facts.add_row(f"queue {stream}", f"{count_of(int(waiting), 'job')}, the oldest {oldest:.1f} s")
+    for endpoint, waiting in sorted(now.metrics.get("sb_api_webhook_waiting", {}).items()):
+        facts.add_row(f"webhooks {escape_controls(endpoint)}", _describe_webhooks(now.metrics, endpoint, int(waiting)))
     for process, size in sorted(now.metrics.get("sb_api_process_resident_bytes", {}).items()):
         facts.add_row(f"memory of {process}", f"{size / 2**20:,.0f} MiB")
     # A column a model: side by side, the slots would be too wide for a terminal of 80 columns.
@@ -107,6 +109,19 @@ def render(now: Overview, before: Overview | None = None) -> Group:
     told = [Text(escape_controls(f"problem: {line}"), "red") for line in ready.get("problems", [])]
     told += [Text(escape_controls(f"note: {line}"), "yellow") for line in ready.get("notes", [])]
     return Group(state, facts, weights, *told)
+
+
+def _describe_webhooks(metrics: Series, endpoint: str, waiting: int) -> str:
+    """What waits for an endpoint, and what came of the rest."""
+    results = metrics.get("sb_api_webhook_results_total", {})
+    told = [f"{waiting:,} waiting"]
+    if waiting:
+        told.append(f"the oldest {metrics.get('sb_api_webhook_oldest_seconds', {}).get(endpoint, 0.0):.0f} s")
+    for name, title in (("sent", "sent"), ("dropped", "dropped"), ("set_aside", "given up")):
+        number = int(results.get(f"{endpoint}, {name}", 0))
+        if number or name == "sent":
+            told.append(f"{number:,} {title}")
+    return ", ".join(told)
 
 
 @click.command()

@@ -15,8 +15,10 @@ from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.review.deciding import note_verdicts, note_withdrawal
+from sb_api.webhooks.noting import note_event
 
 if TYPE_CHECKING:
+    from sb_api.broker.shared_state import Broker
     from sb_api.learning.trainer import Trainer
     from sb_api.verdicts.audit import AuditLog
 
@@ -68,6 +70,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         worker.instruments.training(job.classifier, job.operation),
         worker.alone(f"train:{job.classifier}") as check,
         audited(job, audit) as deed,
+        telling(job, deed, worker.consumer.broker),
     ):
         trainer.publication.synchronize()
         trainer.staging.synchronize()
@@ -178,6 +181,17 @@ def audited(job: Job, audit: AuditLog) -> Iterator[Deed]:
             if deed.set_aside:
                 about = {"name": deed.set_aside, "count": 0, "outcome": "done", "detail": SET_ASIDE}
                 audit.append(msgspec.structs.replace(entry, kind="set aside", **about))
+
+
+@contextmanager
+def telling(job: Job, deed: Deed, broker: Broker) -> Iterator[None]:
+    """Have others told when the guard refuses what a job has made. What that says is figures."""
+    try:
+        yield
+    except TrainingRefused as error:
+        about = {"classifier": job.classifier, "operation": job.operation, "verdicts": deed.count}
+        note_event(broker, "training.refused", {**about, "detail": error.detail})
+        raise
 
 
 def _entry(job: Job, deed: Deed, outcome: Any) -> AuditEntry:

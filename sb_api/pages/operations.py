@@ -9,6 +9,7 @@ from flask import current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from sb_api.auth.access import current_actor, require
+from sb_api.broker.connection import unavailable_when_lost
 from sb_api.errors import NoAnswerInTime, Unavailable
 from sb_api.pages.blueprint import pages
 from sb_api.pages.charts import draw_reliability, draw_series
@@ -21,6 +22,7 @@ from sb_api.telemetry.traffic import Vitals
 from sb_api.versions import Version
 from sb_api.web.calls.trainings import await_rollback, submit_replay
 from sb_api.web.service import ask_audit, describe_readiness, find_result, get_service, read_chain, read_quality
+from sb_api.webhooks.outbox import Outbox
 
 DEFAULT_PLACE = 3  # in the curve of `measure_bands`
 MOST_ENTRIES = 200  # of the audit log; `sb-api audit` has them all
@@ -103,10 +105,13 @@ def show_service() -> str:
     service = get_service()
     try:
         measured, errors = vitals.read(), service.broker.registry.errors()
+        with unavailable_when_lost():
+            webhooks = Outbox(service.broker.redis, service.settings).states()
     except Unavailable as error:  # nothing else is asked of a Redis that is not there, which takes its time each time
         ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
         return render_template("service.html", ready=ready, vitals=None, errors=None)
-    return render_template("service.html", ready=describe_readiness(service), vitals=measured, errors=errors)
+    shown = {"vitals": measured, "errors": errors, "webhooks": webhooks}
+    return render_template("service.html", ready=describe_readiness(service), **shown)
 
 
 @pages.get("/page/audit")

@@ -88,7 +88,8 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
     ]
     # What judges does so without it.
     train = Process("train", [*sb_api, "trainer"], environment, is_vital=False, asks_for_kills=True)
-    return [web, *classify, train]
+    webhooks = Process("webhooks", [*sb_api, "webhooks", "deliver"], environment, is_vital=False)
+    return [web, *classify, train, *([webhooks] if settings.webhooks else [])]
 
 
 def web_command(settings: Settings, bind: str) -> list[str]:

@@ -83,7 +83,7 @@ def describe_changes(settings: Settings, defaults: Mapping[str, Any] | None = No
     """The settings that are not the defaults, without passwords."""
     usual = msgspec.structs.asdict(Settings()) if defaults is None else defaults
     changed = {
-        f"{PREFIX}{name.upper()}": _hide_password(str(value))
+        f"{PREFIX}{name.upper()}": "(not shown)" if name == "webhooks" else _hide_password(str(value))
         for name, value in msgspec.structs.asdict(settings).items()
         if value != usual[name]
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
 from sb_api.auth.access import require_unless_open
@@ -27,6 +27,7 @@ from sb_api.telemetry.logs import about_requests, choose_request_id, is_logged
 from sb_api.telemetry.metrics import Instruments
 from sb_api.web.service import get_service
 from sb_api.web.shedding import ROUTE
+from sb_api.webhooks.outbox import Outbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -50,7 +51,7 @@ def metrics() -> Response:
         with unavailable_when_lost():
             publisher.publish()
             found = [redis_up(1), *collect_totals(publisher.broker), *collect_state(publisher.broker)]
-            found += _collect_review(get_service().review)
+            found += _collect_review(get_service().review) + _collect_webhooks(publisher.broker)
     except Unavailable as error:
         # A gap, and not zeros that Prometheus would take for a restart of everything.
         logger.warning("no figures but one: %s", error.detail)
@@ -68,6 +69,21 @@ def _collect_review(queue: ReviewStore | None) -> list[Metric]:
         GaugeMetricFamily("sb_api_review_accounts", "Accounts that wait for review.", waiting),
         GaugeMetricFamily("sb_api_review_dropped_accounts", "Accounts that had to make room lately.", dropped),
     ]
+
+
+def _collect_webhooks(broker: Broker) -> list[Metric]:
+    """How many webhooks wait, and what came of others. Raises RedisError."""
+    waiting = GaugeMetricFamily("sb_api_webhook_waiting", "Webhooks that wait to be sent.", labels=["endpoint"])
+    oldest = GaugeMetricFamily("sb_api_webhook_oldest_seconds", "Age of the oldest of them.", labels=["endpoint"])
+    results = CounterMetricFamily(
+        "sb_api_webhook_results", "What came of webhooks, and of attempts to send them.", labels=["endpoint", "result"]
+    )
+    for state in Outbox(broker.redis, broker.settings).states() if broker.settings.webhooks else []:
+        waiting.add_metric([state.endpoint], state.waiting)
+        oldest.add_metric([state.endpoint], state.oldest)
+        for name in ("sent", "failed", "dropped", "set_aside"):
+            results.add_metric([state.endpoint, name], getattr(state, name))
+    return [waiting, oldest, results]
 
 
 @dataclass(frozen=True)

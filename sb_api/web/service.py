@@ -12,8 +12,6 @@ import msgspec
 from flask import current_app
 
 from sb_api.auth.access import current_identity
-from sb_api.broker.connection import unavailable_when_lost
-from sb_api.broker.examination import Examined, examine
 from sb_api.broker.jobs import (
     BULK,
     NOBODY,
@@ -28,7 +26,7 @@ from sb_api.broker.jobs import (
 from sb_api.broker.limiter import Room
 from sb_api.broker.producer import Producer
 from sb_api.broker.rpc import Mailbox
-from sb_api.broker.shared_state import Broker
+from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
 from sb_api.config import Settings
 from sb_api.errors import (
     Forbidden,
@@ -49,6 +47,7 @@ from sb_api.records import (
 )
 from sb_api.review.store import ReviewStore
 from sb_api.telemetry.logs import current_request
+from sb_api.telemetry.readiness import look_at_service
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
 from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
@@ -200,30 +199,23 @@ def read_chain(service: Service, record_type: RecordType) -> Chain:
 
 def describe_readiness(service: Service) -> dict[str, Any]:
     """The answer of /readyz."""
-    problems = []
-    alive: list[Any] = []
-    published: dict[str, str | None] = dict.fromkeys(RECORD_TYPES)
+    looked = look_at_service(service.broker)
+    problems, classify, redis = looked.problems, looked.classify, looked.redis
     drifting: list[str] = []
     aside: dict[str, int] = {}
     damaged: dict[str, list[str]] = {}
-    redis = Examined()
+    sending: list[WorkerBeat] = []
     try:
-        alive = service.broker.registry.alive()
-        published |= service.broker.registry.published_versions(RECORD_TYPES)
         measured = {name: _measured(service, name) for name in RECORD_TYPES}
         drifting = [name for name, found in measured.items() if found.get("drift", {}).get("detected")]
         aside = {name: len(found.get("set_aside", ())) for name, found in measured.items()}
         damaged = {name: _damaged(service, name) for name in RECORD_TYPES}
-        with unavailable_when_lost():
-            redis = examine(service.broker.redis)
+        sending = [beat for beat in service.broker.registry.alive(WEB) if beat.role == "webhooks"]
     except Unavailable as error:
-        problems.append(f"Redis: {error.detail}")
-    problems += redis.problems()
-    classify = [beat for beat in alive if beat.role == "classify"]
-    trainers = [beat for beat in alive if beat.role == "train"]
-    if not classify:
-        problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
-    unpublished = [name for name, version in published.items() if version is None]
+        if looked.has_redis:
+            problems.insert(0, f"Redis: {error.detail}")
+    trainers = [beat for beat in looked.alive if beat.role == "train"]
+    unpublished = [name for name, version in looked.published.items() if version is None]
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
     if unpublished and not classify:
         notes.append(
@@ -244,8 +236,8 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         for name, slots in damaged.items()
         for slot in slots
     ]
-    if classify and not all(name in beat.versions for beat in classify for name in RECORD_TYPES):
-        problems.append("a classifier has no weights yet")
+    if service.settings.webhooks and not sending:
+        notes.append("no process sends webhooks; `sb-api run` or `sb-api webhooks deliver` starts one")
     return {
         "success": not problems,
         "status": "not ready" if problems else "ready",
@@ -253,7 +245,7 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         "notes": notes,
         "classify_processes": len(classify),
         "train_processes": len(trainers),
-        "weights": published,
+        "weights": looked.published,
         "drift": drifting,
     }
 

@@ -17,11 +17,12 @@ from sb_api.classify import Spares
 from sb_api.config import Settings
 from sb_api.errors import ClaimedByAnother, InvalidSettings, Unavailable, UnknownEntry
 from sb_api.judgements import Judged
+from sb_api.processes import flagged
+from sb_api.processes.flagged import Collector
 from sb_api.records import Editor, Verdict, content_digest, encode_payload
-from sb_api.review import collecting
 from sb_api.review import store as stores
 from sb_api.review.choosing import choose
-from sb_api.review.collecting import Collector
+from sb_api.review.collecting import ReviewFeed
 from sb_api.review.entries import Choice, Kept, Summary
 from sb_api.review.sealing import Sealer
 from sb_api.review.store import REVIEW, ReviewStore
@@ -317,56 +318,58 @@ def test_judged_accounts_of_the_band_and_above_are_put_in_and_no_others(settings
     claims = [claim_of(editors, "share"), claim_of([Editor(id=8)], ""), claim_of([Editor(id=7)], "share", keep=5)]
     sure = Judged("w", ["x"], [1.0], bands=["certain spam"])
     answers = [Answer(status="completed", data=data) for data in (judged, sure, told)]
-    Collector(store).collect(claims, answers)
+    Collector(ReviewFeed(store)).collect(claims, answers)
     assert set(store.found().summaries) == set(handles(store, 0, 1, 7))
     (entry,) = store.read(handles(store, 1)).values()
     assert (entry.score, entry.band, entry.weights, entry.host) == (0.8, "likely spam", "w", "watches.example")
-    none = Collector(opened(settings, jobs, review_share=0.0))
+    none = Collector(ReviewFeed(opened(settings, jobs, review_share=0.0)))
     none.collect([claim_of([Editor(id=9)], "share"), claim_of([Editor(id=10)], "all")], answers[1:2] * 2)
     assert store.handle(9) not in store.found().summaries
     assert store.handle(10) in store.found().summaries
-    half = Collector(opened(settings, jobs, review_share=0.5))
+    half = Collector(ReviewFeed(opened(settings, jobs, review_share=0.5)))
     for _ in range(2):  # the same ones again
         half.collect([claim_of([Editor(id=number)], "share") for number in range(100, 300)], answers[1:2] * 200)
         half.finish()
     assert 60 < len(store.found().summaries) - 4 < 140
 
 
-def collect(collector: Collector, start: int, count: int) -> int:
+def collect(collector: Collector, store: ReviewStore, start: int, count: int) -> int:
     """Have it collect a request of so many accounts, all spam; how many wait then."""
     claim = claim_of([Editor(id=number) for number in range(start, start + count)], "all")
     claim = msgspec.structs.replace(claim, job=msgspec.structs.replace(claim.job, records=count))
     judged = Judged("w", ["x"] * count, [1.0] * count, bands=["certain spam"] * count)
     collector.collect([claim], [Answer(status="completed", data=judged)])
-    return collector.store.count()[0]
+    return store.count()[0]
 
 
 def test_of_large_requests_a_few_accounts_are_put_in_at_a_time(
     settings: Settings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "MOST_RECORDS", 100)
-    collector, waiting = Collector(opened(settings, jobs)), []
-    assert collect(collector, 1000, 50) == 0
+    monkeypatch.setattr(flagged, "MOST_RECORDS", 100)
+    store, waiting = opened(settings, jobs), []
+    collector = Collector(ReviewFeed(store))
+    assert collect(collector, store, 1000, 50) == 0
     while collector.is_due():
         collector.work()
-        waiting.append(collector.store.count()[0])
+        waiting.append(store.count()[0])
     assert waiting == [20, 40, 50]
-    assert collect(collector, 2000, 20) == 70, "few are put in at once"
-    assert collect(collector, 3000, 90) == 70
-    assert collect(collector, 4000, 30) == 160, "there is no room for both"
+    assert collect(collector, store, 2000, 20) == 70, "few are put in at once"
+    assert collect(collector, store, 3000, 90) == 70
+    assert collect(collector, store, 4000, 30) == 160, "there is no room for both"
     collector.finish()
-    assert collector.store.count()[0] == 190
+    assert store.count()[0] == 190
 
 
 def test_spare_work_of_several_kinds_is_done_beside_each_other(settings: Settings, jobs: Jobs) -> None:
-    one, other = Collector(opened(settings, jobs)), Collector(opened(settings, jobs))
+    store = opened(settings, jobs)
+    one, other = Collector(ReviewFeed(store)), Collector(ReviewFeed(store))
     spares, waiting = Spares([one, other]), []
     assert not spares.is_due()
-    collect(one, 1000, 50)
-    collect(other, 2000, 25)
+    collect(one, store, 1000, 50)
+    collect(other, store, 2000, 25)
     while spares.is_due():
         spares.work()
-        waiting.append(one.store.count()[0])
+        waiting.append(store.count()[0])
     assert waiting == [40, 65, 75]
 
 
@@ -374,7 +377,7 @@ def test_what_cannot_be_put_in_is_said_once_and_without_details(
     settings: Settings, jobs: Jobs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened(settings, jobs).add([kept(1)])
-    collector = Collector(opened(settings, jobs, review_key=str(tmp_path / "other.key")))
+    collector = Collector(ReviewFeed(opened(settings, jobs, review_key=str(tmp_path / "other.key"))))
     sure = Answer(status="completed", data=Judged("w", ["x"], [1.0], bands=["certain spam"]))
     for _ in range(3):
         collector.collect([claim_of([kept(2).editor], "share")], [sure])

@@ -193,7 +193,7 @@ def test_systemd_takes_the_units_and_finds_them_confined(tmp_path: Path) -> None
     shutil.copy(tmp_path / "sb_api-worker@.service", tmp_path / "sb_api-worker@1.service")
     kinds = ("service", "socket", "timer")
     units = [f"./{path.name}" for kind in kinds for path in tmp_path.glob(f"*.{kind}")]
-    assert len(units) == 8
+    assert len(units) == 9
     done = run("systemd-analyze", "verify", *units, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for unit in sorted(set(units) - {"./sb_api-worker@.service", "./sb_api-web.socket", "./sb_api-new-editors.timer"}):

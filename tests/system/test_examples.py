@@ -6,22 +6,29 @@ import fcntl
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 import psycopg
 import pytest
+import requests
 
+from sb_api.config import load_settings
 from sb_api.errors import QueueFull, Unauthenticated
 from sb_api.local.columns import judge_frame
 from sb_api.local.judge import load
+from sb_api.webhooks.endpoints import parse_endpoints
+from sb_api.webhooks.messages import make_message
+from sb_api.webhooks.sending import send
+from sb_api.webhooks.signing import load_secrets, sign
 from tests.client.test_http import CUT, problem, scripted
 from tests.support.databases import postgresql
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts
 
 EXAMPLES = ROOT / "examples"
-TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh", "dask_scan.py"}
+TESTED = {"judge_new_editors.py", "send_verdicts.py", "with_curl.sh", "dask_scan.py", "receive_webhooks.py"}
 BY_MAKE = {"spark_scan.py"}  # `make spark` runs it in a real Spark, which is half a gigabyte
 
 
@@ -120,6 +127,30 @@ def test_a_cron_job_that_cannot_do_its_work_says_so_and_changes_nothing(service:
         assert run(service, *command, given=given, code=75)[1] == "another run is under way\n"
     assert not (tmp_path / "r").exists()
     assert run(service, *command, given=b"\n" + given + b"\n")[0].startswith("1 judged")
+
+
+def test_the_receiver_takes_what_is_signed_and_each_message_once(tmp_path: Path) -> None:
+    secret, events = tmp_path / "secret", tmp_path / "events"
+    keys = load_secrets(secret)
+    command = [sys.executable, str(EXAMPLES / "receive_webhooks.py"), "--port", "0", "--events", str(events)]
+    # Without anything of sb_api: it runs elsewhere.
+    environment = clean_environment(SB_API_WEBHOOK_SECRET=str(secret))
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=tmp_path) as receiver:
+        assert receiver.stdout is not None
+        port = receiver.stdout.readline().decode().strip().rpartition(":")[2]
+        endpoint = parse_endpoints(load_settings({}, webhooks=f"http://127.0.0.1:{port}/hook"))[0]
+        try:
+            message = make_message("training.refused", {"verdicts": 2})
+            for signed, said in ((keys, ""), (keys, ""), ([b"x" * 32, *keys], ""), ([b"x" * 32], "answered 401")):
+                assert send(endpoint, message, signed).reason == said
+            old = {"webhook-id": "1", **sign(keys, "1", int(time.time()) - 1000, b"{}")}
+            assert requests.post(endpoint.url, b"{}", headers=old, timeout=10).status_code == 401
+            assert requests.post(endpoint.url, b"x" * 100_000, timeout=10).status_code == 413
+        finally:
+            receiver.terminate()
+    (event,) = report(events)
+    assert (event["id"], event["type"], event["data"]) == (message.id, "training.refused", {"verdicts": 2})
+    assert run("http://127.0.0.1:9", "receive_webhooks.py", "--events", events, code=1)[1].startswith("SB_API_WEBHOOK")
 
 
 def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
