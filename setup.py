@@ -42,8 +42,8 @@ setup(
         "sb_api": ["py.typed"],
         "sb_api.bootstrap.reports": ["templates/*.html", "templates/*.css", "templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
-        "sb_api.synthetic": ["domains.json", "languages/*.json", "nothing.txt"],
-        "sb_api.static": ["weights/original_*.h5", "tokenizers/*.json", "reference/*.npz"],
+        "sb_api.synthetic": ["domains.json", "languages/*.json", "*.txt"],
+        "sb_api.static": ["weights/original_*.h5", "tokenizers/**/*.json", "reference/*.npz"],
     },
     install_requires=[
         "argon2-cffi>=23.1",

@@ -60,7 +60,7 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim], note
     batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
     for position, claim in enumerate(claims):
         try:
-            records = _read(claim, predictors[claim.job.classifier])
+            records = _read(claim, predictors)
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except _UNREADABLE as error:
             answers[position] = _unreadable(error)
@@ -70,16 +70,21 @@ def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim], note
     return [answers[position] for position in range(len(claims))]
 
 
-_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError)
+_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError, Unavailable)
 
 
-def _read(claim: Claim, predictor: Predictor) -> list[Any]:
+def _read(claim: Claim, predictors: Mapping[str, Predictor]) -> list[Any]:
+    """The records of a claim. Raises Unavailable where what judges them has no weights yet."""
+    name = claim.job.classifier
+    if name not in predictors and name in CLASSIFIERS:
+        raise Unavailable(f"No weights of {name} are published yet, which a train process of this release does.")
+    predictor = predictors[name]
     records: list[Any] = decode_payload(claim.job.body, list[predictor.classifier.record_type.queued])  # type: ignore[name-defined]
     return records
 
 
 def _unreadable(error: Exception) -> Answer:
-    return failure(SbApiError(f"The job cannot be read: {error}."))
+    return failure(error if isinstance(error, SbApiError) else SbApiError(f"The job cannot be read: {error}."))
 
 
 def _judge_batch(
@@ -172,8 +177,8 @@ class Judging:
         # Taken out until the slice is judged: a task that cannot be judged leaves nothing behind.
         begun = self._begun.pop(claim.place, None)
         try:
+            begun = begun or Begun(_read(claim, self.predictors))
             predictor = self.predictors[claim.job.classifier]
-            begun = begun or Begun(_read(claim, predictor))
         except _UNREADABLE as error:
             return _unreadable(error)
         with predictor.at(begun.version):
@@ -225,6 +230,9 @@ def refresh_predictors(
     for name, classifier in CLASSIFIERS.items():
         predictor = predictors.get(name)
         if predictor is None:
+            unknown = published and name not in published and not classifier.record_type.awaited
+            if unknown and broker.settings.unpublished_weights == "off":
+                continue  # to an older train process: what else there is does not wait for it
             weights, vocabularies = load_current(broker, classifier)
             settings = broker.settings
             kept = settings.state / FOLDER / f"{name}.npz" if settings.neighbours else None

@@ -156,6 +156,12 @@ class LabelledMessage(Message, kw_only=True, gc=False):
         _check_storable(self)
 
 
+class LabelledSentiment(LabelledMessage, kw_only=True, gc=False):
+    """A message and the sentiment that a person says it has; null where none can be made out."""
+
+    label: ClassName | None = msgspec.field(name="sentiment")
+
+
 Record = TypeVar("Record", Editor, Message)
 
 
@@ -363,7 +369,8 @@ class RecordType:
     They come as `record`; one that was found sound comes from the queue as `queued`. With what a person says of it, it
     is a `verdict`. `path` is what the paths of its calls begin with, `title` what they are called on the page. Where
     several classifiers have files or tables of one name, `namespace` keeps theirs apart; "" is that of the first. Of a
-    class that it may have, `example` is the name.
+    class that it may have, `example` is the name. A service that has no weights for some that are not `awaited` does
+    without them for now, and nothing is prepared for their trainings before one comes.
     """
 
     name: str
@@ -374,6 +381,7 @@ class RecordType:
     title: str
     namespace: str = ""
     example: str = ""
+    awaited: bool = True
 
     @property
     def of_messages(self) -> bool:
@@ -383,11 +391,22 @@ class RecordType:
 
 EDITORS = RecordType("lodbrok", Editor, EditorFields, Verdict, "", "Editors")
 INTENTS = RecordType("intent", Message, Message, LabelledMessage, "/intents", "Intents", example="bug report")
-RECORD_TYPES = {each.name: each for each in (EDITORS, INTENTS)}
+SENTIMENTS = RecordType(
+    "sentiment",
+    Message,
+    Message,
+    LabelledSentiment,
+    "/sentiments",
+    "Sentiments",
+    namespace="sentiment",
+    example="negative",
+    awaited=False,
+)
+RECORD_TYPES = {each.name: each for each in (EDITORS, INTENTS, SENTIMENTS)}
 
 
 def field_of_label(struct: type[LabelledMessage]) -> str:
-    """What clients call the class of a message: `intent`."""
+    """What clients call the class of a message, such as `intent`."""
     names: tuple[str, ...] = struct.__struct_encode_fields__
     return names[struct.__struct_fields__.index("label")]
 

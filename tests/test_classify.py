@@ -26,7 +26,7 @@ from sb_api.models.predictor import RECENT, Predictor
 from sb_api.models.weights_file import Weights, dump_weights, named
 from sb_api.processes.claiming import SmallFirst
 from sb_api.processes.worker import Worker
-from sb_api.records import encode_payload
+from sb_api.records import Message, encode_payload
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
@@ -338,6 +338,19 @@ def test_while_none_are_published_it_waits_and_says_so(jobs: Jobs) -> None:
     with pytest.raises(Unavailable, match=r"No weights of lodbrok are published yet.*SB_API_UNPUBLISHED_WEIGHTS=on"):
         refresh(jobs, models)
     assert not models
+
+
+def test_what_an_older_train_process_does_not_publish_keeps_nothing_else_waiting(jobs: Jobs, bare: Bare) -> None:
+    """A release with one more classifier comes to workers first."""
+    models = {"lodbrok": bare.model, "intent": bare.model}
+    assert refresh_predictors(jobs.broker, models, dict.fromkeys(models, bare.model.version)).keys() == models.keys()
+    claims = [make_claim(as_editors(make_editors(1)), 1), make_claim([Message(id=1, text="hm")], 2, "sentiment")]
+    (sound, refused) = judge_claims(models, claims)
+    assert (sound.status, refused.status) == ("completed", "failed")
+    assert refused.problem is not None
+    assert refused.problem["status"] == 503
+    with pytest.raises(Unavailable, match="No weights of sentiment are published yet"):
+        refresh_predictors(jobs.broker, models, {})
 
 
 def test_while_none_are_published_it_works_with_this_hosts_files_if_it_may(jobs: Jobs, bare: Bare) -> None:

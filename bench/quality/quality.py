@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.figures import print_table, replace_rows
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality.json"
-PARTS = LODBROK, OWN, REAL, TEXT = ("lodbrok", "own", "real", "text")
+PARTS = LODBROK, OWN, REAL, TEXT, SENTIMENT = ("lodbrok", "own", "real", "text", "sentiment")
 
 
 def main() -> int:
@@ -40,6 +40,10 @@ def main() -> int:
         from bench.quality.quality_text import bench_text
 
         figures += bench_text(arguments.quick)
+    if SENTIMENT in parts:
+        from bench.quality.quality_sentiment import bench_sentiment
+
+        figures += bench_sentiment()
     if not arguments.quick:
         replace_rows(RESULTS, figures, lambda name: part_of(name) in parts)
     print_table(figures)
@@ -52,6 +56,8 @@ def part_of(name: str) -> str:
         return REAL
     if name.startswith("Own accounts"):
         return OWN
+    if name.startswith("Sentiment"):
+        return SENTIMENT
     return LODBROK if name.startswith("Lodbrok") else TEXT
 
 

@@ -36,6 +36,7 @@ from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.encoder import Encoder, load_encoder
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
+from sb_api.preprocessing import FEATURES
 from sb_api.records import LabelledMessage, Message
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
@@ -73,10 +74,10 @@ def label(pairs: Sequence[tuple[str, str]]) -> Messages:
     return [LabelledMessage(id=n, text=text, label=intent) for n, (text, intent) in enumerate(pairs)]
 
 
-def fit(messages: Messages, encoder: Encoder | None = None) -> Fitted:
+def fit(messages: Messages, encoder: Encoder | None = None, features: int = FEATURES) -> Fitted:
     start = time.perf_counter()
     with click.progressbar(length=EPOCHS, label=f"learning {len(messages)} messages", file=sys.stderr) as bar:
-        fitting, vocabularies = fit_messages(messages, SEED, lambda _: bar.update(1), encoder)
+        fitting, vocabularies = fit_messages(messages, SEED, lambda _: bar.update(1), encoder, features=features)
     return Fitted(fitting, vocabularies, messages, time.perf_counter() - start)
 
 
@@ -101,14 +102,14 @@ def milliseconds_per_message(fitted: Fitted, messages: Messages) -> float:
     return 1000 * (time.process_time() - start) / len(messages)
 
 
-def fit_svm(train: Messages) -> Any:
-    """The plain linear SVM that is printed beside: tf-idf of words, word pairs and character n-grams."""
+def fit_plain(train: Messages, learner: Any = None) -> Any:
+    """What is printed beside, a linear SVM by default: on tf-idf of words, word pairs and character n-grams."""
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
     )
-    svm = make_pipeline(features, LinearSVC())
-    return svm.fit([message.text for message in train], [message.label for message in train])
+    plain = make_pipeline(features, learner or LinearSVC())
+    return plain.fit([message.text for message in train], [message.label for message in train])
 
 
 def customer_split() -> tuple[Messages, Messages, Messages]:
@@ -129,7 +130,7 @@ def bench_customers() -> Figures:
     targets, scores = number(test, fitted.labels), fitted.judge(test)
     predicted = scores.argmax(axis=1)
     true = [message.label for message in test]
-    svm = fit_svm(train).predict([message.text for message in test])
+    svm = fit_plain(train).predict([message.text for message in test])
     accuracy, macro = float((predicted == targets).mean()), f1_score(targets, predicted, average="macro")
     svm_accuracy, svm_macro = float((svm == np.array(true)).mean()), f1_score(true, svm, average="macro")
     name = "customer intents"
@@ -172,7 +173,7 @@ def bench_clinc(name: str, goals: Goals, encoder: Encoder | None = None) -> Figu
     at_level = max((threshold for threshold in sure[right] if in_scope(threshold) >= goals.level), default=0.0)
     others = "MLP on sentence embeddings 0.935, BERT 0.969"
     if encoder is None:
-        svm = fit_svm(train).predict([message.text for message in test])
+        svm = fit_plain(train).predict([message.text for message in test])
         others = f"linear SVM {(svm == np.array([message.label for message in test])).mean():.4f}, {others}"
     wish = f"threshold {fitted.threshold:.3f}, chosen by the wish"
     recall = f"{name}: out-of-scope recall"

@@ -63,13 +63,13 @@ def _labelled(messages: Sequence[SyntheticMessage]) -> Messages:
     return [LabelledMessage(id=n, text=message.text, label=message.label) for n, message in enumerate(messages)]
 
 
-def fit_message_vocabularies(messages: Messages) -> Vocabularies:
-    """The vocabularies of features and words of n messages."""
+def fit_message_vocabularies(messages: Messages, most: int = FEATURES) -> Vocabularies:
+    """The vocabularies of features, so many at most, and of words of n messages."""
     texts = [message_words(message.text) for message in messages]
     features = ([feature for block in message_features(words) for feature in block] for words in texts)
     return Vocabularies(
         {
-            "features": fit_vocabulary(features, FEATURES, FEATURE_MESSAGES),
+            "features": fit_vocabulary(features, most, FEATURE_MESSAGES),
             "words": fit_vocabulary(texts, WORDS, WORD_MESSAGES),
         }
     )
@@ -103,25 +103,26 @@ def fit_messages(
     progress: Callable[[int], None] | None = None,
     encoder: TextEncoder | None = None,
     record_type: RecordType = INTENTS,
+    features: int = FEATURES,
 ) -> tuple[Fitting, Vocabularies]:
-    """A network fitted to n messages, for the classes that occur among them, with a sentence encoder if one is given.
-    `progress` is called after each of the `EPOCHS`.
+    """A network fitted to n messages, for the classes that occur among them, with a sentence encoder if one is given,
+    which knows so many features at most. `progress` is called after each of the `EPOCHS`.
 
     Raises InvalidRecords when there are fewer than two classes.
     """
-    fitting, vocabularies, examples = _prepare(messages, encoder, record_type)
+    fitting, vocabularies, examples = _prepare(messages, encoder, record_type, features)
     fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
     return fitting, vocabularies
 
 
 def _prepare(
-    messages: Messages, encoder: TextEncoder | None, record_type: RecordType
+    messages: Messages, encoder: TextEncoder | None, record_type: RecordType, features: int
 ) -> tuple[Fitting, Vocabularies, Examples]:
     """A network for n messages that has not learned them, and they as it takes them."""
     labels = sorted({message.label for message in messages if message.label is not None})
     if len(labels) < 2:
         raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
-    vocabularies = replace(fit_message_vocabularies(messages), encoder=encoder)
+    vocabularies = replace(fit_message_vocabularies(messages, features), encoder=encoder)
     fitting = Fitting(architecture_for(vocabularies, record_type), labels, vocabularies)
     return fitting, vocabularies, as_examples(messages, labels, vocabularies)
 
@@ -178,15 +179,17 @@ def bootstrap_messages(
     expect. Raises InvalidRecords.
     """
     encoder = None if encoder is None else Remembering(encoder)
-    made_up = make_no_class(split.train, seed, SOURCES[record_type.name].nothing)
+    source = SOURCES[record_type.name]
+    features = source.features if synthetic else FEATURES
+    made_up = make_no_class(split.train, seed, source.nothing)
     learned = [*split.train, *made_up.learned]
-    held = _measure_held_out(*fit_messages(learned, seed, progress, encoder, record_type), split, made_up)
+    held = _measure_held_out(*fit_messages(learned, seed, progress, encoder, record_type, features), split, made_up)
     guards = set(map(id, held.guard))
     others = [m for m in (*split.validation, *split.test) if m.label in (None, *held.labels) and id(m) not in guards]
     # None of those that guard is replayed, or the guard would see less of what is lost.
     replayed = [*learned, *others, *made_up.chosen_by, *made_up.measured]
     everything = [*replayed, *held.guard]
-    fitting, vocabularies, examples = _prepare(everything, encoder, record_type)
+    fitting, vocabularies, examples = _prepare(everything, encoder, record_type, features)
     figures = {"data": split.fingerprint, **held.figures}
     if _are_few(split) and (expected := _expect(fitting, examples, everything, seed, progress)):
         figures["expected"] = expected

@@ -109,7 +109,8 @@ class TrainProcess:
         has come for long."""
         if not self.cold:
             for trainer in self.trainers.values():
-                trainer.warm_up()
+                if trainer.classifier.record_type.awaited:
+                    trainer.warm_up()
             freeze_objects()
             self.cold, self.used = True, monotonic()
             self._plan_retry()

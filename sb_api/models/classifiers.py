@@ -14,7 +14,7 @@ from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.encoder import load_encoder
 from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor
-from sb_api.records import EDITORS, INTENTS, RECORD_TYPES, LabelledMessage, RecordType, field_of_label
+from sb_api.records import EDITORS, INTENTS, RECORD_TYPES, SENTIMENTS, LabelledMessage, RecordType, field_of_label
 from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
 from sb_api.versions import Version
@@ -192,8 +192,9 @@ def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
 
 
 INTENT, INTENT_ENCODED = sort_messages(INTENTS)
+SENTIMENT, SENTIMENT_ENCODED = sort_messages(SENTIMENTS)
 # Of several architectures of one name the first is the one that weights files have that do not say which.
-_ROWS = (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED)
+_ROWS = (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED, SENTIMENT, SENTIMENT_ENCODED)
 ARCHITECTURES = {(classifier.name, classifier.architecture): classifier for classifier in _ROWS}
 CLASSIFIERS = {name: next(row for row in _ROWS if row.name == name) for name in RECORD_TYPES}
 

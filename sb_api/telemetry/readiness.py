@@ -11,6 +11,9 @@ from sb_api.errors import Unavailable
 from sb_api.records import RECORD_TYPES
 
 
+AWAITED = [name for name, each in RECORD_TYPES.items() if each.awaited]
+
+
 class Looked(NamedTuple):
     """The processes that are alive and warm, the published version of each classifier, what is known of Redis, and why
     the service is not ready, nothing if it is; whether Redis is there."""
@@ -42,6 +45,6 @@ def look_at_service(broker: Broker) -> Looked:
     problems += redis.problems()
     if not looked.classify:
         problems.append("no classify process is alive and warm; `sb-api run` or `sb-api worker` starts one")
-    elif not all(name in beat.versions for beat in looked.classify for name in RECORD_TYPES):
+    elif not all(name in beat.versions for beat in looked.classify for name in AWAITED):
         problems.append("a classifier has no weights yet")
     return looked

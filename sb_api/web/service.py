@@ -47,7 +47,7 @@ from sb_api.records import (
 )
 from sb_api.review.store import ReviewStore
 from sb_api.telemetry.logs import current_request
-from sb_api.telemetry.readiness import look_at_service
+from sb_api.telemetry.readiness import AWAITED, look_at_service
 from sb_api.telemetry.tracing import current_trace
 from sb_api.versions import Chain
 from sb_api.web.results import ResultMemory, is_nearly_full, own_task, owns
@@ -215,7 +215,7 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         if looked.has_redis:
             problems.insert(0, f"Redis: {error.detail}")
     trainers = [beat for beat in looked.alive if beat.role == "train"]
-    unpublished = [name for name, version in looked.published.items() if version is None]
+    unpublished = [name for name in AWAITED if looked.published[name] is None]
     notes = [] if trainers else ["no train process is alive and warm: /train and /rollback wait for one"]
     if unpublished and not classify:
         notes.append(

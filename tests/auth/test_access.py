@@ -31,6 +31,7 @@ NO_TASK = "/get-result/no-task"  # answered 404 without a look at Redis
 NEEDED: dict[tuple[str, str], Role] = {
     ("POST", "/predict"): "predict",
     ("POST", "/intents/predict"): "predict",
+    ("POST", "/sentiments/predict"): "predict",
     ("POST", "/classify"): "predict",
     ("GET", "/get-result/no-task"): "predict",
     ("GET", "/weights"): "predict",
@@ -42,6 +43,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("POST", "/review"): "train",
     ("POST", "/train"): "train",
     ("POST", "/intents/train"): "train",
+    ("POST", "/sentiments/train"): "train",
     ("POST", "/train?force=true"): "admin",
     ("POST", "/intents/train?force=true"): "admin",
     ("POST", "/rollback"): "admin",

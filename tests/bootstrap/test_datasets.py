@@ -22,7 +22,7 @@ from sb_api.bootstrap.datasets import (
 )
 from sb_api.config import Settings
 from sb_api.errors import InvalidParameter, InvalidRecords, InvalidSettings, Unavailable
-from sb_api.records import LabelledMessage
+from sb_api.records import SENTIMENTS, LabelledMessage
 from tests.support.databases import mariadb, postgresql
 
 WORDS = ("parcel", "invoice", "subscription", "telescope", "bicycle")
@@ -59,6 +59,19 @@ def test_messages_come_back_as_they_were_stored(table: MessageTable) -> None:
     messages = [RawMessage(2, "Ärger", "wo ist mein Paket? 📦"), RawMessage(3, "ärger", "x" * 20_000)]
     assert table.add(messages) == (2, [])
     assert [(m.label, m.text, m.part) for m in table.all()] == [(m.label, m.text, None) for m in messages]
+
+
+@databases
+def test_messages_of_another_classifier_are_kept_apart(
+    table: MessageTable, server_url: str, settings: Settings
+) -> None:
+    """The same text may have an intent and a sentiment."""
+    other = open_messages(msgspec.structs.replace(settings, messages_url=server_url), SENTIMENTS)
+    assert table.add([RawMessage(2, "praise", "one text")]) == (1, [])
+    assert other.add([RawMessage(2, "positive", "one text")]) == (1, [])
+    assert (table.classes(), other.classes()) == ({"praise": 1}, {"positive": 1})
+    assert (other.rename(["positive"], "good"), other.clear(), len(table.all())) == (1, 1, 1)
+    other.close()
 
 
 @databases

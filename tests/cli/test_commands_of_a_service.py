@@ -303,7 +303,7 @@ def test_status_cuts_nothing_at_80_columns() -> None:
 def test_status_and_top_show_the_service(service: Service) -> None:
     shown = json.loads(call(service, "status", "--json").stdout)
     assert shown["ready"]["classify_processes"] >= 1
-    assert shown["weights"].keys() == {"lodbrok", "intent"}
+    assert shown["weights"].keys() == {"lodbrok", "intent", "sentiment"}
     current = shown["weights"]["lodbrok"]["slots"]["current"]
     told = call(service, "status").stdout
     assert "ready" in told

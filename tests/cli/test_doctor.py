@@ -55,7 +55,7 @@ def test_a_service_that_is_well_has_nothing_wrong(service: Service) -> None:
     assert {finding["check"] for finding in found["ok"]} == {
         *("python", "packages", "file modes", "disk space", "redis", "clock", "credentials", "service", "token"),
         "verdict log",
-        *("weights of lodbrok", "weights of intent"),
+        *("weights of lodbrok", "weights of intent", "weights of sentiment"),
     }
 
 

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from sb_api.broker.jobs import PREDICT_STREAMS
 from sb_api.config import load_settings
+from sb_api.records import RECORD_TYPES
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import make_editors
@@ -17,8 +18,9 @@ from tests.support.service import make_editors
 RECORDS = {
     "lodbrok": {"0": {"id": 1, "website": "http://shop.example"}, "1": {"id": 2, "bio": "music"}},
     "intent": [{"id": 1, "text": "how do I change my password?"}, {"id": 2, "text": "great site"}],
+    "sentiment": [{"id": 1, "text": "great site"}],
 }
-ROUTES = {"lodbrok": "/predict", "intent": "/intents/predict"}
+ROUTES = {name: f"{each.path}/predict" for name, each in RECORD_TYPES.items()}
 
 
 def classify(client: FlaskClient, model: str, data: Any, **headers: str) -> Any:

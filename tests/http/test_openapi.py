@@ -22,10 +22,12 @@ from tests.support.service import EDITOR, Service, make_editors, make_verdicts
 NOT_ASKED = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}")
 MESSAGE = {"id": 1, "text": "the search page crashes"}
 ROLES = {
-    **dict.fromkeys(("/predict", "/intents/predict", "/classify", "/get-result/{task_id}"), "predict"),
+    **dict.fromkeys(
+        ("/predict", "/intents/predict", "/sentiments/predict", "/classify", "/get-result/{task_id}"), "predict"
+    ),
     **dict.fromkeys(("/weights", "/quality", "/metrics"), "predict"),
-    **dict.fromkeys(("/train", "/intents/train", "/verdicts", "/editors", "/verdicts/undo", "/review"), "train"),
-    "/weights/staged": "train",
+    **dict.fromkeys(("/train", "/intents/train", "/sentiments/train"), "train"),
+    **dict.fromkeys(("/verdicts", "/editors", "/verdicts/undo", "/review", "/weights/staged"), "train"),
     **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
     **dict.fromkeys(("/weights/stage", "/weights/promote", "/weights/drop"), "admin"),
 }
@@ -119,10 +121,12 @@ def test_every_operation_says_what_it_does(document: Any) -> None:
         ("POST", "/predict", "", [{"id": number} for number in range(10_001)], 413),
         ("POST", "/intents/predict", "?partial=true", [MESSAGE, {"id": 2, "text": " "}], 200),
         ("POST", "/intents/predict", "", [{"id": 1}], 422),
+        ("POST", "/sentiments/predict", "", [MESSAGE], 200),
         ("POST", "/train", "", make_verdicts(2), 200),
         ("POST", "/train", "", [{"id": 1, "verdict": 2}], 422),
         ("POST", "/intents/train", "", [{**MESSAGE, "intent": "bug report"}], 200),
         ("POST", "/intents/train", "", [{**MESSAGE, "intent": "poetry"}], 422),
+        ("POST", "/sentiments/train", "", [{**MESSAGE, "intent": "positive"}], 422),
         ("POST", "/verdicts/undo", "", {"id": "nobody"}, 200),
         ("POST", "/verdicts/undo", "?model=intent", {"id": ""}, 422),
         ("POST", "/rollback", "", {"to": "original"}, 200),

@@ -72,6 +72,21 @@ def test_hostile_mistakes_and_messages_are_text(client: FlaskClient) -> None:
         assert alive(response.text.replace("onerror=alert(1)&gt;", "")) == []
 
 
+def test_texts_are_sorted_by_the_classifier_that_is_chosen(client: FlaskClient) -> None:
+    empty = client.get("/page/text?model=sentiment").text
+    assert re.findall(r'aria-current="true">(\w+)</a>', empty) == ["Sentiments"]
+    assert empty.count('name="model" value="sentiment"') == 2, "in the form, and in that of a new class"
+    shown = paste(client, [{"id": 1, "text": "wonderful, I am so happy"}], "/page/text", model="sentiment")
+    assert (shown.status_code, "positive</h3>" in shown.text) == (200, True)
+    assert shown.text.count('name="model" value="sentiment"') == 3
+    record = json.dumps({"id": 1, "text": "wonderful, I am so happy"})
+    said = client.post(
+        "/page/verdict", data={"model": "sentiment", "record": record, "verdict": "", "instead": "unsure"}
+    )
+    assert (said.status_code, "Nothing was learned" in said.text) == (200, True)
+    assert paste(client, [{"id": 1, "text": "x"}], "/page/text", model="lodbrok").status_code == 400
+
+
 @pytest.mark.parametrize(
     ("score", "shown"),
     [

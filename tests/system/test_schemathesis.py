@@ -21,7 +21,7 @@ from sb_api.web.openapi import build_document
 CHECKS = {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422", "503"]}}
 # A sound one of these is a training, so they get few.
 REVIEW = "/review"
-LEARNING = ["/train", "/intents/train", "/rollback", "/replay"]
+LEARNING = ["/train", "/intents/train", "/sentiments/train", "/rollback", "/replay"]
 
 # Threads of the service draw random numbers (Redis's pauses between tries) while a request is being made, which
 # Hypothesis takes for a strategy that does.

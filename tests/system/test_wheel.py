@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sb_api.models.classifiers import CLASSIFIERS
 from tests.conftest import wait_until
 from tests.support.service import EDITOR, NOT_SPAM, ROOT, SPAM, clean_environment, start_service
 
@@ -80,9 +81,10 @@ def test_the_wheel_holds_the_originals_and_no_state_of_its_builder(wheel: Path) 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     shipped = {
-        *("weights/original_lodbrok.h5", "weights/original_intent.h5"),
-        *("reference/lodbrok.npz", "reference/intent.npz"),
+        *(f"weights/original_{name}.h5" for name in CLASSIFIERS),
+        *(f"reference/{name}.npz" for name in CLASSIFIERS),
         *(f"tokenizers/{name}.json" for name in ("bio", "email", "website", "words", "features")),
+        *(f"tokenizers/sentiment/{name}.json" for name in ("words", "features")),
     }
     assert named(names, "sb_api/static/") == {f"sb_api/static/{name}" for name in shipped}
 
