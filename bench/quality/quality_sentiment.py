@@ -45,7 +45,7 @@ def bench_sentiment() -> Figures:
     }
     beside = ", ".join(f"{name} {share:.4f}" for name, share in others.items())
     told = f"{NAME}, {len(test)} made-up messages of sentences that were not learned"
-    figures = [figure(f"{told}: accuracy", right.mean(), "share", beside, max(others.values()))]
+    figures = [figure(f"{told}: accuracy", right.mean(), "share", beside, round(max(others.values()), 4))]
     figures += [figure(f"{told}: {label}", right[true == label].mean(), "share", "") for label in fitted.labels]
     return [*figures, *bench_questions(), *costs(NAME, fitted, test)]
 

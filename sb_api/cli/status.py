@@ -96,16 +96,14 @@ def render(now: Overview, before: Overview | None = None) -> Group:
         facts.add_row(f"webhooks {escape_controls(endpoint)}", _describe_webhooks(now.metrics, endpoint, int(waiting)))
     for process, size in sorted(now.metrics.get("sb_api_process_resident_bytes", {}).items()):
         facts.add_row(f"memory of {process}", f"{size / 2**20:,.0f} MiB")
-    # A column a model: side by side, the slots would be too wide for a terminal of 80 columns.
-    weights = Table("weights", *now.weights)
-    current = {
-        model: next((v for v in report.versions if v.version == report.slots.get("current")), None)
-        for model, report in now.weights.items()
-    }
-    for slot in ("current", "previous", "original"):
-        weights.add_row(slot, *(escape_controls(report.slots.get(slot) or "-") for report in now.weights.values()))
-    weights.add_row("versions kept", *(str(len(report.versions)) for report in now.weights.values()))
-    weights.add_row("verdicts learned", *(str(version.learned if version else "-") for version in current.values()))
+    # A line a slot: side by side, the slots or the classifiers would be too wide for a terminal of 80 columns.
+    weights = Table("weights", "slot", "version", "verdicts learned", "kept")
+    for model, report in now.weights.items():
+        current = next((v for v in report.versions if v.version == report.slots.get("current")), None)
+        facts_of_it = (str(current.learned if current else "-"), str(len(report.versions)))
+        for place, slot in enumerate(("current", "previous", "original")):
+            version = escape_controls(report.slots.get(slot) or "-")
+            weights.add_row(*(("", slot, version) if place else (model, slot, version, *facts_of_it)))
     told = [Text(escape_controls(f"problem: {line}"), "red") for line in ready.get("problems", [])]
     told += [Text(escape_controls(f"note: {line}"), "yellow") for line in ready.get("notes", [])]
     return Group(state, facts, weights, *told)

@@ -10,7 +10,6 @@ from sb_api.broker.shared_state import Broker, WorkerBeat
 from sb_api.errors import Unavailable
 from sb_api.records import RECORD_TYPES
 
-
 AWAITED = [name for name, each in RECORD_TYPES.items() if each.awaited]
 
 

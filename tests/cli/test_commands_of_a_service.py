@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import pytest
@@ -23,8 +23,9 @@ from sb_api.cli import main
 from sb_api.cli.status import Overview, render
 from sb_api.cli.terminal import exit_codes
 from sb_api.cli.terminal.options import open_client
-from sb_api.client.answers import Model, WeightsChain
+from sb_api.client.answers import WeightsChain
 from sb_api.errors import InvalidSettings
+from sb_api.records import RECORD_TYPES
 from tests.client.test_http import CUT, PREDICTED, problem, scripted
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts, start_service
 
@@ -286,7 +287,7 @@ def test_a_training_that_may_have_been_done_has_an_exit_code_of_its_own() -> Non
 
 def test_status_cuts_nothing_at_80_columns() -> None:
     names = {slot: f"{number:09}-d185fc10" for number, slot in enumerate(("original", "previous", "current"))}
-    chains = {model: WeightsChain(model=model, slots=dict(names), versions=[]) for model in get_args(Model)}
+    chains = {model: WeightsChain(model=model, slots=dict(names), versions=[]) for model in RECORD_TYPES}
     problem = "a problem that takes more than eighty columns to be told, because " + "it is a long story " * 5 + "end"
     ready = {"success": False, "status": "not ready", "problems": [problem]}
     metrics = {"sb_api_process_resident_bytes": {"classify, a-host-of-a-long-name.example.org:12345": 2.0**30}}
@@ -317,7 +318,7 @@ def test_status_and_top_show_the_service(service: Service) -> None:
 def test_top_goes_on_while_the_service_is_away_or_behind_a_proxy_that_says_so() -> None:
     ready = b'{"success": true, "status": "ready"}'
     weights = b'{"model": "m", "slots": {}, "versions": []}'
-    look = [(200, {}, ready), (200, {}, weights), (200, {}, weights), (200, {}, b"")]
+    look = [(200, {}, ready), *[(200, {}, weights)] * len(RECORD_TYPES), (200, {}, b"")]
     with scripted(*look, (502, {}, b"<html>"), *look) as server:
         shown = call(server.address, "top", "--count", 3, "--interval", 0.1, "--json").stdout
     states = [look["ready"]["status"] for look in rows(shown)]
