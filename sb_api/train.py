@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
-from sb_api.learning.guard import appraise, find_losses
+from sb_api.learning.guard import appraise, draw_resamples, find_losses
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting
@@ -82,9 +82,10 @@ def retrain_model(
         raise ValueError("The reference set has no scores of the original weights.")
     original, current = fitting.widen(original), fitting.widen(current)
     fitting.load(current)
+    resamples = draw_resamples(guard.targets)
     standards = {
-        "original": appraise(guard.targets, guard.scores, budget),
-        "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), budget),
+        "original": appraise(guard.targets, guard.scores, budget, resamples),
+        "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), budget, resamples),
     }
     before = classifier.score(new.targets, fitting.predict(new.arrays), threshold)
     caution = classifier.caution if current.about.caution is None else current.about.caution
@@ -101,10 +102,9 @@ def retrain_model(
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network), later, begun):
             set_arrays(fitting.network, arrays)
-            temperature, borders, held = _hold(fitting, new, floors, reference, known, calibrate_now)
-            on_guard = fitting.predict(guard.arrays)
+            temperature, borders, on_guard, held = _hold(fitting, new, floors, reference, known, calibrate_now)
             unlearned = reference.unlearn(on_guard)
-            appraisal = appraise(guard.targets, unlearned, budget)
+            appraisal = appraise(guard.targets, unlearned, budget, resamples)
             losses = find_losses(appraisal, standards, tolerance)
             if force or not losses:
                 break
@@ -138,20 +138,21 @@ def _hold(
     reference: Reference,
     known: Examples,
     calibrate_now: Callable[..., tuple[float, list[float]]],
-) -> tuple[float, list[float], bool]:
+) -> tuple[float, list[float], Scores, bool]:
     """The temperature and the borders of what the network is now, with corrections brought up to their floors by what
-    is their own; and whether they are there. Scores are told at the temperature of what a training made, which is known
-    only after it, and which this changes again."""
+    is their own; what it says of the guard's records; and whether the corrections are there. Scores are told at the
+    temperature of what a training made, which is known only after it, and which this changes again."""
     for lifts in range(MOST_LIFTS + 1):
-        temperature, borders = calibrate_now(reference, fitting.predict, fitting.predict(reference.guard.arrays))
+        on_guard = fitting.predict(reference.guard.arrays)
+        temperature, borders = calibrate_now(reference, fitting.predict, on_guard)
         if floors is None:
             break
         raw_floors = _uncalibrated(floors, temperature)
         if not are_low(fitting.predict(new.arrays), new, raw_floors).any():
             break
         if lifts == MOST_LIFTS or not fitting.lift(new, raw_floors, known):
-            return temperature, borders, False
-    return temperature, borders, True
+            return temperature, borders, on_guard, False
+    return temperature, borders, on_guard, True
 
 
 def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:

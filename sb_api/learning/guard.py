@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ RESAMPLES, CONFIDENCE = 400, 0.99
 # Of the tolerance, what the recall of innocent accounts may lose: an innocent called spam is worse than spam that is
 # missed, and there is little to lose before many are.
 INNOCENT_SHARE = 0.25
+Times = Mapping[int, npt.NDArray[np.int64]]
 
 
 def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:
@@ -41,16 +41,23 @@ class Appraisal:
     resampled: dict[str, npt.NDArray[np.float64]]
 
 
-def appraise(targets: Targets, scores: Scores, budget: float) -> Appraisal:
-    """The guarded figures of n scores (n, labels), and of resamples of them, the same ones for all scores."""
+def draw_resamples(targets: Targets) -> Times:
+    """Of every label of n targets how often each of its records is in each resample (resamples, records): as many draws
+    as there are records of the label. The same for the same targets."""
     random = np.random.default_rng(0)
-    hits = scores.argmax(axis=1) == targets
-    times, recalls = {}, {}
+    times = {}
     for label in np.unique(targets):
-        rows = np.flatnonzero(targets == label)
-        # How often each record is drawn: as many draws as there are records of the label.
-        times[int(label)] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES)
-        recalls[int(label)] = times[int(label)] @ hits[rows] / len(rows)
+        count = int((targets == label).sum())
+        times[int(label)] = random.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return times
+
+
+def appraise(targets: Targets, scores: Scores, budget: float, times: Times | None = None) -> Appraisal:
+    """The guarded figures of n scores (n, labels), and of resamples of them, the same ones for all scores; `times` is
+    what `draw_resamples` gives, where that is known already."""
+    times = draw_resamples(targets) if times is None else times
+    hits = scores.argmax(axis=1) == targets
+    recalls = {label: drawn @ hits[targets == label] / drawn.shape[1] for label, drawn in times.items()}
     resampled = {"balanced_accuracy": np.mean(list(recalls.values()), axis=0)}
     if scores.shape[1] == 2:
         resampled["innocent_recall"] = recalls.get(0, np.ones(RESAMPLES))
@@ -58,9 +65,7 @@ def appraise(targets: Targets, scores: Scores, budget: float) -> Appraisal:
     return Appraisal(measure(targets, scores, budget), resampled)
 
 
-def _resample_recall(
-    targets: Targets, scores: Scores, times: Mapping[int, npt.NDArray[Any]], budget: float
-) -> npt.NDArray[np.float64]:
+def _resample_recall(targets: Targets, scores: Scores, times: Times, budget: float) -> npt.NDArray[np.float64]:
     """`recall_at_budget` of every resample, in which record i of a label occurs `times` (resamples, records)."""
     innocent, guilty = scores[targets == 0], scores[targets == 1]
     if not len(guilty):

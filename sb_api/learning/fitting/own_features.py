@@ -135,7 +135,9 @@ def count_pairs(features: npt.NDArray[np.int32], slopes: Numbers, own: npt.NDArr
     columns = places[features]
     rows, slots = np.nonzero((columns >= 0) & (slopes != 0))
     effects = np.zeros((len(features), len(own)), np.float32)
-    np.add.at(effects, (rows, columns[rows, slots]), slopes[rows, slots].astype(np.float32))
+    # numpy adds at places that are one number each ten times faster than at those of two.
+    flat = rows * len(own) + columns[rows, slots]
+    np.add.at(effects.reshape(-1), flat, slopes[rows, slots].astype(np.float32))
     return np.asarray(effects.T @ effects, np.float64) + np.eye(len(own))
 
 
