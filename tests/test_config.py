@@ -12,7 +12,8 @@ from redis.connection import parse_url
 import sb_api
 from sb_api import create_app
 from sb_api.auth.gate import require_credentials
-from sb_api.config import PREFIX, Settings, describe_settings, load_settings, parse_database_url
+from sb_api.config import PREFIX, Settings, describe_settings, load_settings
+from sb_api.database_urls import parse_database_url
 from sb_api.errors import InvalidSettings
 
 FIELDS = Settings.__struct_fields__

@@ -17,7 +17,18 @@ RULE = (
     " > telemetry > broker > vocabulary"
 )
 ORDER = RULE.split(" > ")
-VOCABULARY = ("arrays", "config", "errors", "files", "json_bodies", "judgements", "memory", "records", "versions")
+VOCABULARY = (
+    "arrays",
+    "config",
+    "database_urls",
+    "errors",
+    "files",
+    "json_bodies",
+    "judgements",
+    "memory",
+    "records",
+    "versions",
+)
 WEB = {"routes", "pages", "web", "auth", "client"}
 BEHIND_THE_QUEUE = {
     "local",

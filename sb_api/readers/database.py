@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from sb_api.config import parse_database_url
+from sb_api.database_urls import parse_database_url
 from sb_api.errors import Forbidden, InvalidParameter, InvalidSettings, Unavailable
 from sb_api.readers.batches import Asked, RecordFile, open_blocks
 from sb_api.readers.rows import RECORD_FIELDS, Batch, Position

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from sb_api.config import parse_database_url
+from sb_api.database_urls import parse_database_url
 from sb_api.errors import InvalidSettings, Unavailable
 
 LONGEST_REASON = 200  # characters of what a database says
