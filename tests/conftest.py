@@ -24,7 +24,6 @@ from sb_api import create_app
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import BULK, SMALL, TRAIN
 from sb_api.config import Settings, load_settings
-from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.processes.redis_server import find_redis_server
 from tests.support.jobs import Jobs
 
@@ -39,9 +38,24 @@ hypothesis.settings.register_profile("sb_api", deadline=None)
 hypothesis.settings.load_profile("sb_api")
 
 
+# How many threads numpy and TensorFlow calculate in, and all processes that are started. Several that wait for each
+# other by turning round take the processors from whoever has something to do: a training then costs twice the time.
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
 def pytest_configure() -> None:
     """Tests that are started by nohup would hand on to services that SIGHUP is ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for name in THREADS:
+        os.environ.setdefault(name, "1")  # before numpy is imported, which looks at it once
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """See FewServices."""
+    from tests.support.scheduling import FewServices
+
+    return FewServices(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -172,6 +186,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def service(running: Service) -> Service:
     """The shared service, with the original weights current again and nothing in its verdict logs."""
+    from sb_api.models.classifiers import CLASSIFIERS
+
     for classifier in CLASSIFIERS:
         running.verdict_log(classifier).purge()
         slots = running.get(f"/weights?model={classifier}").json()["slots"]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, bootstrap_lodbrok, from_verdicts
+from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, from_verdicts
 from sb_api.bootstrap.originals import install_vocabularies, install_weights
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.classifiers import LODBROK as CLASSIFIER
 from sb_api.models.networks import get_arrays
-from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import BIO_WORDS, EMAIL_DOMAINS, WEBSITE_HOSTS
 from sb_api.readers.batches import open_records
@@ -28,8 +25,8 @@ from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from sb_api.synthetic.phrases import languages
 from tests.support.factories import VOCABULARIES, lodbrok, same_arrays
+from tests.support.originals import COUNT, SEED, Made, bootstrap, bootstrap_once
 
-COUNT, SEED = 1500, 4
 COPIES, RECIPE = MASKED_COPIES["lodbrok"], BOOTSTRAPPING["lodbrok"]
 
 
@@ -39,35 +36,10 @@ def read_editors(path: Path) -> list[SyntheticEditor]:
         return from_verdicts(read_labelled(batches, Verdict, str(path)))
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a bootstrap returned, said and left behind."""
-
-    settings: Settings
-    figures: dict[str, Any]
-    lines: list[str]
-
-    @property
-    def original(self) -> Weights:
-        return WeightsStore.of(self.settings, "lodbrok").load("original")
-
-    @property
-    def card(self) -> str:
-        return (self.settings.state / "docs" / "model-card-lodbrok.md").read_text("utf-8")
-
-
-def bootstrap(state: Path) -> Made:
-    made = Made(Settings(state_dir=str(state)), {}, [])
-    made.figures.update(
-        bootstrap_lodbrok(made.settings, count=COUNT, seed=SEED, echo=made.lines.append, classifier=CLASSIFIER)
-    )
-    return made
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Made from synthetic editors."""
-    return bootstrap(tmp_path_factory.mktemp("synthetic"))
+    return bootstrap_once(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -224,6 +224,7 @@ def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tm
 def test_fine_tuned_weights_keep_what_the_shipped_ones_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known stays in guard and replay, also where little is gained."""
     monkeypatch.setattr("sb_api.bootstrap.own_editors.SURELY", -np.inf)
+    monkeypatch.setattr("sb_api.bootstrap.cross_validation.FINE_TUNING_STEPS", (5, 10))
     settings = Settings(state_dir=str(tmp_path))
     checked = check_editors(list(generate_editors(60, seed=5)))
     plan = plan_original(settings, checked, seed=1, from_shipped=True, progress=lambda *_: None)

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sb_api import __version__
+from sb_api.bootstrap import cross_validation
 from sb_api.cli import main
 from sb_api.config import load_settings
 from sb_api.models.predictor import Predictor
@@ -292,6 +293,12 @@ def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: P
     assert np.mean((scores[:, model.about.labels.index(SPAM)] > 0.5) == spam) > 0.65  # 0.5 by chance, give or take 0.03
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what does not hang on how good the weights are that come of it."""
+    monkeypatch.setattr(cross_validation, "LEAST_STEPS", 20)
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -319,6 +326,7 @@ def test_a_wrong_line_is_named(state: Path, tmp_path: Path, line: str, told: str
     assert contents(state) == {state / "run.lock": b""}
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_dry_run_tells_all_and_changes_nothing(state: Path, tmp_path: Path) -> None:
     """Also of rows that cannot be used."""
     file = tmp_path / "editors.jsonl"
@@ -346,6 +354,7 @@ def test_too_few_editors_are_refused(state: Path, tmp_path: Path, count: int) ->
     assert contents(state) == {state / "run.lock": b""}
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_bootstrap_is_staged_while_the_current_weights_stay_and_then_promoted(state: Path, tmp_path: Path) -> None:
     file = tmp_path / "editors.jsonl"
     write_editors(file, 240)

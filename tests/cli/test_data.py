@@ -137,7 +137,8 @@ def test_evaluate_prints_json_and_writes_over_nothing_but_its_own(pipeline: Resu
     assert nowhere.stderr.endswith(f"Error: {folder}/no/page: No such file or directory\n")
 
 
-def test_the_steps_of_the_pipeline_as_json(folder: Path) -> None:
+def test_the_steps_of_the_pipeline_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb_api.bootstrap.messages.EPOCHS", 2)  # what is printed does not hang on how good they are
     state, raw = folder / "json", raw_file(folder / "json.csv")
     ingested = json.loads(call(state, "data", "ingest", raw, "--json").output)
     assert (ingested["stored"], [fault["line"] for fault in ingested["unused"]]) == (61, [63, 64])

@@ -36,8 +36,8 @@ def is_let_go(process: psutil.Process) -> bool:
     return "--cold" in process.cmdline() and not carries_tensorflow(process)
 
 
-def is_listed(service: Service) -> bool:
-    return bool(service.ready()["train_processes"])
+def is_listed(started: Service) -> bool:
+    return bool(started.ready()["train_processes"])
 
 
 def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: Settings) -> None:

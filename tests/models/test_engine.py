@@ -28,7 +28,15 @@ from sb_api.models.weights_store import WeightsStore
 from tests.conftest import wait_until
 from tests.models.test_classifiers import SAMPLES
 from tests.support.jobs import Jobs
-from tests.support.service import SHIPPED, as_verdicts, make_editors, make_verdicts, start_service
+from tests.support.service import (
+    RECIPE,
+    SHIPPED,
+    as_verdicts,
+    make_editors,
+    make_verdicts,
+    start_service,
+    thin_reference,
+)
 
 Numbers = Mapping[str, npt.NDArray[Any]]
 
@@ -212,7 +220,8 @@ def test_weights_that_would_be_served_otherwise_than_trained_are_not_promoted(
 ) -> None:
     """A graph with one operation mistaken; with Keras as the engine, the same training passes."""
     monkeypatch.setitem(ARCHITECTURES, (FAULTY.name, FAULTY.architecture), FAULTY)
-    settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0)
+    settings = msgspec.structs.replace(jobs.settings, guard_tolerance=1.0, replay_rows=RECIPE.replay_rows)
+    thin_reference(settings.state)
     trainer = Trainer(Broker.of(jobs.redis, settings), FAULTY)
     original = trainer.publication.version
     with pytest.raises(EngineDisagrees):

@@ -12,9 +12,8 @@ import pytest
 from scipy.special import logit
 
 from sb_api.arrays import Arrays, Probabilities
-from sb_api.bootstrap.editors import bootstrap_lodbrok
 from sb_api.bootstrap.messages import fit_message_vocabularies
-from sb_api.config import Settings, load_settings
+from sb_api.config import load_settings
 from sb_api.models.classifiers import LODBROK
 from sb_api.models.explain import (
     LEAST_EFFECT,
@@ -26,11 +25,11 @@ from sb_api.models.explain import (
 )
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
-from sb_api.models.weights_store import WeightsStore
 from sb_api.preprocessing import editor_vectors, name_inputs
 from sb_api.records import Editor, LabelledMessage, Message
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
 from tests.support.encoders import small_encoder
+from tests.support.originals import bootstrap_once
 from tests.support.service import SHIPPED, make_editors
 
 VOCABULARIES = SHIPPED.load_vocabularies(load_settings({}, state_dir="/nonexistent"))
@@ -48,9 +47,8 @@ USUAL = editor_vectors([Editor(**PLAIN)], VOCABULARIES)[0, 1:12].tolist()
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, Vocabularies]:
     """Of the first architecture, made from few editors."""
-    settings = Settings(state_dir=str(tmp_path_factory.mktemp("lodbrok")))
-    bootstrap_lodbrok(settings, count=2000, seed=4, echo=lambda _: None, classifier=LODBROK)
-    return WeightsStore.of(settings, LODBROK.name).load("original"), LODBROK.load_vocabularies(settings)
+    made = bootstrap_once(tmp_path_factory)
+    return made.original, LODBROK.load_vocabularies(made.settings)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ SHARED = {"SB_API_GUARD_TOLERANCE": "1", "SB_API_FP_BUDGET": str(BUDGET), "SB_AP
 SHARED |= {"SB_API_REVIEW": "on", "SB_API_REVIEW_SHARE": "0"}  # what tests add to the review queue, and nothing else
 SHARED["SB_API_SHADOW_SHARE"] = "1"
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
+
+THINNED = {"vectors": 3, "calibration": 6, "replay": 10}  # of the shipped reference set, by part
 
 EDITOR = {
     "id": 2478,
@@ -179,15 +182,20 @@ def as_verdicts(records: Sequence[dict[str, Any]]) -> list[Verdict]:
     return [Verdict(**record) for record in records]
 
 
+@cache
+def _thinned() -> dict[str, Any]:
+    with np.load(ROOT / "static" / "reference" / "lodbrok.npz") as shipped:
+        return {name: shipped[name][:: THINNED[name.partition("_")[0]]].copy() for name in shipped}
+
+
 def thin_reference(state: Path) -> None:
-    """Give a state directory every third of the shipped guard's and calibration's records and every tenth of those that
-    are replayed, so that a training costs half. Tests of what trainings are worth do with all of them."""
+    """Give a state directory every third of the shipped guard's records, every sixth of the calibration's and every
+    tenth of those that are replayed, so that a training costs half. Tests of what trainings are worth do with all of
+    them."""
     folder = state / "reference"
     folder.mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
-    with np.load(ROOT / "static" / "reference" / "lodbrok.npz") as shipped:
-        thinned = {name: shipped[name][:: 10 if name.startswith("replay") else 3] for name in shipped}
-    np.savez(folder / "lodbrok.npz", **thinned)
+    np.savez(folder / "lodbrok.npz", **_thinned())
     (folder / "lodbrok.npz").chmod(0o600)
 
 
