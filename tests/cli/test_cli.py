@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -421,3 +423,25 @@ def test_nothing_is_replaced_while_a_service_holds_the_state_directory(
             (line,) = result.stderr.splitlines()
             assert line.startswith(f"Error: Another sb_api runs in {state}; stop it first")
     assert contents(state) == {state / "run.lock": b""}
+
+
+ONE_THREAD = """
+import os, sys
+from click.testing import CliRunner
+from sb_api.cli import main
+assert "numpy" not in sys.modules
+from sb_api import classify
+from sb_api.learning import process
+classify.classify_process = process.train_process = lambda *_: print(os.environ["OPENBLAS_NUM_THREADS"], flush=True)
+for command in ("worker", "trainer"):
+    os.environ.pop("OPENBLAS_NUM_THREADS", None)
+    print(CliRunner().invoke(main, [command]).output, end="")
+os.environ["OPENBLAS_NUM_THREADS"] = "4"
+print(CliRunner().invoke(main, ["trainer"]).output, end="")
+"""
+
+
+def test_classify_and_train_processes_calculate_in_one_thread_unless_it_is_said_otherwise(state: Path) -> None:
+    """Before numpy is there, which looks at it when it is imported. What would go on and on says what it is given."""
+    done = subprocess.run([sys.executable, "-c", ONE_THREAD], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n1\n4\n"
