@@ -85,7 +85,7 @@ def make_network(rows: int = 1025, gates: str = "sigmoid", swapped: bool = False
     x = layers.Dropout(0.5, name="dropout_2")(layers.Dense(64, activation="tanh", name="dense_1")(x))
     x = layers.Dense(64, activation="tanh", name="dense_2")(x)
     model = tf_keras.Model([main, website, email, bio], layers.Dense(2, activation="softmax", name="output")(x))
-    model.compile("adam", "mse", metrics=["acc"])
+    model.compile("adam", "mse", metrics=["acc"], run_eagerly=True)  # two steps are not worth a trace
     return model
 
 
@@ -104,7 +104,7 @@ def make_weights(folder: Path) -> None:
     model.fit(inputs, targets, batch_size=32, verbose=0)  # so that the file holds an optimizer's state, as the original
     model.save(folder / "whole.h5")
     model.save_weights(folder / "weights.h5")
-    np.savez(folder / "predicted.npz", probabilities=model.predict(inputs, verbose=0), **inputs)
+    np.savez(folder / "predicted.npz", probabilities=model(inputs, training=False).numpy(), **inputs)
     make_network(rows=1024).save(folder / "earliest.h5")
     make_network(gates="hard_sigmoid").save(folder / "hard_gates.h5")
     make_network(swapped=True).save(folder / "swapped_merge.h5")
