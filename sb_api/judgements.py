@@ -92,6 +92,7 @@ AuditKind = Literal[
     "purge",
     "set aside",
     "let back",
+    "renaming",
     "token added",
     "token revoked",
     "start",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from sb_api.errors import UnknownVersion
 
-EventKind = Literal["training", "rollback", "replay", "promotion"]
+EventKind = Literal["training", "rollback", "replay", "promotion", "renaming"]
 
 Slot = Literal["original", "previous", "current"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
@@ -17,6 +18,13 @@ SLOTS: tuple[Slot, ...] = get_args(Slot)
 BANDS = ("certain spam", "likely spam", "unsure", "likely fine")
 MOST_LABELS = 1000  # that weights may have
 VERSION_NAME = re.compile(r"[0-9]{6,9}-[0-9a-f]{8}")
+
+
+def find_merged(labels: Sequence[str]) -> list[int] | None:
+    """For each label the number of the last one of its name: several of one name are one class, as a merge leaves them,
+    and the last of them stands for it. None where each has a name of its own."""
+    last = {label: number for number, label in enumerate(labels)}
+    return None if len(last) == len(labels) else [last[label] for label in labels]
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

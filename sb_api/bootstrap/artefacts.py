@@ -140,7 +140,9 @@ def read_artefact(folder: Path, encoder: str = "", *, to_train: bool = True) -> 
     classifier = find_classifier(about)
     check_about(classifier, about)
     check_archive(contents["reference.npz"], f"{folder / 'reference.npz'}")
-    reference = read_reference(io.BytesIO(contents["reference.npz"]), str(folder / "reference.npz"), classifier)
+    reference = read_reference(
+        io.BytesIO(contents["reference.npz"]), str(folder / "reference.npz"), classifier, about.labels
+    )
     files: dict[str, bytes | None] = {**classifier.vocabulary_files(vocabularies)}
     files[f"reference/{classifier.name}.npz"] = contents["reference.npz"]
     predict = _try_out(classifier, weights, vocabularies, reference, to_train)
@@ -152,7 +154,7 @@ def check_about(classifier: Classifier, about: Version) -> None:
     labels = about.labels
     if classifier.labels and tuple(labels) != classifier.labels:
         raise InvalidWeights(f"The weights have the labels {labels!r:.100}, and {classifier.name} has others.")
-    if not 2 <= len(labels) <= MOST_LABELS or len(set(labels)) < len(labels) or not all(labels):
+    if not 2 <= len(set(labels)) <= len(labels) <= MOST_LABELS or not all(labels):
         raise InvalidWeights(f"The weights have {len(labels)} labels; two or more are needed, each with its own name.")
     numbers = [about.temperature, *about.borders, *about.usual, about.threshold]
     if not np.isfinite(numbers).all() or about.temperature <= 0 or len(about.borders) not in (0, 3):
@@ -239,7 +241,8 @@ def judge_artefact(settings: Settings, artefact: Artefact) -> Judgement:
         )
     try:
         current = WeightsStore.of(settings, artefact.classifier.name).load_current()
-        here = load_reference(settings.find(f"reference/{artefact.classifier.name}.npz"), artefact.classifier)
+        path = settings.find(f"reference/{artefact.classifier.name}.npz")
+        here = load_reference(path, artefact.classifier, about.labels)
     except (InvalidWeights, UnknownVersion):
         return Judgement(appraisal.figures, None, losses)
     if (current.about.features, current.about.labels) != (about.features, about.labels):

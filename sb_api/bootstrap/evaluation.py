@@ -107,7 +107,7 @@ def _judge(settings: Settings, model: Predictor, records: Sequence[Any], source:
         arrays: Arrays = classifier.preprocess(records, model.vocabularies)
         targets: Targets = np.array([classifier.target(record, about.labels) for record in records], np.int64)
         return Answers(records, targets, model.score(arrays), source)
-    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
+    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier, about.labels)
     source, targets = "the reference set", reference.guard.targets
     raw = undo_temperature(model.score(reference.guard.arrays), about.temperature)
     scores = calibrated(reference.unlearn(raw).astype(np.float32), about.temperature)

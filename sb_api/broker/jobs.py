@@ -32,6 +32,7 @@ Operation = Literal[
     "rollback",
     "replay",
     "let back",
+    "rename",
     "stage",
     "compare",
     "promote",
@@ -93,6 +94,14 @@ class Replay(msgspec.Struct, frozen=True):
 
     force: bool = False
     with_undone: bool = False
+
+
+class Renaming(msgspec.Struct, frozen=True):
+    """The body of a rename job: which classes are called what from now on, and whether against the guard's word."""
+
+    old: list[str]
+    new: str
+    force: bool = False
 
 
 class Promotion(msgspec.Struct, frozen=True):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sb_api.cli.staging import compare, drop, promote, stage
-from sb_api.cli.terminal.options import MODEL, MODELS, client_of, with_service
+from sb_api.cli.terminal.options import MODEL, MODEL_OF_MESSAGES, MODELS, client_of, with_service
 from sb_api.cli.terminal.output import JSON, count, read_settings, show, show_line, tell, tell_exported, wants_json
 from sb_api.client.answers import Trained
 
@@ -30,6 +31,20 @@ def weights(context: click.Context, /, **options: Any) -> None:
 
 for command in (stage, compare, promote, drop):
     weights.add_command(command)
+
+
+@weights.command("rename-class")
+@click.argument("old", nargs=-1, required=True)
+@click.argument("new")
+@MODEL_OF_MESSAGES
+@click.option("--force", is_flag=True, help="Against the guard's word.")
+@with_service
+def rename_class(old: Sequence[str], new: str, model: str, force: bool, **options: Any) -> None:
+    """Call the class OLD of the current weights NEW; several OLD are one from then on, and so is a class that has that
+    name already. `sb-api rollback` undoes it. `sb-api data rename` is for stored messages."""
+    with client_of(options) as client:
+        done = client.rename_classes(old, new, model=model, force=force)
+    tell(done, f"{done.response}; the classes are {', '.join(done.labels)}. Current is {done.weights.version}.")
 
 
 @weights.command("import")

@@ -94,6 +94,17 @@ class LetBack(msgspec.Struct, frozen=True):
     success: Success = True
 
 
+class Renamed(msgspec.Struct, frozen=True, kw_only=True):
+    """The `labels` of the weights that are current now, which know what those before them knew; and the figures of the
+    reference set."""
+
+    success: Success = True
+    response: str
+    labels: list[str]
+    weights: Step
+    reference: Figures = {}
+
+
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
     """Which version is staged now, or was until now."""
 

@@ -23,6 +23,7 @@ from sb_api.client.answers import (
     FoundEditors,
     LetBack,
     PastVerdicts,
+    Renamed,
     ReviewAnswer,
     ReviewList,
     RolledBack,
@@ -155,6 +156,10 @@ class Client:
     def drop(self, version: str, *, model: str = "lodbrok") -> Staged:
         """Stage `version` no longer. Raises NothingStaged."""
         return self._run(protocol.ask(protocol.drop(version, model), self.patience, Staged))
+
+    def rename_classes(self, old: Sequence[str], new: str, *, model: str = "intent", force: bool = False) -> Renamed:
+        """Call classes of messages otherwise; several are one then. Raises InvalidParameter, TrainingRefused."""
+        return self._run(protocol.ask(protocol.rename_classes(old, new, model, force), self.patience, Renamed))
 
     def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         """The verdicts that were given, newest first: those on the record `id`, of a `reporter`, of one `status`,
@@ -334,6 +339,11 @@ class AsyncClient:
 
     async def drop(self, version: str, *, model: str = "lodbrok") -> Staged:
         return await self._run(protocol.ask(protocol.drop(version, model), self.patience, Staged))
+
+    async def rename_classes(
+        self, old: Sequence[str], new: str, *, model: str = "intent", force: bool = False
+    ) -> Renamed:
+        return await self._run(protocol.ask(protocol.rename_classes(old, new, model, force), self.patience, Renamed))
 
     async def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         return (await self.get("/verdicts", PastVerdicts, model=model, **query)).verdicts

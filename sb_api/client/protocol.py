@@ -237,6 +237,13 @@ def let_back(credential: str, model: str) -> Request:
     return Request("POST", f"/let-back?{urlencode({'model': model})}", body, repeatable=False)
 
 
+def rename_classes(old: Sequence[str], new: str, model: str, force: bool) -> Request:
+    """A second time there is nothing to rename."""
+    body = msgspec.json.encode({"old": list(old), "new": new})
+    query = urlencode({"model": model, "force": str(force).lower()})
+    return Request("POST", f"/weights/rename-class?{query}", body, repeatable=False)
+
+
 def undo(record: int | str, digest: str, reporter: str | None, model: str) -> Request:
     """A second time it takes back what that verdict had replaced."""
     body = msgspec.json.encode({"id": record, "digest": digest, "reporter": reporter})

@@ -18,7 +18,7 @@ from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.classes.growth import find_unlearned
-from sb_api.learning.recipe import Examples
+from sb_api.learning.recipe import Examples, merge_targets
 from sb_api.learning.reference_set import Observed
 from sb_api.models.calibration import calibrated, name_band, undo_temperature
 from sb_api.models.classifiers import Classifier
@@ -203,9 +203,9 @@ class Intake:
             raise NotSetAside(f"{account[:80]!r} is not set aside.")
         return kept
 
-    def examples(self, rows: Sequence[LoggedVerdict], like: Arrays) -> Examples:
-        """Logged verdicts as rows to learn; `like` has arrays of the network's inputs."""
-        targets = np.array([row.label for row in rows], np.int64)
+    def examples(self, rows: Sequence[LoggedVerdict], like: Arrays, labels: Sequence[str]) -> Examples:
+        """Logged verdicts as rows to learn, by weights of these labels; `like` has arrays of the network's inputs."""
+        targets = merge_targets(np.array([row.label for row in rows], np.int64), labels)
         return Examples(unpack_rows([row.vector for row in rows], like), targets)
 
     def floors(self, rows: Sequence[LoggedVerdict], about: Version) -> RowWeights | None:
@@ -250,7 +250,7 @@ class Intake:
             mine = [number for number, other in earlier if other == label]
             count = min(self.settings.replay_records, len(mine))
             numbers += random.choice(mine, count, replace=False).tolist() if mine else []
-        return self.examples(self.log.numbered(numbers), like) if numbers else None
+        return self.examples(self.log.numbered(numbers), like, about.labels) if numbers else None
 
     def _check_kept(self, logged: Sequence[LoggedVerdict]) -> None:
         """Raises TooManyKept when more verdicts of an account than may be would be in the log and not learned."""

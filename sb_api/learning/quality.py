@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from sb_api.judgements import NO_CLASS_NAME
+from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
 from sb_api.models.measures import reliability
 from sb_api.records import EDITORS
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Drift
+from sb_api.versions import Drift, find_merged
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
 DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so many
@@ -34,18 +34,28 @@ Cells = dict[tuple[int, int], int]  # of a confusion matrix, those that are not 
 def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
     """All that /quality tells of a log: the running figures, those over time, and what a replay would take. Messages
     may also be of no class, which counts as the last label: its number is -1. Those of classes that the weights do not
-    have any more, or did not have when they came, are left out."""
+    have any more, or did not have when they came, are left out; those of merged ones are of the one that they are
+    merged into."""
     count = len(labels)
+    numbers = [*(find_merged(labels) or range(count)), NO_CLASS]  # by number; that of no class is the last
     if log.classifier != EDITORS.name:
         labels = [*labels, NO_CLASS_NAME]
     events = log.events(EVENTS)
-    latest = [one for one in log.latest(WINDOW) if not one.is_of_new_class and max(one.label, one.predicted) < count]
+    latest = [
+        replace(one, label=numbers[one.label], predicted=numbers[one.predicted])
+        for one in log.latest(WINDOW)
+        if not one.is_of_new_class and max(one.label, one.predicted) < count
+    ]
     stretches = [
-        replace(stretch, counts={cell: times for cell, times in stretch.counts.items() if max(cell) < count})
-        for stretch in log.history(STRETCHES, LEAST)
+        replace(stretch, counts=_merge_cells(stretch.counts, numbers)) for stretch in log.history(STRETCHES, LEAST)
+    ]
+    counts = [
+        (version, reporter, numbers[label], numbers[predicted], times)
+        for version, reporter, label, predicted, times in log.counts()
+        if max(label, predicted) < count
     ]
     return {
-        **measure([cell for cell in log.counts() if max(cell[2:4]) < count], latest, labels),
+        **measure(counts, latest, labels),
         "series": describe_history(stretches, len(labels)),
         "events": [{**msgspec.structs.asdict(event), "moment": _utc(event.moment)} for event in events],
         "replay": estimate_replay(*log.count_learned(), events),
@@ -54,6 +64,16 @@ def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
             for one in log.set_aside()[:MOST_TOLD]
         ],
     }
+
+
+def _merge_cells(cells: Cells, numbers: Sequence[int]) -> Cells:
+    """Those cells of a confusion matrix whose labels have `numbers`, under these."""
+    merged: Cells = {}
+    for (label, predicted), times in cells.items():
+        if max(label, predicted) < len(numbers) - 1:
+            cell = numbers[label], numbers[predicted]
+            merged[cell] = merged.get(cell, 0) + times
+    return merged
 
 
 def measure(

@@ -12,6 +12,7 @@ Acceleration of Stochastic Approximation by Averaging, 1992), which takes out th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import cos, pi
 from typing import Any
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Targets
 from sb_api.judgements import NO_CLASS
 from sb_api.records import RECORD_TYPES
+from sb_api.versions import find_merged
 
 NEVER = 2**31 - 1
 
@@ -130,6 +132,16 @@ class Examples:
         """The rows at some places, in their order."""
         arrays = {name: array[places] for name, array in self.arrays.items()}
         return Examples(arrays, self.targets[places], None if self.scores is None else self.scores[places])
+
+
+def merge_targets(targets: Targets, labels: Sequence[str]) -> Targets:
+    """The numbers (n,) of classes, each that of the one that it is merged into; `NO_CLASS`, and what is no label of
+    these, stays what it is."""
+    merged = find_merged(labels)
+    if merged is None:
+        return targets
+    known = (targets >= 0) & (targets < len(merged))
+    return np.where(known, np.array(merged)[np.where(known, targets, 0)], targets)
 
 
 def join(*parts: Examples) -> Examples:

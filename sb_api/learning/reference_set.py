@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Matrix, Predict, Scores, Targets
 from sb_api.errors import InvalidWeights
-from sb_api.learning.recipe import Examples, weigh_labels
+from sb_api.learning.recipe import Examples, merge_targets, weigh_labels
 from sb_api.learning.training_loop import Fitting
 from sb_api.models import wide_features
 from sb_api.models.calibration import (
@@ -29,6 +29,7 @@ from sb_api.models.calibration import (
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.preprocessing import VECTOR_LENGTH
+from sb_api.versions import find_merged
 
 # Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
 # which must stay below it.
@@ -93,19 +94,21 @@ class Observed:
         return round(float(temperature ** (1 - share) * theirs**share), 4)
 
 
-def load_reference(path: Path, classifier: Classifier) -> Reference:
-    """The reference set of a classifier; without parts of its own, the guard's records serve for calibration, and
-    nothing is replayed. Raises InvalidWeights when it is missing or damaged."""
+def load_reference(path: Path, classifier: Classifier, labels: Sequence[str] = ()) -> Reference:
+    """The reference set of a classifier, for weights of these labels, of which some may be merged; without parts of its
+    own, the guard's records serve for calibration, and nothing is replayed. Raises InvalidWeights when it is missing or
+    damaged."""
     try:
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as stream:
-            return read_reference(stream, str(path), classifier)
+            return read_reference(stream, str(path), classifier, labels)
     except OSError as error:
         raise InvalidWeights(f"The reference set {path} cannot be read: {error}.") from None
 
 
-def read_reference(stream: BinaryIO, path: str, classifier: Classifier) -> Reference:
-    """The reference set of a classifier from an open file; `path` names it in errors. Raises InvalidWeights."""
+def read_reference(stream: BinaryIO, path: str, classifier: Classifier, labels: Sequence[str] = ()) -> Reference:
+    """The reference set of a classifier from an open file, as `load_reference` gives it; `path` names it in errors.
+    Raises InvalidWeights."""
     try:
         with np.load(stream, allow_pickle=False) as file:
             guard = _unpack(file, GUARD)
@@ -126,7 +129,28 @@ def read_reference(stream: BinaryIO, path: str, classifier: Classifier) -> Refer
     parts = [Examples(classifier.name_inputs(v), v[:, 0].astype(np.int64)) for v in (guard, replay, calibration)]
     innocent = guard[guard[:, 0] == 0]
     usual = classifier.usual(innocent) if classifier.usual and len(innocent) else []
-    return Reference(parts[0], parts[1], parts[2], usual, unlearning, uncalibrating)
+    return merge_classes(Reference(parts[0], parts[1], parts[2], usual, unlearning, uncalibrating), labels)
+
+
+def merge_classes(reference: Reference, labels: Sequence[str]) -> Reference:
+    """A reference set for weights of these labels, of which some may be merged. What takes out of a merged class's
+    score what was learned of a record is what takes it out of that of the record's own part of it, which has most of
+    the sum."""
+    merged, guard, unlearning = find_merged(labels), reference.guard, reference.unlearning
+    if merged is None:
+        return reference
+    if unlearning is not None and unlearning.ndim == 2:
+        rows, own = np.arange(len(guard)), guard.targets
+        within = own < unlearning.shape[1]
+        into = np.minimum(np.array(merged)[own], unlearning.shape[1] - 1)
+        unlearning = unlearning.copy()
+        unlearning[rows[within], into[within]] = reference.unlearning[rows[within], own[within]]  # type: ignore[index]
+    parts = {
+        name: replace(part, targets=merge_targets(part.targets, labels))
+        for name in ("guard", "replay", "calibration")
+        for part in [getattr(reference, name)]
+    }
+    return replace(reference, **parts, unlearning=unlearning)
 
 
 def read_part(path: Path, name: str) -> Matrix:

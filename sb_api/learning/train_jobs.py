@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Replay, Training, Withdrawal
+from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Renaming, Replay, Training, Withdrawal
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
 from sb_api.processes.worker import Worker
@@ -28,6 +28,7 @@ KINDS_OF_ENTRIES: dict[str, AuditKind] = {
     "rollback": "rollback",
     "replay": "replay",
     "let back": "let back",
+    "rename": "renaming",
     "stage": "staged",
     "promote": "promoted",
     "drop": "dropped",
@@ -101,6 +102,12 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         elif job.operation == "let back":
             deed.names = [decode_payload(job.body, str)]
             data = trainer.let_back(deed.names[0])
+        elif job.operation == "rename":
+            from sb_api.learning.classes.renaming import rename_classes
+
+            renaming = decode_payload(job.body, Renaming)
+            deed.forced = renaming.force
+            data = rename_classes(trainer, job.task, renaming, check, renaming.force)
         elif job.operation in ("stage", "promote", "drop"):
             data = _do_staging(trainer, job, deed, check, tell)
         elif job.operation == "withdraw":

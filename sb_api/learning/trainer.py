@@ -83,7 +83,8 @@ class Trainer:
 
     @cached_property
     def reference(self) -> Reference:
-        reference = load_reference(self.settings.find(f"reference/{self.classifier.name}.npz"), self.classifier)
+        path = self.settings.find(f"reference/{self.classifier.name}.npz")
+        reference = load_reference(path, self.classifier, self.fitting.labels)
         return with_scores(reference, self.fitting, self.original)
 
     @property
@@ -329,7 +330,7 @@ class Trainer:
             self.classifier,
             self.original,
             current,
-            self.intake.examples(rows, like) if lesson is None else lesson,
+            self.intake.examples(rows, like, current.about.labels) if lesson is None else lesson,
             self.reference,
             self.intake.draw_log(earlier, current.about, number, like),
             budget=self.settings.fp_budget,

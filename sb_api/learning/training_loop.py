@@ -57,13 +57,15 @@ class Fitting:
         self.restore((weights.arrays, weights.optimizer))
 
     def widen(self, weights: Weights) -> Weights:
-        """Weights of this network's labels that say what `weights` say, which have the first of them; the others are
-        next to impossible. Raises InvalidWeights where they have any others."""
+        """Weights of this network's labels that say what `weights` say, which have the first of them, by whatever name;
+        the others are next to impossible. Raises InvalidWeights where they have more."""
         labels = weights.about.labels
         if labels == list(self.labels):
             return weights
-        if labels != list(self.labels[: len(labels)]):
-            raise InvalidWeights(f"The weights {weights.about.version} have other labels than the network.")
+        if len(labels) > len(self.labels):
+            raise InvalidWeights(f"The weights {weights.about.version} have more labels than the network.")
+        if len(labels) == len(self.labels):  # of which some are called otherwise since
+            return replace(weights, about=msgspec.structs.replace(weights.about, labels=list(self.labels)))
         arrays = growth.widen(weights.arrays, {v.path: tuple(v.shape) for v in networks.numbers_of(self.network)})
         shapes = {variable.path: tuple(variable.shape) for variable in self.optimizer.variables}
         about = msgspec.structs.replace(weights.about, labels=list(self.labels))

@@ -12,7 +12,7 @@ from sb_api.arrays import Arrays, Predict, RowWeights, unpack_rows
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
-from sb_api.learning.recipe import Examples
+from sb_api.learning.recipe import Examples, merge_targets
 from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
@@ -86,9 +86,10 @@ def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, like: Ar
     """
     arrays = unpack_rows([verdict.vector], like)
     wanted = calibrated(predict(arrays), current.about.temperature)[0].astype(np.float64)
-    label, share = verdict.label, verdict.score
+    share = verdict.score
+    label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), current.about.labels).tolist()
     if label == NO_CLASS:
-        label = verdict.predicted if 0 <= verdict.predicted < len(wanted) else int(wanted.argmax())
+        label = predicted if 0 <= predicted < len(wanted) else int(wanted.argmax())
         share = 1 - share
     others = np.arange(len(wanted)) != label
     rest = wanted[others].sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sb_api import preprocessing
@@ -17,7 +18,7 @@ from sb_api.models.explain import Judge, explain_editors, explain_messages, usua
 from sb_api.records import EDITORS, INTENTS, RECORD_TYPES, SENTIMENTS, LabelledMessage, RecordType, field_of_label
 from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
-from sb_api.versions import Version
+from sb_api.versions import Version, find_merged
 
 if TYPE_CHECKING:
     import keras
@@ -90,10 +91,12 @@ def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
     if message.label is None:
         return NO_CLASS
     try:
-        return labels.index(message.label if message.label in labels else clean_class(message.label))
+        return _number_of(message.label if message.label in labels else clean_class(message.label), labels)
     except ValueError:
         field = field_of_label(type(message))
-        detail = f"{message.label[:60]!r} is no class of the current weights; there are {', '.join(labels)}"
+        detail = (
+            f"{message.label[:60]!r} is no class of the current weights; there are {', '.join(dict.fromkeys(labels))}"
+        )
         raise InvalidRecords(
             f"The message {str(message.id)!r} has an unknown {field}: {detail}. With `new_classes=true` an admin has "
             "new ones learned.",
@@ -115,6 +118,17 @@ def _answer_of_messages(
 
 def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[int, int, int]:
     return len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
+
+
+def _build_messages(labels: Sequence[str], vocabularies: Vocabularies, encoded: bool = False) -> keras.Model:
+    return networks.build_intent(*_message_sizes(labels, vocabularies), encoded, find_merged(labels))
+
+
+def _number_of(name: str, labels: Sequence[str]) -> int:
+    """The number of a class. Raises ValueError where there is none of this name."""
+    number = labels.index(name)
+    merged = find_merged(labels)
+    return number if merged is None else merged[number]
 
 
 LODBROK = Classifier(
@@ -169,7 +183,7 @@ def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
         name_inputs=preprocessing.name_message_inputs,
         target=_target_of_message,
         score=measures.score_classes,
-        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies)),
+        build=_build_messages,
         graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
         answer=_answer_of_messages,
         vectors=preprocessing.message_vectors,
@@ -181,7 +195,7 @@ def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
         vector_length=encoder.VECTOR_LENGTH,
         preprocess=encoder.preprocess_messages,
         name_inputs=encoder.name_inputs,
-        build=lambda labels, vocabularies: networks.build_intent(*_message_sizes(labels, vocabularies), encoded=True),
+        build=partial(_build_messages, encoded=True),
         graph=lambda labels, vocabularies: onnx_graphs.intent_graph(
             *_message_sizes(labels, vocabularies), encoded=True
         ),

@@ -21,6 +21,7 @@ from sb_api.models import networks
 from sb_api.models.classifiers import Classifier
 from sb_api.models.onnx_graphs import parse_graph
 from sb_api.text.tokenizers import Vocabularies
+from sb_api.versions import find_merged
 
 EngineName = Literal["onnx", "keras"]
 Load = Callable[[Arrays], Predict]
@@ -39,7 +40,9 @@ def load_engine(name: EngineName, classifier: Classifier, labels: Sequence[str],
     if name == "keras":
         network = classifier.build(labels, vocabularies)
         return partial(_load_keras, network, networks.compile_predict(network))
-    return partial(_load_onnx, *parse_graph(classifier.graph(labels, vocabularies)))
+    load: Load = partial(_load_onnx, *parse_graph(classifier.graph(labels, vocabularies)))
+    merged = find_merged(labels)
+    return load if merged is None else partial(_load_merged, load, networks.merging_matrix(merged))
 
 
 def check_engine(
@@ -94,6 +97,11 @@ def _load_onnx(graph: bytes, shapes: Mapping[str, tuple[int, ...]], used: Sequen
     predict: Predict = partial(_run, session, values)
     predict({put.name: _empty_row(put) for put in session.get_inputs()})
     return predict
+
+
+def _load_merged(load: Load, matrix: npt.NDArray[np.float32], numbers: Arrays) -> Predict:
+    predict = load(numbers)
+    return lambda arrays: predict(arrays) @ matrix
 
 
 def _run(session: Any, _: Sequence[Any], arrays: Arrays) -> npt.NDArray[np.float32]:

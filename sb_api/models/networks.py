@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -179,24 +179,32 @@ def slots_by_field() -> npt.NDArray[np.float32]:
 def _members_layer(keras: Any) -> Any:
     class PoolOfMembers(keras.layers.Layer):  # type: ignore[misc]
         """Probabilities (n, members, labels) -> their normalized geometric mean (n, labels), weighted by `shares` if
-        given; not so in training.
+        given; not so in training. What `merged` labels have, the one that each of them is merged into has in the end.
 
         Members that each learn for themselves err apart, so that together they err less than any of them; and where
         they disagree, the pool is sure of nothing.
         """
 
-        def __init__(self, shares: tuple[float, ...] | None = None, **options: Any) -> None:
+        def __init__(
+            self, shares: tuple[float, ...] | None = None, merged: Sequence[int] | None = None, **options: Any
+        ) -> None:
             super().__init__(**options)
             self._shares = shares
+            self._merged = merged
 
         def call(self, probabilities: Any, training: bool = False) -> Any:
             if training:
-                return probabilities
+                return self._add_up(probabilities)
             logarithms = keras.ops.log(probabilities + LEAST_PROBABILITY)
             if self._shares is None:
-                return keras.ops.softmax(keras.ops.mean(logarithms, axis=1))
+                return self._add_up(keras.ops.softmax(keras.ops.mean(logarithms, axis=1)))
             shares = np.array(self._shares, np.float32)[:, None]
-            return keras.ops.softmax(keras.ops.sum(logarithms * shares, axis=1))
+            return self._add_up(keras.ops.softmax(keras.ops.sum(logarithms * shares, axis=1)))
+
+        def _add_up(self, probabilities: Any) -> Any:
+            if self._merged is None:
+                return probabilities
+            return keras.ops.matmul(probabilities, merging_matrix(self._merged))
 
         def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
             return (shape[0], shape[2])
@@ -204,12 +212,23 @@ def _members_layer(keras: Any) -> Any:
     return PoolOfMembers
 
 
+def merging_matrix(merged: Sequence[int]) -> npt.NDArray[np.float32]:
+    """(labels, labels): probabilities times this are those of merged classes, the sums of their parts."""
+    return np.eye(len(merged), dtype=np.float32)[list(merged)]
+
+
 def message_width(label_count: int) -> int:
     """Units of the message network's hidden layer."""
     return min(MOST_UNITS, max(LEAST_UNITS, UNITS_PER_LABEL * label_count))
 
 
-def build_intent(label_count: int, feature_count: int, word_count: int, encoded: bool = False) -> keras.Model:
+def build_intent(
+    label_count: int,
+    feature_count: int,
+    word_count: int,
+    encoded: bool = False,
+    merged: Sequence[int] | None = None,
+) -> keras.Model:
     """The message network: inputs `feature_input` and `weight_input` (n, 192), `word_input` (n, 24), if `encoded` also
     `sentence_input` (n, SENTENCE_WIDTH), the text's vector from an encoder; output (n, labels) probabilities.
 
@@ -217,7 +236,8 @@ def build_intent(label_count: int, feature_count: int, word_count: int, encoded:
     Tricks for Efficient Text Classification, 2017); convolutions over the words in order (Kim, Convolutional Neural
     Networks for Sentence Classification, 2014); and a linear classifier of the features. Their width grows with the
     number of labels. A fourth one knows the text's vector alone, and counts for three fifths. While it
-    trains it gives (n, members, labels), for a loss of each member's own.
+    trains it gives (n, members, labels), for a loss of each member's own. `merged` are the numbers of the labels that
+    each one is merged into.
     """
     keras = import_keras()
     layers = keras.layers
@@ -258,7 +278,7 @@ def build_intent(label_count: int, feature_count: int, word_count: int, encoded:
         inputs["sentence_input"] = sentence = keras.Input((SENTENCE_WIDTH,), name="sentence_input")
         outputs.append(_sentence_member(keras, sentence, label_count))
     members = [layers.Reshape((1, label_count))(output) for output in outputs]
-    pool = _members_layer(keras)(SENTENCE_SHARES if encoded else None, name="output")
+    pool = _members_layer(keras)(SENTENCE_SHARES if encoded else None, merged, name="output")
     output = pool(layers.Concatenate(axis=1, name="members")(members))
     return keras.Model(inputs, output, name="intent")
 

@@ -235,6 +235,13 @@ OPERATIONS: Mapping[str, Operation] = {
         (MODEL, FORCE),
         (*BODY, errors.InvalidParameter, errors.NothingStaged, errors.QueueFull, errors.Unavailable),
     ),
+    "POST /weights/rename-class": Operation(
+        {200: answers.Renamed},
+        schemas.WantedNames,
+        {"old": ["bug report", "complaint"], "new": "problem"},
+        (MODEL, FORCE),
+        (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, *QUEUED),
+    ),
     "POST /weights/drop": Operation(
         {200: answers.Staged},
         schemas.WantedVersion,

@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from sb_api.client.answers import Fault, Figures, Ignored, Model, Slots, Success
 from sb_api.judgements import Neighbour, Reason
-from sb_api.records import RECORD_TYPES, Editor, IntegerId, RecordType, StringId, Verdict
-from sb_api.versions import Drift, EventKind
+from sb_api.records import RECORD_TYPES, ClassName, Editor, IntegerId, RecordType, StringId, Verdict
+from sb_api.versions import MOST_LABELS, Drift, EventKind
 
 Failure = Annotated[bool, Meta(extra_json_schema={"const": False})]
 FiguresUntil = Annotated[
@@ -68,6 +68,13 @@ class WantedPromotion(msgspec.Struct, frozen=True):
 
     version: str
     as_is: bool = False
+
+
+class WantedNames(msgspec.Struct, frozen=True):
+    """Which classes are called `new` from now on; several are one then, and so is a class that has that name."""
+
+    old: Annotated[list[ClassName], Meta(min_length=1, max_length=MOST_LABELS)]
+    new: ClassName
 
 
 class Undo(msgspec.Struct):

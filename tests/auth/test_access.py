@@ -52,6 +52,7 @@ NEEDED: dict[tuple[str, str], Role] = {
     ("POST", "/weights/stage"): "admin",
     ("POST", "/weights/promote"): "admin",
     ("POST", "/weights/drop"): "admin",
+    ("POST", "/weights/rename-class"): "admin",
     ("POST", "/replay"): "admin",
     ("POST", "/replay?force=true"): "admin",
 }

@@ -29,7 +29,7 @@ ROLES = {
     **dict.fromkeys(("/train", "/intents/train", "/sentiments/train"), "train"),
     **dict.fromkeys(("/verdicts", "/editors", "/verdicts/undo", "/review", "/weights/staged"), "train"),
     **dict.fromkeys(("/rollback", "/replay", "/let-back"), "admin"),
-    **dict.fromkeys(("/weights/stage", "/weights/promote", "/weights/drop"), "admin"),
+    **dict.fromkeys(("/weights/stage", "/weights/promote", "/weights/drop", "/weights/rename-class"), "admin"),
 }
 
 

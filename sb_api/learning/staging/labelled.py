@@ -12,6 +12,7 @@ from sb_api.arrays import Targets, unpack_rows
 from sb_api.judgements import Labelled, Sides
 from sb_api.learning import quality
 from sb_api.learning.ingest import OBSERVED
+from sb_api.learning.recipe import merge_targets
 from sb_api.learning.reference_set import Reference, load_reference, read_reference
 from sb_api.learning.staging.staging import REFERENCE
 from sb_api.models.calibration import calibrated
@@ -48,14 +49,16 @@ def compare_labelled(trainer: Trainer, staged: Predictor, weights: Weights) -> l
 def _on_reference(trainer: Trainer, current: Weights, staged: Predictor, weights: Weights) -> Labelled:
     classifier = find_classifier(current.about)
     path = trainer.settings.find(f"reference/{trainer.classifier.name}.npz")
-    here = load_reference(path, classifier)
+    here = load_reference(path, classifier, current.about.labels)
     vocabularies = trainer.vocabularies
     said = _predict_guard(here, current, vocabularies)
     if weights.about.takes_the_same(current.about):
         other = _predict_guard(here, weights, vocabularies)
         return _compare(REFERENCE_SET, current.about.labels, here.guard.targets, said, other)
     _, files = trainer.store.load_staged()
-    own = read_reference(io.BytesIO(files[REFERENCE]), "the staged reference set", staged.classifier)
+    own = read_reference(
+        io.BytesIO(files[REFERENCE]), "the staged reference set", staged.classifier, weights.about.labels
+    )
     return Labelled(
         source=OWN_REFERENCE_SETS,
         current=_figures(current.about.labels, here.guard.targets, said),
@@ -86,7 +89,10 @@ def _on_log(trainer: Trainer, staged: Predictor) -> list[Labelled]:
     like = staged.classifier.name_inputs(np.zeros((1, staged.classifier.vector_length), np.float32))
     scores = staged.score(unpack_rows([row.vector for row in rows], like))
     other = best_labels(scores, staged.about.threshold)
-    said, targets = (np.array([getattr(row, name) for row in rows]) for name in ("predicted", "label"))
+    labels = staged.about.labels
+    said, targets = (
+        merge_targets(np.array([getattr(row, name) for row in rows]), labels) for name in ("predicted", "label")
+    )
     return [_compare(VERDICTS, staged.about.labels, targets, said, other)]
 
 

@@ -1,14 +1,16 @@
-"""The calls of staged weights."""
+"""The calls of weights that are staged beside the current ones, and of what the current ones call their classes."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
 from sb_api.auth.access import current_actor, require
-from sb_api.broker.jobs import Promotion
+from sb_api.broker.jobs import Promotion, Renaming
+from sb_api.errors import InvalidParameter
 from sb_api.web.calls.parameters import accept_task, read_flag, read_record_type, read_shape
+from sb_api.web.calls.trainings import await_renaming
 from sb_api.web.http import answer_json, takes
-from sb_api.web.schemas import WantedPromotion, WantedVersion
+from sb_api.web.schemas import WantedNames, WantedPromotion, WantedVersion
 from sb_api.web.service import get_service
 from sb_api.web.staging import await_drop, await_staging, compare_staged, submit_promotion
 
@@ -43,6 +45,21 @@ def promote() -> Response:
     sent = read_shape(WantedPromotion)
     wanted = Promotion(sent.version, sent.as_is, read_flag("force"))
     return accept_task(submit_promotion(service, record_type, wanted, current_actor()))
+
+
+@calls.post("/weights/rename-class")
+@require("admin")
+@takes("model", "force")
+def rename_class() -> Response:
+    """Call classes of messages otherwise; several under one name are one class from then on."""
+    service, record_type = get_service(), read_record_type()
+    if not record_type.of_messages:
+        raise InvalidParameter(
+            f"The classes of {record_type.name} are called what they are; name a classifier of messages."
+        )
+    sent = read_shape(WantedNames)
+    wanted = Renaming(sent.old, sent.new, read_flag("force"))
+    return answer_json({"success": True, **await_renaming(service, record_type, wanted, current_actor())})
 
 
 @calls.post("/weights/drop")

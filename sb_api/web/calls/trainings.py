@@ -9,7 +9,7 @@ import msgspec
 
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.examination import examine
-from sb_api.broker.jobs import TRAIN, Actor, Job, Replay, Training, Withdrawal
+from sb_api.broker.jobs import TRAIN, Actor, Job, Renaming, Replay, Training, Withdrawal
 from sb_api.errors import Unavailable, error_from_problem
 from sb_api.records import RecordType, encode_payload
 from sb_api.versions import SLOTS
@@ -87,6 +87,14 @@ def await_let_back(service: Service, record_type: RecordType, credential: str, a
         service, "let back", record_type, encode_payload(credential), keep=service.settings.result_ttl, actor=actor
     )
     return await_job(service, job)
+
+
+def await_renaming(service: Service, record_type: RecordType, wanted: Renaming, actor: Actor) -> dict[str, Any]:
+    """Have classes called otherwise. Raises InvalidParameter, and what `await_training` raises."""
+    body = encode_payload(wanted)
+    return await_job(
+        service, make_job(service, "rename", record_type, body, keep=service.settings.result_ttl, actor=actor)
+    )
 
 
 def submit_replay(
