@@ -46,8 +46,12 @@ def send(endpoint: Endpoint, message: Message, keys: Sequence[bytes], limit: flo
     watch.daemon = True
     watch.start()
     try:
-        connection.request("POST", target, body=message.body, headers=headers, preload_content=False)
-        with connection.getresponse() as answer:
+        connection.connect()
+        if is_over.is_set():  # while there was nothing to cut: each address of a host has its own time
+            return Attempt(f"no answer within {limit:g} s")
+        connection.request("POST", target, body=message.body, headers=headers)
+        # Not that of urllib3, which logs the URL with a head that it cannot read.
+        with http.client.HTTPConnection.getresponse(connection) as answer:
             attempt = _judge(answer.status, answer.headers.get("Retry-After", ""))
             # What was cut off looks like a head that ends there.
             return Attempt(f"no answer within {limit:g} s") if is_over.is_set() else attempt

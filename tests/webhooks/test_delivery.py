@@ -159,6 +159,34 @@ def test_nothing_is_waited_for_without_end(opened: Open) -> None:
             delivery.outbox.redis.flushall()
 
 
+def test_nothing_is_sent_once_its_time_is_over(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name server takes longer than an attempt may."""
+    look_up = socket.getaddrinfo
+
+    def take_time(*about: Any) -> Any:
+        time.sleep(0.2)
+        return look_up(*about)
+
+    with receive() as receiver:
+        delivery = opened(receiver.url, limit=0.05)
+        put(delivery)
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", take_time)
+            delivery.work()
+    assert state(delivery).reason == "no answer within 0.05 s"
+    assert receiver.requests == []
+
+
+def test_a_head_that_cannot_be_read_has_no_url_logged(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    with receive(lambda handler: handler.wfile.write(b"HTTP/1.1 500 x\r\nno header\r\n\r\n")) as receiver:
+        delivery = opened(receiver.url + "?key=s3cret")
+        put(delivery)
+        delivery.work()
+    assert state(delivery).reason == "answered 500"
+    assert "answered 500" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 def babble(handler: Any) -> None:
     """Answer with a body without end."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
