@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 from flask.testing import FlaskClient
 
 from sb_api import create_app
+from sb_api.broker.connection import connect
+from sb_api.broker.shared_state import Broker
 from sb_api.config import Settings, load_settings
 from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.web.service import describe_readiness
 from tests.support.jobs import Jobs
 from tests.support.service import RedisServer, Service
 
@@ -75,3 +82,28 @@ def test_without_redis_it_is_not_and_is_again_once_redis_is_back(tmp_path: Path,
     finally:
         server.kill()
     assert client.get("/readyz").get_json()["problems"][0].startswith("Redis: ")
+
+
+def test_a_redis_that_does_not_answer_is_asked_once(settings: Settings) -> None:
+    """Each question to it takes its time, and whoever asks /readyz waits."""
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                asked.append(connection.recv(1000))
+                connection.close()
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        own = msgspec.structs.replace(settings, redis_url=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        service: Any = SimpleNamespace(broker=Broker.of(connect(own), own), settings=own)  # nothing else asks there
+        answer = describe_readiness(service)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert answer["problems"][0].startswith("Redis: The queue cannot be reached")
+    assert len(asked) == 1
