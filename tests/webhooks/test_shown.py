@@ -103,7 +103,7 @@ def test_a_refusal_of_the_guard_is_told(settings: Settings, jobs: Jobs, caplog: 
 
 
 def test_run_has_them_sent_where_there_are_any_and_refuses_what_cannot_be_used(settings: Settings) -> None:
-    for webhooks, expected in (("", False), ("https://ops.example/", True)):
+    for webhooks, expected in (("", False), (" ", False), ("https://ops.example/", True)):
         own = msgspec.structs.replace(settings, webhooks=webhooks, port=0)
         with listen(own) as listener:
             assert ("webhooks" in {process.name for process in _processes(own, {}, listener)}) is expected
