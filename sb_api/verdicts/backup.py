@@ -30,7 +30,8 @@ from sb_api.models.weights_file import parse_weights
 FORMAT = 1
 MANIFEST = "manifest.json"
 MOST_MANIFEST = 4 * 2**20  # bytes
-PARTS = ("weights", "originals", "tokenizers", "reference", "docs", "credentials.json", "session.key")
+KEYS = ("credentials.json", "session.key", "webhooks.secret")
+PARTS = ("weights", "originals", "tokenizers", "reference", "docs", *KEYS)
 DATABASES = ("verdicts.sqlite", "messages.sqlite")
 TRIES = 10  # to copy the weights while nobody changes them
 PIECE = 2**20  # bytes that are read at a time
@@ -175,6 +176,8 @@ def _elsewhere(settings: Settings) -> list[str]:
         found.append("the messages are in the database of SB_API_MESSAGES_URL")
     if settings.credentials and settings.credentials_file.parent != settings.state:
         found.append(f"the credentials are in {settings.credentials_file}")
+    if settings.webhook_secret and settings.webhook_secret_file != settings.state / "webhooks.secret":
+        found.append(f"the secrets that sign webhooks are in {settings.webhook_secret_file}")
     return found
 
 

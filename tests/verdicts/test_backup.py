@@ -23,6 +23,7 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.verdicts import backup
 from sb_api.verdicts.backup import check_backup, make_backup, restore_backup
 from sb_api.verdicts.verdict_log import open_verdict_log
+from sb_api.webhooks.signing import load_secrets
 from tests.support.factories import make_weights
 from tests.verdicts.test_verdict_log import verdict
 
@@ -88,6 +89,13 @@ def test_what_is_restored_is_what_was_copied(settings: Settings, archive: Path, 
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     left_out = {"redis", "redis/appendonly.aof"}
     assert names(restored.state) == names(settings.state) - left_out
+
+
+def test_webhooks_are_signed_as_before_after_a_restore(settings: Settings, tmp_path: Path) -> None:
+    keys, restored = load_secrets(settings.webhook_secret_file), other(tmp_path)
+    make_backup(settings, tmp_path / "x", "0.1.0")
+    restore_backup(restored, tmp_path / "x")
+    assert load_secrets(restored.webhook_secret_file) == keys
 
 
 def test_a_training_while_it_copies_has_it_copy_anew(
@@ -230,8 +238,12 @@ def test_through_pipes_as_from_a_container(settings: Settings, tmp_path: Path) -
 
 def test_what_lies_elsewhere_is_said(settings: Settings, tmp_path: Path) -> None:
     away = msgspec.structs.replace(
-        settings, verdict_log="postgresql://u:secret@h/x", messages_url="mysql://h/x", credentials="/etc/x.json"
+        settings,
+        verdict_log="postgresql://u:passw0rd@h/x",
+        messages_url="mysql://h/x",
+        credentials="/etc/x.json",
+        webhook_secret="/etc/x.secret",
     )
     told = make_backup(away, tmp_path / "x", "0.1.0").elsewhere
-    assert len(told) == 3
-    assert "secret" not in str(told)
+    assert len(told) == 4
+    assert "passw0rd" not in str(told)
