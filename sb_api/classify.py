@@ -34,6 +34,7 @@ from sb_api.records import decode_payload
 from sb_api.review.collecting import ReviewFeed
 from sb_api.review.store import ReviewStore
 from sb_api.shadow.judging import ShadowJudge
+from sb_api.shadow.other_versions import OtherVersions
 from sb_api.telemetry.metrics import Instruments
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
 from sb_api.webhooks.accounts import AccountFeed
@@ -53,17 +54,31 @@ def count_labels(scores: Probabilities, labels: Sequence[str]) -> dict[str, int]
     return dict(zip(labels, np.bincount(best, minlength=len(labels)).tolist(), strict=True))
 
 
-def judge_claims(predictors: dict[str, Predictor], claims: Sequence[Claim], note: Note | None = None) -> list[Answer]:
-    """One answer per claim; the records of all claims of a classifier are judged in one call."""
+def judge_claims(
+    predictors: dict[str, Predictor],
+    claims: Sequence[Claim],
+    note: Note | None = None,
+    others: OtherVersions | None = None,
+) -> list[Answer]:
+    """One answer per claim; the records of all claims of a classifier are judged in one call. `others` finds what a
+    claim of an exact version is judged by; `note` is not told of these."""
     # By position: two entries of different streams may have the same id.
     answers: dict[int, Answer] = {}
     batches: dict[tuple[str, str], list[tuple[int, Claim, list[Any]]]] = defaultdict(list)
+    exact: list[tuple[Predictor, tuple[int, Claim, list[Any]]]] = []
     for position, claim in enumerate(claims):
         try:
             records = _read(claim, predictors)
+            if claim.job.exact and others is not None:
+                exact.append((others.find(claim.job.classifier, claim.job.weights), (position, claim, records)))
+                continue
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except _UNREADABLE as error:
             answers[position] = _unreadable(error)
+        except SbApiError as error:
+            answers[position] = failure(error)
+    for other, one in exact:
+        answers |= _judge_batch(other, [one], None)
     for (name, version), batch in batches.items():
         with predictors[name].at(version):
             answers |= _judge_batch(predictors[name], batch, note)
@@ -154,7 +169,9 @@ class Judging:
         size: int,
         seconds: float = SLICE_SECONDS,
         note: Note | None = None,
+        others: OtherVersions | None = None,
     ) -> None:
+        self.others = others
         self.predictors = predictors
         self.size = size
         self.seconds = seconds
@@ -165,9 +182,8 @@ class Judging:
         """One answer per claim; None for a long task that is not through yet, which is worked on when it is alone."""
         if len(claims) == 1 and self._is_long(claims[0]):
             return [self._judge_slice(claims[0])]
-        answers = iter(
-            judge_claims(self.predictors, [claim for claim in claims if not self._is_long(claim)], self.note)
-        )
+        short = [claim for claim in claims if not self._is_long(claim)]
+        answers = iter(judge_claims(self.predictors, short, self.note, self.others))
         return [None if self._is_long(claim) else next(answers) for claim in claims]
 
     def _is_long(self, claim: Claim) -> bool:
@@ -292,7 +308,9 @@ class ClassifyProcess:
         )
         self.collectors = open_collectors(self.broker)
         note = self.shadow.note if self.shadow else None
-        self.judging = Judging(self.predictors, settings.slice_records, note=note)
+        self.judging = Judging(
+            self.predictors, settings.slice_records, note=note, others=OtherVersions(self.broker, self.predictors)
+        )
         self.used = monotonic()
         self.worker = Worker(
             Consumer(self.broker),

@@ -72,14 +72,14 @@ VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
 
 @api.post("/predict")
 @require("predict")
-@takes("partial", "explain", "review")
+@takes("partial", "explain", "review", "weights")
 def predict() -> Response:
     """Judge editors."""
     return answer_predict(EDITORS)
 
 
 @require("predict")
-@takes("partial", "explain")
+@takes("partial", "explain", "weights")
 def predict_messages(record_type: RecordType) -> Response:
     """Sort messages into classes."""
     return answer_predict(record_type)
@@ -91,8 +91,13 @@ def answer_predict(record_type: RecordType) -> Response:
         flags: dict[str, Any] = {}
     else:
         flags = {name: read_flag(name) for name in ("partial", "explain")}
+        if wanted := read_parameter("weights", ""):
+            check_role("train")  # other weights are loaded for it
+            flags["by"] = read_chain(get_service(), record_type).resolve(wanted)
         if record_type is EDITORS and read_flag("review"):
             check_role("train")
+            if "by" in flags:
+                raise InvalidParameter("`review` goes with the current weights alone; leave `weights` out.")
             need_review(get_service())
             flags["review"] = "all"
     service = get_service()

@@ -57,10 +57,10 @@ NOBODY = Actor()
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a stream. `reply` names the list for the answer, `patience` is how long its sender waits for that
     (seconds, 0: for ever), `keep` how long it is kept under the task id (seconds, 0: not at all), `weights` the version
-    to work with, if the process still has it (else the current), `records` how many are in the body of one that is not
-    divided into slices before it is queued, `acknowledge` whether its sender waits only until what it says is in the
-    verdict log, `review` whether what is judged may go to the review queue, all of it or the share of the settings,
-    `request` the id of the request that it comes from, `actor` who sent that,
+    to work with, if the process still has it (else the current; where it is `exact`, no other will do), `records` how
+    many are in the body of one that is not divided into slices before it is queued, `acknowledge` whether its sender
+    waits only until what it says is in the verdict log, `review` whether what is judged may go to the review queue, all
+    of it or the share of the settings, `request` the id of the request that it comes from, `actor` who sent that,
     `trace` its W3C traceparent, if it is traced."""
 
     task: str
@@ -71,6 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     patience: float = 0.0
     keep: int = 0
     weights: str = ""
+    exact: bool = False
     records: int = 0
     acknowledge: bool = False
     review: Literal["", "share", "all"] = ""

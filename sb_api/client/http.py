@@ -70,13 +70,21 @@ class Client:
         self._on_wait = on_wait
 
     def predict(
-        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+        self,
+        records: Payload,
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        partial: bool = False,
+        weights: str = "",
     ) -> Predictions:
-        """Have records judged: a list, an object by keys, or the JSON of either.
+        """Have records judged: a list, an object by keys, or the JSON of either. With `weights` at most 64 of them are
+        judged by others than the current ones: a slot's ("original", "previous") or a version; for the role train.
 
         Raises InvalidRecords when one is wrong; with `partial` the wrong ones are among the answer's `errors`.
         """
-        return self._run(protocol.ask(protocol.predict(records, model, explain, partial), self.patience, Predictions))
+        request = protocol.predict(records, model, explain, partial, weights=weights)
+        return self._run(protocol.ask(request, self.patience, Predictions))
 
     def judge(
         self,
@@ -271,9 +279,15 @@ class AsyncClient:
         self.patience = patience
 
     async def predict(
-        self, records: Payload, *, model: str = "lodbrok", explain: bool = False, partial: bool = False
+        self,
+        records: Payload,
+        *,
+        model: str = "lodbrok",
+        explain: bool = False,
+        partial: bool = False,
+        weights: str = "",
     ) -> Predictions:
-        request = protocol.predict(records, model, explain, partial)
+        request = protocol.predict(records, model, explain, partial, weights=weights)
         return await self._run(protocol.ask(request, self.patience, Predictions))
 
     async def judge(

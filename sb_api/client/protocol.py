@@ -193,17 +193,20 @@ def encode_body(records: Payload) -> bytes:
     return records if isinstance(records, bytes) else msgspec.json.encode(records)
 
 
-def target(model: str, path: str, **flags: bool) -> str:
-    """The target of a call to the routes that are a model's own. Raises InvalidParameter for an unknown model."""
+def target(model: str, path: str, **given: bool | str) -> str:
+    """The target of a call to the routes that are a model's own, with the flags that are raised and the texts that are
+    not empty. Raises InvalidParameter for an unknown model."""
     if model not in PATHS:
         raise InvalidParameter(f"There is no model {model!r}; there are {', '.join(PATHS)}.")
-    raised = urlencode([(name, "true") for name, flag in flags.items() if flag])
-    return f"{PATHS[model]}{path}{'?' if raised else ''}{raised}"
+    query = urlencode([(name, "true" if value is True else value) for name, value in given.items() if value])
+    return f"{PATHS[model]}{path}{'?' if query else ''}{query}"
 
 
-def predict(records: Payload, model: str, explain: bool, partial: bool, review: bool = False) -> Request:
-    flags = {"explain": explain, "partial": partial, "review": review}
-    return Request("POST", target(model, "/predict", **flags), encode_body(records))
+def predict(
+    records: Payload, model: str, explain: bool, partial: bool, review: bool = False, weights: str = ""
+) -> Request:
+    place = target(model, "/predict", explain=explain, partial=partial, review=review, weights=weights)
+    return Request("POST", place, encode_body(records))
 
 
 def rollback(to: str, model: str) -> Request:

@@ -11,12 +11,13 @@ from flask import Blueprint, render_template, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Withdrawal
-from sb_api.errors import InvalidParameter, InvalidRecords, SbApiError
+from sb_api.errors import InvalidParameter, InvalidRecords, SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
 from sb_api.pages.one_account import (
     EXAMPLE,
     describe_change,
+    put_reasons_beside,
     read_before,
     read_form,
     read_names,
@@ -56,7 +57,7 @@ def check_editors() -> tuple[str, int] | str:
     if request.method == "GET":
         if "example" in request.args:
             return _check_one(dict(EXAMPLE))
-        return render_template("check.html", fields={})
+        return render_template("check.html", fields={}, versions=_versions_to_choose())
     if wanted := request.form.get("lookup", "").strip():
         return _look_up(wanted)
     if text := request.form.get("paste"):
@@ -65,11 +66,44 @@ def check_editors() -> tuple[str, int] | str:
 
 
 def _check_one(fields: dict[str, str]) -> tuple[str, int] | str:
-    """The account of the form, and what has changed since it was last judged."""
+    """The account of the form, what has changed since it was last judged, and what other weights say of it."""
+    versions = _versions_to_choose()
     if not fields:
         problem = InvalidParameter("Fill in what you know of the account; one field is enough.").problem()
-        return render_template("check.html", problem=problem, fields={}), 400
-    return _results("check.html", EDITORS, write_json(fields), fields=fields, one=True)
+        return render_template("check.html", problem=problem, fields={}, versions=versions), 400
+    if against := request.form.get("against", ""):
+        check_role("train")  # other weights are loaded for it
+    return _results(
+        "check.html", EDITORS, write_json(fields), fields=fields, one=True, versions=versions, against=against
+    )
+
+
+def _versions_to_choose() -> list[tuple[Version, str]]:
+    """The kept versions beside the current one, newest first, each with the slot that it is in; none for those who may
+    not have other weights loaded."""
+    if not current_identity().may("train"):
+        return []
+    try:
+        chain = read_chain(get_service(), EDITORS)
+    except Unavailable:
+        return []
+    slots = {version: slot for slot, version in chain.slots.items()}
+    return [
+        (about, slots.get(about.version, "")) for about in chain.versions if about.version != chain.slots["current"]
+    ]
+
+
+def _judge_by_other(service: Service, wanted: str, record: Editor, card: dict[str, Any]) -> dict[str, Any]:
+    """What other weights say of an account, beside what the current ones do."""
+    try:
+        version = read_chain(service, EDITORS).resolve(wanted)
+        judged = judge(service, EDITORS, [record], explain=True, by=version)
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return {"problem": error.problem()}
+    other = _describe([("", record)], judged)[0]
+    return {"version": judged.version, "card": other, "reasons": put_reasons_beside(card, other)}
 
 
 def _look_up(wanted: str) -> tuple[str, int] | str:
@@ -219,6 +253,8 @@ def _results(
         if shown
         else []
     )
+    if shown and members.get("against"):
+        members["compared"] = _judge_by_other(service, members["against"], shown[0][1], described[-1])
     return render_template(
         template,
         cards=described[len(earlier) :],

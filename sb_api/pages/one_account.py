@@ -140,12 +140,21 @@ def describe_change(one: Mapping[str, Any], two: Mapping[str, Any]) -> Change | 
     differ = [name for name in LABELS if name != "id" and _value(before, name) != _value(after, name)]
     if not differ:
         return None
-    left, right = ({reason["feature"]: reason["log_odds"] for reason in each["reasons"]} for each in (one, two))
-    moved = [(feature, left.get(feature, 0.0), right.get(feature, 0.0)) for feature in left | right]
-    strongest = sorted(moved, key=lambda row: -abs(row[2] - row[1]))[:MOST_MOVED]
+    strongest = sorted(_put_beside(one, two), key=lambda row: -abs(row[2] - row[1]))[:MOST_MOVED]
     return Change(
         [LABELS[name] for name in differ],
         one["score"],
         two["score"],
         [row for row in strongest if abs(row[2] - row[1]) >= LEAST_MOVE],
     )
+
+
+def put_reasons_beside(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """The reasons that two versions give for one account, as the page shows them: each with the logarithm of odds that
+    either gives it, 0 where it gives none; the strongest of either first."""
+    return sorted(_put_beside(one, two), key=lambda row: -max(abs(row[1]), abs(row[2])))[:MOST_MOVED]
+
+
+def _put_beside(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    left, right = ({reason["feature"]: reason["log_odds"] for reason in each["reasons"]} for each in (one, two))
+    return [(feature, left.get(feature, 0.0), right.get(feature, 0.0)) for feature in left | right]

@@ -10,7 +10,7 @@ import msgspec
 from flask import Blueprint, Response, render_template, request
 
 from sb_api.auth.access import require
-from sb_api.errors import ContentChanged, InvalidParameter, SbApiError, TrainingRefused
+from sb_api.errors import ContentChanged, InvalidParameter, SbApiError, TrainingRefused, Unavailable
 from sb_api.judgements import Outcome
 from sb_api.pages.history import recall
 from sb_api.records import EDITORS
@@ -26,6 +26,7 @@ from sb_api.review.entries import (
     Waiting,
 )
 from sb_api.review.table import write_table
+from sb_api.versions import Version
 from sb_api.web.review import (
     claim,
     find_claimant,
@@ -35,7 +36,7 @@ from sb_api.web.review import (
     release,
     take_back,
 )
-from sb_api.web.service import get_service, judge
+from sb_api.web.service import Service, get_service, judge, read_chain
 
 reviews = Blueprint("reviews", __name__)
 
@@ -183,8 +184,17 @@ def _page(done: dict[str, Any] | None = None, status: int = 200) -> tuple[str, i
         "query": urlencode(filters),
         "page": query.offset // SHOWN + 1,
         "pages": max(1, -(-listed.matching // SHOWN)),
+        "about": _current(service),
     }
     return render_template("review.html", **shown, **(done or {})), status
+
+
+def _current(service: Service) -> Version | None:
+    """What is known of the current weights, by which bands are explained; None while none are published."""
+    try:
+        return read_chain(service, EDITORS).find("current")
+    except Unavailable:
+        return None
 
 
 def _cards(entries: list[Waiting]) -> list[dict[str, Any]]:

@@ -78,6 +78,12 @@ def _header(name: str, description: str) -> Schema:
 
 PARTIAL = _query("partial", "judge the sound records and list the others under `errors`")
 EXPLAIN = _query("explain", "add the reasons behind each score")
+WEIGHTS = _filter(
+    "weights",
+    "judge at most 64 records by these weights instead of the current ones: a slot (`original`, `previous`) or a "
+    "version; for the role train",
+    str,
+)
 FORCE = _query("force", "promote the weights even if the guard finds them worse")
 NEW_CLASSES = _query("new_classes", "learn classes that are not known yet, with at least 5 examples each; for admins")
 WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
@@ -131,12 +137,16 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: schemas.EditorPredictions},
         Editors,
         [EDITOR],
-        (PARTIAL, EXPLAIN, REVIEW),
-        (*JUDGING, errors.NotOffered),
+        (PARTIAL, EXPLAIN, REVIEW, WEIGHTS),
+        (*JUDGING, errors.NotOffered, errors.UnknownVersion),
     ),
     **{
         f"POST {each.path}/predict": Operation(
-            {200: schemas.MessagePredictions}, schemas.records_of(each.record), [MESSAGE], (PARTIAL, EXPLAIN), JUDGING
+            {200: schemas.MessagePredictions},
+            schemas.records_of(each.record),
+            [MESSAGE],
+            (PARTIAL, EXPLAIN, WEIGHTS),
+            (*JUDGING, errors.UnknownVersion),
         )
         for each in OF_MESSAGES
     },

@@ -110,23 +110,41 @@ def choose_stream(count: int) -> str:
 
 
 def judge(
-    service: Service, record_type: RecordType, records: Sequence[Any], *, explain: bool = False, review: Review = ""
+    service: Service,
+    record_type: RecordType,
+    records: Sequence[Any],
+    *,
+    explain: bool = False,
+    review: Review = "",
+    by: str = "",
 ) -> Judged:
-    """Have n records judged by the classify processes, all by one version of the weights; `review` says whether they
-    may wait for review afterwards.
+    """Have n records judged by the classify processes, all by one version of the weights: the current ones, or `by`
+    another, which is for few. `review` says whether they may wait for review afterwards.
 
-    Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in.
+    Raises QueueFull, Unavailable, NoAnswerInTime, or the error that a job ended in; UnknownVersion among these.
     """
+    if by and len(records) > SMALL_RECORDS:
+        raise InvalidParameter(
+            f"By other weights than the current ones at most {SMALL_RECORDS} records are judged at once."
+        )
     operation: Operation = "explain" if explain else "predict"
     size = service.settings.slice_records
     slices = [records[start : start + size] for start in range(0, len(records), size)]
     parts: list[Any] = [None] * len(slices)
     wanted = list(range(len(slices)))
-    version = ""
+    version = by
     for _ in range(ROUNDS):
         stream = choose_stream(len(records))
         jobs = [
-            make_job(service, operation, record_type, encode_payload(slices[position]), weights=version, review=review)
+            make_job(
+                service,
+                operation,
+                record_type,
+                encode_payload(slices[position]),
+                weights=version,
+                exact=bool(by),
+                review=review,
+            )
             for position in wanted
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
@@ -135,6 +153,8 @@ def judge(
         # A training or a rollback may end between two slices; those of another version are judged again.
         version = parts[wanted[-1]]["version"]
         wanted = [position for position, part in enumerate(parts) if part["version"] != version]
+        if by not in ("", version):  # a process of an older release takes the current ones
+            raise Unavailable(f"The classify process that was asked does not judge by other weights than {version}.")
         if not wanted:
             break
     else:
@@ -269,6 +289,7 @@ def make_job(
     body: bytes,
     keep: int = 0,
     weights: str = "",
+    exact: bool = False,
     actor: Actor = NOBODY,
     review: Review = "",
 ) -> Job:
@@ -282,6 +303,7 @@ def make_job(
         patience=0.0 if keep else service.settings.predict_timeout,
         keep=keep,
         weights=weights,
+        exact=exact,
         review=review,
         request=current_request(),
         trace=current_trace(),
@@ -325,12 +347,13 @@ def judge_body(
     partial: bool = False,
     explain: bool = False,
     review: Review = "share",
+    by: str = "",
 ) -> dict[str, Any]:
     """Have the records of a body judged: the answer to it. Raises what `answer_body` and `judge` raise."""
-    if service.review is None:
+    if service.review is None or by:
         review = ""
 
     def judge_sound(records: Sequence[Any]) -> Judged:
-        return judge(service, record_type, records, explain=explain, review=review)
+        return judge(service, record_type, records, explain=explain, review=review, by=by)
 
     return answer_body(body, record_type, service.settings.max_records, judge_sound, partial=partial)

@@ -16,10 +16,13 @@ from flask.testing import FlaskClient
 
 from sb_api import create_app
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, failure
+from sb_api.broker.shared_state import Published
+from sb_api.client import Client
 from sb_api.config import Settings
 from sb_api.errors import JobFailed
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
+from sb_api.versions import Chain, Version
 from sb_api.web.service import ROUNDS
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
@@ -34,6 +37,7 @@ from tests.support.service import (
     as_editors,
     assert_problem,
     make_editors,
+    make_verdicts,
     waiting,
 )
 
@@ -105,8 +109,8 @@ def test_one_editor_needs_no_list_around_it(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("call", "query", "said"),
     [
-        ("POST /predict", "explian=true", "partial, explain, review: did you mean `explain`?"),
-        ("POST /predict", "model=intent", "there are partial, explain, review."),
+        ("POST /predict", "explian=true", "partial, explain, review, weights: did you mean `explain`?"),
+        ("POST /predict", "model=intent", "there are partial, explain, review, weights."),
         ("POST /classify", "explain=true", "it has none."),
         ("POST /train", "model=intent", "there are force."),
         ("GET /weights", "modle=intent", "did you mean `model`?"),
@@ -386,3 +390,48 @@ def test_nothing_of_a_predict_request_is_kept(service: Service, client: FlaskCli
         assert predict(client, make_editors(100)).status_code == 200
         wait_until(lambda: waiting(jobs) == 0)
         assert set(jobs.redis.scan_iter("*task*")) <= before
+
+
+# By other weights
+
+
+def test_records_are_judged_by_the_weights_that_are_named_and_by_no_others(
+    client: FlaskClient, service: Service
+) -> None:
+    editors = make_editors(20)
+    before = predict(client, editors).get_json()
+    learned = client.post("/train", json=make_verdicts(2)).get_json()["weights"]["version"]
+    now = predict(client, editors).get_json()
+    assert (before["weights"], now["weights"]) != (learned, before["weights"])
+    for named in ("original", "previous", before["weights"]):
+        assert predict(client, editors, f"?weights={named}").get_json() == before
+    for named in ("current", learned):
+        assert predict(client, editors, f"?weights={named}").get_json() == now
+    assert predict(client, editors).get_json() == now
+    explained = predict(client, editors[:1], "?weights=original&explain=true").get_json()
+    assert explained["reasons"].keys() == explained["scores"].keys()
+    with Client(service.address) as asking:
+        told = asking.predict(editors, weights="original")
+    assert (told.weights, dict(told.scores)) == (before["weights"], before["scores"])
+
+
+def test_other_weights_are_for_few_records_and_must_be_there(client: FlaskClient) -> None:
+    many = assert_problem(predict(client, make_editors(SMALL_RECORDS + 1), "?weights=original"), 400)
+    assert "at most 64 records" in many["detail"]
+    queued = assert_problem(predict(client, [EDITOR], "?weights=original&review=true"), 400)
+    assert "leave `weights` out" in queued["detail"]
+    for missing in ("000099-00000000", "../original"):
+        assert_problem(predict(client, [EDITOR], f"?weights={missing}"), 404, "unknown-version")
+
+
+def test_an_answer_by_other_weights_than_were_asked_for_is_none(jobs: Jobs, settings: Settings) -> None:
+    """As a classify process of an older release gives it."""
+    versions = [
+        Version(classifier="lodbrok", version=name, parent=None, created="", tokenizers="", labels=[])
+        for name in ("000001-00000000", "000002-00000000")
+    ]
+    chain = Chain({"original": "000001-00000000", "previous": None, "current": "000002-00000000"}, versions)
+    jobs.registry.publish("lodbrok", Published("000002-00000000", b"", {}, msgspec.json.encode(chain), b"{}"))
+    with answering(jobs, judged_by(lambda _: "000002-00000000")):
+        refused = predict(client_of(settings), [EDITOR], "?weights=000001-00000000")
+    assert "does not judge by other weights" in assert_problem(refused, 503)["detail"]

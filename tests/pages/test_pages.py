@@ -155,6 +155,18 @@ def test_the_bands_are_explained_by_what_the_weights_were_measured_on(client: Fl
     assert f"{100 * fine:.1f}% to {100 * likely:.1f}%" in told
 
 
+def test_a_band_says_itself_what_it_means(client: FlaskClient) -> None:
+    page = paste(client, [EDITOR]).text
+    band = client.post("/predict", json=[EDITOR]).get_json()["bands"][str(EDITOR["id"])]
+    (chip,) = re.findall(r'<details class="chip">(.*?)</details>', page, re.DOTALL)
+    summary, meaning = re.findall(r"<summary.*?>(.*?)</summary>\s*<p>(.*?)</p>", chip, re.DOTALL)[0]
+    assert summary == band
+    assert re.search(r"A score .*%\. .*Of 1,000 innocent accounts .*, of 1,000 spammers .*\.", meaning)
+    assert meaning in page.replace(chip, ""), "as the legend says it"
+    assert re.findall(r'<a class="band [\w-]+" href="#bands">(.*?)</a>', page) == [band]
+    assert page.count('id="bands"') == 1
+
+
 def test_an_account_of_which_hardly_anything_is_known_is_not_called_fine(client: FlaskClient) -> None:
     known = {**EDITOR, "birth_date": "1980-02-29", "last_login_date": "2017-11-20T01:02:03"}
     for record, sparse in (({"id": 1}, True), ({"id": 1, "member_since": "2004-01-01"}, True), (known, False)):
@@ -217,6 +229,30 @@ def test_a_change_of_a_form_is_shown_with_what_it_moved(client: FlaskClient) -> 
         again = client.post("/", data={**form, "before": odd})
         assert again.status_code == 200
         assert " changed: " not in again.text
+
+
+def test_one_account_is_judged_by_two_versions_side_by_side(client: FlaskClient) -> None:
+    learned = client.post("/train", json=make_verdicts(2)).get_json()["weights"]["version"]
+    original = client.get("/weights").get_json()["slots"]["original"]
+    offered = client.get("/").text
+    assert f'<option value="{original}">' in offered
+    assert f'<option value="{learned}">' not in offered, "it is the current one"
+    fields = {"id": "1", "website": "http://win-casino.example"}
+    page = client.post("/", data={**fields, "against": original}).text
+    assert f'<option value="{original}" selected>' in page
+    scores = [
+        client.post(f"/predict?weights={version}", json=[fields]).get_json()["scores"]["1"]
+        for version in (learned, original)
+    ]
+    table = re.findall(r'<table class="change beside">(.*?)</table>', page, re.DOTALL)[0]
+    shown = [html.escape(shown_score(score)) for score in scores]
+    assert re.findall(r"Score</th><td>(.*?)</td><td>(.*?)</td>", table) == [tuple(shown)]
+    assert table.index(learned) < table.index(original)
+    assert "website" in table
+    gone = client.post("/", data={**fields, "against": "000099-00000000"})
+    assert gone.status_code == 200
+    assert "There are no weights" in gone.text
+    assert 'class="change beside"' not in gone.text
 
 
 def test_what_is_no_field_is_named_on_the_page(client: FlaskClient) -> None:
@@ -447,6 +483,8 @@ def test_a_role_is_neither_offered_nor_allowed_what_is_above_it(
         assert (">Replay</h2>" in client.get("/page/weights").text) == (role == "admin")
         assert ("Who had what done" in client.get("/page/service").text) == (role == "admin")
         assert (client.get("/page/audit").status_code == 403) == (role != "admin")
+        other = client.post("/", data={"id": "1", "against": "original", "csrf_token": token})
+        assert other.status_code == (403 if role == "predict" else 200)
         for path, least in CHANGES.items():
             if order.index(role) < order.index(least):
                 assert client.post(path, data={"csrf_token": token}).status_code == 403, (role, path)

@@ -231,6 +231,50 @@ def test_a_change_of_a_field_without_javascript(visit: Callable[..., Visit]) -> 
     shown.shoot("phone-what-if")
 
 
+def test_a_band_says_what_it_means_and_two_versions_stand_side_by_side(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    """By keys alone on a phone without JavaScript, and with it on a desk."""
+    original = current(service)
+    service.post("/train", make_verdicts(2))
+    for name, options in (
+        ("phone-versions", {"viewport": {"width": 375, "height": 740}, "java_script_enabled": False}),
+        ("versions", {}),
+    ):
+        shown = visit(**options)
+        page = shown.open("/?example=1")
+        meaning = page.locator("article.card .chip p")
+        expect(meaning).to_be_hidden()
+        page.locator("article.card .chip summary").focus()
+        page.keyboard.press("Enter")
+        expect(meaning).to_contain_text("Of 1,000 innocent accounts")
+        frame = meaning.bounding_box()
+        assert frame is not None
+        assert frame["x"] >= 0
+        assert frame["x"] + frame["width"] <= page.viewport_size["width"]  # type: ignore[index]
+        assert not shown.overflows()
+        if "java_script_enabled" not in options:
+            assert shown.audit() == []
+        shown.shoot(f"{name}-chip")
+        page.keyboard.press("Enter")
+        expect(meaning).to_be_hidden()
+        page.locator(".summary a.band").click()
+        expect(page.locator("#bands")).to_be_visible()
+        page.get_by_text("Compare two versions of the weights").click()
+        page.get_by_label("Judge it also by").select_option(original)
+        if "java_script_enabled" in options:
+            page.get_by_role("button", name="Check this account").click()
+        expect(page.locator(".beside").get_by_role("row", name="Band").locator(".band")).to_have_count(2)
+        expect(page.locator(".beside thead")).to_contain_text(original)
+        assert page.get_by_label("Judge it also by").input_value() == original
+        assert not shown.overflows()
+        if "java_script_enabled" not in options:
+            assert shown.audit() == []
+        shown.shoot(name)
+        page.emulate_media(color_scheme="dark")
+        shown.shoot(f"{name}-dark")
+
+
 def test_a_large_paste_comes_in_pages(visit: Callable[..., Visit]) -> None:
     page = visit().open("/")
     check(page, *make_editors(600))
@@ -387,9 +431,14 @@ def test_all_of_a_check_by_keyboard(visit: Callable[..., Visit]) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#results h2").first).to_be_focused()
-    for fold in ("What the bands mean", "The odds"):
+    for part in (
+        page.locator(".summary a.band"),
+        page.get_by_text("What the bands mean", exact=True),
+        page.locator("article.card .chip summary"),
+        page.get_by_text("The odds", exact=True),
+    ):
         page.keyboard.press("Tab")
-        expect(page.get_by_text(fold, exact=True)).to_be_focused()
+        expect(part).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Spam", exact=True)).to_be_focused()
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
