@@ -41,7 +41,7 @@ def is_genuine(secrets: list[bytes], headers: dict[str, str], body: bytes, now: 
     signed = f"{name}.{moment}.".encode() + body
     wanted = ["v1," + base64.b64encode(hmac.digest(secret, signed, "sha256")).decode() for secret in secrets]
     given = headers.get("webhook-signature", "").split()
-    return any(hmac.compare_digest(one, other) for one in wanted for other in given)
+    return any(hmac.compare_digest(one.encode(), other.encode()) for one in wanted for other in given)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -81,6 +81,11 @@ def make_whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def for_owner(path: str, flags: int) -> int:
+    """An opener of `open`: what it makes may be read by its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file of mode 0600, on disk when this returns; whoever is killed in between leaves what was there.
 

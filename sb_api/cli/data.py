@@ -37,6 +37,7 @@ from sb_api.cli.terminal.output import (
 )
 from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
+from sb_api.files import for_owner
 from sb_api.readers.batches import Asked, Format
 from sb_api.records import RecordType, field_of_label, find_record_type
 
@@ -295,8 +296,10 @@ def evaluate_current(
     else:
         print_report(document)
         if json_file:
-            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
+            with open(json_file, "wb", opener=for_owner) as written:
+                written.write(msgspec.json.format(msgspec.json.encode(document), indent=1))
     if html_file:
         with progress_bar(1, "drawing") as advance:
-            html_file.write_text(render_html(document, datetime.now(UTC)), "utf-8")
+            with open(html_file, "wb", opener=for_owner) as written:
+                written.write(render_html(document, datetime.now(UTC)).encode())
             advance()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +37,7 @@ from sb_api.client.bulk import (
 )
 from sb_api.client.result_database import TableOutput, choose_mark, keep_mark, open_table
 from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
+from sb_api.files import for_owner
 from sb_api.readers.batches import NOTHING_ASKED, Asked, RecordFile
 from sb_api.readers.columnar import import_pyarrow
 from sb_api.readers.database import open_database, with_ids
@@ -185,7 +185,7 @@ def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
         database = stack.enter_context(open_database(url, options["query"] or ""))
         opened: Output | TableOutput
         if table:
-            faults = stack.enter_context(open(wrong, "ab", opener=_own)) if wrong else None
+            faults = stack.enter_context(open(wrong, "ab", opener=for_owner)) if wrong else None
             opened = stack.enter_context(
                 open_table(url, table, database.source, database.now, faults, restart=options["restart"])
             )
@@ -211,11 +211,6 @@ def _predict_database(url: str, model: str, options: dict[str, Any]) -> None:
             keep_mark(output, mark)
             _finish(opened, output, written, wrong, results, explain=options["explain"])
     report(opened, done, wrong, goes_on=bool(table or output), to_stdout=not (table or output))
-
-
-def _own(path: str, flags: int) -> int:
-    """Opens a file that its owner alone may read."""
-    return os.open(path, flags, 0o600)
 
 
 def _keep_apart(file: Path, output: Path | None, written: Path | None, wrong: Path | None) -> None:

@@ -96,6 +96,8 @@ def test_evaluate_writes_json_and_one_page(pipeline: Result, folder: Path) -> No
     out, page = folder / "figures.json", folder / "page.html"
     result = call(folder / "state", "evaluate", "--model", "intent", "--json", out, "--html", page)
     assert "weighted mean" in result.output
+    for file in (out, page):
+        assert file.stat().st_mode & 0o777 == 0o600, "it tells of people"
     document = json.loads(out.read_text())
     assert document["source"] == "the test part of the stored messages"
     figures = document["figures"]

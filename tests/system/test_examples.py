@@ -145,6 +145,8 @@ def test_the_receiver_takes_what_is_signed_and_each_message_once(tmp_path: Path)
                 assert send(endpoint, message, signed).reason == said
             old = {"webhook-id": "1", **sign(keys, "1", int(time.time()) - 1000, b"{}")}
             assert requests.post(endpoint.url, b"{}", headers=old, timeout=10).status_code == 401
+            odd = {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,\xe9"}
+            assert requests.post(endpoint.url, b"{}", headers=odd, timeout=10).status_code == 401
             assert requests.post(endpoint.url, b"x" * 100_000, timeout=10).status_code == 413
         finally:
             receiver.terminate()
