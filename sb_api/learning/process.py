@@ -25,6 +25,7 @@ from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.supervisor import PYTHON, ends
 from sb_api.processes.worker import Worker
 from sb_api.records import RECORD_TYPES
+from sb_api.webhooks.endpoints import parse_endpoints
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -172,8 +173,9 @@ def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, r
     seconds, the process starts itself anew, `cold`, because TensorFlow never gives memory back: it then has nothing
     loaded until the next job, or until somebody changes the weights, on disk or in Redis; TensorFlow comes with the
     next training, or after `retry_in` seconds, when kept verdicts are tried again. `after_kill`: see
-    `Worker.run_process`.
+    `Worker.run_process`. Raises InvalidSettings.
     """
+    parse_endpoints(settings)  # what is wrong with them would only show when a training is refused
     if not cold:
         os.nice(NICENESS)  # started anew, it has that already
     TrainProcess(settings, cold, retry_in).worker.run_process(after_kill)

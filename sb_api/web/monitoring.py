@@ -6,7 +6,7 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from redis.exceptions import NoPermissionError
 
 from sb_api.auth.access import require_unless_open
 from sb_api.broker.connection import unavailable_when_lost
@@ -51,13 +52,24 @@ def metrics() -> Response:
         with unavailable_when_lost():
             publisher.publish()
             found = [redis_up(1), *collect_totals(publisher.broker), *collect_state(publisher.broker)]
-            found += _collect_review(get_service().review) + _collect_webhooks(publisher.broker)
+            queue, broker = get_service().review, publisher.broker
+            found += _where_allowed("the review queue", lambda: _collect_review(queue))
+            found += _where_allowed("webhooks", lambda: _collect_webhooks(broker))
     except Unavailable as error:
         # A gap, and not zeros that Prometheus would take for a restart of everything.
         logger.warning("no figures but one: %s", error.detail)
         found = [redis_up(0)]
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(Collected(found)), content_type=content_type)
+
+
+def _where_allowed(what: str, collect: Callable[[], list[Metric]]) -> list[Metric]:
+    """What is collected; nothing where the user of Redis lacks a right that only this needs."""
+    try:
+        return collect()
+    except NoPermissionError as error:
+        logger.warning("no figures of %s: %s", what, error)
+        return []
 
 
 def _collect_review(queue: ReviewStore | None) -> list[Metric]:

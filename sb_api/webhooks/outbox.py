@@ -107,7 +107,8 @@ class Outbox:
         return int(self._run("ADD", *about, alarm, edge or "", *names))
 
     def claim(self, endpoint: Endpoint) -> Claimed | None:
-        """The message that is due for longest, for LEASE seconds; None when none is due."""
+        """The message that is due for longest, one of no account before all that are of one, for LEASE seconds; None
+        when none is due."""
         found = self._run("CLAIM", endpoint.name, round(1000 * LEASE))
         return Claimed(decode_message(found[0]), int(found[1])) if found and found[0] else None
 

@@ -5,11 +5,21 @@ are its messages by id (`message`), when each was made and when it is due (`made
 was tried (`tries`), what came of them (`counts`), and those that were given up (`aside`).
 """
 
-_BEGIN = """
+AHEAD = 10**12  # ms by which all but accounts, of which there may be thousands, are due earlier
+
+_BEGIN = (
+    f"local ahead = {AHEAD}"
+    + """
 local prefix, keep = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function key(what, endpoint) return prefix .. what .. ':' .. endpoint end
+local function put_off(endpoint, id, wait)
+  local due = redis.call('ZSCORE', key('due', endpoint), id)
+  if due then
+    redis.call('ZADD', key('due', endpoint), (tonumber(due) < now - ahead / 2 and now - ahead or now) + wait, id)
+  end
+end
 local function count(endpoint, what) redis.call('HINCRBY', key('counts', endpoint), what, 1) end
 local function forget(endpoint, id)
   redis.call('HDEL', key('message', endpoint), id)
@@ -23,6 +33,7 @@ local function last(endpoint)
   end
 end
 """
+)
 
 # ARGV: how many may wait for an endpoint; the id of the message; the message; the name of what it is told of once, ''
 # for none, for how long (seconds) and how many such names are kept; the name of an alarm, '' for none, and an
@@ -55,7 +66,7 @@ for i = 11, #ARGV do
     end
     redis.call('HSET', key('message', endpoint), id, ARGV[5])
     redis.call('ZADD', key('made', endpoint), now, id)
-    redis.call('ZADD', key('due', endpoint), now, id)
+    redis.call('ZADD', key('due', endpoint), once == '' and now - ahead or now, id)
     queued = queued + 1
   end
   last(endpoint)
@@ -68,12 +79,16 @@ end
 return queued
 """
 
-# ARGV: endpoint, milliseconds for which nobody else gets it. Returns the message that is due for longest, and how often
-# it was tried, this time included; nothing when none is due.
+# ARGV: endpoint, milliseconds for which nobody else gets it. Returns the message that is due for longest, one of no
+# account before all that are of one, and how often it was tried, this time included; nothing when none is due.
 CLAIM = f"""{_BEGIN}
 local endpoint = ARGV[3]
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('due', endpoint), '-inf', now, 'LIMIT', 0, 1)) do
-  redis.call('ZADD', key('due', endpoint), now + tonumber(ARGV[4]), id)
+local due = redis.call('ZRANGEBYSCORE', key('due', endpoint), '-inf', now - ahead, 'LIMIT', 0, 1)
+if #due == 0 then
+  due = redis.call('ZRANGEBYSCORE', key('due', endpoint), now - ahead / 2, now, 'LIMIT', 0, 1)
+end
+for _, id in ipairs(due) do
+  put_off(endpoint, id, tonumber(ARGV[4]))
   local tries = redis.call('HINCRBY', key('tries', endpoint), id, 1)
   last(endpoint)
   return {{redis.call('HGET', key('message', endpoint), id), tries}}
@@ -96,9 +111,7 @@ FAILED = f"""{_BEGIN}
 local endpoint, id = ARGV[3], ARGV[4]
 count(endpoint, 'failed')
 redis.call('HSET', key('counts', endpoint), 'failed_at', time[1], 'reason', ARGV[6])
-if redis.call('ZSCORE', key('due', endpoint), id) then
-  redis.call('ZADD', key('due', endpoint), now + tonumber(ARGV[5]), id)
-end
+put_off(endpoint, id, tonumber(ARGV[5]))
 last(endpoint)
 return 0
 """

@@ -197,3 +197,18 @@ def test_a_database_that_is_not_there_is_503_with_the_reason(settings: Settings)
 def test_a_cluster_that_is_down_is_503_with_the_reason() -> None:
     with pytest.raises(Unavailable, match="CLUSTERDOWN The cluster is down"), unavailable_when_lost():
         raise redis.ResponseError("CLUSTERDOWN The cluster is down")
+
+
+def test_a_right_that_only_webhooks_or_the_review_queue_need_takes_no_other_figure(
+    user_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    own = msgspec.structs.replace(user_settings(), webhooks="https://ops.example/", review="on")
+    web = create_app(own).test_client()
+    assert value(web, "sb_api_redis_up") == 1
+    assert [record.args[0] for record in caplog.records if record.msg.startswith("no figures of")] == [
+        "the review queue",
+        "webhooks",
+    ]
+    page = web.get("/page/service").text
+    assert "Redis:" not in page
+    assert "Processes</h2>" in page
