@@ -98,7 +98,7 @@ def test_nothing_is_unpickled() -> None:
     assert "pickletools" in imported_names(ROOT / "sb_api" / "bootstrap" / "legacy.py")
     shipped = {path.suffix for path in (ROOT / "static").rglob("*") if path.is_file()}
     assert not shipped & {".pickle", ".pkl"}
-    assert {path.suffix for path in (ROOT / "static" / "tokenizers").iterdir()} == {".json"}
+    assert {path.suffix for path in (ROOT / "static" / "tokenizers").rglob("*") if path.is_file()} == {".json"}
 
 
 def imported_names(path: Path) -> list[str]:
