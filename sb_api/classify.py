@@ -75,8 +75,6 @@ def judge_claims(
             batches[claim.job.classifier, claim.job.weights].append((position, claim, records))
         except _UNREADABLE as error:
             answers[position] = _unreadable(error)
-        except SbApiError as error:
-            answers[position] = failure(error)
     for other, one in exact:
         answers |= _judge_batch(other, [one], None)
     for (name, version), batch in batches.items():
@@ -85,7 +83,7 @@ def judge_claims(
     return [answers[position] for position in range(len(claims))]
 
 
-_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError, Unavailable)
+_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError, SbApiError)
 
 
 def _read(claim: Claim, predictors: Mapping[str, Predictor]) -> list[Any]:

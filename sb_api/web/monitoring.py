@@ -90,7 +90,7 @@ def _collect_webhooks(broker: Broker) -> list[Metric]:
     results = CounterMetricFamily(
         "sb_api_webhook_results", "What came of webhooks, and of attempts to send them.", labels=["endpoint", "result"]
     )
-    for state in Outbox(broker.redis, broker.settings).states() if broker.settings.webhooks else []:
+    for state in Outbox(broker.redis, broker.settings).states():
         waiting.add_metric([state.endpoint], state.waiting)
         oldest.add_metric([state.endpoint], state.oldest)
         for name in ("sent", "failed", "dropped", "set_aside"):

@@ -141,6 +141,8 @@ class Outbox:
 
     def states(self) -> list[State]:
         """How things are with each endpoint."""
+        if not self.endpoints:
+            return []
         pipeline = self.redis.pipeline(transaction=False).time()
         for endpoint in self.endpoints:
             made = self._key("made", endpoint.name)
