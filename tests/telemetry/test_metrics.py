@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,12 @@ from sb_api.telemetry.metrics import Instruments
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import RedisServer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_other_apps() -> None:
+    """Apps of tests before these publish into the same Redis until they are collected."""
+    gc.collect()
 
 
 def process(jobs: Jobs) -> tuple[Instruments, Publisher]:
@@ -139,13 +146,14 @@ def test_a_process_publishes_each_second_and_says_that_it_is_alive(jobs: Jobs, s
     publisher.start()
     count_requests(instruments)
     wait_until(lambda: requests(jobs) == 1)
-    (beat,) = jobs.registry.alive("{sb_api}:web")
-    assert (beat.role, beat.name) == ("web", jobs.name)
+    (beat,) = [beat for beat in jobs.registry.alive("{sb_api}:web") if beat.name == jobs.name]
+    assert beat.role == "web"
     assert beat.resident > 10**6
     assert jobs.registry.alive() == []
     count_requests(instruments)
     publisher.close()
     assert requests(jobs) == 2
+    assert jobs.name not in [beat.name for beat in jobs.registry.alive("{sb_api}:web")]
     wait_until(lambda: publisher._thread is not None and not publisher._thread.is_alive())
 
 
