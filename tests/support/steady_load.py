@@ -190,14 +190,14 @@ class SteadyLoad:
             if response is not None:
                 if response.status_code == 404:
                     return None  # Redis has lost it
-                self.tally.count_right()
                 document: dict[str, Any] = response.json()
-                if document["status"] == "completed":
-                    data: dict[str, Any] = document["data"]
-                    return data
                 if document["status"] == "failed":
                     self.tally.count_honest(str(document["error"]["type"]).rpartition(":")[2])
                     return None
+                self.tally.count_right()
+                if document["status"] == "completed":
+                    data: dict[str, Any] = document["data"]
+                    return data
             time.sleep(0.3)
         self.tally.complain("lost", f"the task {task} never ended")
         return None
