@@ -77,6 +77,8 @@ class TrainProcess:
         if self.starting:
             from sb_api.verdicts.audit import describe_changes
 
+            # Not before: the other processes wait for the weights that it publishes. Started anew, it is nice already.
+            os.nice(NICENESS)
             self.audit.append(AuditEntry(kind="start", moment=now(), detail=describe_changes(self.settings)))
             self.starting = False
 
@@ -176,8 +178,6 @@ def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, r
     `Worker.run_process`. Raises InvalidSettings.
     """
     parse_endpoints(settings)  # what is wrong with them would only show when a training is refused
-    if not cold:
-        os.nice(NICENESS)  # started anew, it has that already
     TrainProcess(settings, cold, retry_in).worker.run_process(after_kill)
 
 

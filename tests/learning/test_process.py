@@ -15,6 +15,7 @@ import redis
 from sb_api.config import Settings, load_settings
 from sb_api.learning.process import TrainProcess
 from sb_api.processes.supervisor import ends
+from sb_api.records import RECORD_TYPES
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
@@ -52,6 +53,19 @@ def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: S
             assert_stays(lambda: not carries_tensorflow(train), 2)
         finally:
             process.terminate()
+
+
+def test_it_makes_way_for_predictions_once_its_weights_are_published(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before that nothing may be there to predict with: on a busy machine all wait for it."""
+    published: list[dict[str, str]] = []
+    monkeypatch.setattr(os, "nice", lambda _: published.append(jobs.registry.published_versions(RECORD_TYPES)))
+    train = TrainProcess(settings, cold=False)
+    train.load()
+    train.load()
+    train.broker.redis.close()
+    assert [versions.keys() for versions in published] == [RECORD_TYPES.keys()]
 
 
 def test_a_stop_while_the_process_starts_itself_anew_is_a_stop(
