@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sb_api.broker.connection import PREFIX
 from sb_api.broker.examination import examine
 from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
-from sb_api.broker.shared_state import WEB, Broker, WorkerBeat
+from sb_api.broker.shared_state import WEB, Broker
 from sb_api.broker.staging import StagedWeights
 from sb_api.records import RECORD_TYPES
 from sb_api.versions import Chain
@@ -30,7 +30,7 @@ def redis_up(up: int) -> Metric:
 def collect_state(broker: Broker) -> Iterator[Metric]:
     """How things are now, as Redis knows them: queue, processes, weights, quality. Raises RedisError, Unavailable."""
     yield from _collect_queue(broker)
-    yield from _collect_processes(broker.registry.alive(), broker.registry.alive(WEB))
+    yield from _collect_processes(broker)
     yield from _collect_weights(broker)
     yield from _collect_quality(broker)
     yield from _collect_shadow(broker)
@@ -54,13 +54,14 @@ def _collect_queue(broker: Broker) -> Iterator[Metric]:
         yield GaugeMetricFamily("sb_api_redis_memory_limit_bytes", "Memory limit of Redis; 0: none.", server.limit)
 
 
-def _collect_processes(workers: Sequence[WorkerBeat], web: Sequence[WorkerBeat]) -> Iterator[Metric]:
+def _collect_processes(broker: Broker) -> Iterator[Metric]:
     count = GaugeMetricFamily("sb_api_workers", "Processes that are alive and warm.", labels=["role"])
     resident = GaugeMetricFamily(
         "sb_api_process_resident_bytes", "Memory that a process has in RAM.", labels=["role", "process"]
     )
-    alive = [*web, *workers]
-    for role in ("web", "classify", "train"):
+    alive = [*broker.registry.alive(WEB), *broker.registry.alive()]
+    # Where nobody is told of anything, that no process does it is nothing to be woken for.
+    for role in ("web", "classify", "train", *(["webhooks"] if broker.settings.webhooks else [])):
         count.add_metric([role], sum(beat.role == role for beat in alive))
     for beat in alive:
         resident.add_metric([beat.role, beat.name], beat.resident)

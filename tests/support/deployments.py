@@ -34,7 +34,7 @@ BIN = Path(sys.executable).parent
 STATE = "/var/lib/sb_api"
 PASSWORD = "c0ffee" * 5
 PATIENCE = 170.0  # seconds; a train process that has let TensorFlow go loads it again, on a busy machine for long
-ROLES = ("web", "worker", "trainer")
+ROLES = ("web", "worker", "trainer", "webhooks")
 LACKING = """import sys
 
 
@@ -116,8 +116,9 @@ def image() -> tuple[list[str], dict[str, str]]:
 
 
 def read_compose() -> dict[str, Any]:
-    """compose.yaml as docker compose understands it."""
-    done = run("docker-compose", "-f", "compose.yaml", "config", "--format", "json", REDIS_PASSWORD=PASSWORD)
+    """compose.yaml as docker compose understands it, with the parts that are off unless wanted."""
+    words = ["-f", "compose.yaml", "--profile", "webhooks", "config", "--format", "json"]
+    done = run("docker-compose", *words, REDIS_PASSWORD=PASSWORD)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
@@ -125,7 +126,8 @@ def read_compose() -> dict[str, Any]:
 
 def read_manifests() -> Manifests:
     """The objects of the Kubernetes example by kind and name."""
-    documents = yaml.safe_load_all((DEPLOY / "kubernetes" / "sb_api.yaml").read_text("utf-8"))
+    files = [DEPLOY / "kubernetes" / f"{name}.yaml" for name in ("sb_api", "webhooks")]
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text("utf-8"))]
     return {(document["kind"], document["metadata"]["name"]): document for document in documents}
 
 
@@ -134,7 +136,9 @@ def compose_start(document: dict[str, Any], role: str) -> Start:
     service = document["services"][role]
     folders = [volume["target"] for volume in service.get("volumes", [])]
     is_serving = service["build"]["target"] == "serving"
-    return Start([*entry, *service["command"]], {**environment, **service["environment"]}, STATE in folders, is_serving)
+    # None: of the environment of docker compose, if it is there.
+    environment |= {name: value for name, value in service["environment"].items() if value is not None}
+    return Start([*entry, *service["command"]], environment, STATE in folders, is_serving)
 
 
 def pod(manifests: Manifests, role: str) -> dict[str, Any]:

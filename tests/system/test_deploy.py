@@ -3,6 +3,7 @@ tells the truth of it: a backup restores what was learned, and a new release tak
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -18,10 +19,13 @@ import pytest
 import requests
 from packaging.requirements import Requirement
 
+from sb_api.broker.connection import connect
 from sb_api.config import load_settings
 from sb_api.models.weights_store import WeightsStore
 from sb_api.verdicts.verdict_log import open_verdict_log
-from tests.conftest import join
+from sb_api.webhooks.messages import make_message
+from sb_api.webhooks.outbox import Outbox
+from tests.conftest import join, wait_until
 from tests.support.deployments import (
     BIN,
     DEPLOY,
@@ -44,6 +48,7 @@ from tests.support.deployments import (
     socket_activated,
     systemd_start,
 )
+from tests.support.receivers import is_signed, receive
 from tests.support.service import EDITOR, ROOT, SHIPPED
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -132,17 +137,36 @@ def test_compose_shows_the_web_process_to_its_own_machine_and_redis_to_nobody(co
     assert [port["host_ip"] for port in published.pop("web")] == ["127.0.0.1"]
     assert not any(published.values())
     assert compose["networks"]["queue"]["internal"] is True
-    assert [name for name, service in compose["services"].items() if set(service["networks"]) != {"queue"}] == ["web"]
+    more = {name: set(service["networks"]) - {"queue"} for name, service in compose["services"].items()}
+    assert {name: networks for name, networks in more.items() if networks} == {"web": {"front"}, "webhooks": {"out"}}
     for name, service in compose["services"].items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["read_only"], name
 
 
+def test_webhooks_are_off_until_they_are_wanted_and_then_all_parts_know_of_them(manifests: Manifests) -> None:
+    def read(**variables: str) -> dict[str, Any]:
+        done = run("docker-compose", "-f", "compose.yaml", "config", "--format", "json", **variables)
+        services: dict[str, Any] = json.loads(done.stdout)["services"]
+        return services
+
+    off = read(REDIS_PASSWORD=PASSWORD)
+    assert set(off) == {"redis", *ROLES} - {"webhooks"}
+    assert not [name for name in compose_start({"services": off}, "worker").environment if "WEBHOOK" in name]
+    url = "https://ops.example/hook?room=7#drift"
+    on = read(REDIS_PASSWORD=PASSWORD, COMPOSE_PROFILES="webhooks", SB_API_WEBHOOKS=url)
+    assert {role: on[role]["environment"]["SB_API_WEBHOOKS"] for role in ROLES} == dict.fromkeys(ROLES, url)
+    for role in ROLES:
+        (source,) = pod(manifests, role)["containers"][0]["envFrom"]
+        assert source == {"secretRef": {"name": "webhooks"} | ({"optional": True} if role != "webhooks" else {})}
+
+
 def test_the_kubernetes_example_fits_the_schemas() -> None:
     for version in ("1.29.0", "1.37.0"):
-        done = run("kubernetes-validate", "--strict", "-k", version, "kubernetes/sb_api.yaml")
+        files = ["kubernetes/sb_api.yaml", "kubernetes/webhooks.yaml"]
+        done = run("kubernetes-validate", "--strict", "-k", version, *files)
         assert done.returncode == 0, done.stderr
-        assert (done.stdout + done.stderr).count("passed") > 10
+        assert (done.stdout + done.stderr).count("passed") > 12
 
 
 def test_the_kubernetes_example_is_confined(manifests: Manifests) -> None:
@@ -173,6 +197,9 @@ def test_no_pod_of_the_kubernetes_example_goes_where_it_likes(manifests: Manifes
         assert mine, role
         if role == "redis":
             assert [one["egress"] for one in mine] == [[]]
+        anywhere = [rule["ports"] for one in mine for rule in one["egress"] if "to" not in rule]
+        ports = {each["port"] for ports in anywhere for each in ports}
+        assert ports == {"redis": set(), "webhooks": {53, 443}}.get(role, {53}), role
 
 
 def test_policies_and_services_of_the_kubernetes_example_name_pods_that_there_are(
@@ -271,6 +298,25 @@ def test_what_the_trainer_learns_reaches_a_worker_that_has_the_address_of_redis_
 
 def test_web_processes_write_nothing_where_the_secret_is_mounted(deployment: Deployment) -> None:
     assert {path.name for path in (deployment.folder / "secret").iterdir()} == {"credentials.json", "session.key"}
+
+
+def test_webhooks_are_sent_by_what_kubernetes_starts(deployment: Deployment, manifests: Manifests) -> None:
+    folder = deployment.folder / "webhooks"
+    folder.mkdir()
+    secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
+    (folder / "webhooks.secret").write_text(f"{secret}\n")
+    start = kubernetes_start(manifests, "webhooks").placed(deployment.redis, folder)
+    with receive() as receiver:
+        variables = {**start.environment, "SB_API_WEBHOOKS": receiver.url + "#training"}
+        settings = load_settings(variables)
+        with connect(settings) as client:
+            Outbox(client, settings).put(make_message("training.refused", {}))
+        deployment.start("webhooks", start.command, variables)
+        wait_until(lambda: receiver.requests, 60, interval=0.05)
+        deployment.stop("webhooks")
+    ((_, headers, body),) = receiver.requests
+    assert is_signed(secret, headers, body)
+    assert [path.name for path in folder.iterdir()] == ["webhooks.secret"]
 
 
 def test_no_password_can_be_read_in_the_list_of_processes(deployment: Deployment) -> None:
