@@ -160,7 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="file of the secrets that sign webhooks, one a line; empty: `webhooks.secret` in the state "
-            "directory, made where it is missing"
+            "directory; the first is made"
         ),
     ] = ""
     webhook_http: Annotated[
@@ -338,6 +338,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
         )
     values: dict[str, Any] = {known[name]: environment[name] for name in given}
     values |= {name: value for name, value in overrides.items() if value is not None}
+    if "webhooks" in values:
+        values["webhooks"] = values["webhooks"].strip()  # blanks name nobody, and whether any is named is asked often
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:

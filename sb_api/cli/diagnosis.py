@@ -239,7 +239,7 @@ def _webhooks(patient: Patient) -> Iterator[Finding]:
     if not endpoints:
         return
     if not path.exists():
-        yield Finding("webhooks", "note", f"{path} is not there yet", "`sb-api webhooks test` makes it")
+        yield Finding("webhooks", "note", f"{path} is not there", "`sb-api webhooks test` makes the first")
         return
     load_secrets(path)
     if path.stat().st_mode & 0o077:

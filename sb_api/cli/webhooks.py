@@ -68,13 +68,23 @@ def list_endpoints() -> None:
 @JSON
 def test(endpoint: str | None) -> None:
     """Send `webhook.test` to ENDPOINT, or to all, at once and from here. The exit code is 1 if any does not take it."""
+    import redis
+
+    from sb_api.broker.connection import connect
     from sb_api.webhooks.messages import make_message
-    from sb_api.webhooks.sending import send
-    from sb_api.webhooks.signing import load_secrets
+    from sb_api.webhooks.outbox import Outbox
+    from sb_api.webhooks.sending import send, trusted
+    from sb_api.webhooks.signing import load_secrets, make_secret
 
     settings = read_settings()
-    keys, message = load_secrets(settings.webhook_secret_file), make_message("webhook.test", {})
-    attempts = {one.name: send(one, message, keys).reason for one in _endpoints(settings, endpoint)}
+    endpoints = _endpoints(settings, endpoint)
+    try:
+        with connect(settings) as client:
+            Outbox(client, settings).prepare_secret()
+    except redis.RedisError:  # before the service is started for the first time
+        make_secret(settings.webhook_secret_file)
+    keys, message, tls = load_secrets(settings.webhook_secret_file), make_message("webhook.test", {}), trusted()
+    attempts = {one.name: send(one, message, keys, tls).reason for one in endpoints}
     if wants_json():
         show({"success": not any(attempts.values()), "id": message.id, "not_taken": attempts})
     else:
@@ -96,8 +106,10 @@ def retry(endpoint: str | None) -> None:
     endpoints = _endpoints(settings, endpoint)
     with unavailable_when_lost(), connect(settings) as client:
         outbox = Outbox(client, settings, endpoints)
-        again = sum(outbox.try_again(one) for one in endpoints)
-    tell({"success": True, "again": again}, f"{count(again, 'webhook')} will be sent again.")
+        retried = [outbox.try_again(one) for one in endpoints]
+    again, left = sum(one.again for one in retried), sum(one.left for one in retried)
+    stay = f" {left:,} cannot be: too many wait, or nothing of them can be read." if left else ""
+    tell({"success": True, "again": again, "left": left}, f"{count(again, 'webhook')} will be sent again.{stay}")
 
 
 def _endpoints(settings: Settings, name: str | None = None) -> list[Endpoint]:

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 from flask import current_app, redirect, render_template, request, url_for
-from redis.exceptions import NoPermissionError
 from werkzeug.wrappers import Response as BaseResponse
 
 from sb_api.auth.access import current_actor, require
@@ -107,10 +106,7 @@ def show_service() -> str:
     try:
         measured, errors = vitals.read(), service.broker.registry.errors()
         with unavailable_when_lost():
-            try:
-                webhooks = Outbox(service.broker.redis, service.settings).states()
-            except NoPermissionError:  # all else is there; `sb-api webhooks list` says which right is missing
-                webhooks = []
+            webhooks = Outbox(service.broker.redis, service.settings).states_where_allowed()
     except Unavailable as error:  # nothing else is asked of a Redis that is not there, which takes its time each time
         ready = {"success": False, "status": "not ready", "problems": [f"Redis: {error.detail}"], "notes": []}
         return render_template("service.html", ready=ready, vitals=None, errors=None)

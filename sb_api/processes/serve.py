@@ -89,7 +89,7 @@ def _processes(settings: Settings, environment: dict[str, str], listener: socket
     # What judges does so without it.
     train = Process("train", [*sb_api, "trainer"], environment, is_vital=False, asks_for_kills=True)
     webhooks = Process("webhooks", [*sb_api, "webhooks", "deliver"], environment, is_vital=False)
-    return [web, *classify, train, *([webhooks] if settings.webhooks.strip() else [])]
+    return [web, *classify, train, *([webhooks] if settings.webhooks else [])]
 
 
 def web_command(settings: Settings, bind: str) -> list[str]:

@@ -6,7 +6,7 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,7 @@ def metrics() -> Response:
             publisher.publish()
             found = [redis_up(1), *collect_totals(publisher.broker), *collect_state(publisher.broker)]
             queue, broker = get_service().review, publisher.broker
-            found += _where_allowed("the review queue", lambda: _collect_review(queue))
-            found += _where_allowed("webhooks", lambda: _collect_webhooks(broker))
+            found += [*_collect_review(queue), *_collect_webhooks(broker)]
     except Unavailable as error:
         # A gap, and not zeros that Prometheus would take for a restart of everything.
         logger.warning("no figures but one: %s", error.detail)
@@ -63,20 +62,16 @@ def metrics() -> Response:
     return Response(encode(Collected(found)), content_type=content_type)
 
 
-def _where_allowed(what: str, collect: Callable[[], list[Metric]]) -> list[Metric]:
-    """What is collected; nothing where the user of Redis lacks a right that only this needs."""
-    try:
-        return collect()
-    except NoPermissionError as error:
-        logger.warning("no figures of %s: %s", what, error)
-        return []
-
-
 def _collect_review(queue: ReviewStore | None) -> list[Metric]:
-    """How full the review queue is, where it is on. Raises RedisError."""
+    """How full the review queue is, where it is on, and the user of Redis has the rights that only it needs. Raises
+    RedisError."""
     if queue is None:
         return []
-    waiting, dropped = queue.count()
+    try:
+        waiting, dropped = queue.count()
+    except NoPermissionError as error:
+        logger.warning("no figures of the review queue: %s", error)
+        return []
     return [
         GaugeMetricFamily("sb_api_review_accounts", "Accounts that wait for review.", waiting),
         GaugeMetricFamily("sb_api_review_dropped_accounts", "Accounts that had to make room lately.", dropped),
@@ -90,7 +85,7 @@ def _collect_webhooks(broker: Broker) -> list[Metric]:
     results = CounterMetricFamily(
         "sb_api_webhook_results", "What came of webhooks, and of attempts to send them.", labels=["endpoint", "result"]
     )
-    for state in Outbox(broker.redis, broker.settings).states():
+    for state in Outbox(broker.redis, broker.settings).states_where_allowed():
         waiting.add_metric([state.endpoint], state.waiting)
         oldest.add_metric([state.endpoint], state.oldest)
         for name in ("sent", "failed", "dropped", "set_aside"):

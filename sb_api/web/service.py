@@ -256,8 +256,10 @@ def describe_readiness(service: Service) -> dict[str, Any]:
         for name, slots in damaged.items()
         for slot in slots
     ]
-    if looked.has_redis and service.settings.webhooks.strip() and not sending:
-        notes.append("no process sends webhooks; `sb-api run` or `sb-api webhooks deliver` starts one")
+    if looked.has_redis and service.settings.webhooks and not sending:
+        notes.append(
+            "no process sends webhooks; `sb-api run` or `sb-api webhooks deliver` starts one, or its log says why"
+        )
     return {
         "success": not problems,
         "status": "not ready" if problems else "ready",

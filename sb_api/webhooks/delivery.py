@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 
@@ -14,7 +15,7 @@ from sb_api.errors import SbApiError
 from sb_api.processes.worker import Outage
 from sb_api.webhooks.endpoints import Endpoint
 from sb_api.webhooks.outbox import Aside, Claimed, Outbox
-from sb_api.webhooks.sending import LIMIT, Attempt, send
+from sb_api.webhooks.sending import LIMIT, Attempt, send, trusted
 from sb_api.webhooks.signing import load_secrets
 
 logger = logging.getLogger(__name__)
@@ -33,12 +34,13 @@ def delay_after(tries: int, chance: float) -> float:
 
 @dataclass
 class Delivery:
-    """What waits for one endpoint is sent. `failures` are those in a row, of whatever message."""
+    """What waits for one endpoint is sent, to whom `tls` trusts. `failures` are those in a row, of whatever message."""
 
     outbox: Outbox
     endpoint: Endpoint
     limit: float = LIMIT
     failures: int = 0
+    tls: ssl.SSLContext = field(default_factory=trusted)
 
     def work(self) -> bool:
         """Send the message that is due for longest; False when none is. Raises RedisError, and InvalidSettings when it
@@ -47,7 +49,7 @@ class Delivery:
         claimed = self.outbox.claim(self.endpoint)
         if claimed is None:
             return False
-        attempt = send(self.endpoint, claimed.message, keys, self.limit)
+        attempt = send(self.endpoint, claimed.message, keys, self.tls, self.limit)
         if attempt.reason:
             self._note_failure(claimed, attempt)
         else:

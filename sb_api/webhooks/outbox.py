@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
+from redis.exceptions import NoPermissionError
 
 from sb_api.broker.connection import PREFIX
 from sb_api.config import Settings
 from sb_api.webhooks import scripts
 from sb_api.webhooks.endpoints import Endpoint, parse_endpoints
 from sb_api.webhooks.messages import Message, decode_message, encode_message
+from sb_api.webhooks.signing import load_secrets, make_secret
+
+logger = logging.getLogger(__name__)
 
 WEBHOOKS = f"{PREFIX}webhooks:"
 ALARMS = f"{WEBHOOKS}alarms"
@@ -20,6 +26,7 @@ MOST_WAITING = 10_000  # messages of one endpoint
 MOST_ASIDE = 100  # given up ones of one endpoint, that are shown
 LEASE = 60.0  # seconds for which a claimed message is nobody else's: longer than an attempt
 KEYS_TTL, ASIDE_TTL = 30 * 24 * 3600, 7 * 24 * 3600  # seconds
+UNREADABLE = "unreadable"
 TOLD_SECONDS, MOST_TOLD = 24 * 3600, 100_000  # how long, and of how many, it is known that they were told of
 
 
@@ -39,12 +46,24 @@ class Claimed(NamedTuple):
 
 
 class Aside(msgspec.Struct, frozen=True):
-    """A message that was given up: when (seconds since 1970), after how many tries, and why the last one failed."""
+    """A message that was given up: when (seconds since 1970), after how many tries, and why the last one failed.
+
+    Of one that cannot be read the type is UNREADABLE, and `unread` has it as it was found.
+    """
 
     message: Message
     moment: int
     tries: int
     reason: str
+    unread: bytes = b""
+
+
+class Retried(NamedTuple):
+    """How many messages that were given up are sent again, and how many stay given up: too many wait, or nothing of
+    them can be read."""
+
+    again: int
+    left: int
 
 
 class State(msgspec.Struct, frozen=True):
@@ -72,8 +91,16 @@ class Outbox:
         self.redis = redis
         self.settings = settings
         self.endpoints = parse_endpoints(settings) if endpoints is None else endpoints
-        named = ("ADD", "CLAIM", "DELIVERED", "FAILED", "SET_ASIDE")
+        named = ("ADD", "CLAIM", "DELIVERED", "FAILED", "SET_ASIDE", "RETRY")
         self._scripts = {name: redis.register_script(getattr(scripts, name)) for name in named}
+
+    def prepare_secret(self) -> None:
+        """Have a file of the secrets that can be read: the first is made. Where receivers have taken messages, they
+        know one already, and what a new one signs they would refuse. Raises InvalidSettings."""
+        file = self.settings.webhook_secret_file
+        if not file.exists() and not any(state.sent for state in self.states()):
+            make_secret(file)
+        load_secrets(file)
 
     def told_of(self, topic: str) -> list[str]:
         """The endpoints that are told of a topic."""
@@ -108,9 +135,17 @@ class Outbox:
 
     def claim(self, endpoint: Endpoint) -> Claimed | None:
         """The message that is due for longest, one of no account before all that are of one, for LEASE seconds; None
-        when none is due."""
-        found = self._run("CLAIM", endpoint.name, round(1000 * LEASE))
-        return Claimed(decode_message(found[0]), int(found[1])) if found and found[0] else None
+        when none is due. Those that cannot be read are set aside."""
+        while found := self._run("CLAIM", endpoint.name, round(1000 * LEASE)):
+            name, content, tries = found[0].decode(errors="replace"), found[1], int(found[2])
+            try:
+                return Claimed(decode_message(content), tries)
+            except msgspec.DecodeError as error:
+                logger.error("the webhook %s to %s cannot be read, and is set aside: %s", name, endpoint.name, error)
+                reason = f"it cannot be read: {error}"
+                unread = Message(name, UNREADABLE, 0, b"")
+                self._give_up(endpoint, Aside(unread, int(time.time()), tries, reason, content))
+        return None
 
     def note_delivered(self, endpoint: Endpoint, message: Message) -> None:
         """A message was taken, and is sent no more."""
@@ -121,23 +156,40 @@ class Outbox:
         self._run("FAILED", endpoint.name, message.id, round(1000 * delay), reason)
 
     def set_aside(self, endpoint: Endpoint, aside: Aside) -> None:
-        """A message is given up."""
+        """A message that was not taken is given up."""
         self._run("FAILED", endpoint.name, aside.message.id, round(1000 * LEASE), aside.reason)
+        self._give_up(endpoint, aside)
+
+    def _give_up(self, endpoint: Endpoint, aside: Aside) -> None:
         told = msgspec.msgpack.encode(aside)
         self._run("SET_ASIDE", endpoint.name, aside.message.id, told, MOST_ASIDE, ASIDE_TTL)
 
     def aside(self, endpoint: Endpoint) -> list[Aside]:
         """The messages that were given up lately, newest first."""
-        found = self.redis.lrange(self._key("aside", endpoint.name), 0, -1)
-        return [msgspec.msgpack.decode(one, type=Aside) for one in found]
+        return [_read_aside(told) for told in self._told_aside(endpoint)]
 
-    def try_again(self, endpoint: Endpoint) -> int:
-        """Have the messages that were given up sent again; how many."""
-        given_up = self.aside(endpoint)
-        for aside in reversed(given_up):
-            self.put_for(aside.message, [endpoint])
-        self.redis.delete(self._key("aside", endpoint.name))
-        return len(given_up)
+    def try_again(self, endpoint: Endpoint) -> Retried:
+        """Have the messages that were given up sent again, each in one step: what is given up meanwhile stays."""
+        again = left = 0
+        for told in reversed(self._told_aside(endpoint)):
+            aside = _read_aside(told)
+            content = aside.unread if aside.message.type == UNREADABLE else encode_message(aside.message)
+            about = (endpoint.name, aside.message.id, content, MOST_WAITING, told)
+            done = self._run("RETRY", *about) if content else -1
+            again, left = again + (done > 0), left + (done < 0)
+        return Retried(again, left)
+
+    def _told_aside(self, endpoint: Endpoint) -> list[bytes]:
+        found: list[bytes] = self.redis.lrange(self._key("aside", endpoint.name), 0, -1)
+        return found
+
+    def states_where_allowed(self) -> list[State]:
+        """The same as `states`; none where the user of Redis lacks a right that only webhooks need, which is logged."""
+        try:
+            return self.states()
+        except NoPermissionError as error:
+            logger.warning("no figures of webhooks: %s", error)
+            return []
 
     def states(self) -> list[State]:
         """How things are with each endpoint."""
@@ -162,3 +214,11 @@ class Outbox:
     def _run(self, script: str, *arguments: Any) -> Any:
         keep = max(KEYS_TTL, 2 * self.settings.webhook_keep)
         return self._scripts[script]([f"{WEBHOOKS}told"], [WEBHOOKS, keep, *arguments])
+
+
+def _read_aside(told: bytes) -> Aside:
+    """What is told of a message that was given up; of moment 0 when that cannot be read."""
+    try:
+        return msgspec.msgpack.decode(told, type=Aside)
+    except msgspec.DecodeError as error:
+        return Aside(Message("-", UNREADABLE, 0, b""), 0, 0, f"what is told of it cannot be read: {error}")

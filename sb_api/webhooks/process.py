@@ -9,7 +9,7 @@ from time import monotonic
 
 import redis
 
-from sb_api.broker.connection import connect
+from sb_api.broker.connection import connect, unavailable_when_lost
 from sb_api.broker.shared_state import BEAT_INTERVAL, WEB, Broker
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import InvalidSettings
@@ -19,6 +19,7 @@ from sb_api.processes.worker import Outage
 from sb_api.webhooks.delivery import Delivery
 from sb_api.webhooks.endpoints import parse_endpoints
 from sb_api.webhooks.outbox import Outbox
+from sb_api.webhooks.sending import trusted
 from sb_api.webhooks.signing import load_secrets
 from sb_api.webhooks.watch import Watch
 
@@ -30,16 +31,19 @@ DRAIN = 5.0  # seconds that attempts under way have at the end; what is not done
 
 
 def deliver_process(settings: Settings) -> None:
-    """Deliver until SIGTERM, SIGINT or SIGHUP. Raises InvalidSettings."""
+    """Deliver until SIGTERM, SIGINT or SIGHUP. Raises InvalidSettings, and Unavailable when there is no secret yet and
+    Redis, which knows whether receivers have one, is away."""
     endpoints = parse_endpoints(settings)
     if not endpoints:
         raise InvalidSettings(f"{PREFIX}WEBHOOKS names no URL that would be told of anything.")
-    load_secrets(settings.webhook_secret_file)
     stop = threading.Event()
     for number in ends():
         signal.signal(number, lambda *_: stop.set())
     broker = Broker.of(connect(settings), settings)
     outbox = Outbox(broker.redis, settings, endpoints)
+    with unavailable_when_lost():
+        outbox.prepare_secret()
+    tls = trusted()
     failed: list[BaseException] = []
 
     def run(delivery: Delivery) -> None:
@@ -50,13 +54,13 @@ def deliver_process(settings: Settings) -> None:
             stop.set()
 
     threads = [
-        threading.Thread(target=run, args=[Delivery(outbox, endpoint)], name=endpoint.name, daemon=True)
+        threading.Thread(target=run, args=[Delivery(outbox, endpoint, tls=tls)], name=endpoint.name, daemon=True)
         for endpoint in endpoints
     ]
     for thread in threads:
         thread.start()
     logger.info("webhooks go to %s", ", ".join(endpoint.name for endpoint in endpoints))
-    _watch(broker, outbox, stop)
+    _watch(Watch(broker, outbox, tls=tls), stop)
     deadline = monotonic() + DRAIN
     for thread in threads:
         thread.join(max(0.0, deadline - monotonic()))
@@ -64,20 +68,21 @@ def deliver_process(settings: Settings) -> None:
         raise failed[0]
 
 
-def _watch(broker: Broker, outbox: Outbox, stop: threading.Event) -> None:
-    """Say that this process is alive, and watch, until `stop` is set."""
-    outage, watch, due = Outage(), Watch(broker, outbox), 0.0
+def _watch(watch: Watch, stop: threading.Event) -> None:
+    """Say that this process sends, and watch, until `stop` is set. One that cannot sign is not there."""
+    outage, registry, due = Outage(), watch.broker.registry, 0.0
     while not stop.is_set():
         try:
             if monotonic() >= due:
                 due = monotonic() + LOOK_EACH
                 watch.look(monotonic())
-            broker.registry.beat(ROLE, {}, resident_bytes(), WEB)
+            load_secrets(watch.outbox.settings.webhook_secret_file)
+            registry.beat(ROLE, {}, resident_bytes(), WEB)
             outage.end(monotonic())
-        except redis.RedisError as error:
-            outage.note(str(error), monotonic())
+        except (redis.RedisError, InvalidSettings) as error:
+            outage.note(error.detail if isinstance(error, InvalidSettings) else str(error), monotonic())
         stop.wait(BEAT_INTERVAL)
     try:
-        broker.registry.leave(WEB)
+        registry.leave(WEB)
     except redis.RedisError as error:
         logger.debug("Redis does not know that this process ends: %s", error)

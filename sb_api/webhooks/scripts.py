@@ -27,6 +27,11 @@ local function forget(endpoint, id)
   redis.call('ZREM', key('made', endpoint), id)
   redis.call('ZREM', key('due', endpoint), id)
 end
+local function enqueue(endpoint, id, message, due)
+  redis.call('HSET', key('message', endpoint), id, message)
+  redis.call('ZADD', key('made', endpoint), now, id)
+  redis.call('ZADD', key('due', endpoint), due, id)
+end
 local function last(endpoint)
   for _, what in ipairs({'message', 'tries', 'made', 'due', 'counts'}) do
     redis.call('EXPIRE', key(what, endpoint), keep)
@@ -64,9 +69,7 @@ for i = 11, #ARGV do
     for _, oldest in ipairs(full and redis.call('ZRANGE', key('made', endpoint), 0, 0) or {{}}) do
       forget(endpoint, oldest)
     end
-    redis.call('HSET', key('message', endpoint), id, ARGV[5])
-    redis.call('ZADD', key('made', endpoint), now, id)
-    redis.call('ZADD', key('due', endpoint), once == '' and now - ahead or now, id)
+    enqueue(endpoint, id, ARGV[5], once == '' and now - ahead or now)
     queued = queued + 1
   end
   last(endpoint)
@@ -79,8 +82,9 @@ end
 return queued
 """
 
-# ARGV: endpoint, milliseconds for which nobody else gets it. Returns the message that is due for longest, one of no
-# account before all that are of one, and how often it was tried, this time included; nothing when none is due.
+# ARGV: endpoint, milliseconds for which nobody else gets it. Returns of the message that is due for longest, one of no
+# account before all that are of one, its id, itself, and how often it was tried, this time included; nothing when none
+# is due.
 CLAIM = f"""{_BEGIN}
 local endpoint = ARGV[3]
 local due = redis.call('ZRANGEBYSCORE', key('due', endpoint), '-inf', now - ahead, 'LIMIT', 0, 1)
@@ -91,7 +95,7 @@ for _, id in ipairs(due) do
   put_off(endpoint, id, tonumber(ARGV[4]))
   local tries = redis.call('HINCRBY', key('tries', endpoint), id, 1)
   last(endpoint)
-  return {{redis.call('HGET', key('message', endpoint), id), tries}}
+  return {{id, redis.call('HGET', key('message', endpoint), id) or '', tries}}
 end
 return {{}}
 """
@@ -128,4 +132,15 @@ if redis.call('ZSCORE', key('due', endpoint), id) then
 end
 last(endpoint)
 return 0
+"""
+
+# ARGV: endpoint, id, the message, how many may wait, what is told of it among those given up. It is sent again, and no
+# longer given up: 1; -1 when too many wait, so that it stays where it is; 0 when somebody else was quicker.
+RETRY = f"""{_BEGIN}
+local endpoint, id, message, most, told = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+if redis.call('ZCARD', key('made', endpoint)) >= most then return -1 end
+if redis.call('LREM', key('aside', endpoint), 1, told) == 0 then return 0 end
+enqueue(endpoint, id, message, now - ahead)
+last(endpoint)
+return 1
 """

@@ -33,9 +33,16 @@ class Attempt(NamedTuple):
     is_final: bool = False
 
 
-def send(endpoint: Endpoint, message: Message, keys: Sequence[bytes], limit: float = LIMIT) -> Attempt:
+def trusted() -> ssl.SSLContext:
+    """The certificates of the system, or of SSL_CERT_FILE, as they are now. Reading them for each message is slow."""
+    return ssl.create_default_context()
+
+
+def send(
+    endpoint: Endpoint, message: Message, keys: Sequence[bytes], tls: ssl.SSLContext, limit: float = LIMIT
+) -> Attempt:
     """Send a message, signed with each of some keys. Of the answer its head alone is read."""
-    connection = _open(endpoint, limit)
+    connection = _open(endpoint, tls, limit)
     parts = urlsplit(endpoint.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Content-Type": "application/json", "User-Agent": "sb_api", "Connection": "close"}
@@ -62,13 +69,12 @@ def send(endpoint: Endpoint, message: Message, keys: Sequence[bytes], limit: flo
         connection.close()
 
 
-def _open(endpoint: Endpoint, limit: float) -> HTTPConnection:
+def _open(endpoint: Endpoint, tls: ssl.SSLContext, limit: float) -> HTTPConnection:
     parts = urlsplit(endpoint.url)
     host = parts.hostname or ""
     if parts.scheme == "http":
         return HTTPConnection(host, parts.port, timeout=limit)
-    # By the certificates of the system, or of SSL_CERT_FILE.
-    return HTTPSConnection(host, parts.port, timeout=limit, ssl_context=ssl.create_default_context())
+    return HTTPSConnection(host, parts.port, timeout=limit, ssl_context=tls)
 
 
 def _cut(connection: Any, is_over: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from sb_api.versions import Drift
 from sb_api.webhooks.endpoints import Endpoint
 from sb_api.webhooks.messages import Message, make_message
 from sb_api.webhooks.outbox import Edge, Outbox
-from sb_api.webhooks.sending import send
+from sb_api.webhooks.sending import send, trusted
 from sb_api.webhooks.signing import load_secrets
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Watch:
     outbox: Outbox
     alarms: dict[str, Alarm] = field(default_factory=dict)
     unqueued: deque[Unqueued] = field(default_factory=lambda: deque(maxlen=MOST_UNQUEUED))
+    tls: ssl.SSLContext = field(default_factory=trusted)
     _knows: bool = False  # what was told of before
 
     def __post_init__(self) -> None:
@@ -153,4 +155,4 @@ class Watch:
         except InvalidSettings as error:
             logger.error("%s is told to nobody: %s", one.message.type, error.detail)
             return
-        one.endpoints = [endpoint for endpoint in one.endpoints if send(endpoint, one.message, keys).reason]
+        one.endpoints = [endpoint for endpoint in one.endpoints if send(endpoint, one.message, keys, self.tls).reason]

@@ -21,8 +21,8 @@ from sb_api.local.columns import judge_frame
 from sb_api.local.judge import load
 from sb_api.webhooks.endpoints import parse_endpoints
 from sb_api.webhooks.messages import make_message
-from sb_api.webhooks.sending import send
-from sb_api.webhooks.signing import load_secrets, sign
+from sb_api.webhooks.sending import send, trusted
+from sb_api.webhooks.signing import load_secrets, make_secret, sign
 from tests.client.test_http import CUT, problem, scripted
 from tests.support.databases import postgresql
 from tests.support.service import ROOT, Service, clean_environment, make_editors, make_verdicts
@@ -131,7 +131,8 @@ def test_a_cron_job_that_cannot_do_its_work_says_so_and_changes_nothing(service:
 
 def test_the_receiver_takes_what_is_signed_and_each_message_once(tmp_path: Path) -> None:
     secret, events = tmp_path / "secret", tmp_path / "events"
-    keys = load_secrets(secret)
+    make_secret(secret)
+    keys, tls = load_secrets(secret), trusted()
     command = [sys.executable, str(EXAMPLES / "receive_webhooks.py"), "--port", "0", "--events", str(events)]
     # Without anything of sb_api: it runs elsewhere.
     environment = clean_environment(SB_API_WEBHOOK_SECRET=str(secret))
@@ -142,7 +143,7 @@ def test_the_receiver_takes_what_is_signed_and_each_message_once(tmp_path: Path)
         try:
             message = make_message("training.refused", {"verdicts": 2})
             for signed, said in ((keys, ""), (keys, ""), ([b"x" * 32, *keys], ""), ([b"x" * 32], "answered 401")):
-                assert send(endpoint, message, signed).reason == said
+                assert send(endpoint, message, signed, tls).reason == said
             old = {"webhook-id": "1", **sign(keys, "1", int(time.time()) - 1000, b"{}")}
             assert requests.post(endpoint.url, b"{}", headers=old, timeout=10).status_code == 401
             odd = {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,\xe9"}

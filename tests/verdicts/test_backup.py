@@ -23,7 +23,7 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.verdicts import backup
 from sb_api.verdicts.backup import check_backup, make_backup, restore_backup
 from sb_api.verdicts.verdict_log import open_verdict_log
-from sb_api.webhooks.signing import load_secrets
+from sb_api.webhooks.signing import load_secrets, make_secret
 from tests.support.factories import make_weights
 from tests.verdicts.test_verdict_log import verdict
 
@@ -92,6 +92,7 @@ def test_what_is_restored_is_what_was_copied(settings: Settings, archive: Path, 
 
 
 def test_webhooks_are_signed_as_before_after_a_restore(settings: Settings, tmp_path: Path) -> None:
+    make_secret(settings.webhook_secret_file)
     keys, restored = load_secrets(settings.webhook_secret_file), other(tmp_path)
     make_backup(settings, tmp_path / "x", "0.1.0")
     restore_backup(restored, tmp_path / "x")

@@ -46,6 +46,7 @@ def test_they_are_told_of_once_for_each_content_and_without_details(settings: Se
         for _ in range(2):
             collector.collect(*judged([editor(1), editor("b"), editor(3), editor(4)], *BANDS))
         collector.collect(*judged([editor(1, bio="something else"), editor(1000)], "certain spam", "unsure"))
+        outbox.prepare_secret()
         delivery = Delivery(outbox, outbox.endpoints[0])
         while delivery.work():
             pass

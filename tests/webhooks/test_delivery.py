@@ -37,6 +37,7 @@ def opened(settings: Settings, jobs: Jobs) -> Open:
 
     def make(url: str, limit: float = 10.0, **changes: Any) -> Delivery:
         outbox = Outbox(jobs.redis, msgspec.structs.replace(settings, webhooks=url, **changes))
+        outbox.prepare_secret()
         return Delivery(outbox, outbox.endpoints[0], limit)
 
     return make
@@ -103,6 +104,31 @@ def test_secrets_are_made_kept_private_and_rotated(opened: Open, tmp_path: Path)
         assert "s3cret" not in error.value.detail
     with pytest.raises(InvalidSettings, match="cannot be read"):
         load_secrets(tmp_path)
+
+
+def test_a_secret_that_is_gone_is_not_made_anew_where_receivers_know_one(opened: Open) -> None:
+    with receive() as receiver:
+        delivery = opened(receiver.url)
+        file = delivery.outbox.settings.webhook_secret_file
+        first = file.read_text()
+        file.unlink()
+        delivery.outbox.prepare_secret()
+        assert file.read_text() != first, "nobody knows the first"
+        first = file.read_text()
+        put(delivery)
+        delivery.work()
+        name = put(delivery)
+        file.unlink()
+        for attempt in (delivery.work, delivery.outbox.prepare_secret):
+            with pytest.raises(InvalidSettings, match="is gone"):
+                attempt()
+        assert not file.exists()
+        assert len(receiver.requests) == 1
+        assert state(delivery).waiting == 1
+        file.write_text(first)
+        delivery.work()
+    assert receiver.ids[1] == name
+    assert is_signed(first.strip(), *receiver.requests[1][1:])
 
 
 def test_what_is_not_taken_is_sent_again_under_the_same_id(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
@@ -233,12 +259,79 @@ def test_what_nobody_takes_in_time_is_set_aside_and_can_be_sent_again(opened: Op
             (gone, 1, "answered 410"),
             (old.id, 1, "answered 500"),
         ]
-        assert delivery.outbox.try_again(delivery.endpoint) == 2
+        assert delivery.outbox.try_again(delivery.endpoint) == (2, 0)
         assert delivery.work()
         assert delivery.work()
     assert receiver.ids[:2] == [old.id, gone]
     assert set(receiver.ids[2:]) == {old.id, gone}
     assert delivery.outbox.aside(delivery.endpoint) == []
+
+
+def test_what_is_set_aside_while_others_are_sent_again_is_not_lost(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with receive(say(410)) as receiver:
+        delivery = opened(receiver.url)
+        outbox, endpoint, read = delivery.outbox, delivery.endpoint, delivery.outbox.redis.lrange
+        names = [put(delivery)]
+        delivery.work()
+
+        def try_again(meanwhile: Callable[[], object]) -> tuple[int, int]:
+            """Try again, while something else happens once it was read what there is."""
+
+            def read_and_wait(*about: Any) -> Any:
+                found = read(*about)
+                monkeypatch.setattr(outbox.redis, "lrange", read)
+                meanwhile()
+                return found
+
+            monkeypatch.setattr(outbox.redis, "lrange", read_and_wait)
+            return outbox.try_again(endpoint)
+
+        def set_another_aside() -> None:
+            names.append(put(delivery))
+            delivery.work()
+
+        assert try_again(set_another_aside) == (1, 0)
+        assert [one.message.id for one in outbox.aside(endpoint)] == names[1:]
+        assert try_again(lambda: outbox.try_again(endpoint)) == (0, 0), "somebody else was quicker"
+    assert {name.decode() for name in outbox.redis.hkeys(f"{WEBHOOKS}message:{endpoint.name}")} == set(names)
+
+
+def test_what_finds_no_room_to_be_sent_again_stays_set_aside(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receive(say(410)) as receiver:
+        delivery = opened(receiver.url)
+        put(delivery)
+        delivery.work()
+    monkeypatch.setattr(outboxes, "MOST_WAITING", 1)
+    put(delivery)
+    assert delivery.outbox.try_again(delivery.endpoint) == (0, 1)
+    assert len(delivery.outbox.aside(delivery.endpoint)) == 1
+    delivery.outbox.redis.lpush(f"{WEBHOOKS}aside:{delivery.endpoint.name}", b"\xc1")
+    assert delivery.outbox.try_again(delivery.endpoint) == (0, 2)
+    assert "cannot be read" in delivery.outbox.aside(delivery.endpoint)[0].reason
+
+
+def test_a_message_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    with receive() as receiver:
+        delivery = opened(receiver.url)
+        spoiled, missing, sound = put(delivery), put(delivery), put(delivery)
+        key = f"{WEBHOOKS}message:{delivery.endpoint.name}"
+        delivery.outbox.redis.hset(key, spoiled, b"\xc1")
+        delivery.outbox.redis.hdel(key, missing)
+        assert delivery.work()
+        assert not delivery.work()
+        assert receiver.ids == [sound]
+        assert (state(delivery).waiting, state(delivery).set_aside) == (0, 2)
+        assert caplog.text.count("cannot be read, and is set aside") == 2
+        aside = {one.message.id: one for one in delivery.outbox.aside(delivery.endpoint)}
+        assert aside.keys() == {spoiled, missing}
+        assert aside[spoiled].unread == b"\xc1"
+        # Another release could read it.
+        assert delivery.outbox.try_again(delivery.endpoint) == (1, 1)
+        assert delivery.outbox.redis.hget(key, spoiled) == b"\xc1"
 
 
 def test_a_crash_between_taking_and_noting_sends_it_once_more_under_the_same_id(opened: Open) -> None:
@@ -295,6 +388,12 @@ def test_tls_is_checked(opened: Open, tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         make_due(delivery)
         delivery.work()
+        assert state(delivery).sent == 0, "certificates are read once"
+        with monkeypatch.context() as patch:
+            again = Delivery(delivery.outbox, delivery.endpoint)
+            patch.setattr(ssl, "create_default_context", None)
+            make_due(again)
+            again.work()
     assert len(receiver.requests) == 1
     assert state(delivery).sent == 1
 

@@ -15,14 +15,14 @@ from sb_api.broker.shared_state import WEB, Broker
 from sb_api.cli.diagnosis import CHECKS, Finding, Patient
 from sb_api.cli.status import Overview, parse_metrics, render
 from sb_api.client import Client
-from sb_api.config import Settings
+from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidSettings, TrainingRefused
 from sb_api.learning.train_jobs import Deed, telling
 from sb_api.processes.serve import _processes, listen
 from sb_api.webhooks.delivery import Delivery
 from sb_api.webhooks.messages import make_message
 from sb_api.webhooks.outbox import Edge, Outbox
-from sb_api.webhooks.signing import load_secrets
+from sb_api.webhooks.signing import make_secret
 from tests.support.jobs import Jobs
 from tests.support.receivers import receive, say
 
@@ -35,6 +35,7 @@ def test_how_they_are_is_shown(settings: Settings, jobs: Jobs) -> None:
         outbox = Outbox(jobs.redis, own)
         for _ in range(2):
             outbox.put(make_message("training.refused", {}))
+        outbox.prepare_secret()
         Delivery(outbox, outbox.endpoints[0]).work()
     name = outbox.endpoints[0].name
     client = create_app(own).test_client()
@@ -71,7 +72,7 @@ def test_doctor_looks_at_the_secret_and_the_urls(settings: Settings) -> None:
     with pytest.raises(InvalidSettings, match="must hold"):
         findings(url)
     file.unlink()
-    load_secrets(file)
+    make_secret(file)
     (found,) = findings(url)
     assert (found.state, "s3cret" in found.detail) == ("ok", False)
     file.chmod(0o644)
@@ -93,6 +94,7 @@ def test_a_refusal_of_the_guard_is_told(settings: Settings, jobs: Jobs, caplog: 
         refuse("ftp://nowhere")
         refuse(receiver.url)
         outbox = Outbox(jobs.redis, msgspec.structs.replace(settings, webhooks=receiver.url))
+        outbox.prepare_secret()
         delivery = Delivery(outbox, outbox.endpoints[0])
         assert delivery.work()
         assert not delivery.work()
@@ -104,7 +106,8 @@ def test_a_refusal_of_the_guard_is_told(settings: Settings, jobs: Jobs, caplog: 
 
 def test_run_has_them_sent_where_there_are_any_and_refuses_what_cannot_be_used(settings: Settings) -> None:
     for webhooks, expected in (("", False), (" ", False), ("https://ops.example/", True)):
-        own = msgspec.structs.replace(settings, webhooks=webhooks, port=0)
+        given = {"webhooks": webhooks, "state_dir": settings.state_dir, "redis_url": settings.redis_url}
+        own = load_settings({}, port=0, **given)
         with listen(own) as listener:
             assert ("webhooks" in {process.name for process in _processes(own, {}, listener)}) is expected
     with pytest.raises(InvalidSettings):
@@ -124,6 +127,7 @@ def test_the_documented_rights_are_those_that_are_needed(settings: Settings, job
                 outbox.put_once([("a", make_message("account.flagged", {}))])
                 outbox.put(make_message("service.not_ready", {}), "service", Edge.ON)
                 outbox.put(make_message("service.ready", {}), "service", Edge.OFF)
+                outbox.prepare_secret()
                 delivery = Delivery(outbox, outbox.endpoints[0])
                 while delivery.work():
                     pass

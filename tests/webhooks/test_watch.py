@@ -16,6 +16,7 @@ from sb_api.config import Settings
 from sb_api.records import RECORD_TYPES
 from sb_api.webhooks.delivery import Delivery
 from sb_api.webhooks.outbox import ALARMS, Outbox
+from sb_api.webhooks.signing import make_secret
 from sb_api.webhooks.watch import DRIFT_OVER_FOR, READY_FOR, Alarm, Watch
 from tests.support.jobs import Jobs
 from tests.support.receivers import Receiver, receive, say
@@ -31,6 +32,7 @@ def opened(settings: Settings, jobs: Jobs) -> Open:
     def make(url: str, **changes: Any) -> Watch:
         own = msgspec.structs.replace(settings, webhooks=url, webhook_not_ready=60.0, **changes)
         client = jobs.redis if "redis_url" not in changes else connect(own)
+        make_secret(own.webhook_secret_file)
         return Watch(Broker.of(client, own), Outbox(client, own))
 
     return make
