@@ -170,7 +170,8 @@ def _page(done: dict[str, Any] | None = None, status: int = 200) -> tuple[str, i
     except InvalidParameter as error:
         return render_template("review.html", problem=error.problem(), filters={}), error.status
     listed, mine = list_entries(service, query, ListQuery(mine=True, limit=MINE))
-    claimant, changed = find_claimant(None), (done or {}).get("changed", [])[:MINE]
+    claimant, others = find_claimant(None), (done or {}).get("changed", [])
+    changed, beyond = others[:MINE], others[MINE:]
     rest = [entry for entry in mine.entries if entry.entry not in changed]
     first = [*read_entries(service, changed), *rest][:MINE]
     filters = {name: value for name in FILTERS if (value := request.values.get(name, "").strip())}
@@ -178,6 +179,7 @@ def _page(done: dict[str, Any] | None = None, status: int = 200) -> tuple[str, i
         "listed": listed,
         "mine": mine.matching,
         "cards": _cards(first),
+        "beyond": len(beyond),
         "own": {entry.entry for entry in listed.entries if entry.claimed_by == claimant},
         "filters": filters,
         "languages": [(code, f"{code} ({number})") for code, number in listed.languages.items()],

@@ -95,6 +95,22 @@ def test_an_account_that_has_changed_is_shown_anew(reviewing: FlaskClient, queue
     assert 'class="problem"' in press(reviewing, 400, entry=entries, seen="x", verdict="0")
 
 
+def test_of_many_accounts_that_have_changed_those_that_are_not_shown_are_counted_and_marked(
+    reviewing: FlaskClient, queue: ReviewStore
+) -> None:
+    entries = fill(reviewing, queue, 6)
+    seen = re.findall(r'name="seen" value="(\w+ \w+)"', reviewing.get("/page/review").text)
+    edited = [
+        msgspec.structs.replace(kept, editor=msgspec.structs.replace(kept.editor, bio="I love old records"))
+        for kept in queue.read(entries).values()
+    ]
+    queue.add(edited)
+    refused = press(reviewing, 409, entry=entries, seen=seen, verdict="1")
+    assert refused.count("It says something else") == len(cards(refused)) == 5
+    assert "1 more account says something else than when you looked; in the list below it is marked" in refused
+    assert refused.count("says something else now") == 6, "in the list, those that are shown above as well"
+
+
 def test_filters_are_kept_and_wrong_forms_are_said_to_be(reviewing: FlaskClient, queue: ReviewStore) -> None:
     fill(reviewing, queue, 3)
     page = reviewing.get("/page/review?host=win1.casino.example&order=useful&age=older").text
