@@ -18,7 +18,7 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.files import make_whole_folder, read_regular
 from sb_api.judgements import NO_CLASS
-from sb_api.learning.guard import appraise, find_losses
+from sb_api.learning.guard import appraise, find_losses, guarded_budget
 from sb_api.learning.reference_set import Reference, load_reference, read_reference
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.engine import check_engine, load_engine
@@ -230,7 +230,7 @@ def judge_artefact(settings: Settings, artefact: Artefact) -> Judgement:
     """Compare weights with those in use, on the reference set here where both work with the same numbers of a record;
     else only with guessing, on their own."""
     about = artefact.weights.about
-    budget, own = settings.fp_budget, artefact.reference
+    budget, own = guarded_budget(artefact.classifier.record_type, settings.fp_budget), artefact.reference
     appraisal = appraise(own.guard.targets, own.unlearn(artefact.predict(own.guard.arrays)), budget)
     losses = []
     own_accuracy = appraisal.figures["balanced_accuracy"]

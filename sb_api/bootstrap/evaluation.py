@@ -93,7 +93,9 @@ def evaluate_weights(
         "groups": [
             {"by": by, "rows": measure_groups(names, targets, called, of_spam=is_spam)} for by, names in groups.items()
         ],
-        "worst": find_worst(known, targets, scores, about.labels, about.borders, explain, texts=texts) if known else [],
+        "worst": find_worst(known, targets, scores, about.labels, about.borders, explain, of_spam=is_spam, texts=texts)
+        if known
+        else [],
     }
 
 

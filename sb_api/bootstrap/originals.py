@@ -15,7 +15,7 @@ from sb_api.bootstrap.archive import replace_original
 from sb_api.config import Settings
 from sb_api.errors import InvalidTokenizer, InvalidWeights, UnknownVersion
 from sb_api.files import make_private_folder, replace_all, write_private
-from sb_api.learning.guard import measure
+from sb_api.learning.guard import guarded_budget, measure
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import GUARD, Reference, calibrate, load_reference, pack_parts, read_reference
 from sb_api.learning.training_loop import Fitting
@@ -151,7 +151,7 @@ def make_original(
     scores = fitting.predict(guard.arrays)
     unlearned = reference.unlearn(scores)
     measured = classifier.score(guard.targets, unlearned)
-    measured |= measure(guard.targets, unlearned, settings.fp_budget)
+    measured |= measure(guard.targets, unlearned, guarded_budget(classifier.record_type, settings.fp_budget))
     weighed = classifier.caution if caution is None else caution
     temperature, borders = calibrate(reference, fitting.predict, scores, settings.fp_budget, weighed, temperature)
     bands = measure_bands(guard.targets, apply_temperature(unlearned, temperature)[:, -1], borders)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Scores, Targets
 from sb_api.models.measures import recall_at_budget, score_balanced
+from sb_api.records import RecordType
 
 # How many resamples of the records, and in what share of them a figure must be lower, for it to be surely lower. In one
 # of a hundred resamples none of five records is drawn: with fewer no difference is sure.
@@ -20,11 +21,12 @@ INNOCENT_SHARE = 0.25
 Times = Mapping[int, npt.NDArray[np.int64]]
 
 
-def measure(targets: Targets, scores: Scores, budget: float) -> dict[str, float]:
-    """The guarded figures of n scores (n, labels): balanced accuracy, and with two labels the recall of label 1 at the
-    threshold that lets `budget` (a share) of label 0 through, and the recall of label 0 by the label."""
+def measure(targets: Targets, scores: Scores, budget: float | None) -> dict[str, float]:
+    """The guarded figures of n scores (n, labels): balanced accuracy; and where label 0 is innocent and 1 spam, of
+    which there is a `budget`, the recall of label 1 at the threshold that lets this share of label 0 through, and the
+    recall of label 0 by the label."""
     figures = {"balanced_accuracy": score_balanced(targets, scores)}
-    if scores.shape[1] == 2:
+    if budget is not None:
         figures["recall_at_budget"] = recall_at_budget(targets, scores[:, 1], budget)
         innocent = targets == 0
         figures["innocent_recall"] = (
@@ -52,14 +54,19 @@ def draw_resamples(targets: Targets) -> Times:
     return times
 
 
-def appraise(targets: Targets, scores: Scores, budget: float, times: Times | None = None) -> Appraisal:
-    """The guarded figures of n scores (n, labels), and of resamples of them, the same ones for all scores; `times` is
-    what `draw_resamples` gives, where that is known already."""
+def guarded_budget(record_type: RecordType, budget: float) -> float | None:
+    """The share of innocent records that may be called spam; None of messages, whose classes are equals."""
+    return None if record_type.of_messages else budget
+
+
+def appraise(targets: Targets, scores: Scores, budget: float | None, times: Times | None = None) -> Appraisal:
+    """The guarded figures of n scores (n, labels) as of `measure`, and of resamples of them, the same ones for all
+    scores; `times` is what `draw_resamples` gives, where that is known already."""
     times = draw_resamples(targets) if times is None else times
     hits = scores.argmax(axis=1) == targets
     recalls = {label: drawn @ hits[targets == label] / drawn.shape[1] for label, drawn in times.items()}
     resampled = {"balanced_accuracy": np.mean(list(recalls.values()), axis=0)}
-    if scores.shape[1] == 2:
+    if budget is not None:
         resampled["innocent_recall"] = recalls.get(0, np.ones(RESAMPLES))
         resampled["recall_at_budget"] = _resample_recall(targets, scores[:, 1], times, budget)
     return Appraisal(measure(targets, scores, budget), resampled)

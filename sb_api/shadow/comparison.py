@@ -27,15 +27,15 @@ def group(judged: Judged) -> list[str]:
     return list(judged.bands or (NO_CLASS_NAME if one is None else one for one in judged.predictions))
 
 
-def differ(current: Side, staged: Side) -> tuple[Scores, Scores, Scores]:
+def differ(current: Side, staged: Side, *, of_spam: bool) -> tuple[Scores, Scores, Scores]:
     """The difference (n,) of what two weights say of n records, and two scores (n,) that show it.
 
     The difference is the total variation distance of the two distributions, half the sum of what the probabilities of
-    all labels differ by, where a label that one side lacks has 0 there; with the same two labels, what the probability
-    of the second differs by. The scores are the probabilities of that one, or of the label that is likeliest on the
+    all labels differ by, where a label that one side lacks has 0 there; of editors, what the probability of spam, the
+    second of their labels, differs by. The scores are that probability, or that of the label that is likeliest on the
     current side.
     """
-    if list(current.labels) == list(staged.labels) and len(current.labels) == 2:
+    if of_spam:
         x, y = current.scores[:, 1].astype(np.float64), staged.scores[:, 1].astype(np.float64)
         return np.abs(x - y), x, y
     labels = list(dict.fromkeys([*current.labels, *staged.labels]))
@@ -48,15 +48,17 @@ def differ(current: Side, staged: Side) -> tuple[Scores, Scores, Scores]:
     return np.abs(left - right).sum(axis=1) / 2, x, y
 
 
-def tally(ids: Sequence[str], current: Side, staged: Side) -> tuple[dict[str, float], list[Difference]]:
-    """What to count of n records that both have judged (rows that are not finite are `failed`), and the largest of the
-    differences, in no order."""
+def tally(
+    ids: Sequence[str], current: Side, staged: Side, *, of_spam: bool
+) -> tuple[dict[str, float], list[Difference]]:
+    """What to count of n records, editors or not, that both have judged (rows that are not finite are `failed`), and
+    the largest of the differences, in no order."""
     is_sound = np.isfinite(current.scores).all(axis=1) & np.isfinite(staged.scores).all(axis=1)
     sound: list[int] = np.flatnonzero(is_sound).tolist()
     current, staged = (
         Side(side.labels, [side.groups[row] for row in sound], side.scores[sound]) for side in (current, staged)
     )
-    difference, x, y = differ(current, staged)
+    difference, x, y = differ(current, staged, of_spam=of_spam)
     counts = {
         "judged": len(sound),
         "failed": len(ids) - len(sound),

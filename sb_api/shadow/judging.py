@@ -19,7 +19,7 @@ from sb_api.errors import SbApiError
 from sb_api.judgements import Difference, Judged
 from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor, parse_published
-from sb_api.records import RECORD_TYPES
+from sb_api.records import EDITORS, RECORD_TYPES
 from sb_api.shadow.comparison import Side, group, tally
 from sb_api.text.tokenizers import TextEncoder
 
@@ -144,7 +144,8 @@ class ShadowJudge:
         predictor, counted = self._predictors[waiting.classifier], self._counted[waiting.classifier]
         current = Side(waiting.current.labels, waiting.current.groups[piece], waiting.current.scores[piece])
         try:
-            counts, largest = tally([str(record.id) for record in records], current, judge_side(predictor, records))
+            ids, of_spam = [str(record.id) for record in records], predictor.classifier.record_type is EDITORS
+            counts, largest = tally(ids, current, judge_side(predictor, records), of_spam=of_spam)
         except Exception:  # of theirs, and nobody waits for it
             logger.exception("%d records could not be judged by the staged weights", len(records))
             counts, largest = {"failed": float(len(records))}, []

@@ -20,7 +20,7 @@ from sb_api.bootstrap.reports.findings import (
 )
 from sb_api.bootstrap.reports.groups import NO_LETTERS, find_scripts, group_records, profile_of
 from sb_api.judgements import Reason
-from sb_api.records import EDITORS, INTENTS, Editor, Message, Verdict
+from sb_api.records import EDITORS, INTENTS, Editor, LabelledMessage, Message, Verdict
 
 BORDERS = (0.9, 0.7, 0.2)
 LABELS = ["Non Spam Editor Account", "Spam Editor Account"]
@@ -97,16 +97,30 @@ def test_the_worst_errors_are_the_surest_of_either_kind_and_say_why() -> None:
         asked.extend(int(editor.id) for editor in chosen)
         return [[Reason("bio", "x", 0.1, 1.0)] for _ in chosen]
 
-    found = find_worst(editors, targets, scored(spam.tolist()), LABELS, BORDERS, explain, texts=True)
+    found = find_worst(editors, targets, scored(spam.tolist()), LABELS, BORDERS, explain, of_spam=True, texts=True)
     assert len(found) == 2 * MOST_ERRORS
     assert asked == [int(one["id"]) for one in found] == [*range(28, 8, -2), *range(29, 9, -2)]
     assert found[0]["is"] == LABELS[0]
     assert found[0]["band"] == "likely spam"
     assert found[0]["reasons"] == [{"feature": "bio", "log_odds": 1.0}]
     assert len(found[0]["said"]["bio"]) == LONGEST["bio"] + 1
-    hidden = find_worst(editors, targets, scored(spam.tolist()), LABELS, BORDERS, explain, texts=False)
+    hidden = find_worst(editors, targets, scored(spam.tolist()), LABELS, BORDERS, explain, of_spam=True, texts=False)
     assert [(one["said"], one["reasons"]) for one in hidden] == [({}, [])] * len(found)
     assert len(asked) == len(found)  # and nothing was asked for what is not shown
+
+
+def test_the_worst_errors_of_messages_are_the_surest_however_few_the_classes() -> None:
+    """Of two classes as of three: with the probability of the class that was said, and not of the second one."""
+    messages = [LabelledMessage(id=n, text=f"text {n}", label="billing") for n in range(3)]
+    scores = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    found = find_worst(
+        messages, np.array([1, 1, 0]), scores, ["praise", "billing"], (), None, of_spam=False, texts=True
+    )
+    assert [(one["id"], one["called"], one["score"]) for one in found] == [
+        ("0", "praise", 0.9),
+        ("2", "billing", 0.8),
+        ("1", "praise", 0.7),
+    ]
 
 
 def test_a_record_is_cut_to_what_is_shown_of_it() -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.learning.guard import RESAMPLES, appraise, find_losses, measure
+from sb_api.learning.guard import RESAMPLES, appraise, find_losses, guarded_budget, measure
 from sb_api.learning.reference_set import FLATTEST_OF_VERDICTS, HALF_THEIRS, Observed, calibrate, load_reference
 from sb_api.models.calibration import calibrated, fit_temperature
 from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.records import EDITORS, INTENTS
 from tests.support.service import SHIPPED, Bare
 
 BUDGET = 0.0025
@@ -39,7 +40,15 @@ def test_figures_are_balanced_accuracy_and_recall_at_the_budget() -> None:
     figures = measure(TARGETS, scores(0.9, 0.0), BUDGET)
     assert figures["balanced_accuracy"] == pytest.approx(0.95, abs=0.02)
     assert figures["recall_at_budget"] == pytest.approx(0.9, abs=0.03)
-    assert measure(np.array([0, 1, 2]), np.eye(3, dtype=np.float32), BUDGET) == {"balanced_accuracy": 1.0}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_messages_no_class_is_innocent_however_few_there_are(classes: int) -> None:
+    budget = guarded_budget(INTENTS, BUDGET)
+    assert guarded_budget(EDITORS, BUDGET) == BUDGET
+    targets, right = np.arange(classes), np.eye(classes, dtype=np.float32)
+    assert measure(targets, right, budget) == {"balanced_accuracy": 1.0}
+    assert appraise(targets, right, budget).resampled.keys() == {"balanced_accuracy"}
 
 
 def test_the_same_scores_lose_nothing() -> None:

@@ -20,7 +20,7 @@ def side(spam: list[float], groups: list[str]) -> Side:
 def test_counts_are_by_the_band_of_each() -> None:
     current = side([0.1, 0.9, 0.5], ["likely fine", "certain spam", "unsure"])
     staged = side([0.1, 0.5, 0.6], ["likely fine", "unsure", "unsure"])
-    counts, largest = tally(["a", "b", "c"], current, staged)
+    counts, largest = tally(["a", "b", "c"], current, staged, of_spam=True)
     assert counts["judged"] == 3
     assert counts[cell("certain spam", "unsure")] == 1
     assert counts[cell("unsure", "unsure")] == counts[cell("likely fine", "likely fine")] == 1
@@ -37,14 +37,15 @@ def test_the_sums_give_the_correlation_of_the_scores() -> None:
     x = random.random(500)
     y = np.clip(x + random.normal(0, 0.1, 500), 0, 1)
     groups = ["unsure"] * 500
-    counts, _ = tally([str(n) for n in range(500)], side(x.tolist(), groups), side(y.tolist(), groups))
+    sides = side(x.tolist(), groups), side(y.tolist(), groups)
+    counts, _ = tally([str(n) for n in range(500)], *sides, of_spam=True)
     found = _correlate(500, *(counts[name] for name in ("x", "y", "xx", "yy", "xy")))
     assert found == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-5)
 
 
 def test_what_one_of_them_cannot_judge_is_failed() -> None:
     current, staged = side([0.5, 0.5], ["unsure", "unsure"]), side([0.5, float("nan")], ["unsure", "likely fine"])
-    counts, largest = tally(["a", "b"], current, staged)
+    counts, largest = tally(["a", "b"], current, staged, of_spam=True)
     assert (counts["judged"], counts["failed"], largest) == (1, 1, [])
     assert cell("unsure", "likely fine") not in counts
 
@@ -52,8 +53,15 @@ def test_what_one_of_them_cannot_judge_is_failed() -> None:
 def test_classes_that_one_side_lacks_have_no_probability_there() -> None:
     current = Side(["bug", "praise"], ["bug"], np.array([[0.75, 0.25]], np.float32))
     staged = Side(["praise", "question", "bug"], ["question"], np.array([[0.25, 0.5, 0.25]], np.float32))
-    difference, x, y = differ(current, staged)
+    difference, x, y = differ(current, staged, of_spam=False)
     assert (difference.tolist(), x.tolist(), y.tolist()) == ([0.5], [0.75], [0.25])
+
+
+def test_of_two_classes_the_scores_are_those_of_the_likeliest() -> None:
+    """Two classes of messages are no verdicts: the second is not what everything is about."""
+    current, staged = (Side(["bug", "praise"], ["bug"], np.array([[p, 1 - p]], np.float32)) for p in (0.75, 0.5))
+    difference, x, y = differ(current, staged, of_spam=False)
+    assert (difference.tolist(), x.tolist(), y.tolist()) == ([0.25], [0.75], [0.5])
 
 
 def test_without_bands_the_class_is_what_counts() -> None:

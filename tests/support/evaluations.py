@@ -45,7 +45,14 @@ def of_editors(count: int, text: str = "vinyl collector", only: int | None = Non
             for by, names in group_records(editors, EDITORS).items()
         ],
         "worst": find_worst(
-            editors, targets, scores, LABELS, BORDERS, lambda chosen: [reasons for _ in chosen], texts=True
+            editors,
+            targets,
+            scores,
+            LABELS,
+            BORDERS,
+            lambda chosen: [reasons for _ in chosen],
+            of_spam=True,
+            texts=True,
         ),
     }
 
@@ -76,5 +83,5 @@ def of_messages(labels: int, text: str = "a text", only: int | None = None, thre
             {"by": by, "rows": measure_groups(of_each, targets, called, of_spam=False)}
             for by, of_each in group_records(messages, INTENTS).items()
         ],
-        "worst": find_worst(messages, targets, scores, names, (), None, texts=True),
+        "worst": find_worst(messages, targets, scores, names, (), None, of_spam=False, texts=True),
     }

@@ -145,13 +145,15 @@ def find_worst(
     borders: Sequence[float],
     explain: Explain | None,
     *,
+    of_spam: bool,
     texts: bool,
 ) -> list[dict[str, Any]]:
-    """The answers that were wrong and surest, of each of two labels or of all; what the record says, cut, and why it
-    was judged so, where texts may be shown."""
+    """The answers that were wrong and surest; what the record says, cut, and why it was judged so, where texts may be
+    shown. Of editors, of whom 1 is spam, those of either label, with the probability of spam; of messages those of all
+    classes, with the probability of the class that was said."""
     called = scores.argmax(axis=1)
     wrong = called != targets
-    kinds = [wrong & (targets == label) for label in range(2)] if len(labels) == 2 else [wrong]
+    kinds = [wrong & (targets == label) for label in range(2)] if of_spam else [wrong]
     sure = scores.max(axis=1)
     places = [place for kind in kinds for place in _surest(kind, sure)]
     chosen = [records[place] for place in places]
@@ -162,7 +164,7 @@ def find_worst(
             "id": str(record.id),
             "is": labels[targets[place]],
             "called": labels[called[place]],
-            "score": round(float(scores[place, 1] if len(labels) == 2 else sure[place]), 6),
+            "score": round(float(scores[place, 1] if of_spam else sure[place]), 6),
             "band": bands[number] if bands else None,
             "said": describe_record(record) if texts else {},
             "reasons": [{"feature": one.feature, "log_odds": one.log_odds} for one in found[:MOST_REASONS]],

@@ -99,9 +99,9 @@ def _make(trainer: Trainer, task: str, current: Weights, labels: list[str], forc
         trainer.fitting.load(current)
         guard = trainer.reference.guard
         on_guard = trainer.fitting.predict(guard.arrays)
-        scores, budget = trainer.reference.unlearn(on_guard), trainer.settings.fp_budget
-        standard = appraise(guard.targets, _as_merged(parts, labels), budget)
-        appraisal = appraise(guard.targets, scores, budget)
+        scores = trainer.reference.unlearn(on_guard)
+        standard = appraise(guard.targets, _as_merged(parts, labels), None)
+        appraisal = appraise(guard.targets, scores, None)
         losses = find_losses(appraisal, {"classes apart": standard}, trainer.settings.guard_tolerance)
         figures["reference"] = trainer.classifier.score(guard.targets, scores) | appraisal.figures
         if losses and not force:
