@@ -10,7 +10,7 @@ import msgspec
 from flask import Blueprint, render_template, request
 
 from sb_api.auth.access import check_role, current_actor, current_identity, require
-from sb_api.broker.jobs import Withdrawal
+from sb_api.broker.jobs import Renaming, Withdrawal
 from sb_api.errors import InvalidParameter, InvalidRecords, SbApiError, Unavailable
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
@@ -38,14 +38,15 @@ from sb_api.records import (
     find_record_type,
 )
 from sb_api.versions import BANDS, Version
-from sb_api.web.calls.trainings import await_training, await_withdrawal
+from sb_api.web.calls.trainings import await_renaming, await_training, await_withdrawal
+from sb_api.web.schemas import WantedNames
 from sb_api.web.service import Service, get_service, judge, look_up_editors, read_chain
 
 checks = Blueprint("checks", __name__)
 
 SHOWN = 25  # records on one page of results
 LONGEST_CLASS = 255  # characters of its name
-UNSURE, UNDO = "unsure", "undo"  # what may be said of a record besides its labels
+UNSURE, UNDO = "unsure", "undo"  # what may be said instead of a label, in a field of its own: classes have any name
 # On the reference set: what a verdict may change, in the order of the page.
 COMPARED = ("precision", "recall", "f1", "false_positives_per_thousand", "accuracy", "macro_f1")
 
@@ -129,8 +130,24 @@ def check_messages() -> tuple[str, int] | str:
     """Messages, one a line or pasted as JSON."""
     record_type = _type_of_messages()
     if request.method == "GET":
-        return render_template("text.html", model=record_type.name)
-    return _results("text.html", record_type, request.form.get("paste", ""))
+        return _show_texts(record_type)
+    return _results("text.html", record_type, request.form.get("paste", ""), classes=_known_classes(record_type))
+
+
+def _show_texts(record_type: RecordType, **members: Any) -> str:
+    return render_template("text.html", model=record_type.name, classes=_known_classes(record_type), **members)
+
+
+def _known_classes(record_type: RecordType) -> list[str]:
+    """The classes of the current weights, for those who may change them."""
+    if not current_identity().may("admin"):
+        return []
+    try:
+        chain = read_chain(get_service(), record_type)
+    except Unavailable:
+        return []
+    current = next(about for about in chain.versions if about.version == chain.slots["current"])
+    return sorted(set(current.labels))
 
 
 def _type_of_messages() -> RecordType:
@@ -147,7 +164,7 @@ def add_class() -> tuple[str, int] | str:
     """A class of messages that is not known yet, with its first examples."""
     service, record_type = get_service(), _type_of_messages()
     name, text = request.form.get("name", "").strip(), request.form.get("examples", "")
-    shown = {"class_name": name, "examples": text, "model": record_type.name}
+    shown = {"class_name": name, "examples": text}
     try:
         records = _read(record_type, service, text).values()
         if not name:
@@ -157,8 +174,29 @@ def add_class() -> tuple[str, int] | str:
     except SbApiError as error:
         if error.status >= 500:
             raise
-        return render_template("text.html", class_problem=error.problem(), **shown), error.status
-    return render_template("text.html", taught={"name": name, **trained}, model=record_type.name)
+        return _show_texts(record_type, class_problem=error.problem(), **shown), error.status
+    return _show_texts(record_type, taught={"name": name, **trained})
+
+
+@checks.post("/page/rename-class")
+@require("admin")
+def rename_class() -> tuple[str, int] | str:
+    """Classes of messages under another name; several are one from then on."""
+    service, record_type = get_service(), _type_of_messages()
+    sent = {"old": request.form.getlist("old"), "new": request.form.get("new", "")}
+    try:
+        if not sent["old"]:
+            raise InvalidParameter("Choose the class that is to have another name, or several.")
+        wanted = msgspec.convert(sent, WantedNames)
+        renamed = await_renaming(service, record_type, Renaming(wanted.old, wanted.new), current_actor())
+    except msgspec.ValidationError:
+        problem = InvalidParameter(f"The name of a class has 1 to {LONGEST_CLASS} characters.").problem()
+        return _show_texts(record_type, rename_problem=problem, chosen=sent), 400
+    except SbApiError as error:
+        if error.status >= 500:
+            raise
+        return _show_texts(record_type, rename_problem=error.problem(), chosen=sent), error.status
+    return _show_texts(record_type, renamed=renamed)
 
 
 @checks.post("/page/verdict")
@@ -168,11 +206,14 @@ def give_verdict() -> str:
     service = get_service()
     record_type = find_record_type(request.form.get("model", EDITORS.name))
     (key, record), *_ = _read(record_type, service, request.form.get("record", "")).items()
-    said = request.form.get("instead") or request.form.get("verdict")
-    if said is None:
+    instead, said = request.form.get("instead"), request.form.get("verdict")
+    if instead is None and said is None:
         raise InvalidParameter("The form says nothing of the record.")
     before = judge(service, record_type, [record])
-    said_of_it = _say(service, record_type, record, said)
+    if instead is not None:
+        said_of_it = _do_instead(service, record_type, record, instead)
+    else:
+        said_of_it = _say(service, record_type, record, said or "")
     after = _judge_with_reasons(service, record_type, [(key, record)])
     history = recall(service, record_type, [record])
     return render_template(
@@ -189,16 +230,8 @@ def give_verdict() -> str:
 
 
 def _say(service: Service, record_type: RecordType, record: Any, said: str) -> dict[str, Any]:
-    """Have it learned what a person says of a record, or taken back. Returns the `state` of that, the `reason` where
-    it is not learned, the guard's `detail` where it refused, and `figures` of the weights before and after."""
-    if said == UNSURE:
-        return {"state": "unsure"}
-    if said == UNDO:
-        wanted = Withdrawal(current_identity().name, str(record.id), content_digest(record))
-        undone = await_withdrawal(service, record_type, wanted, current_actor())
-        if not undone["withdrawn"]:
-            return {"state": "nothing to undo"}
-        return {"state": "undone" if undone["unlearned"] else "taken back"}
+    """Have it learned which label a person gives a record. Returns the `state` of that, the `reason` where it is not
+    learned, the guard's `detail` where it refused, and `figures` of the weights before and after."""
     verdict = _verdict(record_type, record, said)
     known = {about.version: about for about in read_chain(service, record_type).versions}
     try:
@@ -212,6 +245,20 @@ def _say(service: Service, record_type: RecordType, record: Any, said: str) -> d
     parent = known.get(learned["weights"]["previous"] or "")
     figures = _changes(parent.figures.get("reference", {}) if parent else {}, learned.get("reference", {}))
     return {"state": outcome["state"], "reason": outcome.get("reason", ""), "figures": figures}
+
+
+def _do_instead(service: Service, record_type: RecordType, record: Any, instead: str) -> dict[str, Any]:
+    """What a person does instead of giving a record a label: nothing, or take back the one that they gave. Returns the
+    `state` of that. Raises InvalidParameter."""
+    if instead == UNSURE:
+        return {"state": "unsure"}
+    if instead != UNDO:
+        raise InvalidParameter(f"`instead` must be {UNSURE} or {UNDO}.")
+    wanted = Withdrawal(current_identity().name, str(record.id), content_digest(record))
+    undone = await_withdrawal(service, record_type, wanted, current_actor())
+    if not undone["withdrawn"]:
+        return {"state": "nothing to undo"}
+    return {"state": "undone" if undone["unlearned"] else "taken back"}
 
 
 def _results(
@@ -332,7 +379,7 @@ def _make_verdict(record_type: RecordType, record: Any, said: str) -> Verdict | 
         )
         return labelled
     if said not in ("0", "1"):
-        raise InvalidParameter("The verdict must be spam, not spam or unsure.")
+        raise InvalidParameter("The verdict must be 1 for spam, or 0 for not spam.")
     known = {name: getattr(record, name) for name in Editor.__struct_fields__}
     return Verdict(**known, verdict=int(said), reporter=reporter)
 

@@ -27,6 +27,7 @@ from tests.support.service import EDITOR, Service, make_editors, make_verdicts, 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
 VIEWS = ("/", "/page/text", "/page/quality", "/page/weights", "/page/service")
 CHANGES = {"/page/verdict": "train", "/page/rollback": "admin", "/page/replay": "admin"}
+CHANGES |= {"/page/class": "admin", "/page/rename-class": "admin"}
 CHANGES |= dict.fromkeys((f"/page/weights/{call}" for call in ("stage", "promote", "drop")), "admin")
 
 
@@ -338,7 +339,7 @@ def test_credentials_that_cannot_be_read_are_told_of_on_a_page(settings: Setting
 
 def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service) -> None:
     before = service.get("/weights").json()["slots"]["current"]
-    answer = client.post("/page/verdict", data={"record": json.dumps(EDITOR), "verdict": "unsure"})
+    answer = client.post("/page/verdict", data={"record": json.dumps(EDITOR), "instead": "unsure"})
     assert "Nothing was learned" in answer.text
     assert client.post("/page/verdict", data={"record": json.dumps(EDITOR), "verdict": "2"}).status_code == 400
     assert service.get("/weights").json()["slots"]["current"] == before
@@ -370,6 +371,49 @@ def test_a_class_with_too_few_examples_is_refused_and_its_form_is_as_it_was(clie
     assert 'value="order &lt;status&gt;"' in answer.text
     assert "where is it?\nwhen does it come?</textarea>" in answer.text
     assert client.post("/page/class", data={"name": " ", "examples": "x"}).status_code == 400
+
+
+def test_classes_become_one_on_the_page_and_any_name_can_be_taught(client: FlaskClient) -> None:
+    """Also one that the page's buttons go by: `unsure` and `undo` are names of classes like others."""
+    form = client.get("/page/text").text
+    assert re.findall(r'name="old" value="([^"]+)"', form)[:2] == ["bug report", "complaint"]
+    done = client.post("/page/rename-class", data={"old": ["bug report", "complaint"], "new": "unsure"})
+    assert done.status_code == 200
+    told = html.unescape(re.sub(r"<[^>]+>", "", done.text))
+    assert "'bug report' and 'complaint' are called 'unsure' now." in told
+    assert re.search(r"To undo it, roll back to \d{6}-\w{8} under Weights\.", told)
+    assert 'name="old" value="unsure"' in done.text
+
+    shown = paste(client, [{"id": 1, "text": "the search page crashes on my phone"}], "/page/text").text
+    assert '<span class="band">unsure</span>' in shown, "a class, and no band of accounts"
+    record = json.dumps({"id": "a page", "text": "the quokka frobnicates my zither"})
+    taught = client.post("/page/verdict", data={"model": "intent", "record": record, "verdict": "unsure"})
+    assert "Nothing was learned" not in taught.text
+    verdicts = client.get("/verdicts?model=intent&id=a page").get_json()["verdicts"]
+    assert [(one["label_name"], one["status"]) for one in verdicts] == [("unsure", "learned")]
+    form = {"model": "intent", "record": record, "verdict": "unsure"}
+    assert "Nothing was learned" in client.post("/page/verdict", data={**form, "instead": "unsure"}).text
+    assert client.post("/page/verdict", data={**form, "instead": "praise"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"new": "problem"}, "Choose the class"),
+        ({"old": ["praise"], "new": " "}, "has 1 to 255 characters"),
+        ({"old": ["praise"], "new": "x" * 256}, "has 1 to 255 characters"),
+        ({"old": ["poetry"], "new": "prose"}, "is no class of the current weights"),
+        ({"old": ["praise"], "new": "<No Class>"}, "which is another class"),
+        ({"old": ["praise"], "new": "x", "model": "lodbrok"}, "judges no messages"),
+    ],
+)
+def test_what_cannot_be_renamed_is_said_and_the_form_is_as_it_was(
+    client: FlaskClient, form: dict[str, Any], told: str
+) -> None:
+    answer = client.post("/page/rename-class", data=form)
+    assert (answer.status_code, told in answer.text) == (400, True)
+    if form.get("old") == ["praise"] and "model" not in form:
+        assert re.search(r'value="praise" checked', answer.text)
 
 
 def test_what_no_log_takes_and_names_past_the_limit_are_refused(client: FlaskClient) -> None:
