@@ -16,7 +16,7 @@ import numpy as np
 from sb_api.arrays import Probabilities
 from sb_api.broker.connection import connect
 from sb_api.broker.consumer import Consumer
-from sb_api.broker.jobs import Answer, Claim, failure
+from sb_api.broker.jobs import Answer, Claim, failure, unknown_classifier
 from sb_api.broker.shared_state import Broker
 from sb_api.config import PREFIX, Settings
 from sb_api.errors import SbApiError, Unavailable
@@ -83,15 +83,17 @@ def judge_claims(
     return [answers[position] for position in range(len(claims))]
 
 
-_UNREADABLE = (KeyError, msgspec.DecodeError, msgspec.ValidationError, SbApiError)
+_UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, SbApiError)
 
 
 def _read(claim: Claim, predictors: Mapping[str, Predictor]) -> list[Any]:
-    """The records of a claim. Raises Unavailable where what judges them has no weights yet."""
+    """The records of a claim. Raises Unavailable where what judges them is not known, or has no weights yet."""
     name = claim.job.classifier
-    if name not in predictors and name in CLASSIFIERS:
+    predictor = predictors.get(name)
+    if predictor is None and name in CLASSIFIERS:
         raise Unavailable(f"No weights of {name} are published yet, which a train process of this release does.")
-    predictor = predictors[name]
+    if predictor is None:
+        raise unknown_classifier(name)
     records: list[Any] = decode_payload(claim.job.body, list[predictor.classifier.record_type.queued])  # type: ignore[name-defined]
     return records
 

@@ -59,6 +59,7 @@ from sb_api.web.service import (
     look_up_editors,
     read_chain,
     read_quality,
+    submit_job,
 )
 from sb_api.web.staging import read_staged
 
@@ -294,7 +295,7 @@ def classify() -> Response:
             request=current_request(),
             trace=current_trace(),
         )
-        service.producer.submit(choose_stream(len(sound)), [job])
+        submit_job(service, job, choose_stream(len(sound)))
     return accept_task(task, records)
 
 

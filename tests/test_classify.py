@@ -216,20 +216,20 @@ def test_a_kept_answer_names_the_records_that_could_not_be_judged(spoilt: Predic
 
 
 @pytest.mark.parametrize(
-    "unreadable",
+    ("unreadable", "status", "told"),
     [
-        make_claim([], 7, classifier="nobody"),
-        make_claim([], 7, body=b"\xc1"),
-        make_claim([], 7, body=encode_payload([{"email": 5}])),
+        (make_claim([], 7, classifier="nobody"), 503, "does not know the classifier 'nobody'"),
+        (make_claim([], 7, body=b"\xc1"), 500, "cannot be read"),
+        (make_claim([], 7, body=encode_payload([{"email": 5}])), 500, "cannot be read"),
     ],
     ids=["unknown classifier", "not msgpack", "not editors"],
 )
-def test_a_job_that_cannot_be_read_fails_alone(unreadable: Claim, bare: Bare) -> None:
+def test_a_job_that_cannot_be_read_fails_alone(unreadable: Claim, status: int, told: str, bare: Bare) -> None:
     sound = make_claim(as_editors(make_editors(2)), 1)
     first, bad, last = judge_claims({"lodbrok": bare.model}, [sound, unreadable, replace_entry(sound, 2)])
     assert bad.status == "failed"
     assert bad.problem is not None
-    assert "cannot be read" in bad.problem["detail"]
+    assert (bad.problem["status"], told in bad.problem["detail"]) == (status, True)
     np.testing.assert_array_equal(scores_of(first), scores_of(last))
 
 

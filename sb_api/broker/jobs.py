@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from sb_api.broker.connection import PREFIX
-from sb_api.errors import SbApiError
+from sb_api.errors import SbApiError, Unavailable
 
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
@@ -166,6 +166,14 @@ class Claimed(NamedTuple):
 def failure(error: SbApiError) -> Answer:
     """The answer to a job that ended in an error."""
     return Answer(status="failed", problem=error.problem())
+
+
+def unknown_classifier(name: str) -> Unavailable:
+    """The error of a job for a classifier that the process does not know which has claimed it."""
+    return Unavailable(
+        f"This process does not know the classifier {name[:40]!r}: it is of an older release than what asks. Restart "
+        "it with the release of the web processes, and send the request again."
+    )
 
 
 def task_key(task: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Renaming, Replay, Training, Withdrawal
+from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Renaming, Replay, Training, Withdrawal, unknown_classifier
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
 from sb_api.processes.worker import Worker
@@ -56,7 +56,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
     job = claim.job
     trainer = trainers.get(job.classifier)
     if trainer is None:
-        raise JobFailed(f"There is no classifier {job.classifier!r}.")
+        raise unknown_classifier(job.classifier)
     if job.operation == "verdicts":
         return Answer(status="completed", data=look_up(trainer, decode_payload(job.body, VerdictQuery)))
     if job.operation == "compare":

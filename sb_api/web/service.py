@@ -33,6 +33,7 @@ from sb_api.errors import (
     InvalidParameter,
     NoAnswerInTime,
     NotOffered,
+    SbApiError,
     Unavailable,
     error_from_problem,
 )
@@ -149,7 +150,7 @@ def judge(
         ]
         answers = service.mailbox.exchange(stream, jobs, service.settings.predict_timeout, len(records))
         for position, answer in zip(wanted, answers, strict=True):
-            parts[position] = completed(answer, service.settings.predict_timeout)
+            parts[position] = completed(service, jobs[0], answer, service.settings.predict_timeout)
         # A training or a rollback may end between two slices; those of another version are judged again.
         version = parts[wanted[-1]]["version"]
         wanted = [position for position, part in enumerate(parts) if part["version"] != version]
@@ -189,14 +190,14 @@ def ask_verdicts(
     NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may take, by default)."""
     patience = timeout or service.settings.predict_timeout
     job = make_job(service, "verdicts", record_type, encode_payload(query))
-    found = completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
+    found = completed(service, job, service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
     return msgspec.convert(found["verdicts"], list[PastVerdict])
 
 
 def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:
     """The latest entries of the audit log, from the train process. Raises as `ask_verdicts` does."""
     job = make_job(service, "audit", EDITORS, encode_payload(limit))
-    found = completed(service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
+    found = completed(service, job, service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
     return msgspec.convert(found["entries"], list[AuditEntry])
 
 
@@ -318,27 +319,55 @@ def _unique() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def submit_job(service: Service, job: Job) -> str:
-    """Queue a job for the train process; its task. Raises QueueFull, Unavailable."""
-    service.producer.submit(TRAIN, [job])
+def submit_job(service: Service, job: Job, stream: str = TRAIN) -> str:
+    """Queue a job that nobody waits for, by default for the train process; its task. Raises QueueFull, or Unavailable
+    where it would be done by a process that does not know its classifier."""
+    if ignorance := _find_ignorance(service, job):
+        raise ignorance
+    service.producer.submit(stream, [job])
     return job.task
 
 
 def await_job(service: Service, job: Job) -> dict[str, Any]:
     """The figures of a job for the train process, once it is done."""
     answers = service.mailbox.exchange(TRAIN, [job], service.settings.train_timeout)
-    figures: dict[str, Any] = completed(answers[0], service.settings.train_timeout, task_id=job.task)
+    figures: dict[str, Any] = completed(service, job, answers[0], service.settings.train_timeout, task_id=job.task)
     return figures
 
 
-def completed(answer: Answer | None, timeout: float, **members: Any) -> Any:
-    """The data of an answer. Raises NoAnswerInTime where there is none, or the error that the job ended in."""
+def completed(service: Service, job: Job, answer: Answer | None, timeout: float, **members: Any) -> Any:
+    """The data of the answer to a job. Raises NoAnswerInTime where there is none, or the error that the job ended in:
+    Unavailable where it came to a process that does not know its classifier."""
     if answer is None:
         where = f" It goes on; ask GET /get-result/{members['task_id']} for its result." if members else ""
         raise NoAnswerInTime(f"No answer within {timeout:g} s.{where}", **members)
     if answer.problem is not None:
-        raise error_from_problem(answer.problem)
+        raise explain_failure(service, job, answer.problem)
     return answer.data
+
+
+def explain_failure(service: Service, job: Job, problem: dict[str, Any]) -> SbApiError:
+    """The error that a job ended in. Processes of an older release cannot read a job for a classifier that is new, and
+    call that an error of ours; those that are alive say what they know."""
+    error = error_from_problem(problem)
+    return (_find_ignorance(service, job) if error.status == 500 else None) or error
+
+
+def _find_ignorance(service: Service, job: Job) -> Unavailable | None:
+    """The error where processes are there for a job, and not all of them know its classifier: older ones are left from
+    before an upgrade. One that has no weights of it yet does not know it either."""
+    role = "classify" if job.operation in ("predict", "explain") else "train"
+    alive = [beat for beat in service.broker.registry.alive() if beat.role == role]
+    ignorant = [beat for beat in alive if job.classifier not in beat.versions]
+    if not ignorant:
+        return None
+    who = f"No running {role} process knows"
+    if len(ignorant) < len(alive):
+        who = f"{len(ignorant)} of {len(alive)} running {role} processes do not know"
+    return Unavailable(
+        f"{who} the classifier {job.classifier!r}: they are of an older release, or have no weights of it yet. Restart "
+        "them with this release (`sb-api run`, or `sb-api worker` and `sb-api trainer`), and send the request again."
+    )
 
 
 def judge_body(

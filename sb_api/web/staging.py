@@ -34,7 +34,7 @@ def compare_staged(service: Service, record_type: RecordType, timeout: float | N
     """
     patience = timeout or service.settings.predict_timeout
     job = make_job(service, "compare", record_type, b"")
-    found: dict[str, Any] = completed(service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
+    found: dict[str, Any] = completed(service, job, service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
     shadow = read_shadow(service, record_type)
     if shadow is None:
         raise NothingStaged(f"No weights of {record_type.name} are staged any more.")

@@ -15,11 +15,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
+from sb_api.broker.identity import Identity
 from sb_api.broker.jobs import BULK, PREDICT_STREAMS, SMALL, SMALL_RECORDS, Answer, Claim, failure
-from sb_api.broker.shared_state import Published
+from sb_api.broker.shared_state import Published, Registry
 from sb_api.client import Client
 from sb_api.config import Settings
-from sb_api.errors import JobFailed
+from sb_api.errors import JobFailed, SbApiError
 from sb_api.judgements import Judged
 from sb_api.records import Editor, decode_payload
 from sb_api.versions import Chain, Version
@@ -357,6 +358,40 @@ def test_a_job_that_failed_is_told_as_its_own_error(jobs: Jobs, settings: Settin
     with answering(jobs, lambda *_: failure(JobFailed("It was set aside."))):
         problem = assert_problem(predict(client_of(settings), [EDITOR]), 500, "job-failed")
     assert problem["detail"] == "It was set aside."
+
+
+def test_an_upgrade_with_an_older_worker_left_is_said_to_be_that(jobs: Jobs, settings: Settings) -> None:
+    """It cannot read the job of a classifier that is new, and calls that an error of ours."""
+    older, client = {"lodbrok": "1", "intent": "1"}, client_of(settings)
+    newer = Registry(jobs.redis, Identity("another host:"))
+
+    def answer(*_: Any) -> Answer:
+        jobs.registry.beat("classify", older)
+        return failure(SbApiError("The job cannot be read: 'sentiment'."))
+
+    message = [{"id": 1, "text": "fine"}]
+    with answering(jobs, answer):
+        problem = assert_problem(client.post("/sentiments/predict", json=message), 503, "unavailable")
+        assert_problem(predict(client, [EDITOR]), 500)
+        newer.beat("classify", {**older, "sentiment": "1"})
+        mixed = assert_problem(client.post("/sentiments/predict", json=message), 503, "unavailable")
+    assert problem["detail"].startswith("No running classify process knows the classifier 'sentiment'")
+    assert "Restart them" in problem["detail"]
+    assert mixed["detail"].startswith("1 of 2 running classify processes do not know the classifier 'sentiment'")
+
+
+def test_what_nobody_waits_for_is_not_queued_for_an_older_process(jobs: Jobs, settings: Settings) -> None:
+    client, message = client_of(settings), {"id": 1, "text": "fine"}
+    jobs.registry.beat("classify", {"lodbrok": "1", "intent": "1"})
+    queued = client.post("/classify", json={"model": "sentiment", "data": [message]})
+    assert_problem(queued, 503, "unavailable")
+    assert waiting(jobs) == 0
+    jobs.registry.beat("train", {"lodbrok": "1", "intent": "1"})
+    body, headers = [{**message, "sentiment": "positive"}], {"Prefer": "respond-async"}
+    problem = assert_problem(client.post("/sentiments/train", json=body, headers=headers), 503, "unavailable")
+    assert "No running train process knows the classifier 'sentiment'" in problem["detail"]
+    assert waiting(jobs) == 0
+    assert client.post("/classify", json={"model": "intent", "data": [message]}).status_code == 202
 
 
 def test_a_record_that_could_not_be_judged_is_named_by_its_key(jobs: Jobs, settings: Settings) -> None:

@@ -10,10 +10,10 @@ import msgspec
 from sb_api.broker.connection import unavailable_when_lost
 from sb_api.broker.examination import examine
 from sb_api.broker.jobs import TRAIN, Actor, Job, Renaming, Replay, Training, Withdrawal
-from sb_api.errors import Unavailable, error_from_problem
+from sb_api.errors import Unavailable
 from sb_api.records import RecordType, encode_payload
 from sb_api.versions import SLOTS
-from sb_api.web.service import Service, await_job, make_job, read_chain, submit_job
+from sb_api.web.service import Service, await_job, explain_failure, make_job, read_chain, submit_job
 
 
 def await_training(
@@ -56,7 +56,7 @@ def submit_training(
             "meanwhile is not learned twice."
         )
     if answer.problem is not None:
-        raise error_from_problem(answer.problem)
+        raise explain_failure(service, job, answer.problem)
     return job.task
 
 
