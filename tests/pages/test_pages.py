@@ -76,10 +76,10 @@ def test_hostile_mistakes_and_messages_are_text(client: FlaskClient) -> None:
 def test_texts_are_sorted_by_the_classifier_that_is_chosen(client: FlaskClient) -> None:
     empty = client.get("/page/text?model=sentiment").text
     assert re.findall(r'aria-current="true">(\w+)</a>', empty) == ["Sentiments"]
-    assert empty.count('name="model" value="sentiment"') == 2, "in the form, and in that of a new class"
+    assert empty.count('name="model" value="sentiment"') == 3, "in the form, and in those of classes"
     shown = paste(client, [{"id": 1, "text": "wonderful, I am so happy"}], "/page/text", model="sentiment")
     assert (shown.status_code, "positive</h3>" in shown.text) == (200, True)
-    assert shown.text.count('name="model" value="sentiment"') == 3
+    assert shown.text.count('name="model" value="sentiment"') == 4
     record = json.dumps({"id": 1, "text": "wonderful, I am so happy"})
     said = client.post(
         "/page/verdict", data={"model": "sentiment", "record": record, "verdict": "", "instead": "unsure"}
@@ -376,7 +376,7 @@ def test_a_class_with_too_few_examples_is_refused_and_its_form_is_as_it_was(clie
 def test_classes_become_one_on_the_page_and_any_name_can_be_taught(client: FlaskClient) -> None:
     """Also one that the page's buttons go by: `unsure` and `undo` are names of classes like others."""
     form = client.get("/page/text").text
-    assert re.findall(r'name="old" value="([^"]+)"', form)[:2] == ["bug report", "complaint"]
+    assert re.findall(r'name="old" value="([^"]+)"', form)[:3] == ["account question", "bug report", "complaint"]
     done = client.post("/page/rename-class", data={"old": ["bug report", "complaint"], "new": "unsure"})
     assert done.status_code == 200
     told = html.unescape(re.sub(r"<[^>]+>", "", done.text))
