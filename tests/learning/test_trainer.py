@@ -14,7 +14,7 @@ from sb_api import train
 from sb_api.broker.jobs import TRAIN, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.config import load_settings
-from sb_api.errors import InvalidWeights, JobFailed, LeaseLost, Unavailable, UnknownVersion
+from sb_api.errors import InvalidWeights, LeaseLost, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.fitting.adam import make_adam
 from sb_api.learning.guard import measure
@@ -584,7 +584,7 @@ def test_a_rollback_that_is_done_twice_goes_back_once(make_trainer: Callable[...
 
 def test_a_job_of_an_unknown_classifier_fails(jobs: Jobs) -> None:
     worker = Worker(jobs, "train", OneAtATime(TRAIN), lambda _: [], dict)
-    with pytest.raises(JobFailed, match="no classifier 'nobody'"):
+    with pytest.raises(Unavailable, match="does not know the classifier 'nobody'"):
         do_job({}, worker, make_claim("train", b"", classifier="nobody"), AuditLog(None))
 
 
