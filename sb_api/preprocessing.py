@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import chain, pairwise
@@ -29,7 +29,7 @@ from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
-from sb_api.text.spelling import separate_words
+from sb_api.text.spelling import separate_words, separate_words_in
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 
@@ -38,6 +38,7 @@ MESSAGE_LENGTH = 1 + 2 * FEATURES_PER_MESSAGE + WORDS_PER_MESSAGE
 
 
 VECTOR_LENGTH = 524
+PART = 512  # editors
 BIO_WORDS = 511  # columns 1 to 511 of the bio part; column 0 stays unused, as in the Keras tokenizer
 EMAIL_DOMAINS = 1022
 WEBSITE_HOSTS = 1021
@@ -81,7 +82,7 @@ class Dates(NamedTuple):
     plain: Seconds | None
 
 
-def read_dates(editors: Sequence[Editor]) -> Dates:
+def read_dates(editors: Sequence[EditorFields]) -> Dates:
     given = [getattr(editor, date) for date in DATES for editor in editors]
     return Dates(given, parse_plain(given))
 
@@ -105,27 +106,44 @@ def read_bios(editors: Sequence[EditorFields]) -> Bios:
     return Bios(normal, hidden_words_in([one.text for one in normal]))
 
 
+class Read(NamedTuple):
+    """What is read of n editors before it becomes numbers."""
+
+    bios: Bios
+    dates: Dates
+    hosts: Hosts
+
+
+def read_editors(editors: Sequence[EditorFields]) -> Read:
+    return Read(read_bios(editors), read_dates(editors), read_hosts(editors))
+
+
 def texts_of_words(bios: Bios) -> list[str]:
     """n texts in which blanks part all words, also those of scripts without blanks; the words that a text spells
     out or hides stand behind it once more, as they would be read."""
-    texts = [separate_words(one.text) if one.unspaced else one.text for one in bios.normal]
+    texts = [one.text for one in bios.normal]
+    unspaced = [row for row, one in enumerate(bios.normal) if one.unspaced]
+    for row, text in zip(unspaced, separate_words_in([texts[row] for row in unspaced]), strict=True):
+        texts[row] = text
     return [" ".join((text, *hidden)) if hidden else text for text, hidden in zip(texts, bios.hidden, strict=True)]
 
 
-def editor_vectors(
-    editors: Sequence[Editor],
-    vocabularies: Vocabularies,
-    bios: Bios | None = None,
-    dates: Dates | None = None,
-    hosts: Hosts | None = None,
-) -> Matrix:
-    """The vectors of n editors, (n, 524), whose bios, dates and hosts may have been read already. Column 0, the
-    verdict, is 0 for an editor without one."""
+def in_parts(count: int) -> Iterator[slice]:
+    """So many editors in parts that are made numbers of together: what is made of more lies in no processor's cache."""
+    return (slice(start, start + PART) for start in range(0, count, PART))
+
+
+def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
+    """The vectors of n editors, (n, 524). Column 0, the verdict, is 0 for an editor without one."""
     matrix: Matrix = np.zeros((len(editors), VECTOR_LENGTH), np.float32)
-    if not editors:
-        return matrix
-    bios = bios or read_bios(editors)
-    hosts = hosts or read_hosts(editors)
+    for part in in_parts(len(editors)):
+        write_vectors(matrix[part], editors[part], vocabularies, read_editors(editors[part]))
+    return matrix
+
+
+def write_vectors(matrix: Matrix, editors: Sequence[Editor], vocabularies: Vocabularies, read: Read) -> None:
+    """Write the vectors of n editors to (n, 524) zeros."""
+    bios, dates, hosts = read
     texts = [bio.text for bio in bios.normal]
     emails, websites = vocabularies["email"].host_ranks, vocabularies["website"].host_ranks
     matrix[:, 0] = [getattr(editor, "verdict", 0) for editor in editors]
@@ -135,7 +153,7 @@ def editor_vectors(
     matrix[:, 4] = [bool(editor.privs) for editor in editors]
     matrix[:, 5] = [len(text) for text in texts]
     matrix[:, 6] = [has_url(text) for text in texts]
-    matrix[:, 7:10] = _hours_since_member(editors, dates or read_dates(editors))
+    matrix[:, 7:10] = _hours_since_member(editors, dates)
     matrix[:, 10] = [
         _rank_of(domain, emails) or UNKNOWN_EMAIL if editor.email else NO_EMAIL
         for editor, domain in zip(editors, hosts.emails, strict=True)
@@ -145,7 +163,6 @@ def editor_vectors(
         for editor, host in zip(editors, hosts.websites, strict=True)
     ]
     _write_tf_idf(matrix[:, 12:], texts_of_words(bios), vocabularies["bio"])
-    return matrix
 
 
 def name_inputs(vectors: Matrix) -> dict[str, npt.NDArray[Any]]:

@@ -44,6 +44,7 @@ _DIGIT, _CAPITAL, _MARK, _BREAK, _SYMBOL = (
 # Of which two dates, by number, the differences are taken, and which differences say what came first.
 _LATER, _EARLIER, _IN_ORDER = np.array([1, 2, 3, 2, 3, 4]), np.array([0, 0, 0, 1, 2, 0]), np.array([1, 3, 4, 5])
 _BITS = 1 << np.arange(6)
+_END = b"\xff"  # which no UTF-8 has
 _OF_SHOWN, _OF_LETTERS = [_DIGIT, _MARK, _SYMBOL], [_CAPITAL, *_SCRIPTS]
 _SHOWN_AND_LETTERS = np.array([[kind not in _SPACE, kind not in _NO_LETTER] for kind in range(len(KINDS))], np.int64)
 
@@ -183,20 +184,34 @@ def _shares(kinds: Bins) -> Numbers:
 def _counts(texts: EditorTexts, kinds: Bins) -> Numbers:
     """Lengths of the four texts, lines of the bio, links and marks of markup in it; hyphens, dots and slashes of the
     website. A row for each."""
-    bios, websites = texts.bios, texts.websites
     # No character beyond ASCII has h, t, p or w as its small letter.
-    small = [bio.encode("utf-8", "surrogatepass").lower() for bio in bios]
-    lengths = [[*map(len, column)] for column in (bios, websites, texts.mailboxes, texts.names)]
+    bios, websites = _lay(texts.bios), _lay(texts.websites)
+    lengths = [[*map(len, column)] for column in (texts.bios, texts.websites, texts.mailboxes, texts.names)]
     return np.array(
         [
             *lengths,
             np.where(lengths[0], kinds[0, :, _BREAK] + 1, 0),
-            [bio.count(b"http") + bio.count(b"www.") for bio in small],
-            [bio.count("[") + bio.count("<") for bio in bios],
-            *([website.count(mark) for website in websites] for mark in "-./"),
+            _count(b"http", *bios) + _count(b"www.", *bios),
+            _count(b"[", *bios) + _count(b"<", *bios),
+            *(_count(mark, *websites) for mark in (b"-", b".", b"/")),
         ],
         np.float64,
     )
+
+
+def _lay(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], Bins]:
+    """n texts in small letters and UTF-8 end to end, with `_END` after each, and where they end."""
+    joined = _END.join([*(text.encode("utf-8", "surrogatepass") for text in texts), b""])
+    content = np.frombuffer(joined.lower(), np.uint8)
+    return content, np.flatnonzero(content == _END[0])
+
+
+def _count(what: bytes, content: npt.NDArray[np.uint8], ends: Bins) -> Bins:
+    """How often each of n texts that lie end to end has it, (n,)."""
+    found = np.ones(max(len(content) - len(what) + 1, 0), np.bool_)
+    for place, char in enumerate(what):
+        found &= content[place : place + len(found)] == char
+    return np.diff(np.flatnonzero(found).searchsorted(ends), prepend=0)
 
 
 def _within(bins: Numbers, size: int) -> Numbers:

@@ -19,7 +19,7 @@ from sb_api import preprocessing
 from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
-from sb_api.preprocessing import Bios, Dates, Hosts
+from sb_api.preprocessing import Read, in_parts, read_editors
 from sb_api.records import Editor
 from sb_api.text.hashing import (
     Hashes,
@@ -34,7 +34,7 @@ from sb_api.text.hashing import (
     number_in_turn,
 )
 from sb_api.text.hosts import email_domain, registered_domain, website_host
-from sb_api.text.normalization import NOTHING, NormalText, normalize_texts
+from sb_api.text.normalization import NOTHING, Undone, normalize_texts
 from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]
@@ -45,7 +45,6 @@ RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
-_CLEAN = (0,) * 6
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
 LENGTHS = (3, 5)  # of character n-grams
@@ -109,24 +108,21 @@ def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any
 
 
 def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:
-    bios, dates = preprocessing.read_bios(editors), preprocessing.read_dates(editors)
-    hosts = preprocessing.read_hosts(editors)
-    vectors = preprocessing.editor_vectors(editors, vocabularies, bios, dates, hosts)
-    vectors[:, _PRIVILEGES] = [*map(is_trusted, editors)]
-    return vectors, wide_features(editors, vectors[:, _HAS_URL] > 0, bios, dates, hosts)
+    vectors: Matrix = np.zeros((len(editors), preprocessing.VECTOR_LENGTH), np.float32)
+    buckets: Buckets = np.empty((len(editors), SLOTS), np.int32)
+    for part in in_parts(len(editors)):
+        some, read = editors[part], read_editors(editors[part])
+        preprocessing.write_vectors(vectors[part], some, vocabularies, read)
+        vectors[part, _PRIVILEGES] = [*map(is_trusted, some)]
+        buckets[part] = wide_features(some, vectors[part, _HAS_URL] > 0, read)
+    return vectors, buckets
 
 
-def wide_features(
-    editors: Sequence[Editor],
-    has_url: npt.NDArray[np.bool_],
-    bios: Bios | None = None,
-    dates: Dates | None = None,
-    hosts: Hosts | None = None,
-) -> Buckets:
+def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Read | None = None) -> Buckets:
     """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
-    a link; bios, dates and hosts may have been read already."""
-    bios, hosts = bios or preprocessing.read_bios(editors), hosts or preprocessing.read_hosts(editors)
-    texts, laid, whole = _read_texts(editors, has_url, bios, hosts)
+    a link; they may have been read already."""
+    read = read or read_editors(editors)
+    texts, laid, whole = _read_texts(editors, has_url, read)
     blocks = _find_spans(laid)
     # All blocks at once: for a few editors numpy's calls cost more than what they do.
     counts = np.concatenate([spans.counts for spans in blocks])
@@ -138,7 +134,7 @@ def wide_features(
     buckets.ravel()[number_in_turn(plan.firsts, counts)] = found[: len(hashes)]
     end = _TEXT_SLOTS + len(WHOLE)
     buckets[:, _TEXT_SLOTS:end] = found[len(hashes) :].reshape(of_whole.shape) * (of_whole != 0)
-    buckets[:, end:] = bin_editors(editors, texts, dates) + 1
+    buckets[:, end:] = bin_editors(editors, texts, read.dates) + 1
     return buckets
 
 
@@ -153,8 +149,7 @@ def weigh_features(buckets: Buckets) -> Weights:
 
 def find_words(editors: Sequence[Editor]) -> list[dict[str, list[int]]]:
     """The distinct words of the bios of n editors, each with the slots that it has a part in."""
-    bios, hosts = preprocessing.read_bios(editors), preprocessing.read_hosts(editors)
-    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_), bios, hosts)
+    _, laid, _ = _read_texts(editors, np.zeros(len(editors), np.bool_), read_editors(editors))
     found: list[dict[str, list[int]]] = []
     for bio in laid[:: len(TEXTS)]:
         points = lay_texts([bio]).points
@@ -206,14 +201,15 @@ def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 def _read_texts(
-    editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Bios, hosts: Hosts
+    editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Read
 ) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
-    bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.normal]
+    bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.bios.normal]
+    hidden, hosts = read.bios.hidden, read.hosts
     # Areas that are numbers stay such; names and areas are read together.
     areas = [editor.area for editor in editors]
     fields = [editor.name or "" for editor in editors] + [area if isinstance(area, str) else "" for area in areas]
-    normal = [(field.text.strip(), field.undone) for field in _normalize_fields(fields)]
+    normal = _normalize_fields(fields)
     names = normal[: len(editors)]
     websites: list[str] = []
     mailboxes: list[str] = []
@@ -222,7 +218,7 @@ def _read_texts(
     filled: list[bool] = []
     alike: list[int] = []
     for editor, (bio, _), joined, (name, _), (area, _), given, host, domain in zip(
-        *(editors, bios, read.hidden, names, normal[len(editors) :], areas, hosts.websites, hosts.emails), strict=True
+        *(editors, bios, hidden, names, normal[len(editors) :], areas, hosts.websites, hosts.emails), strict=True
     ):
         path = mailbox = ""
         if website := (editor.website or "").strip():
@@ -242,12 +238,10 @@ def _read_texts(
         filled += bio != "", website != "", email != "", area_or_number != "", gender != "", bool(editor.birth_date)
         alike.append(1 + (registered == of_domain) if host and domain else 0)
         alike += _find_name(name, host, mailbox) if name else (0, 0)
-    undone = [
-        (*map(add, of_bio, of_name), len(joined))
-        if joined or of_bio is not NOTHING or of_name is not NOTHING
-        else _CLEAN
-        for (_, of_bio), (_, of_name), joined in zip(bios, names, read.hidden, strict=True)
-    ]
+    undone = np.zeros((len(editors), len(NOTHING) + 1), np.int64)
+    for row, ((_, of_bio), (_, of_name), joined) in enumerate(zip(bios, names, hidden, strict=True)):
+        if joined or of_bio is not NOTHING or of_name is not NOTHING:
+            undone[row] = *map(add, of_bio, of_name), len(joined)
     texts = EditorTexts(
         [bio for bio, _ in bios],
         websites,
@@ -255,7 +249,7 @@ def _read_texts(
         [name for name, _ in names],
         np.array(filled, np.bool_).reshape(-1, 6),
         has_url,
-        np.array(undone, np.int64).reshape(-1, 6),
+        undone,
         np.array(alike, np.int64).reshape(-1, 3),
     )
     return texts, laid, whole
@@ -270,6 +264,9 @@ def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
     return 1 + (short in host.replace("-", "")) if host else 0, 1 + (short in mailbox.lower()) if mailbox else 0
 
 
-def _normalize_fields(texts: Sequence[str]) -> list[NormalText]:
-    """The normal form of the beginnings of n texts."""
-    return normalize_texts([text[: 2 * LONGEST_FIELD].strip() for text in texts], LONGEST_FIELD)
+def _normalize_fields(texts: Sequence[str]) -> list[tuple[str, Undone]]:
+    """The normal form of the beginnings of n texts, and what had to be undone; of those that are the same, once."""
+    distinct = dict.fromkeys(texts)
+    normal = normalize_texts([text[: 2 * LONGEST_FIELD].strip() for text in distinct], LONGEST_FIELD)
+    read = dict(zip(distinct, ((one.text.strip(), one.undone) for one in normal), strict=True))
+    return [read[text] for text in texts]

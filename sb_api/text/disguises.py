@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.text.spelling import join_spelt_out, join_spelt_out_in
+from sb_api.text.spelling import join_spelt_out, may_be_spelt_out
 from sb_api.text.urls import top_level_domain
 
 LEAST_LETTERS = 3  # of a word that counts
@@ -22,22 +23,31 @@ LEAST_WORDS = 3  # that are written so
 LONGEST = 4_000  # characters that are read: whoever writes so does it from the beginning
 
 _SHARE = 2 / 3  # of the words: lists of genres have many a hip-hop
-_MARKS = "-.*_~|+"
+_MARKS, _LETTERS_AS_DIGITS = "-.*_~|+", "0134578"
 _KINDS = bytes(
-    ord("-" if chr(code) in _MARKS else "0" if chr(code) in "0134578" else " " if chr(code).isspace() else "a")
+    ord("-" if chr(code) in _MARKS else "0" if chr(code) in _LETTERS_AS_DIGITS else " " if chr(code).isspace() else "a")
     for code in range(256)
 )
+# The same, but what is beyond ASCII is a letter, and what is neither is a blank.
+_SHAPES = bytes(kind if chr(code).isalpha() or kind != ord("a") else ord(" ") for code, kind in enumerate(_KINDS[:128]))
+_SHAPES += b"a" * 128
+# Of many texts all are counted at once, in parts of one number: no text that is read to its end has more of a kind.
+_BITS, _MOST = 12, (1 << 12) - 1
+_SHIFTS = np.arange(5) * _BITS
+_BLANK, _MARK, _DIGIT, _ACCENT, _LETTER = (1 << _SHIFTS).tolist()
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 _BEGINNING = 256  # characters in which letters that stand twice are counted
 _LEAST = 0.45  # of such marks or digits to a blank, as a quarter of all words are shorter
 _ACCENTS = 0.25  # of all characters; Vietnamese has up to 0.22
 _TWINS = 0.22  # of them: Finnish has up to 0.19, English 0.05; with each vowel twice it is 0.24
 _NO_MARKS = str.maketrans("", "", _MARKS)
-_DIGITS = str.maketrans("0134578", "oieastb")
+_DIGITS = str.maketrans(_LETTERS_AS_DIGITS, "oieastb")
 _CUT = re.compile(r"[^\W\d_]+(?:[-.*_~|+][^\W\d_]+)+")
 _WITH_DIGITS = re.compile(r"(?=[0134578]*[^\W\d_])(?=[^\W\d_]*[0134578])(?:[^\W\d_]|[0134578]){3,40}")
+_PLAIN_WORD = re.compile(r"(?<!\S)[^\W\d_]{3,}+(?!\S)")
 _TWICE = re.compile(r"([^\W\d_])\1")
 _RUN = re.compile(r"([^\W\d_])\1+")
+_ACCENTED_RANGES = ((0xC0, 0x24F), (0x1E00, 0x1EFF))
 _ACCENTED = re.compile("[\xc0-\u024f\u1e00-\u1eff]")
 
 
@@ -47,8 +57,59 @@ def hidden_words(text: str) -> list[str]:
 
 
 def hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
-    """`hidden_words` of each of n texts."""
-    return [spelt + read for spelt, read in zip(join_spelt_out_in(texts), readings_in(texts), strict=True)]
+    """`hidden_words` of each of n texts, for which all of them are looked through at once."""
+    if sum(map(len, texts)) < _FEW:
+        return [*map(hidden_words, texts)]
+    points = np.frombuffer("   ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    kinds = _kinds().take(points, mode="clip")
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths + 3)
+    found: list[list[str]] = [[] for _ in texts]
+    for row in set(ends.searchsorted(may_be_spelt_out(kinds & _LETTER != 0), "right").tolist()):
+        found[row] += join_spelt_out(texts[row])
+    for row, twins, accented in _may_have_readings(points, kinds, ends - lengths, ends):
+        found[row] += _readings(texts[row], twins, accented)
+    for row in np.flatnonzero(lengths > LONGEST).tolist():
+        found[row] += readings(texts[row])
+    return found
+
+
+@cache
+def _kinds() -> npt.NDArray[np.int64]:
+    """What each code point counts as, a number of `_BITS` bits of each kind: a blank, a mark, a digit for a letter, a
+    letter with an accent; a letter or digit, or anything beyond ASCII, as which the last stands for all that follow."""
+    kinds = np.full(0x1F01, _LETTER)
+    kinds[:128] = [
+        chr(code).isspace() * _BLANK
+        | (chr(code) in _MARKS) * _MARK
+        | (chr(code) in _LETTERS_AS_DIGITS) * _DIGIT
+        | chr(code).isalnum() * _LETTER
+        for code in range(128)
+    ]
+    for first, last in _ACCENTED_RANGES:
+        kinds[first : last + 1] |= _ACCENT
+    return kinds
+
+
+def _may_have_readings(
+    points: npt.NDArray[np.uint32],
+    kinds: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+) -> Iterator[tuple[int, int, int]]:
+    """Which of n texts have as many marks, digits, twins or accents as one with readings must have, with the numbers of
+    the last two, unless they are too long. They lie end to end as `points` of these `kinds`, three blanks after each.
+    """
+    blanks, marks, digits, accented, _ = np.add.reduceat(kinds, starts) >> _SHIFTS[:, None] & _MOST
+    lengths, least = ends - starts, _LEAST * (blanks - 2)
+    twins = np.flatnonzero(points[1:-3] == points[:-4])
+    rows = ends.searchsorted(twins, "right")
+    counted = (twins >= starts[rows]) & (twins + 1 < np.minimum(ends, starts + _BEGINNING)[rows])
+    twins = np.bincount(rows[counted], minlength=len(ends))
+    found = (marks >= least) | (digits >= least) | (twins >= _TWINS * np.minimum(lengths, _BEGINNING))
+    found |= accented >= _ACCENTS * lengths
+    rows = np.flatnonzero(found & (lengths <= LONGEST))
+    return zip(rows.tolist(), twins[rows].tolist(), accented[rows].tolist(), strict=True)
 
 
 def readings(text: str) -> list[str]:
@@ -59,30 +120,31 @@ def readings(text: str) -> list[str]:
     return _readings(text, _count_twins(text[:_BEGINNING]), 0 if text.isascii() else len(_ACCENTED.findall(text)))
 
 
-def readings_in(texts: Sequence[str]) -> list[list[str]]:
-    """`readings` of each of n texts, for which the letters of all of them are counted at once."""
-    if sum(map(len, texts)) < _FEW:
-        return [*map(readings, texts)]
-    beginnings = [text[:LONGEST] for text in texts]
-    return [*map(_readings, beginnings, _count_twins_in(beginnings), _count_accented_in(beginnings))]
-
-
 def _readings(text: str, twins: int, accented: int) -> list[str]:
     """The readings of a text of which it is known how many of its characters are twins, and accented."""
     if len(text) < LEAST_WORDS * LEAST_LETTERS:
         return []
+    content, found = text.encode("utf-8", "surrogatepass"), []
     # At a glance: are there as many of these as such a text must have?
-    kinds = text.encode("utf-8", "surrogatepass").translate(_KINDS)
-    least, found = _LEAST * (kinds.count(b" ") + 1), []
-    if kinds.count(b"-") >= least:
+    shapes = content.translate(_SHAPES)
+    if _may_be_most(text, content, b"-", shapes.count(b"a-a")):
         found += _read(text, _without_marks)
-    if kinds.count(b"0") >= least:
+    if _may_be_most(text, content, b"0", shapes.count(b"a0") + shapes.count(b"0a")):
         found += _read(text, _with_letters)
     if twins >= _TWINS * min(len(text), _BEGINNING):
         found += _read(text, _without_twins)
     if accented >= _ACCENTS * len(text):
         found += _read(text, _without_accents)
     return found
+
+
+def _may_be_most(text: str, content: bytes, kind: bytes, words: int) -> bool:
+    """Whether at most so many words with a mark or a digit between or beside letters may be two thirds of the words of
+    a text, which is `content` in UTF-8, and whether it has enough of that kind in all."""
+    if words < LEAST_WORDS or words < 2 * len(_PLAIN_WORD.findall(text)):
+        return False
+    kinds = content.translate(_KINDS)
+    return kinds.count(kind) >= _LEAST * (kinds.count(b" ") + 1)
 
 
 def _read(text: str, read: Callable[[str], str]) -> list[str]:
@@ -122,37 +184,3 @@ def _count_twins(text: str) -> int:
     content = text.encode()
     number = int.from_bytes(content, "little")
     return (number ^ (number >> 8)).to_bytes(len(content), "little").count(0)
-
-
-def _count_twins_in(texts: Sequence[str]) -> list[int]:
-    """How many of the first characters of each of n texts are like the one before."""
-    points, ends = _lay([text[:_BEGINNING] for text in texts])
-    same = points[1:] == points[:-1]
-    same[ends[:-1] - 1] = False
-    return _count_in(np.flatnonzero(same), ends)
-
-
-def _count_accented_in(texts: Sequence[str]) -> list[int]:
-    """How many characters of each of n texts are Latin letters with an accent."""
-    counts = [0] * len(texts)
-    rows = [row for row, text in enumerate(texts) if not text.isascii()]
-    if rows:
-        points, ends = _lay([texts[row] for row in rows])
-        accented = ((points >= 0xC0) & (points < 0x250)) | ((points >= 0x1E00) & (points < 0x1F00))
-        for row, count in zip(rows, _count_in(np.flatnonzero(accented), ends), strict=True):
-            counts[row] = count
-    return counts
-
-
-def _lay(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """The code points of n texts with a blank after each, and where they end, behind these blanks."""
-    content = " ".join([*texts, ""]).encode("utf-32-le", "surrogatepass")
-    return np.frombuffer(content, "<u4"), (np.fromiter(map(len, texts), np.int64, len(texts)) + 1).cumsum()
-
-
-def _count_in(places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[int]:
-    """How many of the places in order lie in each of n texts with these ends."""
-    before = places.searchsorted(ends)
-    before[1:] -= before[:-1].copy()
-    counts: list[int] = before.tolist()
-    return counts

@@ -142,7 +142,11 @@ def hash_ngrams(laid: Laid, length: int, most: Places) -> Spans:
     starts = np.flatnonzero(within)
     chosen, counts = _first(starts, laid.ends, most)
     starts = starts[chosen]
-    return _hash_spans(laid, starts, starts + length, counts)
+    # As `_hash_spans` would have it; each of so few characters is added to all the n-grams at once.
+    hashes = laid.points[:count].copy()
+    for place, power in enumerate(_powers(length)[0][1:].tolist(), start=1):
+        hashes += laid.points[place : place + count] * np.uint32(power)
+    return Spans(hashes[starts], counts, starts, starts + length)
 
 
 def _hash_spans(laid: Laid, starts: Places, stops: Places, counts: Places) -> Spans:

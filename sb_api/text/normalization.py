@@ -84,7 +84,13 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
 def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[NormalText]:
     """`normalize_text` of each of n texts, for which all of them are looked at together."""
     normal = [NormalText(text, NOTHING) if text else _EMPTY for text in texts]
-    rows = [row for row, text in enumerate(texts) if text and not _is_plain(text)]
+    # One look tells that no text in ASCII has a control character, as is nearly always so.
+    controls = b"\1" in "".join(filter(str.isascii, texts)).encode().translate(_CONTROLS)
+    rows = [
+        row
+        for row, text in enumerate(texts)
+        if not text.isascii() or ((controls or "&" in text) and not _is_plain(text))
+    ]
     if not rows:
         return normal
     seen = look_at([texts[row] for row in rows])

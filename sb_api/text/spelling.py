@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from operator import add
 
 import numpy as np
+import numpy.typing as npt
+
+from sb_api.text.hashing import number_in_turn
 
 # A byte a character: letters and digits are "a", all else blanks. Beyond ASCII a character is its first byte in UTF-8.
 _SHAPES = bytes(ord("a") if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
 _FURTHER_BYTES = bytes(range(0x80, 0xC0))
-_FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
+_FEW = 1_000  # characters: so few are looked at one by one sooner than numpy's calls are made
+_BASE = 1
+_FURTHEST = 12  # characters from the first to the fourth
 # Letters (a digit may stand for one) with the same one to three marks or blanks between all of them.
 _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})(?:[^\W_]\1){2,}[^\W_](?![^\W_])")
 
@@ -38,22 +45,18 @@ def join_spelt_out(text: str) -> list[str]:
     return ["".join(match[0].split(match[1])) for match in _SPELT_OUT.finditer(text)]
 
 
-def join_spelt_out_in(texts: Sequence[str]) -> list[list[str]]:
-    """`join_spelt_out` of each of n texts, for which all of them are looked through at once."""
-    if sum(map(len, texts)) < _FEW:
-        return [join_spelt_out(text) for text in texts]
-    letters = np.frombuffer(_shape("   ".join([*texts, ""])), np.uint8) == ord("a")
-    single = letters[1:-1] & ~letters[:-2] & ~letters[2:]
-    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 3)
-    found: list[list[str]] = [[] for _ in texts]
-    rows: set[int] = set()
-    for apart in (2, 3, 4):  # with one, two or three marks between them
-        pairs = single[:-apart] & single[apart:]
-        four = pairs[: -2 * apart] & pairs[2 * apart :]
-        rows.update(np.searchsorted(ends, np.flatnonzero(four), "right").tolist())
-    for row in rows:
-        found[row] = join_spelt_out(texts[row])
-    return found
+def may_be_spelt_out(letters: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Where in n texts end to end, with three blanks between them, four single letters in a row begin, with the same
+    number of others, one to three, between them. `letters` (m,) is what is a letter or digit, or beyond ASCII."""
+    single = np.zeros(len(letters) + _FURTHEST, np.bool_)
+    single[1 : len(letters) - 1] = letters[1:-1] & ~letters[:-2] & ~letters[2:]
+    places = np.flatnonzero(single)
+    found = []
+    for apart in (2, 3, 4):
+        begun = places[single[places + apart]]
+        begun = begun[single[begun + 2 * apart]]
+        found.append(begun[single[begun + 3 * apart]])
+    return np.concatenate(found)
 
 
 def _shape(text: str) -> bytes:
@@ -76,3 +79,39 @@ def _pair(match: re.Match[str]) -> str:
     characters = _CHARACTER.findall(run) if _MARKS.search(run) else run
     pairs = map(add, characters, characters[1:]) if len(characters) > 1 else characters
     return f" {' '.join(pairs)} "
+
+
+def separate_words_in(texts: Sequence[str]) -> list[str]:
+    """`separate_words` of each of n texts, of which all are written anew at once."""
+    if sum(map(len, texts)) < _FEW:
+        return [*map(separate_words, texts)]
+    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    kinds = _unspaced().take(points, mode="clip")
+    inside = kinds > 0
+    borders = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    # Where characters begin, and which of them have one before and one behind them: these are part of two pairs.
+    places = np.flatnonzero(inside[1:] & ((kinds[1:] == _BASE) | ~inside[:-1])) + 1
+    continued = inside[places - 1]
+    inner = np.flatnonzero(continued[:-1] & continued[1:])
+    # At each border comes a blank; behind an inner character comes a blank, and it once more.
+    starts = np.sort(np.concatenate([[0], borders, places[inner]]))
+    lengths = np.sort(np.concatenate([borders, places[inner + 1], [len(points)]])) - starts
+    ends = np.cumsum(lengths + 1)
+    written = points.take(number_in_turn(starts, lengths + 1), mode="clip")
+    written[ends - 1] = ord(" ")
+    whole = written.tobytes().decode("utf-32-le", "surrogatepass")
+    blanks = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    parts = starts.searchsorted(blanks, "right") - 1
+    stops = (ends[parts] - lengths[parts] - 1 + blanks - starts[parts]).tolist()
+    return [whole[before + 1 : stop] for before, stop in pairwise(stops)]
+
+
+@cache
+def _unspaced() -> npt.NDArray[np.uint8]:
+    """Of each code point whether it is a character of a script without blanks, or belongs to the one before it; the
+    last stands for all that follow."""
+    kinds = np.zeros(0x40001, np.uint8)
+    for kind, ranges in ((_BASE, UNSPACED), (_BASE + 1, _ATTACHED)):
+        for first, last in re.findall("(.)(?:-(.))?", ranges):
+            kinds[ord(first) : ord(last or first) + 1] = kind
+    return kinds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -15,9 +16,14 @@ Numbers = npt.NDArray[np.uint64]
 _FILTERED = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 _BLANKED = str.maketrans(dict.fromkeys(_FILTERED, " "))
 _BLANK = ord(" ")
-_ASCII = (_BLANK if chr(code).isspace() or chr(code) in _FILTERED else code for code in range(128))
-_BLANKED_BYTES = bytes([*_ASCII, *range(128, 256)])
+_BLANKED_BYTES = bytes(_BLANK if chr(code).isspace() or chr(code) in _FILTERED else code for code in range(128))
+_BLANKED_BYTES += bytes(range(128, 256))
+_LOWERED_BYTES = bytes(range(256)).lower().translate(_BLANKED_BYTES)
 _OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_LINE_FEED = ord("\n")
+_NO_BLANKS, _CODE_POINTS = 0x3001, 0x20000  # from there on there are no blanks, and no capitals
+# What a sigma becomes depends on what is beside it, and an I with a dot becomes two characters; all others are simple.
+_SIGMA, _DOTTED = "\u03a3", "\u0130"
 _NUMBER = 8  # bytes
 _PIECE = 1 << 16  # bytes: a processor's cache holds them with all that is made of them
 _FEW = 5_000  # characters: so few are split and looked up sooner than numpy's calls are made
@@ -74,16 +80,21 @@ class WordFinder:
 
     def find_together(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
         """What `find` finds, all at once: sooner where there is much."""
-        encoded = [_lower(text) for text in texts]
-        ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)
-        laid = b" ".join([*encoded, b""]).translate(_BLANKED_BYTES)
-        places, ranks = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for start, end in _pieces(laid):
-            found, known = self._find(laid[start:end])
-            places.append(found + start)
-            ranks.append(known)
-        counts = np.diff(np.searchsorted(np.concatenate(places), ends), prepend=0)
-        return np.repeat(np.arange(len(texts)), counts), np.concatenate(ranks)
+        groups = (
+            [row for row, text in enumerate(texts) if text.isascii()],
+            [row for row, text in enumerate(texts) if not text.isascii()],
+        )
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for group, lay in zip(groups, (_lay_ascii, _lay_others), strict=True):
+            laid, ends = lay([texts[row] for row in group])
+            pieces = [(start, *self._find(laid[start:end])) for start, end in _pieces(laid)]
+            if pieces:
+                places = np.concatenate([inside + start for start, inside, _ in pieces])
+                counts = np.diff(np.searchsorted(places, ends), prepend=0)
+                found.append((np.repeat(group, counts), np.concatenate([known for *_, known in pieces])))
+        rows, ranks = map(np.concatenate, zip(*found, strict=True))
+        order = rows.argsort(kind="stable")
+        return rows[order], ranks[order]
 
     def _find(self, piece: bytes) -> tuple[Integers, Integers]:
         """Where known words begin in blanked UTF-8 that ends with a blank, and their ranks."""
@@ -116,6 +127,35 @@ class WordFinder:
 
 def _to_number(word: bytes, part: int) -> int:
     return int.from_bytes(word[part * _NUMBER : (part + 1) * _NUMBER], "little")
+
+
+def _lay_ascii(texts: Sequence[str]) -> tuple[bytes, Integers]:
+    """ASCII texts end to end, blanked, with a blank after each, and where they end, behind these blanks."""
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
+    return " ".join([*texts, ""]).encode().translate(_LOWERED_BYTES), ends
+
+
+def _lay_others(texts: Sequence[str]) -> tuple[bytes, Integers]:
+    """As `_lay_ascii`, texts of any characters in UTF-8."""
+    texts = [text.lower() if _SIGMA in text or _DOTTED in text else text for text in texts]
+    points = np.frombuffer(" ".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    lowered = _lowered().take(points, mode="clip")
+    rare = points >= _CODE_POINTS
+    lowered[rare] = points[rare]
+    lowered[np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1) - 1] = _LINE_FEED
+    laid = lowered.tobytes().decode("utf-32-le", "surrogatepass").encode("utf-8", "surrogatepass")
+    ends = np.flatnonzero(np.frombuffer(laid, np.uint8) == _LINE_FEED) + 1
+    return laid.replace(b"\n", b" "), ends
+
+
+@cache
+def _lowered() -> npt.NDArray[np.uint32]:
+    """What stands for each code point: its small letter, or a blank."""
+    chars = "".join(map(chr, range(_CODE_POINTS)))
+    lowered = chars.replace(_DOTTED, " ").lower().encode("utf-32-le", "surrogatepass")
+    lowered = np.frombuffer(lowered, "<u4").copy()
+    lowered[[code for code, char in enumerate(chars[:_NO_BLANKS]) if char.isspace() or char in _FILTERED]] = _BLANK
+    return lowered
 
 
 def _lower(text: str) -> bytes:

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sb_api import preprocessing
+from sb_api.config import Settings
 from sb_api.models import editor_bins, wide_features
+from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.editor_bins import COLUMNS
 from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor
@@ -90,6 +93,19 @@ def test_many_editors_have_the_features_of_each_alone() -> None:
     np.testing.assert_array_equal(together, plain_buckets)
     np.testing.assert_array_equal(together, np.concatenate(alone))
     np.testing.assert_allclose(wide_features.weigh_features(together), plain_weights, rtol=1e-6)
+
+
+def test_editors_in_several_parts_have_what_they_have_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    editors = [Editor(**editor.record) for editor in generate_editors(40, seed=9)]
+    vocabularies = WIDE_DEEP.load_vocabularies(Settings())
+    whole = WIDE_DEEP.preprocess(editors, vocabularies)
+    monkeypatch.setattr(preprocessing, "PART", 16)
+    parts = WIDE_DEEP.preprocess(editors, vocabularies)
+    assert WIDE_DEEP.vectors is not None
+    features = WIDE_DEEP.vectors(editors, vocabularies)[:, preprocessing.VECTOR_LENGTH :]
+    np.testing.assert_array_equal(features, whole["feature_input"])
+    for name, array in whole.items():
+        np.testing.assert_array_equal(parts[name], array)
 
 
 @settings(max_examples=20, deadline=None)

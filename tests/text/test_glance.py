@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.text import glance, normalization
+from sb_api.text.disguises import hidden_words, hidden_words_in
 from sb_api.text.glance import BEARS, LOOK_ALIKE, MARK, UNSPACED, WORK, look_at
 from sb_api.text.normalization import NOTHING, normalize_text, normalize_texts
-from sb_api.text.spelling import join_spelt_out, join_spelt_out_in
 from tests.text.test_normalization import TEXTS
 
 
@@ -66,4 +66,4 @@ def test_scripts_without_blanks_are_seen() -> None:
 @given(st.lists(st.text(st.sampled_from("ab1 -._é中"), max_size=40), min_size=1, max_size=50))
 def test_spelt_out_words_are_found_together_as_alone(texts: list[str]) -> None:
     long = [*texts, "x" * 2_000]
-    assert join_spelt_out_in(long) == [join_spelt_out(text) for text in long]
+    assert hidden_words_in(long) == [hidden_words(text) for text in long]

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sb_api.text.glance import MARKS_PER_LETTER
+from sb_api.text.look_alikes import undo_look_alikes
 from sb_api.text.normalization import NOTHING, Undone, normalize_text
-from sb_api.text.spelling import join_spelt_out, separate_words
+from sb_api.text.spelling import join_spelt_out, separate_words, separate_words_in
 
 PLAIN = "cheap pills and poker"
 
@@ -139,6 +140,13 @@ PIECES = st.sampled_from([*ENTITIES, *HIDING, *LETTERS, *"“’🎰 \n-"])
 TEXTS = st.lists(PIECES | st.text(max_size=3) | st.characters(), max_size=25).map("".join)
 
 
+@given(st.lists(st.sampled_from([*"аеhсЖωaKéᴀ中 -", "привет", "рay", "ρal"]), max_size=12).map("".join))
+def test_a_rare_character_elsewhere_changes_no_look_alikes(text: str) -> None:
+    """Which takes the way of texts that may have letters beyond the first 65,536 characters."""
+    meant, changed = undo_look_alikes(text)
+    assert undo_look_alikes(f"{text} \U0001f600") == (f"{meant} \U0001f600", changed)
+
+
 @given(TEXTS)
 @example("&a\u0335mp;")
 @example("ᄀ\u0334ᅡ")
@@ -208,6 +216,15 @@ def test_scripts_without_blanks_have_pairs_for_words() -> None:
     assert separate_words("音 楽").split() == ["音", "楽"]
     for text in ("plain ASCII", "Björk", "Привет", "음악을 좋아해요", "हिन्दी में"):
         assert separate_words(text) == text
+
+
+UNSPACED = st.text(st.sampled_from("ab 。音楽がーกิ้\n\ud800\U00020001\U0003ffff\U00040000가"), max_size=12)
+
+
+@given(st.lists(UNSPACED, max_size=6))
+def test_words_of_many_texts_are_separated_as_in_each_alone(texts: list[str]) -> None:
+    long = ["音" * 1_000, *texts, "x" * 1_000]
+    assert separate_words_in(long) == [separate_words(text) for text in long]
 
 
 @given(TEXTS)

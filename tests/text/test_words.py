@@ -28,7 +28,22 @@ def found(finder: WordFinder, texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 words = st.sampled_from(
-    [*RANKS, "İ", "ΣΤΟΣ", "ΣΤΟΣ.Α", "THE", "the\x00", "x", "123456789", "ſ", "\ud800", "\U0001f600"]
+    [
+        *RANKS,
+        "İ",
+        "ΣΤΟΣ",
+        "ΣΤΟΣ.Α",
+        "THE",
+        "the\x00",
+        "x",
+        "123456789",
+        "ſ",
+        "\ud800",
+        "\U0001f600",
+        "\U00020000",
+        "Ⱥ",
+        "Ა",
+    ]
 )
 gaps = (
     st.sampled_from([" ", "\n", "", "\xa0", "\u2003", "\x1c", "\x85", ".", "-", "'", "\u200b", "  "]) | st.characters()
