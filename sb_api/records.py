@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -207,6 +208,16 @@ def _exact(struct: Any) -> Any:
 @cache
 def _decoder(struct: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(struct)
+
+
+def decode_sound(rows: Sequence[bytes], struct: type[Record]) -> list[Record] | None:
+    """The records of n rows, each the JSON of one; None where one of them is wrong or has a member that is no field, or
+    two have one id: `decode_records` says which and why."""
+    try:
+        records = [*map(_decoder(_exact(struct)).decode, rows)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return records if len({str(record.id) for record in records}) == len(records) else None
 
 
 @cache

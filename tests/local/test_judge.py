@@ -92,6 +92,18 @@ def test_several_threads_get_what_one_gets(judge: Judge) -> None:
         assert list(pool.map(judge, parts)) == [judge(part) for part in parts]
 
 
+def test_a_wrong_row_changes_nothing_of_the_others(judge: Judge) -> None:
+    """Without one, rows are judged without what a service would do besides."""
+    editors = [json.dumps(editor).encode() for editor in make_editors(30)]
+    intents = [json.dumps({"id": str(number), "text": f"thanks for {number} merges"}).encode() for number in range(30)]
+    for one, rows in ((judge, editors), (sb_api.load("intent", ROOT / "static"), intents)):
+        for wrong in (b"{", rows[0], rows[0].replace(b"{", b'{"other": 1, ')):
+            *outcomes, fault = one.judge_rows([*rows, wrong])
+            assert outcomes == one.judge_rows(rows)
+            assert isinstance(fault, Fault)
+    assert judge.judge_rows([]) == []
+
+
 def test_places_of_faults_are_counted_over_all_records(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sb_api.local.judge.ROWS", 2)
     outcomes = judge([{"id": 1}, {"id": 2}, {"id": 3}, {"id": None}, {"id": 5}])
@@ -141,6 +153,7 @@ def test_a_process_that_dies_is_said_to_have_died(judge: Judge) -> None:
 
     with judging_processes(judge.reference, 1) as judge_rows:
         assert judge_rows([b'{"id": 1}'])
+        assert [type(one) for one in judge_rows([b"3", b'{"id": 1}', b"{"])] == [Fault, Judgement, Fault]
         for child in psutil.Process().children(recursive=True):
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
