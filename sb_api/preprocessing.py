@@ -191,7 +191,10 @@ def _hours_since_member(editors: Sequence[Editor], dates: Dates) -> npt.ArrayLik
     if dates.plain is None:
         return [*map(_hours_of, editors)]
     moments = dates.plain.reshape(len(DATES), -1)
+    is_given = np.fromiter(map(bool, dates.given), np.bool_, len(dates.given)).reshape(len(DATES), -1)
     hours: npt.NDArray[np.float64] = ((moments[1:4] - moments[0]) / 3600).T
+    hours[~is_given[1:4].T] = NO_DATE
+    hours[~is_given[0]] = NO_MEMBER_SINCE
     for row in np.flatnonzero(np.isnan(hours).any(axis=1)).tolist():
         hours[row] = _hours_of(editors[row])
     return hours

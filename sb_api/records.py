@@ -210,7 +210,7 @@ def _decoder(struct: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(struct)
 
 
-def decode_sound(rows: Sequence[bytes], struct: type[Record]) -> list[Record] | None:
+def decode_sound(rows: Sequence[bytes], struct: Any) -> list[Any] | None:
     """The records of n rows, each the JSON of one; None where one of them is wrong or has a member that is no field, or
     two have one id: `decode_records` says which and why."""
     try:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from sb_api import classify
+from sb_api import classify, preprocessing
 from sb_api.broker.jobs import BULK, SMALL, Answer, Claim, Job
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.classify import Judging, count_labels, judge_claims, load_current, refresh_predictors
@@ -97,7 +97,11 @@ def test_it_judges_as_the_network_does(count: int, bare: Bare) -> None:
     assert count == 1 or len(set(scores[:, 1])) > 1
 
 
-def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged(spoilt: Predictor, bare: Bare) -> None:
+@pytest.mark.parametrize("part", [512, 6])
+def test_a_record_that_cannot_be_preprocessed_is_named_and_the_others_are_judged(
+    part: int, spoilt: Predictor, bare: Bare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preprocessing, "PART", part)
     editors = as_editors(make_editors(20))
     scores, errors = spoilt.judge(editors)
     assert errors == {SPOILT: FAILED_REASON}

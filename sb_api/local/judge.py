@@ -89,7 +89,7 @@ class Judge:
             judged = self._predictor.describe(scores, errors)
         if errors:
             return None
-        bands = judged.bands or [None] * len(records)
+        bands: Sequence[str | None] = judged.bands or [None] * len(records)
         return [
             Judgement(record.id, prediction, score, band, judged.version)
             for record, prediction, score, band in zip(

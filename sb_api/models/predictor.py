@@ -20,6 +20,7 @@ from sb_api.models.encoder import REMEDY
 from sb_api.models.engine import EngineName, Load, load_engine
 from sb_api.models.explanations.neighbours import Neighbours, read_neighbours
 from sb_api.models.weights_file import Weights, parse_weights
+from sb_api.preprocessing import in_parts
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, parse_vocabulary
 from sb_api.versions import Version
 
@@ -163,6 +164,15 @@ class Predictor:
 
     def judge(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         """Probabilities (n, classes) of n records, and by position why one could not be judged (its row is NaN)."""
+        slices = [*in_parts(len(records))]
+        if len(slices) <= 1:
+            return self._judge_part(records)
+        # What is made of a part is gone before the next: more would be new memory each time, which costs as much.
+        parts = [(part, *self._judge_part(records[part])) for part in slices]
+        errors = {part.start + place: why for part, _, wrong in parts for place, why in wrong.items()}
+        return np.concatenate([scores for _, scores, _ in parts]), errors
+
+    def _judge_part(self, records: Sequence[Any]) -> tuple[Probabilities, dict[int, str]]:
         errors: dict[int, str] = {}
         try:
             with self._timed("preprocess_seconds"):

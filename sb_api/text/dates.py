@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ Seconds = npt.NDArray[np.float64]
 _FEW = 20  # dates: so few are read one by one sooner than numpy's calls are made
 _PLAIN = "0000-00-00T00:00:00"
 _DIGITS = np.array([place for place, char in enumerate(_PLAIN) if char == "0"])
-_BETWEEN, _BETWEEN_CODES = np.array([4, 7, 13, 16]), np.frombuffer(b"--::", np.uint8)
+_BETWEEN, _BETWEEN_CODES = np.array([4, 7, 13, 16]), np.frombuffer(b"--::", np.uint8)[:, None]
 
 
 def parse_moments(dates: Sequence[str | None]) -> Seconds:
@@ -30,21 +31,27 @@ def parse_plain(dates: Sequence[str | None]) -> Seconds | None:
     where there are few."""
     if len(dates) < _FEW:
         return None
-    plain = [place for place, date in enumerate(dates) if date and len(date) == len(_PLAIN) and date.isascii()]
+    given = [date or "" for date in dates]
+    plain = np.flatnonzero(np.fromiter(map(len, given), np.int64, len(given)) == len(_PLAIN))
     if len(plain) < _FEW:
         return None
     seconds = np.full(len(dates), np.nan)
-    chars = np.frombuffer("".join([dates[place] or "" for place in plain]).encode("ascii"), np.uint8)
-    chars = chars.reshape(len(plain), len(_PLAIN))
-    digits = (chars[:, _DIGITS] - np.uint8(ord("0"))).astype(np.int64)
-    sound = (digits < 10).all(axis=1) & (chars[:, _BETWEEN] == _BETWEEN_CODES).all(axis=1)
-    year, (month, day, hour, minute, second) = (
-        digits[:, :4] @ (1000, 100, 10, 1),
-        (digits[:, 4::2] * 10 + digits[:, 5::2]).T,
-    )
-    days = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64) + day - 1
-    seconds[np.array(plain, np.int64)[sound]] = (days * 86_400 + hour * 3600 + minute * 60 + second)[sound]
+    # What is not ASCII becomes a question mark, which is no digit.
+    text = "".join([given[place] for place in plain.tolist()]).encode("ascii", "replace")
+    chars = np.frombuffer(text, np.uint8).reshape(len(plain), len(_PLAIN)).T
+    digits = chars[_DIGITS] - np.uint8(ord("0"))
+    sound = (digits < 10).all(axis=0) & (chars[_BETWEEN] == _BETWEEN_CODES).all(axis=0)
+    pairs = digits[::2].astype(np.int64) * 10 + digits[1::2]
+    century, year, month, day, hour, minute, second = pairs
+    days = _first_days().take(century * 1200 + year * 12 + month - 1, mode="clip") + day - 1
+    seconds[plain[sound]] = (days * 86_400 + hour * 3600 + minute * 60 + second)[sound]
     return seconds
+
+
+@cache
+def _first_days() -> npt.NDArray[np.int64]:
+    """Days since 1970 of the first day of each month from the year 0 to 9999."""
+    return np.arange(np.datetime64("0000-01"), np.datetime64("10000-01")).astype("M8[D]").astype(np.int64)
 
 
 def fill_moments(plain: Seconds | None, dates: Sequence[str | None]) -> Seconds:

@@ -92,7 +92,7 @@ class WordFinder:
                 places = np.concatenate([inside + start for start, inside, _ in pieces])
                 counts = np.diff(np.searchsorted(places, ends), prepend=0)
                 found.append((np.repeat(group, counts), np.concatenate([known for *_, known in pieces])))
-        rows, ranks = map(np.concatenate, zip(*found, strict=True))
+        rows, ranks = np.concatenate([rows for rows, _ in found]), np.concatenate([ranks for _, ranks in found])
         order = rows.argsort(kind="stable")
         return rows[order], ranks[order]
 
@@ -152,8 +152,8 @@ def _lay_others(texts: Sequence[str]) -> tuple[bytes, Integers]:
 def _lowered() -> npt.NDArray[np.uint32]:
     """What stands for each code point: its small letter, or a blank."""
     chars = "".join(map(chr, range(_CODE_POINTS)))
-    lowered = chars.replace(_DOTTED, " ").lower().encode("utf-32-le", "surrogatepass")
-    lowered = np.frombuffer(lowered, "<u4").copy()
+    content = chars.replace(_DOTTED, " ").lower().encode("utf-32-le", "surrogatepass")
+    lowered = np.frombuffer(content, np.uint32).copy()
     lowered[[code for code, char in enumerate(chars[:_NO_BLANKS]) if char.isspace() or char in _FILTERED]] = _BLANK
     return lowered
 
