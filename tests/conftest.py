@@ -30,7 +30,7 @@ from tests.support.jobs import Jobs
 if TYPE_CHECKING:
     from sb_api.review.store import ReviewStore
     from tests.support.deployments import Deployment
-    from tests.support.service import Bare, Service
+    from tests.support.service import Bare, Beginning, Service
 
 
 # How long an example takes says more of the machine than of the code.
@@ -183,16 +183,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert service.process.returncode == 0, service.log
 
 
-@pytest.fixture
-def service(running: Service) -> Service:
-    """The shared service, with the original weights current again and nothing in its verdict logs."""
-    from sb_api.models.classifiers import CLASSIFIERS
+@pytest.fixture(scope="session")
+def beginning(running: Service) -> Iterator[Beginning]:
+    from tests.support.service import Beginning
 
-    for classifier in CLASSIFIERS:
-        running.verdict_log(classifier).purge()
-        slots = running.get(f"/weights?model={classifier}").json()["slots"]
-        if slots["current"] != slots["original"]:
-            assert running.post(f"/rollback?model={classifier}", {"to": "original"}).status_code == 200
+    beginning = Beginning(running)
+    yield beginning
+    beginning.close()
+
+
+@pytest.fixture
+def service(running: Service, beginning: Beginning) -> Service:
+    """The shared service, with the original weights current again and nothing in its verdict logs."""
+    beginning.restore()
     return running
 
 

@@ -31,7 +31,8 @@ from tests.support.service import ROOT, RedisServer, Service, clean_environment,
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "sb_api.json").read_text("utf-8"))
-ALERTS = [rule["alert"] for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]]
+RULES_OF_ALERTS = [rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]]
+ALERTS = [rule["alert"] for rule in RULES_OF_ALERTS]
 NAME = re.compile(r"\bsb_api_[a-z0-9_]+")
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -67,8 +68,7 @@ def promtool(*arguments: str, standard_input: str = "", cwd: Path = ROOT) -> Non
 
 def expressions() -> dict[str, str]:
     """Every PromQL expression of the dashboard and the rules, by where it stands."""
-    rules = [rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]]
-    found = {rule["alert"]: rule["expr"] for rule in rules}
+    found = {rule["alert"]: rule["expr"] for rule in RULES_OF_ALERTS}
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             found[f"{panel['id']} {panel['title']} {target['refId']}"] = target["expr"]
@@ -97,6 +97,12 @@ def live(running: Service) -> Iterator[str]:
     assert running.post("/weights/drop", {"version": staged}).status_code == 200
 
 
+@pytest.fixture(scope="module")
+def samples(live: str) -> Samples:
+    """What it says, read once: there is much of it."""
+    return parse(live)
+
+
 def test_promtool_finds_nothing_wrong_with_it(live: str) -> None:
     promtool("check", "metrics", standard_input=live)
 
@@ -123,16 +129,16 @@ def test_every_metric_is_documented_and_every_documented_one_is_there(live: str)
 
 
 @pytest.mark.parametrize("place", expressions())
-def test_rules_and_dashboard_speak_of_metrics_that_have_values(place: str, live: str) -> None:
-    known = {name for name, _ in parse(live)}
+def test_rules_and_dashboard_speak_of_metrics_that_have_values(place: str, samples: Samples) -> None:
+    known = {name for name, _ in samples}
     assert not set(NAME.findall(expressions()[place])) - known
 
 
 @pytest.mark.parametrize("place", expressions())
-def test_labels_in_rules_and_dashboard_have_values_that_occur(place: str, live: str) -> None:
+def test_labels_in_rules_and_dashboard_have_values_that_occur(place: str, samples: Samples) -> None:
     """An alert on a stream or a window of another name would never fire."""
     seen: dict[str, set[str]] = {}
-    for _, labels in parse(live):
+    for _, labels in samples:
         for label, value in labels:
             seen.setdefault(label, set()).add(value)
     for label, operator, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', expressions()[place]):

@@ -28,7 +28,7 @@ from sb_api.config import Settings, load_settings
 from sb_api.learning.recipe import RETRAINING
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
-from sb_api.models.classifiers import WIDE_DEEP
+from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
@@ -318,6 +318,30 @@ def start_service(
             for child in alive(left):
                 child.kill()
             raise
+
+
+class Beginning:
+    """Takes the shared service back to its beginning, hundreds of times: what that looks at is opened once, because
+    opening a log takes longer than the shortest tests."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.logs = [service.verdict_log(name) for name in CLASSIFIERS]
+        self.stores = [WeightsStore.of(service.settings, name) for name in CLASSIFIERS]
+
+    def restore(self) -> None:
+        """Have the original weights be current again, and nothing be in the verdict logs."""
+        for log in self.logs:
+            log.purge()
+        for store in self.stores:
+            slots = store.chain().slots
+            if slots["current"] != slots["original"]:
+                answer = self.service.post(f"/rollback?model={store.classifier}", {"to": "original"})
+                assert answer.status_code == 200, answer.text
+
+    def close(self) -> None:
+        for log in self.logs:
+            log.close()
 
 
 class RedisServer:
