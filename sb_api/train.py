@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
-from sb_api.learning.guard import appraise, draw_resamples, find_losses, guarded_budget
+from sb_api.learning.guard import appraise, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting
@@ -82,7 +82,7 @@ def retrain_model(
         raise ValueError("The reference set has no scores of the original weights.")
     original, current = fitting.widen(original), fitting.widen(current)
     fitting.load(current)
-    resamples, spared = draw_resamples(guard.targets), guarded_budget(classifier.record_type, budget)
+    resamples, spared = reference.resamples, guarded_budget(classifier.record_type, budget)
     standards = {
         "original": appraise(guard.targets, guard.scores, spared, resamples),
         "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), spared, resamples),

@@ -149,13 +149,13 @@ class Publication:
 
     def _publish(self) -> None:
         """Publish the weights, which do not wait for new figures on how right they are."""
-        current = self.store.load_current()
+        current, file = self.store.load_current_file()
         chain = self.store.chain()
         self.version = current.about.version
         self._damaged = chain.damaged
         published = Published(
             version=self.version,
-            file=dump_weights(current),
+            file=file,
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
             chain=msgspec.json.encode(chain),
             quality=self._quality,

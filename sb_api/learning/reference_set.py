@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Matrix, Predict, Scores, Targets
 from sb_api.errors import InvalidWeights
+from sb_api.learning.guard import Times, draw_resamples
 from sb_api.learning.recipe import Examples, merge_targets, weigh_labels
 from sb_api.learning.training_loop import Fitting
 from sb_api.models import wide_features
@@ -58,6 +60,11 @@ class Reference:
     usual: list[float]
     unlearning: npt.NDArray[np.float64] | None = None
     uncalibrating: npt.NDArray[np.float64] | None = None
+
+    @cached_property
+    def resamples(self) -> Times:
+        """Those of the guard's records, which are the same for every training."""
+        return draw_resamples(self.guard.targets)
 
     def unlearn(self, on_guard: Scores) -> Scores:
         """The scores (n, labels) of the guard's records as they would be of records not learned."""

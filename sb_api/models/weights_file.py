@@ -69,7 +69,7 @@ def open_weights(content: bytes, source: str) -> Iterator[h5py.File]:
         if content[:SEAL_BYTES] != _seal(memoryview(content)[SEAL_BYTES:]):
             raise InvalidWeights("it is not a weights file of sb_api, or is damaged: its checksum differs.")
         with h5py.File(io.BytesIO(content), "r") as file:
-            file.visititems_links(_refuse_link)
+            file.id.links.visit(_refuse_link, info=True)  # visititems_links takes ten times as long to say the same
             yield file
     except InvalidWeights as error:
         raise InvalidWeights(f"{source}: {error.detail}") from None
@@ -77,9 +77,9 @@ def open_weights(content: bytes, source: str) -> Iterator[h5py.File]:
         raise InvalidWeights(f"{source} is not a weights file of sb_api, or is damaged: {error}") from error
 
 
-def _refuse_link(path: str, link: object) -> None:
-    if not isinstance(link, h5py.HardLink):
-        raise InvalidWeights(f"{path} is a link to elsewhere.")
+def _refuse_link(path: bytes, link: h5py.h5l.LinkInfo) -> None:
+    if link.type != h5py.h5l.TYPE_HARD:
+        raise InvalidWeights(f"{path.decode('utf-8', 'replace')} is a link to elsewhere.")
 
 
 def parse_weights(content: bytes, source: str) -> Weights:

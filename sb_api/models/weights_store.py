@@ -49,6 +49,9 @@ class WeightsStore:
 
     def load(self, slot: Slot) -> Weights:
         """The weights in a slot. Raises UnknownVersion when it is empty, InvalidWeights when its file is damaged."""
+        return self._load(slot)[0]
+
+    def _load(self, slot: Slot) -> tuple[Weights, bytes]:
         path = self._path(slot)
         try:
             return self._parse(path)
@@ -57,19 +60,23 @@ class WeightsStore:
 
     def load_current(self) -> Weights:
         """The current weights, or the first of previous and original that can be used, with a loud log line."""
+        return self.load_current_file()[0]
+
+    def load_current_file(self) -> tuple[Weights, bytes]:
+        """What `load_current` gives, and its file."""
         for slot in ("current", "previous"):
             if self._path(slot).exists():
                 try:
-                    return self.load(slot)
+                    return self._load(slot)
                 except InvalidWeights as error:
                     logger.error("falling back from the %s weights: %s", slot, error.detail)
-        return self.load("original")
+        return self._load("original")
 
     def load_version(self, version: str) -> Weights:
         """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
         path = self._version_path(version)
         if self._is_kept(version):
-            return self._parse(path)
+            return self._parse(path)[0]
         original = self.load("original")
         if original.about.version == version:
             return original  # also when the copy of it that was kept is damaged
@@ -147,7 +154,7 @@ class WeightsStore:
         """The staged weights, and the files that go with them. Raises UnknownVersion where there are none,
         InvalidWeights where they are damaged."""
         try:
-            weights = self._parse(self._staged)
+            weights, _ = self._parse(self._staged)
             return weights, {path.name: path.read_bytes() for path in self._staged_files.iterdir()}
         except FileNotFoundError:
             raise UnknownVersion(f"No weights of {self.classifier} are staged.") from None
@@ -196,8 +203,9 @@ class WeightsStore:
         """Whether the file of a version is there and sound."""
         return self._read_about(self._version_path(version)) is not None
 
-    def _parse(self, path: Path) -> Weights:
-        """Raises InvalidWeights for what is there and cannot be used, FileNotFoundError for what is not."""
+    def _parse(self, path: Path) -> tuple[Weights, bytes]:
+        """The weights in a file, and the file itself. Raises InvalidWeights for what is there and cannot be used,
+        FileNotFoundError for what is not."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -206,7 +214,7 @@ class WeightsStore:
             raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
         weights = parse_weights(content, str(path))
         self._check_owner(weights.about, path)
-        return weights
+        return weights, content
 
     def _check_owner(self, about: Version, path: Path) -> None:
         if about.classifier != self.classifier:
