@@ -275,15 +275,21 @@ class TrainingLoop:
         numbers = [tf.TensorSpec((), tf.int32)] * 3 + [tf.TensorSpec((), tf.float32)]
 
         # One compiled loop instead of a call per step: with few rows a step, the calls would cost more than the steps.
-        @tf.function(input_signature=[new_rows, known_rows, *places, *numbers])  # type: ignore[untyped-decorator]
+        # Written as it is compiled: to have AutoGraph make it of Python's `for` and `if` takes half a second.
+        @tf.function(input_signature=[new_rows, known_rows, *places, *numbers], autograph=False)  # type: ignore[untyped-decorator]
         def epoch(
             new: Any, known: Any, order: Any, draws: Any, batch_size: Any, done: Any, sum_from: Any, anchor: Any
         ) -> None:
-            for number in tf.range(tf.shape(draws)[0]):
+            def step(number: Any) -> tuple[Any]:
                 chosen, drawn = order[number * batch_size : (number + 1) * batch_size], draws[number]
 
-                def take(mine: Any, others: Any, chosen: Any = chosen, drawn: Any = drawn) -> Any:
+                def take(mine: Any, others: Any) -> Any:
                     return tf.concat([tf.gather(mine, chosen), tf.gather(others, drawn)], axis=0)
+
+                def add_up() -> tuple[()]:
+                    for total, variable in zip(sums, variables, strict=True):
+                        total.assign_add(variable)
+                    return ()
 
                 batch = {name: take(new[0][name], known[0][name]) for name in inputs}
                 weights = take(new[2] / tf.cast(tf.shape(chosen)[0], tf.float32), known[2])
@@ -301,9 +307,10 @@ class TrainingLoop:
                     else:
                         loss = tf.reduce_sum(weights * losses)
                 optimizer.apply(tape.gradient(loss, variables), variables)
-                if done + number >= sum_from:
-                    for total, variable in zip(sums, variables, strict=True):
-                        total.assign_add(variable)
+                tf.cond(done + number >= sum_from, add_up, tuple)
+                return (number + 1,)
+
+            tf.while_loop(lambda number: number < tf.shape(draws)[0], step, (tf.constant(0),))
 
         return epoch  # type: ignore[no-any-return]
 

@@ -346,7 +346,9 @@ def compile_predict(model: keras.Model) -> Predict:
     specification = {
         name: tensorflow.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for name, tensor in model.input.items()
     }
-    function = tensorflow.function(lambda inputs: model(inputs, training=False), input_signature=[specification])
+    function = tensorflow.function(
+        lambda inputs: model(inputs, training=False), input_signature=[specification], autograph=False
+    )
     # The function itself keeps its lock for ever when it is called with arrays that do not fit (TensorFlow 2.21), so
     # that the next thread that calls it would never come back.
     forward = function.get_concrete_function()
