@@ -11,26 +11,44 @@ from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).parents[2]
 SERVICES = 2  # of those that files share; one costs twenty seconds of a processor before it is of any use
+SERVICE, KERAS = "service", "keras"
 SHARING = re.compile(r"\b(?:running|service|service_app|client|queue|reviewing): (?:Service|Flask\w*|ReviewStore)\b")
+# What loads Keras in the process of the tests, and has networks compiled there: ten seconds of a processor.
+TRAINING = re.compile(
+    r"\bbare: Bare\b|\bFitting\b|\bTrainingLoop\b|\bimport_keras\b|\blodbrok\(\)|\bbootstrap(?:_\w+|\()"
+    r"|\bplan_original\b|\bimport_artefact\b|\b(?:run|call)\([^)]*\"bootstrap\""
+)
+LONG = re.compile(r"\bstart_service\(|\bstart_deployment\(|: Deployment\b")  # a minute: not to be the last
 
 
 @cache
-def shares_service(file: str) -> bool:
+def needs(file: str) -> frozenset[str]:
+    """What a file needs that costs much once in a process."""
     text = (ROOT / file).read_text("utf-8")
-    return SHARING.search(text) is not None and "def service(" not in text
+    shares = SHARING.search(text) is not None and "def service(" not in text
+    return frozenset(([SERVICE] if shares else []) + ([KERAS] if TRAINING.search(text) else []))
+
+
+@cache
+def takes_long(file: str) -> bool:
+    return LONG.search((ROOT / file).read_text("utf-8")) is not None
 
 
 class FewServices(LoadFileScheduling):
-    """One file after the other, in their order; but those that share a service go to the processes that have one."""
+    """One file after the other, in their order; but those that need something go first to the processes that have it,
+    and only in the end to others; and no long one is left to the end, when the other processes have nothing to do."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
-        self.having: set[WorkerController] = set()
+        self.having: dict[WorkerController, frozenset[str]] = {}
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        wanted = node in self.having or len(self.having) < SERVICES
-        file = next((file for file in self.workqueue if shares_service(file) == wanted), next(iter(self.workqueue)))
-        if shares_service(file):
-            self.having.add(node)
+        having = self.having.get(node) or frozenset([self._first_of(node)])
+        file = min(self.workqueue, key=lambda file: (len(needs(file) - having), not needs(file), not takes_long(file)))
+        self.having[node] = having | needs(file)
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
+
+    def _first_of(self, node: WorkerController) -> str:
+        """What a process that has nothing yet is to have."""
+        return SERVICE if sum(SERVICE in having for having in self.having.values()) < SERVICES else KERAS
