@@ -30,7 +30,7 @@ from tests.support.jobs import Jobs
 if TYPE_CHECKING:
     from sb_api.review.store import ReviewStore
     from tests.support.deployments import Deployment
-    from tests.support.service import Bare, Beginning, Service
+    from tests.support.service import Bare, Beginning, Service, Shipped
 
 
 # How long an example takes says more of the machine than of the code.
@@ -259,3 +259,17 @@ def bare(bare_session: Bare) -> Bare:
     """The model without any service around it, with the original weights."""
     bare_session.reset()
     return bare_session
+
+
+@pytest.fixture(scope="session")
+def shipped_session() -> Shipped:
+    from tests.support.service import load_shipped
+
+    return load_shipped()
+
+
+@pytest.fixture
+def shipped(shipped_session: Shipped) -> Shipped:
+    """A model with the shipped weights, for tests that train nothing."""
+    shipped_session.reset()
+    return shipped_session

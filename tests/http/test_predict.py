@@ -33,8 +33,8 @@ from tests.support.service import (
     NOT_SPAM,
     SPAM,
     WRONG_RECORDS,
-    Bare,
     Service,
+    Shipped,
     as_editors,
     assert_problem,
     make_editors,
@@ -50,14 +50,14 @@ def predict(client: FlaskClient, records: Any, query: str = "") -> Any:
 # What is answered
 
 
-def test_every_editor_gets_a_label_and_the_probability_of_spam(client: FlaskClient, bare: Bare) -> None:
+def test_every_editor_gets_a_label_and_the_probability_of_spam(client: FlaskClient, shipped: Shipped) -> None:
     editors = make_editors(40)
     response = predict(client, editors)
     answer = response.get_json()
     assert (response.status_code, response.content_type) == (200, "application/json")
     assert answer["success"] is True
-    assert answer["weights"] == bare.original.about.version
-    scores, _ = bare.model.judge(as_editors(editors))
+    assert answer["weights"] == shipped.original.about.version
+    scores, _ = shipped.model.judge(as_editors(editors))
     assert answer["scores"] == {
         str(editor["id"]): pytest.approx(float(row[1]), abs=1e-6) for editor, row in zip(editors, scores, strict=True)
     }
@@ -409,12 +409,12 @@ def test_a_record_that_could_not_be_judged_is_named_by_its_key(jobs: Jobs, setti
     assert partial["predictions"] == {"7": SPAM}
 
 
-def test_requests_at_the_same_time_get_their_own_answers(service: Service, bare: Bare) -> None:
+def test_requests_at_the_same_time_get_their_own_answers(service: Service, shipped: Shipped) -> None:
     requests = [make_editors(1 + number % 5, start=10 * number) for number in range(48)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda editors: service.post("/predict", editors).json(), requests))
     for editors, answer in zip(requests, answers, strict=True):
-        scores, _ = bare.model.judge(as_editors(editors))
+        scores, _ = shipped.model.judge(as_editors(editors))
         expected = {str(editor["id"]): float(row[1]) for editor, row in zip(editors, scores, strict=True)}
         assert answer["scores"] == pytest.approx(expected, abs=1e-6)
 

@@ -17,7 +17,16 @@ from sb_api.learning.quality import measure
 from sb_api.versions import BANDS
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
-from tests.support.service import NOT_SPAM, SPAM, Bare, Service, as_editors, assert_problem, make_editors, make_verdicts
+from tests.support.service import (
+    NOT_SPAM,
+    SPAM,
+    Service,
+    Shipped,
+    as_editors,
+    assert_problem,
+    make_editors,
+    make_verdicts,
+)
 
 
 def invoke(service: Service, *arguments: str, **options: Any) -> Any:
@@ -31,12 +40,12 @@ def finished(service: Service, location: str) -> dict[str, Any]:
     return answer
 
 
-def test_every_editor_has_a_band_that_goes_with_its_score(client: FlaskClient, bare: Bare) -> None:
+def test_every_editor_has_a_band_that_goes_with_its_score(client: FlaskClient, shipped: Shipped) -> None:
     editors = make_editors(60)
     answer = client.post("/predict", json=editors).get_json()
     assert answer["bands"].keys() == answer["scores"].keys()
     assert set(answer["bands"].values()) <= set(BANDS)
-    certain, likely, unsure = bare.original.about.borders
+    certain, likely, unsure = shipped.original.about.borders
     for editor, score in answer["scores"].items():
         expected = (
             "certain spam"
@@ -50,11 +59,11 @@ def test_every_editor_has_a_band_that_goes_with_its_score(client: FlaskClient, b
         assert answer["bands"][editor] == expected
 
 
-def test_reasons_come_when_they_are_asked_for_strongest_first(client: FlaskClient, bare: Bare) -> None:
+def test_reasons_come_when_they_are_asked_for_strongest_first(client: FlaskClient, shipped: Shipped) -> None:
     editors = make_editors(3)
     assert "reasons" not in client.post("/predict", json=editors).get_json()
     answer = client.post("/predict?explain=true", json=editors).get_json()
-    for editor, reasons in zip(editors, bare.model.explain(as_editors(editors)), strict=True):
+    for editor, reasons in zip(editors, shipped.model.explain(as_editors(editors)), strict=True):
         told = answer["reasons"][str(editor["id"])]
         assert [reason["feature"] for reason in told] == [reason.feature for reason in reasons]
         strengths = [abs(reason["log_odds"]) for reason in told]

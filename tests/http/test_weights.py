@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 
 from sb_api import create_app
 from sb_api.config import Settings
-from tests.support.service import Bare, assert_problem, make_verdicts
+from tests.support.service import Shipped, assert_problem, make_verdicts
 
 
-def test_the_slots_and_the_versions_are_listed_newest_first(client: FlaskClient, bare: Bare) -> None:
+def test_the_slots_and_the_versions_are_listed_newest_first(client: FlaskClient, shipped: Shipped) -> None:
     first = client.post("/train", json=make_verdicts(3)).get_json()
     second = client.post("/train", json=make_verdicts(4, start=10)).get_json()
     response = client.get("/weights")
@@ -22,7 +22,7 @@ def test_the_slots_and_the_versions_are_listed_newest_first(client: FlaskClient,
     assert (answer["success"], answer["model"]) == (True, "lodbrok")
     versions = {version["version"]: version for version in answer["versions"]}
     assert answer["slots"] == {
-        "original": bare.original.about.version,
+        "original": shipped.original.about.version,
         "previous": first["weights"]["version"],
         "current": second["weights"]["version"],
     }

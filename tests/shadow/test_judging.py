@@ -17,16 +17,16 @@ from sb_api.records import encode_payload
 from sb_api.shadow import judging
 from sb_api.shadow.judging import ShadowJudge
 from tests.support.jobs import Jobs
-from tests.support.service import SHIPPED, Bare, as_editors, make_editors
+from tests.support.service import SHIPPED, Shipped, as_editors, make_editors
 
 
-def make_others(bare: Bare, number: int = 1) -> Weights:
-    arrays = {path: array * 0.9 if "output" in path else array for path, array in bare.original.arrays.items()}
-    return named(replace(bare.original, arrays=arrays), number)
+def make_others(shipped: Shipped, number: int = 1) -> Weights:
+    arrays = {path: array * 0.9 if "output" in path else array for path, array in shipped.original.arrays.items()}
+    return named(replace(shipped.original, arrays=arrays), number)
 
 
-def stage(jobs: Jobs, bare: Bare, weights: Weights, file: bytes | None = None) -> None:
-    documents = {name: vocabulary.to_json() for name, vocabulary in bare.model.vocabularies.by_name.items()}
+def stage(jobs: Jobs, shipped: Shipped, weights: Weights, file: bytes | None = None) -> None:
+    documents = {name: vocabulary.to_json() for name, vocabulary in shipped.model.vocabularies.by_name.items()}
     staged = Staged(
         version=weights.about.version,
         since=1.0,
@@ -64,28 +64,28 @@ def told(jobs: Jobs) -> Shadow:
 
 
 @pytest.fixture
-def shadow(jobs: Jobs, bare: Bare) -> ShadowJudge:
+def shadow(jobs: Jobs, shipped: Shipped) -> ShadowJudge:
     """With weights staged that differ, and all requests in the share."""
-    stage(jobs, bare, make_others(bare))
+    stage(jobs, shipped, make_others(shipped))
     judge = ShadowJudge(jobs.broker, 1.0, {})
     look(judge)
     return judge
 
 
-def test_what_is_counted_is_what_both_say(shadow: ShadowJudge, bare: Bare, jobs: Jobs) -> None:
+def test_what_is_counted_is_what_both_say(shadow: ShadowJudge, shipped: Shipped, jobs: Jobs) -> None:
     claims = [claim(30), claim(40, 1)]
-    without = judge_claims({"lodbrok": bare.model}, claims)
-    assert judge_claims({"lodbrok": bare.model}, claims, shadow.note) == without  # no answer changes
+    without = judge_claims({"lodbrok": shipped.model}, claims)
+    assert judge_claims({"lodbrok": shipped.model}, claims, shadow.note) == without  # no answer changes
     assert work_off(shadow) > 1
     look(shadow)
     editors = as_editors([*make_editors(30), *make_editors(40, 1000)])
-    before, _ = bare.model.judge(editors)
-    staged = Predictor(SHIPPED, make_others(bare), bare.model.vocabularies)
+    before, _ = shipped.model.judge(editors)
+    staged = Predictor(SHIPPED, make_others(shipped), shipped.model.vocabularies)
     after, _ = staged.judge(editors)
     found = told(jobs)
     assert (found.judged, found.skipped, found.failed) == (70, 0, 0)
     assert sum(sum(row.values()) for row in found.bands.values()) == 70
-    pairs = list(zip(bare.model.bands(before), staged.bands(after), strict=True))
+    pairs = list(zip(shipped.model.bands(before), staged.bands(after), strict=True))
     assert found.bands == {
         one: {two: pairs.count((one, two)) for _, two in sorted({p for p in pairs if p[0] == one})}
         for one in sorted({p[0] for p in pairs})
@@ -96,40 +96,40 @@ def test_what_is_counted_is_what_both_say(shadow: ShadowJudge, bare: Bare, jobs:
 
 
 def test_what_there_is_no_room_for_is_skipped_and_counted(
-    shadow: ShadowJudge, bare: Bare, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    shadow: ShadowJudge, shipped: Shipped, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "MOST_RECORDS", 25)
-    judge_claims({"lodbrok": bare.model}, [claim(20), claim(10, 1), claim(5, 2)], shadow.note)
+    judge_claims({"lodbrok": shipped.model}, [claim(20), claim(10, 1), claim(5, 2)], shadow.note)
     monkeypatch.setattr(judging, "MOST_RECORDS", 1000)
     monkeypatch.setattr(judging, "MOST_BYTES", 10)
-    judge_claims({"lodbrok": bare.model}, [claim(1, 3)], shadow.note)
+    judge_claims({"lodbrok": shipped.model}, [claim(1, 3)], shadow.note)
     work_off(shadow)
     look(shadow)
     assert (told(jobs).judged, told(jobs).skipped) == (25, 11)
 
 
-def test_a_share_of_none_takes_nothing(shadow: ShadowJudge, bare: Bare) -> None:
+def test_a_share_of_none_takes_nothing(shadow: ShadowJudge, shipped: Shipped) -> None:
     shadow.share = 0.0
-    judge_claims({"lodbrok": bare.model}, [claim(5)], shadow.note)
+    judge_claims({"lodbrok": shipped.model}, [claim(5)], shadow.note)
     assert not shadow._backlog
 
 
-def test_what_is_dropped_is_judged_by_no_longer(shadow: ShadowJudge, bare: Bare, jobs: Jobs) -> None:
-    judge_claims({"lodbrok": bare.model}, [claim(5)], shadow.note)
+def test_what_is_dropped_is_judged_by_no_longer(shadow: ShadowJudge, shipped: Shipped, jobs: Jobs) -> None:
+    judge_claims({"lodbrok": shipped.model}, [claim(5)], shadow.note)
     StagedWeights(jobs.redis).drop("lodbrok", 2.0)
     look(shadow)
     assert not shadow._backlog
-    judge_claims({"lodbrok": bare.model}, [claim(5)], shadow.note)
+    judge_claims({"lodbrok": shipped.model}, [claim(5)], shadow.note)
     assert not shadow._backlog
 
 
-def test_weights_that_cannot_be_used_are_said_once_and_left_alone(bare: Bare, jobs: Jobs) -> None:
-    others = make_others(bare)
-    stage(jobs, bare, others, dump_weights(others)[:-1])
+def test_weights_that_cannot_be_used_are_said_once_and_left_alone(shipped: Shipped, jobs: Jobs) -> None:
+    others = make_others(shipped)
+    stage(jobs, shipped, others, dump_weights(others)[:-1])
     judge = ShadowJudge(jobs.broker, 1.0, {})
     look(judge)
     look(judge)
-    judge_claims({"lodbrok": bare.model}, [claim(5)], judge.note)
+    judge_claims({"lodbrok": shipped.model}, [claim(5)], judge.note)
     assert not judge._backlog
     assert [error.text for error in jobs.registry.errors()] == [
         f"the staged weights {others.about.version} of lodbrok cannot be used"

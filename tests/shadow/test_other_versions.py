@@ -13,40 +13,40 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.shadow.other_versions import OtherVersions
 from tests.shadow.test_judging import claim, make_others, stage
 from tests.support.jobs import Jobs
-from tests.support.service import Bare, as_editors, make_editors
+from tests.support.service import Shipped, as_editors, make_editors
 
 
 @pytest.fixture
-def others(jobs: Jobs, bare: Bare) -> OtherVersions:
-    return OtherVersions(jobs.broker, {"lodbrok": bare.model})
+def others(jobs: Jobs, shipped: Shipped) -> OtherVersions:
+    return OtherVersions(jobs.broker, {"lodbrok": shipped.model})
 
 
-def keep(jobs: Jobs, bare: Bare, number: int) -> str:
+def keep(jobs: Jobs, shipped: Shipped, number: int) -> str:
     """A version among the files of this host."""
-    weights = make_others(bare, number)
+    weights = make_others(shipped, number)
     WeightsStore.of(jobs.broker.settings, "lodbrok").save(weights)
     return weights.about.version
 
 
 def test_kept_and_staged_versions_are_found_and_one_is_kept_at_hand(
-    others: OtherVersions, jobs: Jobs, bare: Bare
+    others: OtherVersions, jobs: Jobs, shipped: Shipped
 ) -> None:
-    first, second = keep(jobs, bare, 1), keep(jobs, bare, 2)
-    staged = make_others(bare, 3)
-    stage(jobs, bare, staged)
-    assert others.find("lodbrok", bare.model.version) is bare.model
+    first, second = keep(jobs, shipped, 1), keep(jobs, shipped, 2)
+    staged = make_others(shipped, 3)
+    stage(jobs, shipped, staged)
+    assert others.find("lodbrok", shipped.model.version) is shipped.model
     for version in (first, second, staged.about.version):
         found = others.find("lodbrok", version)
         assert found.version == version
         assert others.find("lodbrok", version) is found
     assert list(others._last) == ["lodbrok"]
-    assert bare.model.version == bare.original.about.version
+    assert shipped.model.version == shipped.original.about.version
 
 
 def test_what_is_not_here_and_what_is_damaged_is_said_and_leaves_nothing_behind(
-    others: OtherVersions, jobs: Jobs, bare: Bare
+    others: OtherVersions, jobs: Jobs, shipped: Shipped
 ) -> None:
-    version = keep(jobs, bare, 1)
+    version = keep(jobs, shipped, 1)
     others.find("lodbrok", version)
     with pytest.raises(UnknownVersion, match="sb-api weights stage 000009-00000000"):
         others.find("lodbrok", "000009-00000000")
@@ -60,22 +60,22 @@ def test_what_is_not_here_and_what_is_damaged_is_said_and_leaves_nothing_behind(
 
 
 def test_each_claim_is_judged_by_the_version_that_it_names_and_the_shadow_is_not_told(
-    others: OtherVersions, jobs: Jobs, bare: Bare
+    others: OtherVersions, jobs: Jobs, shipped: Shipped
 ) -> None:
-    version = keep(jobs, bare, 1)
+    version = keep(jobs, shipped, 1)
     plain, exact, missing = claim(5), claim(5, 1), claim(5, 2)
     claims = [
         plain,
         naming(exact, version),
         naming(missing, "000009-00000000"),
-        naming(plain, bare.model.version),
+        naming(plain, shipped.model.version),
     ]
     noted: list[str] = []
     answers = judge_claims(
-        {"lodbrok": bare.model}, claims, lambda predictor, *_: noted.append(predictor.version), others
+        {"lodbrok": shipped.model}, claims, lambda predictor, *_: noted.append(predictor.version), others
     )
-    assert noted == [bare.model.version]
-    assert answers[0].data.version == answers[3].data.version == bare.model.version
+    assert noted == [shipped.model.version]
+    assert answers[0].data.version == answers[3].data.version == shipped.model.version
     assert answers[0].data.scores == answers[3].data.scores
     expected, _ = others.find("lodbrok", version).judge(as_editors(make_editors(5, 1000)))
     assert answers[1].data.version == version

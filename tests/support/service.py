@@ -387,6 +387,24 @@ class Bare:
         self.fitting.load(self.original)
 
 
+@dataclass
+class Shipped:
+    """The shipped weights and a model that judges by them, as processes have it that only judge: without Keras, whose
+    import takes seconds. That it says what Keras says is held by tests/models/test_engine.py."""
+
+    original: Weights
+    model: Predictor
+
+    def reset(self) -> None:
+        self.model.swap(self.original, self.model.vocabularies)
+
+
+def load_shipped() -> Shipped:
+    settings = load_settings({}, state_dir="/nonexistent")
+    original = WeightsStore.of(settings, SHIPPED.name).load("original")
+    return Shipped(original, Predictor(SHIPPED, original, SHIPPED.load_vocabularies(settings)))
+
+
 def make_bare(state: Path) -> Bare:
     """With the reference set of a state directory."""
     settings = load_settings({}, state_dir=str(state))

@@ -26,8 +26,8 @@ from tests.support.redis_servers import free_port, redis_command
 from tests.support.review import fill
 from tests.support.service import (
     SHIPPED,
-    Bare,
     Service,
+    load_shipped,
     make_editors,
     make_verdicts,
     shown_score,
@@ -572,13 +572,14 @@ def test_the_service_view_says_that_redis_is_away_and_sees_it_come_back(
             server.wait()
 
 
-def guard_one(state: Path, bare: Bare) -> dict[str, Any]:
+def guard_one(state: Path) -> dict[str, Any]:
     """Give a state directory a reference set whose guard has an account three hundred times over as innocent, of which
     the original says so but hardly: nothing that calls it spam passes. Returns the account."""
     thin_reference(state)
     editors = [editor.record for editor in generate_editors(2000, seed=31)]
-    vectors = SHIPPED.vectors([Verdict(**editor, verdict=0) for editor in editors], bare.model.vocabularies)  # type: ignore[misc]
-    spam = bare.fitting.predict(SHIPPED.name_inputs(vectors))[:, 1]
+    model = load_shipped().model
+    vectors = SHIPPED.vectors([Verdict(**editor, verdict=0) for editor in editors], model.vocabularies)  # type: ignore[misc]
+    spam = model.score(SHIPPED.name_inputs(vectors))[:, 1]
     place = int(np.where(spam < 0.5, spam, 0).argmax())
     file = state / "reference" / "lodbrok.npz"
     parts = {name: read_part(file, name) for name in ("vectors", "replay", "calibration")}
@@ -588,11 +589,11 @@ def guard_one(state: Path, bare: Bare) -> dict[str, Any]:
 
 
 def test_a_new_service_says_what_there_is_none_of_yet_and_keeps_what_it_does_not_learn(
-    visit: Callable[..., Visit], tmp_path: Path, bare: Bare
+    visit: Callable[..., Visit], tmp_path: Path
 ) -> None:
     """What waits for a second reporter, and what the guard refuses."""
     strict = {"SB_API_TWO_REPORTERS": "on", "SB_API_TRAINER_IDLE": "86400"}
-    guarded = guard_one(tmp_path / "state", bare)
+    guarded = guard_one(tmp_path / "state")
     with start_service(tmp_path / "state", tmp_path, **strict) as service:
         service.wait_warm()
         shown = visit(service.address)

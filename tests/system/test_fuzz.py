@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask import Flask
 
-from tests.support.service import Bare, Service, as_editors, make_editors
+from tests.support.service import Service, as_editors, load_shipped, make_editors
 from tools.fuzzer import Finding, run, send
 from tools.raw_requests import Request, make_request
 
@@ -41,9 +41,7 @@ def unmeasured_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unmeasured_threads")
-def test_raw_requests_are_answered_and_leave_the_service_as_it_was(
-    service: Service, service_app: Flask, bare: Bare
-) -> None:
+def test_raw_requests_are_answered_and_leave_the_service_as_it_was(service: Service, service_app: Flask) -> None:
     outcomes = run(service, service_app, seed=1, start=0, count=COUNT)
     assert outcomes.total() == COUNT
     # Sound ones came through to the classify and train processes, others were refused for every kind of reason.
@@ -51,7 +49,7 @@ def test_raw_requests_are_answered_and_leave_the_service_as_it_was(
     assert {"404 not-found", "404 unknown-version", "405 about:blank", "413 too-large"} & outcomes.keys()
     service.post("/rollback", {"to": "original"})
     editors = make_editors(20)
-    scores, _ = bare.model.judge(as_editors(editors))
+    scores, _ = load_shipped().model.judge(as_editors(editors))
     answer = service.post("/predict", editors).json()["scores"]
     assert list(answer.values()) == pytest.approx(scores[:, 1].tolist(), abs=1e-6)
 

@@ -33,7 +33,7 @@ from sb_api.telemetry.logs import (
 )
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
-from tests.support.service import Bare, Service, assert_problem, clean_environment, make_editors, make_verdicts
+from tests.support.service import Service, Shipped, assert_problem, clean_environment, make_editors, make_verdicts
 
 
 def make_record(message: str, *arguments: Any, **more: Any) -> logging.LogRecord:
@@ -246,7 +246,7 @@ def test_as_many_requests_are_logged_as_the_settings_say(
 
 
 def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
-    jobs: Jobs, settings: Settings, bare: Bare, caplog: pytest.LogCaptureFixture
+    jobs: Jobs, settings: Settings, shipped: Shipped, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One id in the line of the web process, in that of the classify process, and in the answer."""
     settings = msgspec.structs.replace(settings, access_log=1.0)
@@ -254,7 +254,7 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
         Jobs(jobs.redis, settings),
         "classify",
         SmallFirst(),
-        do=lambda claims: judge_claims({"lodbrok": bare.model}, claims),
+        do=lambda claims: judge_claims({"lodbrok": shipped.model}, claims),
         refresh=lambda _: {"lodbrok": "1"},
     )
     lines: list[dict[str, Any]] = []

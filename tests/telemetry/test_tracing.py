@@ -23,7 +23,7 @@ from sb_api.processes.worker import Worker
 from sb_api.telemetry.tracing import open_tracer
 from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
-from tests.support.service import Bare, clean_environment, make_editors
+from tests.support.service import Shipped, clean_environment, make_editors
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -102,10 +102,10 @@ def attributes(span: Any) -> dict[str, Any]:
 
 
 def test_a_request_its_wait_and_its_work_are_one_trace(
-    receiver: Receiver, work: Any, bare: Bare, settings: Settings
+    receiver: Receiver, work: Any, shipped: Shipped, settings: Settings
 ) -> None:
     """Also one with the client's own span above it."""
-    work(lambda claims: judge_claims({"lodbrok": bare.model}, claims))
+    work(lambda claims: judge_claims({"lodbrok": shipped.model}, claims))
     client = create_app(settings).test_client()
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "r1"}
     assert client.post("/predict", json=make_editors(3), headers=headers).status_code == 200
@@ -130,9 +130,9 @@ def test_a_request_its_wait_and_its_work_are_one_trace(
 
 
 def test_nothing_that_an_editor_wrote_is_in_a_trace(
-    receiver: Receiver, work: Any, bare: Bare, settings: Settings
+    receiver: Receiver, work: Any, shipped: Shipped, settings: Settings
 ) -> None:
-    work(lambda claims: judge_claims({"lodbrok": bare.model}, claims))
+    work(lambda claims: judge_claims({"lodbrok": shipped.model}, claims))
     client = create_app(settings).test_client()
     body = [{"id": 1, "bio": "hush-bio", "email": "hush-mail@example.org"}]
     assert client.post("/intents/predict?note=hush-query", json=body).status_code == 400
@@ -155,10 +155,10 @@ def test_what_failed_is_marked(receiver: Receiver, work: Any, settings: Settings
 
 
 def test_a_request_that_is_not_sampled_leaves_no_trace(
-    receiver: Receiver, work: Any, bare: Bare, settings: Settings
+    receiver: Receiver, work: Any, shipped: Shipped, settings: Settings
 ) -> None:
     """The client's sampling decision holds for the work, too."""
-    work(lambda claims: judge_claims({"lodbrok": bare.model}, claims))
+    work(lambda claims: judge_claims({"lodbrok": shipped.model}, claims))
     client = create_app(settings).test_client()
     client.post("/predict", json=make_editors(1), headers={"traceparent": f"00-{TRACE}-{PARENT}-00"})
     client.get("/healthz")
