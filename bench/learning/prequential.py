@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from river import compose, forest, linear_model, optim, preprocessing
 
 from bench.figures import Figures, figure, tell
 from bench.speed.comparison import Judged, best_threshold, compare, f1, roc_auc
@@ -174,12 +173,16 @@ def predict(model: Any, rows: Sequence[Features]) -> Scores:
 
 def fit_logistic_regression(vectors: Matrix) -> tuple[Any, Callable[[Matrix], Iterator[Features]]]:
     """Of river's optimizers AdaGrad served it best; tokens are one-hot, and words that do not occur are left out."""
+    from river import compose, linear_model, optim, preprocessing
+
     main = compose.Select(*MAIN_NAMES) | preprocessing.StandardScaler()
     model = (main + compose.Discard(*MAIN_NAMES)) | linear_model.LogisticRegression(optim.AdaGrad(0.1))
     return fit_model("river logistic regression", model, vectors, sparse_features)
 
 
 def fit_forest(vectors: Matrix) -> tuple[Any, Callable[[Matrix], Iterator[Features]]]:
+    from river import forest  # takes seconds to load
+
     model = forest.ARFClassifier(n_models=10, seed=1)
     return fit_model("river adaptive forest", model, vectors, dense_features)
 

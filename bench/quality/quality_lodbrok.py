@@ -20,11 +20,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from bench.figures import Figures, figure, tell
@@ -126,6 +121,11 @@ def precision_at_budget(targets: npt.NDArray[Any], judged: Judged, budget: float
 
 def fit_logistic_regression(training: Matrix) -> Judge:
     """With each number in the form that it is best in: main inputs as the network scales them, tokens one-hot."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
     columns = make_column_transformer(
         (make_pipeline(FunctionTransformer(signed_logarithms), StandardScaler()), MAIN),
         (OneHotEncoder(handle_unknown="ignore"), TOKENS),
@@ -136,6 +136,8 @@ def fit_logistic_regression(training: Matrix) -> Judge:
 
 def fit_gradient_boosting(training: Matrix) -> Judge:
     """Trees take the numbers as they are."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     return fit_model(HistGradientBoostingClassifier(max_iter=200, early_stopping=False, random_state=0), training)
 
 

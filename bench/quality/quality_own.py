@@ -18,10 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline, make_union
 
 from bench.figures import Figures, figure, tell
 from bench.quality.quality_real import DATA
@@ -101,6 +97,11 @@ def judge_half(learned: Sequence[SyntheticEditor], unseen: Sequence[SyntheticEdi
 
 def score_regression(learned: Sequence[SyntheticEditor], unseen: Sequence[SyntheticEditor]) -> float:
     """The ROC AUC of a logistic regression of the words and characters of bio, website and area."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline, make_union
+
     words = TfidfVectorizer(sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     model = make_pipeline(make_union(words, characters), LogisticRegression(C=10, max_iter=1000))

@@ -18,11 +18,6 @@ from typing import Any
 
 import click
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import f1_score
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline, make_union
-from sklearn.svm import LinearSVC
 
 from bench.figures import Figures, figure
 from sb_api.bootstrap.csv_messages import same_text
@@ -104,6 +99,10 @@ def milliseconds_per_message(fitted: Fitted, messages: Messages) -> float:
 
 def fit_plain(train: Messages, learner: Any = None) -> Any:
     """What is printed beside, a linear SVM by default: on tf-idf of words, word pairs and character n-grams."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
     features = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
@@ -114,6 +113,8 @@ def fit_plain(train: Messages, learner: Any = None) -> Any:
 
 def customer_split() -> tuple[Messages, Messages, Messages]:
     """70/15/15, stratified; messages that differ in case or marks alone are all in one part."""
+    from sklearn.model_selection import train_test_split
+
     same: dict[str, list[tuple[str, str]]] = {}
     with (DATA / "customer_intents.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -125,6 +126,8 @@ def customer_split() -> tuple[Messages, Messages, Messages]:
 
 
 def bench_customers() -> Figures:
+    from sklearn.metrics import f1_score
+
     train, validation, test = customer_split()
     fitted = learn(train, validation)
     targets, scores = number(test, fitted.labels), fitted.judge(test)

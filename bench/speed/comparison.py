@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 
 from bench.figures import Figures, figure
 
@@ -32,15 +31,21 @@ class Judged:
 
 
 def roc_auc(targets: Targets, judged: Judged) -> float:
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(targets, judged.scores))
 
 
 def f1(targets: Targets, judged: Judged) -> float:
+    from sklearn.metrics import f1_score
+
     return float(f1_score(targets, judged.flagged))
 
 
 def best_threshold(targets: Targets, scores: Scores) -> float:
     """The threshold of the highest F1."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, thresholds = precision_recall_curve(targets, scores)
     return float(thresholds[np.argmax((precision * recall / np.maximum(precision + recall, 1e-9))[:-1])])
 

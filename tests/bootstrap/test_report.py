@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -36,16 +37,20 @@ def test_the_terminal_shows_markup_as_text(capsys: pytest.CaptureFixture[str]) -
     assert "[/x]" in written
 
 
-@pytest.mark.parametrize("document", [of_messages(3, HOSTILE), of_editors(300, HOSTILE)], ids=["messages", "editors"])
-def test_the_page_escapes_what_people_wrote(document: dict[str, Any]) -> None:
-    page = render_html(document)
+@pytest.mark.parametrize(("make", "count"), [(of_messages, 3), (of_editors, 300)], ids=["messages", "editors"])
+def test_the_page_escapes_what_people_wrote(make: Callable[..., dict[str, Any]], count: int) -> None:
+    page = render_html(make(count, HOSTILE))
     assert "<script" not in page
     assert page.count(html.escape(HOSTILE)) > 2
 
 
-@pytest.mark.parametrize("document", [of_messages(3), of_messages(150), of_editors(300)], ids=["3", "150", "editors"])
-def test_the_page_needs_no_script_no_network_and_no_style_but_its_own(document: dict[str, Any]) -> None:
-    page = render_html(document)
+@pytest.mark.parametrize(
+    ("make", "count"), [(of_messages, 3), (of_messages, 150), (of_editors, 300)], ids=["3", "150", "editors"]
+)
+def test_the_page_needs_no_script_no_network_and_no_style_but_its_own(
+    make: Callable[..., dict[str, Any]], count: int
+) -> None:
+    page = render_html(make(count))
     tags = "".join(re.findall(r"<[^>]*>", page))
     assert not re.search(r"https?:|//|\bsrc=|\bhref=|\bstyle=|\bon\w+=|<link|<script|<img", tags)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)

@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
 
 from sb_api.models.calibration import (
     allowed_false_positives,
@@ -46,6 +45,8 @@ def test_the_temperature_that_made_scores_too_sure_is_found_again(temperature: f
 
 
 def test_the_likelihood_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import log_loss
+
     targets, scores = overconfident(2.0, 500)
     weights = np.where(targets == 0, 4.0, 1.0)
     for given_weights in (None, weights):

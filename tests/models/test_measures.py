@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
 
 from sb_api.models.measures import best_f1, measure_bands, recall_at_budget, score_balanced, score_binary
 from sb_api.versions import BANDS
@@ -106,6 +105,8 @@ def test_recall_at_a_budget_without_spam_is_nothing_and_without_editors_everythi
 
 
 def test_the_best_f1_is_that_of_the_best_threshold() -> None:
+    from sklearn.metrics import f1_score
+
     random = np.random.default_rng(2)
     targets = random.integers(0, 2, 200)
     spam = random.random(200) * 0.4 + targets * 0.3
