@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -103,11 +104,12 @@ class Visit:
         wider: bool = self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         return wider
 
-    def shoot(self, name: str, *, whole: bool = True) -> Path:
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Keep a picture, for whoever runs the tests of the page; of the whole suite nobody looks at dozens of them."""
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            return
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        path = SCREENSHOTS / f"{name}.png"
-        self.page.screenshot(path=path, full_page=whole, animations="disabled")
-        return path
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole, animations="disabled")
 
 
 class _Quiet(WSGIRequestHandler):
