@@ -6,11 +6,13 @@ import json
 import re
 import string
 import unicodedata
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 # Not in Unicode's table, which compares small letters with small ones and shapes exactly; people do use them.
 _ALSO: Mapping[str, str] = dict(zip("кмтвнпηяшщωεκτΛΣΞЯИ", "kmtbhnnrwwwektAEERN", strict=True))
@@ -32,6 +34,7 @@ _FOREIGN = re.compile(
     "\U00010280-\U0001044f\U00010500-\U0001052f\U000118a0-\U000118ff\U00016f00-\U00016f9f]"
 )
 _ASCII_LETTER = re.compile("[A-Za-z]")
+_BY_ITSELF = 255  # what no script has for its number
 _RARE = re.compile("[\U00010000-\U0010ffff]")
 
 
@@ -87,8 +90,7 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
     if not _FOREIGN.search(text):
         return text, 0
     letters = _LETTERS if _RARE.search(text) else _usual_letters()
-    counts = Counter(word for word in letters.findall(text) if not word.isascii())
-    scripts = {word: _told_script(word) for word in counts}
+    scripts = {word: _told_script(word) for word in set(letters.findall(text)) if not word.isascii()}
     told = set(scripts.values()) - {""}
     # Words of a script that can be told stay. Mixed words first: what becomes of them tells about the others.
     meant = {word: _unmix(word, bool(told)) for word, script in scripts.items() if not script}
@@ -98,8 +100,37 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
     meant = {word: own for word, own in meant.items() if own != word}
     if not meant:
         return text, 0
-    changed = sum(counts[word] * sum(map(str.__ne__, word, own)) for word, own in meant.items())
-    return letters.sub(lambda match: meant.get(match[0], match[0]), text), changed
+    written = letters.sub(lambda match: meant.get(match[0], match[0]), text)
+    return written, sum(map(str.__ne__, text, written))
+
+
+def may_have_look_alikes(texts: Sequence[str]) -> list[bool]:
+    """Whether each of n texts has what `undo_look_alikes` may change: a word of several scripts, one whose letters all
+    look like Latin ones, or a letter that is looked at by itself. All of them are looked through at once."""
+    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    scripts, told = (table.take(points, mode="clip") for table in _scripts_by_letter())
+    letters = scripts > 0
+    mixed = letters[1:] & letters[:-1] & (scripts[1:] != scripts[:-1])
+    borders = np.flatnonzero(letters[1:] != letters[:-1])
+    untold = np.diff(np.cumsum(told)[borders])[::2] == 0  # of the words: what lies between every other two borders
+    places = np.concatenate([np.flatnonzero(mixed), borders[::2][untold], np.flatnonzero(scripts == _BY_ITSELF)])
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    found = np.zeros(len(texts), np.bool_)
+    found[ends.searchsorted(places, "right")] = True
+    return found.tolist()
+
+
+@cache
+def _scripts_by_letter() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Of each code point a number for the script that it is a letter of, 0 of no letter, `_BY_ITSELF` of what tells
+    nothing; and whether it is a letter that no Latin one looks like. The last stand for all that follow."""
+    scripts, told = np.zeros((2, 0x10001), np.uint8)
+    numbers: dict[str, int] = {}
+    for letter in "".join(_usual_letters().findall("".join(map(chr, range(0x10000))))):
+        scripts[ord(letter)] = numbers.setdefault(script_of.__wrapped__(letter), len(numbers) + 1)
+        told[ord(letter)] = letter not in look_alikes_of_latin()
+    scripts[[0x10000, *map(ord, LATIN_LOOK_ALIKES)]] = _BY_ITSELF
+    return scripts, told
 
 
 @cache

@@ -7,9 +7,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.glance import (
@@ -29,8 +32,10 @@ from sb_api.text.glance import (
     WORK,
     look_at,
 )
-from sb_api.text.look_alikes import undo_look_alikes
+from sb_api.text.look_alikes import may_have_look_alikes, undo_look_alikes
 
+_ELLIPSIS, _APOSTROPHE = "\u2026", 1
+_FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 _ENTITY_ROUNDS = 3  # "&amp;amp;amp;#99;" takes so many
 
 # A byte a character of an ASCII text: 1 for control characters, of which only white space has a place in a text.
@@ -101,10 +106,23 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
     }
     # What was decoded is looked at again: it may have anything in it now.
     again = dict(zip(decoded, look_at([one.text for one in decoded.values()]) if decoded else (), strict=True))
+    work = {
+        row: (decoded[row], again[row]) if row in decoded else (_Decoded(texts[row]), bits)
+        for row, bits in zip(rows, seen, strict=True)
+    }
+    marked = [row for row, (_, bits) in work.items() if bits & (PUNCTUATION | COMPOSE | DROP) == PUNCTUATION]
+    for row, text in zip(marked, _write_marks_in([work[row][0].text for row in marked]), strict=True):
+        one, bits = work[row]
+        work[row] = one._replace(text=text), bits & ~PUNCTUATION
+    suspected = [row for row, (_, bits) in work.items() if bits & (LOOK_ALIKE | COMPOSE | DROP) == LOOK_ALIKE]
+    for row, found in zip(suspected, may_have_look_alikes([work[row][0].text for row in suspected]), strict=True):
+        if not found:
+            one, bits = work[row]
+            work[row] = one, bits & ~LOOK_ALIKE
     for row, bits in zip(rows, seen, strict=True):
-        one, bits = (decoded[row], again[row]) if row in decoded else (_Decoded(texts[row]), bits)
+        one, rest = work[row]
         if row in decoded or bits & WORK:
-            normal[row] = _finish(one, bits, longest)
+            normal[row] = _finish(one, rest, longest)
         elif bits & UNSPACED:
             normal[row] = NormalText(texts[row], NOTHING, True)
     return normal
@@ -157,7 +175,7 @@ def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
         text, marks = _drop_marks(text)
         seen = look_at([text])[0]
     if seen & PUNCTUATION:
-        text = _PUNCTUATION.sub(_in_ascii, text)
+        text = _write_marks(text)
     if seen & SYMBOL:
         text = _marks_of(text).symbols.sub(_set_apart, text)
     cut, look_alikes = text[:longest], 0
@@ -245,6 +263,44 @@ def _drop_marks(text: str) -> tuple[str, int]:
     dropped = marks.combining.sub("", dropped)
     # What stood apart because of such a mark may be composed now.
     return unicodedata.normalize("NFKC", dropped), len(text) - len(dropped)
+
+
+def _write_marks(text: str) -> str:
+    """`text` with the marks of ASCII for others that mean the same."""
+    return _PUNCTUATION.sub(_in_ascii, text)
+
+
+def _write_marks_in(texts: Sequence[str]) -> list[str]:
+    """`_write_marks` of each of n texts, of which all are written anew at once."""
+    if sum(map(len, texts)) < _FEW:
+        return [*map(_write_marks, texts)]
+    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    marks = _marks_in_ascii().take(points, mode="clip")
+    places, ends = np.flatnonzero(marks), np.cumsum([0, *(len(text) + 1 for text in texts)])
+    written = points.copy()
+    written[places] = marks[places]
+    for place in np.flatnonzero(marks == _APOSTROPHE).tolist():
+        between = chr(points[place - 1]).isalpha() and chr(points[place + 1]).isalpha()
+        written[place] = ord("'" if between else " ")
+    # One mark stands for three.
+    dots = np.flatnonzero(points == ord(_ELLIPSIS))
+    if len(dots):
+        sizes = np.ones(len(points), np.int64)
+        sizes[dots] = len(IN_ASCII[_ELLIPSIS])
+        written = written.repeat(sizes)
+        ends += (len(IN_ASCII[_ELLIPSIS]) - 1) * dots.searchsorted(ends)
+    whole = written.tobytes().decode("utf-32-le", "surrogatepass")
+    return [whole[before + 1 : end] for before, end in pairwise(ends.tolist())]
+
+
+@cache
+def _marks_in_ascii() -> npt.NDArray[np.uint8]:
+    """Of each code point the mark of ASCII that it means, of an ellipsis one dot of three, or `_APOSTROPHE`; 0 of all
+    others."""
+    marks = np.zeros(ord(max(IN_ASCII)) + 2, np.uint8)
+    marks[[*map(ord, IN_ASCII)]] = [ord(mark[0]) for mark in IN_ASCII.values()]
+    marks[[*map(ord, APOSTROPHES)]] = _APOSTROPHE
+    return marks
 
 
 def _in_ascii(match: re.Match[str]) -> str:

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sb_api.text.glance import MARKS_PER_LETTER
-from sb_api.text.look_alikes import undo_look_alikes
-from sb_api.text.normalization import NOTHING, Undone, normalize_text
+from sb_api.text.look_alikes import may_have_look_alikes, undo_look_alikes
+from sb_api.text.normalization import NOTHING, Undone, normalize_text, normalize_texts
 from sb_api.text.spelling import join_spelt_out, separate_words, separate_words_in
 
 PLAIN = "cheap pills and poker"
@@ -140,7 +140,28 @@ PIECES = st.sampled_from([*ENTITIES, *HIDING, *LETTERS, *"“’🎰 \n-"])
 TEXTS = st.lists(PIECES | st.text(max_size=3) | st.characters(), max_size=25).map("".join)
 
 
-@given(st.lists(st.sampled_from([*"аеhсЖωaKéᴀ中 -", "привет", "рay", "ρal"]), max_size=12).map("".join))
+MARKS = st.sampled_from([*"“’ʼ＇…—。 '-aéЖ中\ud800", "\U0001f676", "&amp;", "it’s", "рay", "Հա"])
+
+
+@given(st.lists(st.lists(MARKS, max_size=12).map("".join), max_size=6), st.integers(3, 30))
+def test_marks_of_many_texts_are_written_as_in_each_alone(texts: list[str], longest: int) -> None:
+    many = [*texts, "…" * 1_000, "no’ne" * 300]
+    assert normalize_texts(many, longest) == [normalize_text(text, longest) for text in many]
+
+
+LOOK_ALIKES = st.lists(st.sampled_from([*"аеhсЖωaKéᴀ中 -ո𐐀", "привет", "рay", "ρal", "ა"]), max_size=12).map("".join)
+
+
+@given(st.lists(LOOK_ALIKES, min_size=1, max_size=5))
+def test_texts_that_have_no_look_alikes_are_told_at_a_glance(texts: list[str]) -> None:
+    for text, found in zip(texts, may_have_look_alikes(texts), strict=True):
+        assert found or undo_look_alikes(text) == (text, 0)
+    assert may_have_look_alikes(["привет, мир", "hello Ελλάδα", "рay", "о", "ᴀ", "Հայաստան"]) == [
+        *(False, False, True, True, True, False)
+    ]
+
+
+@given(LOOK_ALIKES)
 def test_a_rare_character_elsewhere_changes_no_look_alikes(text: str) -> None:
     """Which takes the way of texts that may have letters beyond the first 65,536 characters."""
     meant, changed = undo_look_alikes(text)
