@@ -19,7 +19,7 @@ from rich.table import Table
 from bench.editors import make_editors
 from sb_api.config import load_settings
 from sb_api.judgements import Judged, describe_answers
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP
 from sb_api.preprocessing import editor_vectors, has_url
 from sb_api.records import Editor, decode_payload, decode_records, encode_payload
 from sb_api.synthetic.editors import generate_editors
@@ -56,6 +56,7 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
         "encode for the queue": lambda: encode_payload(editors),
         "decode from the queue": lambda: decode_payload(payload, list[lodbrok.record_type.queued]),
         "preprocess": lambda: editor_vectors(editors, vocabularies),
+        "preprocess, wide-deep": lambda: WIDE_DEEP.preprocess(editors, vocabularies),
         "has_url": lambda: [has_url(bio) for bio in bios],
         "describe answers": lambda: describe_answers(editors, judged),
         "encode answers": lambda: msgspec.json.encode(answer),
