@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from sb_api.records import EDITORS, RECORD_TYPES, field_of_label
 from tests.support.service import make_editors
 
 SOUND_TRAININGS = 0.002  # of the requests to learn; each takes about a second
 
-JUDGING = ("/predict", "/intents/predict", "/classify")
-LEARNING = ("/train", "/intents/train")
+PREDICT, TRAIN = ({f"{each.path}/{call}": each for each in RECORD_TYPES.values()} for call in ("predict", "train"))
+JUDGING = (*PREDICT, "/classify")
+LEARNING = tuple(TRAIN)
+# What the classes of messages are called in JSON: `intent` and the like.
+CLASS_FIELDS = tuple(field_of_label(each.verdict) for each in RECORD_TYPES.values() if each.of_messages)
 WAITING = (*LEARNING, "/rollback", "/replay")
 READING = ("/weights", "/quality", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/start.js")
 METHODS = (
@@ -83,7 +87,7 @@ TEXTS = (
     *("a@b", "@", "a@" + "b" * 300, "a@[1.2.3.4]", "<script>", "../../etc/passwd", "%00", "{{7*7}}", "x" * 70_000),
 )
 KEYS = ("id", "email", "website", "bio", "area", "privs", "gender", "birth_date", "member_since", "verdict", "reporter")
-OTHER_KEYS = ("text", "intent", "model", "data", "to", "", "\0", "__proto__", "__class__", "ID", "x" * 1_000)
+OTHER_KEYS = (*CLASS_FIELDS, "text", "model", "data", "to", "", "\0", "__proto__", "__class__", "ID", "x" * 1_000)
 QUERIES = (
     *(
         "",
@@ -97,7 +101,8 @@ QUERIES = (
         "partial=",
         "partial=maybe",
     ),
-    *("model=intent", "model=lodbrok", "model=", "model=../x", "model=%00", "model=%ff%fe", "partial=true&partial=x"),
+    *(f"model={name}" for name in RECORD_TYPES),
+    *("model=", "model=../x", "model=%00", "model=%ff%fe", "partial=true&partial=x"),
     *("force=perhaps", "&&&", "=", "%", "partial=%", "a" * 5_000, "model=" + "x" * 3_000, "x[]=1", "\xff"),
 )
 TASKS = (
@@ -200,18 +205,21 @@ class Maker:
 
     def _records(self, path: str) -> Request:
         random = self.random
-        messages = path.startswith("/intents") or (path == "/classify" and random.random() < 0.3)
-        records = [self._message() if messages else self._editor() for _ in range(self._count())]
+        records_of = (PREDICT | TRAIN).get(path) or random.choice((EDITORS, *RECORD_TYPES.values()))
+        records = [self._message() if records_of.of_messages else self._editor() for _ in range(self._count())]
         sound = path not in LEARNING or random.random() < SOUND_TRAININGS
         if path in LEARNING:
             for record in records:
-                record |= {"intent": "spam"} if messages else {"verdict": random.randrange(2)}
+                if records_of.of_messages:
+                    record[field_of_label(records_of.verdict)] = records_of.example
+                else:
+                    record["verdict"] = random.randrange(2)
             if not sound:
                 # At the very start, so that what is cut off or broken later does not leave a sound training.
                 records.insert(0, {"id": None, "bio": {}})
         body: Any = records if random.random() < 0.5 else {str(key): record for key, record in enumerate(records)}
         if path == "/classify":
-            body = {"model": "intent" if messages else "lodbrok", "data": body}
+            body = {"model": records_of.name, "data": body}
         for _ in range(random.choice((0, 0, 0, 1, 1, 2, 5)) if sound else random.randrange(3)):
             body = self._spoil(body)
         content = self._encode(body)
