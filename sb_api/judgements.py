@@ -9,7 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from sb_api.errors import InvalidRecords
-from sb_api.records import RecordType, decode_records
+from sb_api.json_bodies import decode_records
+from sb_api.records import RecordType
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -22,16 +22,9 @@ from sb_api.errors import (
     MalformedBody,
     UnknownTask,
 )
+from sb_api.json_bodies import decode_records, decode_task
 from sb_api.judgements import Status, VerdictQuery
-from sb_api.records import (
-    EDITORS,
-    RECORD_TYPES,
-    RecordType,
-    decode_records,
-    decode_task,
-    encode_payload,
-    find_record_type,
-)
+from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload, find_record_type
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
 from sb_api.web.calls import review, staging

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb_api.config import Settings
+from sb_api.json_bodies import decode_records
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.preprocessing import (
     BIO_WORDS,
@@ -31,7 +32,7 @@ from sb_api.preprocessing import (
     preprocess_editor,
     preprocess_editors,
 )
-from sb_api.records import Editor, Verdict, decode_records
+from sb_api.records import Editor, Verdict
 from sb_api.synthetic.editors import generate_editors
 from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies, Vocabulary

@@ -8,8 +8,8 @@ import pytest
 
 from sb_api import json_bodies
 from sb_api.errors import MalformedBody, SbApiError, TooLarge
-from sb_api.json_bodies import MOST_TIMES
-from sb_api.records import Editor, LabelledMessage, decode_records
+from sb_api.json_bodies import MOST_TIMES, decode_records
+from sb_api.records import Editor, LabelledMessage
 from tests.support import shapes
 
 LIMIT = 1000

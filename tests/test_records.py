@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.errors import InvalidRecords, MalformedBody, SbApiError, TooLarge
-from sb_api.records import (
-    LONG_RECORD,
-    MOST_IGNORED,
-    Editor,
-    LabelledMessage,
-    Records,
-    Verdict,
-    decode_payload,
-    decode_records,
-    encode_payload,
-)
+from sb_api.json_bodies import LONG_RECORD, MOST_IGNORED, Records, decode_records
+from sb_api.records import Editor, LabelledMessage, Verdict, decode_payload, encode_payload
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 LIMIT = 100

@@ -71,13 +71,14 @@ def bench_training(options: Options) -> Iterator[Figure]:
 def train_as_specified(rounds: int) -> dict[str, Any]:
     """The specified recipe alone (no replay, no guard), which the service does not offer: body in, weights promoted."""
     from sb_api.config import load_settings
+    from sb_api.json_bodies import decode_records
     from sb_api.learning.recipe import SPECIFIED, Examples
     from sb_api.learning.training_loop import Fitting
     from sb_api.models.classifiers import CLASSIFIERS
     from sb_api.models.engine import load_engine
     from sb_api.models.weights_file import named
     from sb_api.models.weights_store import WeightsStore
-    from sb_api.records import Verdict, decode_records
+    from sb_api.records import Verdict
 
     classifier = CLASSIFIERS["lodbrok"]
     with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as state:

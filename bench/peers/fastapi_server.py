@@ -6,7 +6,8 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 
 from bench.peers.judging import Lodbrok
-from sb_api.records import Editor, decode_records
+from sb_api.json_bodies import decode_records
+from sb_api.records import Editor
 
 app = FastAPI()
 lodbrok = Lodbrok()

@@ -35,10 +35,11 @@ def original_app() -> Any:
     from flask import Flask, request
 
     from sb_api.config import load_settings
+    from sb_api.json_bodies import decode_records
     from sb_api.models.classifiers import CLASSIFIERS
     from sb_api.models.networks import build_lodbrok, import_keras
     from sb_api.preprocessing import preprocess_editor
-    from sb_api.records import Editor, decode_records
+    from sb_api.records import Editor
 
     keras, classifier = import_keras(), CLASSIFIERS["lodbrok"]
     vocabularies = classifier.load_vocabularies(load_settings({}))

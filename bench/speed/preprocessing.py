@@ -18,10 +18,11 @@ from rich.table import Table
 
 from bench.editors import make_editors
 from sb_api.config import load_settings
+from sb_api.json_bodies import decode_records
 from sb_api.judgements import Judged, describe_answers
 from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP
 from sb_api.preprocessing import editor_vectors, has_url
-from sb_api.records import Editor, decode_payload, decode_records, encode_payload
+from sb_api.records import Editor, decode_payload, encode_payload
 from sb_api.synthetic.editors import generate_editors
 from tests.support.plain_preprocessing import plain_vectors, urlextract_finds
 

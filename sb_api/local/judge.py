@@ -16,12 +16,13 @@ from sb_api.client.batching import ROWS, batches
 from sb_api.client.rows import Fault, Judgement, judge_rows, shifted
 from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, InvalidSettings, InvalidWeights, SbApiError, UnknownVersion
+from sb_api.json_bodies import decode_sound
 from sb_api.judgements import Judged, answer_body
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.predictor import Predictor, parse_published
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
-from sb_api.records import decode_sound, find_record_type
+from sb_api.records import find_record_type
 from sb_api.text.tokenizers import Vocabularies
 
 URLS = ("redis://", "rediss://", "unix://", "redis+sentinel://")

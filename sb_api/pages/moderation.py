@@ -12,6 +12,7 @@ from flask import Blueprint, render_template, request
 from sb_api.auth.access import check_role, current_actor, current_identity, require
 from sb_api.broker.jobs import Renaming, Withdrawal
 from sb_api.errors import InvalidParameter, InvalidRecords, SbApiError, Unavailable
+from sb_api.json_bodies import Records
 from sb_api.judgements import Judged, describe_answers
 from sb_api.pages.history import History, recall
 from sb_api.pages.one_account import (
@@ -31,7 +32,6 @@ from sb_api.records import (
     Editor,
     FieldError,
     LabelledMessage,
-    Records,
     RecordType,
     Verdict,
     content_digest,

@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from sb_api.errors import SbApiError
-from sb_api.records import BEFORE_CHRIST, DATES, Editor, decode_records
+from sb_api.json_bodies import decode_records
+from sb_api.records import BEFORE_CHRIST, DATES, Editor
 
 LABELS = {
     "name": "Name",

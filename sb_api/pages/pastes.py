@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from sb_api.errors import MalformedBody, TooLarge, nearest
-from sb_api.json_bodies import scan
+from sb_api.json_bodies import MOST_IGNORED, Records, decode_records, scan
 from sb_api.readers.delimited import find_table, names_columns, read_table
 from sb_api.readers.rows import RECORD_FIELDS, Fields
-from sb_api.records import MOST_IGNORED, Editor, Message, Records, decode_records
+from sb_api.records import Editor, Message
 from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
 
 EDITOR_FIELDS = RECORD_FIELDS

@@ -37,15 +37,9 @@ from sb_api.errors import (
     Unavailable,
     error_from_problem,
 )
+from sb_api.json_bodies import decode_records
 from sb_api.judgements import AuditEntry, Judged, PastVerdict, VerdictQuery, answer_body
-from sb_api.records import (
-    EDITORS,
-    RECORD_TYPES,
-    Editor,
-    RecordType,
-    decode_records,
-    encode_payload,
-)
+from sb_api.records import EDITORS, RECORD_TYPES, Editor, RecordType, encode_payload
 from sb_api.review.store import ReviewStore
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.readiness import AWAITED, look_at_service

@@ -15,6 +15,7 @@ import pytest
 
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer
+from sb_api.json_bodies import decode_records
 from sb_api.models.classifiers import (
     ARCHITECTURES,
     CLASSIFIERS,
@@ -26,15 +27,7 @@ from sb_api.models.classifiers import (
 )
 from sb_api.models.networks import compile_predict, get_arrays, set_arrays
 from sb_api.preprocessing import message_features, message_words
-from sb_api.records import (
-    INTENTS,
-    LabelledMessage,
-    Message,
-    RecordType,
-    decode_payload,
-    decode_records,
-    encode_payload,
-)
+from sb_api.records import INTENTS, LabelledMessage, Message, RecordType, decode_payload, encode_payload
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from tests.support.encoders import encoder_directory, small_encoder
 from tests.support.factories import LABELS, VOCABULARIES, call_network, lodbrok

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sb_api.errors import SbApiError
-from sb_api.records import Editor, decode_records
+from sb_api.json_bodies import decode_records
+from sb_api.records import Editor
 
 Shape = Callable[[int], bytes]
 

@@ -8,7 +8,8 @@ import msgspec
 from flask import Response, request
 
 from sb_api.errors import InvalidParameter, MalformedBody
-from sb_api.records import Records, RecordType, find_record_type
+from sb_api.json_bodies import Records
+from sb_api.records import RecordType, find_record_type
 from sb_api.web.http import answer_json, read_body
 
 T = TypeVar("T")
