@@ -3,6 +3,7 @@
 `Client` is for threads, `AsyncClient` for event loops.
 """
 
-from sb_api.client.http import AsyncClient, Client
+from sb_api.client.event_loops import AsyncClient
+from sb_api.client.http import Client
 
 __all__ = ["AsyncClient", "Client"]

@@ -202,6 +202,11 @@ def target(model: str, path: str, **given: bool | str) -> str:
     return f"{PATHS[model]}{path}{'?' if query else ''}{query}"
 
 
+def get(path: str, query: Mapping[str, str] = {}) -> Request:
+    """What a path answers to GET."""
+    return Request("GET", f"{path}{'?' if query else ''}{urlencode(query)}")
+
+
 def predict(
     records: Payload, model: str, explain: bool, partial: bool, review: bool = False, weights: str = ""
 ) -> Request:
