@@ -34,6 +34,7 @@ setup(
         "sb_api.verdicts",
         "sb_api.web",
         "sb_api.web.calls",
+        "sb_api.web.openapi",
         "sb_api.webhooks",
         "sb_api.static",
     ],

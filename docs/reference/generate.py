@@ -12,7 +12,7 @@ import click
 from sb_api import __version__, create_app
 from sb_api.cli import main
 from sb_api.config import Settings, describe_settings
-from sb_api.web.openapi import build_document
+from sb_api.web.openapi.document import build_document
 
 FOLDER = Path(__file__).parent
 NOTE = "Made from the code by `make docs`; do not edit."

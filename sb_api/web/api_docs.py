@@ -49,7 +49,7 @@ def add_docs(app: Flask, version: str) -> None:
     @cache
     def document() -> dict[str, Any]:
         # The types that it is made from bring SQLAlchemy along, which a web process does without.
-        from sb_api.web.openapi import build_document
+        from sb_api.web.openapi.document import build_document
 
         return build_document(app, version)
 

@@ -14,7 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sb_api import create_app
 from sb_api.config import Settings
 from sb_api.errors import SbApiError
-from sb_api.web.openapi import OPERATIONS, list_routes
+from sb_api.web.openapi.document import list_routes
+from sb_api.web.openapi.operations import OPERATIONS
 from tests.conftest import wait_until
 from tests.support.service import EDITOR, Service, make_editors, make_verdicts
 

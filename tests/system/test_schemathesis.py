@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, negative_data_reject
 
 from sb_api import create_app
 from sb_api.config import load_settings
-from sb_api.web.openapi import build_document
+from sb_api.web.openapi.document import build_document
 
 # Besides those that schemathesis expects: a record may go with its schema and still be wrong (a date, an unknown
 # class), which is a 422 that names it.

@@ -1,0 +1,1 @@
+"""The OpenAPI document: what is said of each call, and what becomes of that."""
