@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from sb_api.models.classifiers import Classifier
 from sb_api.models.measures import measure_bands
 from sb_api.models.networks import get_arrays, set_arrays
 from sb_api.models.weights_file import Weights, named
+from sb_api.versions import Version
 
 logger = logging.getLogger(__name__)
 
@@ -76,22 +78,25 @@ def retrain_model(
     verdict that they take back was learned; 0 for all others. `observed` are verdicts that scores are calibrated by
     besides. Nothing is stored.
     """
-    threshold = current.about.threshold
-    guard = reference.guard
+    guard, threshold, temperature = reference.guard, current.about.threshold, current.about.temperature
     if guard.scores is None:
         raise ValueError("The reference set has no scores of the original weights.")
     original, current = fitting.widen(original), fitting.widen(current)
     fitting.load(current)
-    resamples, spared = reference.resamples, guarded_budget(classifier.record_type, budget)
+
+    # What must not be lost, and what the new records looked like before.
+    spared = guarded_budget(classifier.record_type, budget)
+    appraise_guard = partial(appraise, guard.targets, budget=spared, times=reference.resamples)
     standards = {
-        "original": appraise(guard.targets, guard.scores, spared, resamples),
-        "weights before": appraise(guard.targets, reference.unlearn(fitting.predict(guard.arrays)), spared, resamples),
+        "original": appraise_guard(guard.scores),
+        "weights before": appraise_guard(reference.unlearn(fitting.predict(guard.arrays))),
     }
     before = classifier.score(new.targets, fitting.predict(new.arrays), threshold)
+
+    # Fitted, until corrections are where they should be; of what comes of each fitting, as much as the guard lets pass.
     caution = classifier.caution if current.about.caution is None else current.about.caution
     recipe = replace(recipe, label_weights=weigh_labels(caution))
     calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed)
-    temperature = current.about.temperature
     known = join(reference.replay, log) if log is not None else reference.replay
     later = find_unlearned(original.arrays)
     for attempt in range(MOST_FITTINGS):
@@ -104,31 +109,33 @@ def retrain_model(
             set_arrays(fitting.network, arrays)
             temperature, borders, on_guard, held = _hold(fitting, new, floors, reference, known, calibrate_now)
             unlearned = reference.unlearn(on_guard)
-            appraisal = appraise(guard.targets, unlearned, spared, resamples)
+            appraisal = appraise_guard(unlearned)
             losses = find_losses(appraisal, standards, tolerance)
             if force or not losses:
                 break
         if held:
             break
+
+    # What is said of it.
     figures = {
         "before": before,
         "after": classifier.score(new.targets, fitting.predict(new.arrays), threshold),
         "reference": classifier.score(guard.targets, unlearned) | appraisal.figures,
         "bands": measure_bands(guard.targets, apply_temperature(unlearned, temperature)[:, -1], borders),
     }
-    figures |= {name: current.about.figures[name] for name in OF_ORIGINALS if name in current.about.figures}
-    about = msgspec.structs.replace(
-        current.about,
-        version="",
-        parent=current.about.version,
-        created=(now or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        task=task,
-        learned=len(new),
-        figures=figures,
-        temperature=temperature,
-        borders=borders,
+    about = _describe(
+        current.about, figures, now, task=task, learned=len(new), temperature=temperature, borders=borders
     )
     return Candidate(named(fitting.snapshot(about), number), losses, on_guard)
+
+
+def _describe(parent: Version, figures: dict[str, Any], now: datetime | None, **more: Any) -> Version:
+    """What is said of weights that come of a `parent`, besides what is known of that."""
+    kept = {name: parent.figures[name] for name in OF_ORIGINALS if name in parent.figures}
+    created = (now or datetime.now(UTC)).isoformat(timespec="milliseconds")
+    return msgspec.structs.replace(
+        parent, version="", parent=parent.version, created=created, figures=figures | kept, **more
+    )
 
 
 def _hold(
