@@ -275,6 +275,8 @@ def evaluate_current(
     *,
     texts: bool = True,
 ) -> None:
+    from importlib.resources import files
+
     import msgspec
 
     from sb_api.bootstrap.evaluation import evaluate_weights
@@ -301,5 +303,7 @@ def evaluate_current(
     if html_file:
         with progress_bar(1, "drawing") as advance:
             with open(html_file, "wb", opener=for_owner) as written:
-                written.write(render_html(document, datetime.now(UTC)).encode())
+                # Of the page, which what makes reports does not know.
+                palette = (files("sb_api.pages") / "assets" / "palette.css").read_text("utf-8")
+                written.write(render_html(document, palette, datetime.now(UTC)).encode())
             advance()

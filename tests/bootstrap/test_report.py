@@ -14,19 +14,18 @@ from typing import Any
 import pytest
 
 import sb_api.pages
-from sb_api.bootstrap.reports.drawing import LEAST_APART, RIGHT, draw_catching, shorten, spread
+from sb_api.bootstrap.reports.drawing import LEAST_APART, RIGHT, draw_answers, draw_catching, shorten, spread
 from sb_api.bootstrap.reports.report import (
     LARGEST_MATRIX,
     MOST_PAIRS,
     SHOWN_CLASSES,
     answer,
     format_figures,
-    render_html,
 )
 from sb_api.cli.terminal.evaluation import print_report
-from tests.support.evaluations import HOSTILE, of_editors, of_messages
+from tests.support.evaluations import HOSTILE, PALETTE, draw, of_editors, of_messages
 
-CSS = Path(sb_api.pages.__file__).parent / "assets" / "page.css"
+ASSETS = Path(sb_api.pages.__file__).parent / "assets"
 
 
 def test_the_terminal_shows_markup_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +38,7 @@ def test_the_terminal_shows_markup_as_text(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("make", "count"), [(of_messages, 3), (of_editors, 300)], ids=["messages", "editors"])
 def test_the_page_escapes_what_people_wrote(make: Callable[..., dict[str, Any]], count: int) -> None:
-    page = render_html(make(count, HOSTILE))
+    page = draw(make(count, HOSTILE))
     assert "<script" not in page
     assert page.count(html.escape(HOSTILE)) > 2
 
@@ -50,7 +49,7 @@ def test_the_page_escapes_what_people_wrote(make: Callable[..., dict[str, Any]],
 def test_the_page_needs_no_script_no_network_and_no_style_but_its_own(
     make: Callable[..., dict[str, Any]], count: int
 ) -> None:
-    page = render_html(make(count))
+    page = draw(make(count))
     tags = "".join(re.findall(r"<[^>]*>", page))
     assert not re.search(r"https?:|//|\bsrc=|\bhref=|\bstyle=|\bon\w+=|<link|<script|<img", tags)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
@@ -60,14 +59,15 @@ def test_the_page_needs_no_script_no_network_and_no_style_but_its_own(
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'"
 
 
-def test_a_class_has_the_colour_on_the_page_that_it_has_in_the_report() -> None:
-    def palette(css: str) -> list[dict[str, str]]:
-        return [dict(re.findall(r"(--[\w-]+): (#\w+);", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)]
-
-    report, page = (palette(css) for css in (render_html(of_editors(60)), CSS.read_text("utf-8")))
-    for mine, theirs in zip([each for each in report if each], page, strict=True):
-        assert len(mine) > 10
-        assert mine.items() <= theirs.items()
+def test_colours_have_one_source() -> None:
+    assert PALETTE.count("--spam: #") == 2, "light and dark"
+    page = draw(of_editors(60))
+    assert PALETTE in page
+    sheets = [page.replace(PALETTE, ""), (ASSETS / "page.css").read_text("utf-8")]
+    known = set(re.findall(r"(--[\w-]+):", PALETTE))
+    for sheet in sheets:
+        assert not re.findall(r"#[0-9a-f]{6}\b|(--[\w-]+):", sheet)
+        assert set(re.findall(r"var\((--[\w-]+)\)", sheet)) <= known
 
 
 def test_the_first_sentence_says_how_much_spam_is_caught_at_how_many_false_alarms() -> None:
@@ -77,27 +77,27 @@ def test_the_first_sentence_says_how_much_spam_is_caught_at_how_many_false_alarm
     assert answer(figures) == (
         f"Of 100 spam accounts {caught} are caught when 5 of 1,000 innocent accounts may be called spam."
     )
-    page = render_html(of_editors(4_000))
+    page = draw(of_editors(4_000))
     assert page.index(answer(figures)) < page.index("What lies in each band") < page.index("The worst errors")
 
 
 def test_of_few_accounts_it_says_that_they_are_too_few() -> None:
     document = of_editors(24)
     assert "too few to tell" in answer(document["figures"])
-    page = render_html(document)
+    page = draw(document)
     assert page.count("too few to tell") > 10
     assert "%" not in re.findall(r'<dl class="tiles">(.*?)</dl>', page, re.DOTALL)[0]
 
 
 def test_accounts_of_one_label_alone_are_no_error() -> None:
     for label in (0, 1):
-        page = render_html(of_editors(60, only=label))
+        page = draw(of_editors(60, only=label))
         assert "too few accounts for a curve" in page
         assert "too few to tell" in page
 
 
 def test_of_few_classes_all_pairs_are_shown_and_of_many_the_most_confused() -> None:
-    few, many = render_html(of_messages(LARGEST_MATRIX)), render_html(of_messages(150))
+    few, many = draw(of_messages(LARGEST_MATRIX)), draw(of_messages(150))
     assert few.count('aria-label="Confusion matrix"') == 1
     assert 'aria-label="Confusion matrix"' not in many
     pairs = re.findall(r'aria-label="Most confused pairs".*?</table>', many, re.DOTALL)[0]
@@ -107,13 +107,13 @@ def test_of_few_classes_all_pairs_are_shown_and_of_many_the_most_confused() -> N
 
 
 def test_a_class_that_never_occurs_is_no_error() -> None:
-    page = render_html(of_messages(3, only=0))
+    page = draw(of_messages(3, only=0))
     assert "label 0" in page
 
 
 def test_records_of_which_only_numbers_are_kept_are_said_to_be_so() -> None:
     for document in (of_editors(60), of_messages(3)):
-        page = render_html(document | {"groups": [], "worst": []})
+        page = draw(document | {"groups": [], "worst": []})
         assert "only numbers are kept" in page
         assert "Who is judged worse" not in page
 
@@ -133,6 +133,20 @@ def test_records_of_which_only_numbers_are_kept_are_said_to_be_so() -> None:
 )
 def test_no_figure_is_rounded_to_none_or_to_all(value: float, shown: str) -> None:
     assert format_figures(value) == shown
+
+
+@pytest.mark.parametrize("count", [60, 300, 4_000])
+def test_a_curve_leads_through_the_points_that_are_marked_on_it(count: int) -> None:
+    """A band's border lay below it where other thresholds have as few false alarms and catch more."""
+    for plot in (
+        draw_catching(of_editors(count)["figures"]["spam"]),
+        draw_answers(of_messages(3)["figures"]["answers"]),
+    ):
+        assert plot is not None
+        assert plot.marks
+        places = [tuple(map(float, place.split())) for place in re.split("[ML]", plot.line)[1:]]
+        assert {(mark.x, mark.y) for mark in plot.marks} <= set(places)
+        assert all(a[0] <= b[0] for a, b in pairwise(places))
 
 
 def test_numbers_that_name_points_stand_apart_also_where_the_points_do_not() -> None:
@@ -158,4 +172,4 @@ def test_a_number_above_a_column_has_four_characters_at_most() -> None:
 def test_messages_that_are_all_refused_are_said_to_be_so() -> None:
     document = of_messages(3, threshold=1.0)
     assert answer(document["figures"]).startswith("No message is answered")
-    assert "No message is answered" in render_html(document)
+    assert "No message is answered" in draw(document)

@@ -448,7 +448,7 @@ def test_without_the_rest_of_the_service_the_views_say_so(lonely_client: FlaskCl
 def test_assets_are_kept_as_long_as_their_address_stays(lonely_client: FlaskClient) -> None:
     page = lonely_client.get("/page/sign-in").text
     addresses = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
-    assert len(set(addresses)) == 3
+    assert len(set(addresses)) == 4
     for address in addresses:
         with lonely_client.get(address) as response:
             assert response.status_code == 200

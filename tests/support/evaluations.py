@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import sb_api.pages
 from sb_api.bootstrap.no_class import measure_threshold
 from sb_api.bootstrap.reports.findings import find_worst, measure_answers, measure_groups, measure_spam
 from sb_api.bootstrap.reports.groups import group_records
+from sb_api.bootstrap.reports.report import render_html
 from sb_api.judgements import Reason
 from sb_api.models.measures import describe_classes
 from sb_api.records import EDITORS, INTENTS, LabelledMessage, Verdict
 
+PALETTE = (Path(sb_api.pages.__file__).parent / "assets" / "palette.css").read_text("utf-8")
 HOSTILE = "[/bold] <script>alert(1)</script> [red]"
 LABELS = ["Non Spam Editor Account", "Spam Editor Account"]
 BORDERS = (0.9, 0.7, 0.2)
@@ -85,3 +89,8 @@ def of_messages(labels: int, text: str = "a text", only: int | None = None, thre
         ],
         "worst": find_worst(messages, targets, scores, names, (), None, of_spam=False, texts=True),
     }
+
+
+def draw(document: dict[str, Any]) -> str:
+    """Its page, in the colours of the moderators' page."""
+    return render_html(document, PALETTE)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from sb_api.bootstrap.reports.report import render_html
 from tests.support.browsers import HEAVIEST, PHONE, Visit, chromium
-from tests.support.evaluations import of_editors, of_messages
+from tests.support.evaluations import draw, of_editors, of_messages
 
 # Pairs of labels of one chart that lie upon each other.
 COLLISIONS = """
@@ -46,7 +45,7 @@ def test_the_report_can_be_read_by_everyone(
     browser: Browser, tmp_path: Path, make: Callable[[int], dict[str, Any]], count: int
 ) -> None:
     document = make(count)
-    page = render_html(document)
+    page = draw(document)
     assert len(page.encode()) < HEAVIEST
     (tmp_path / "report.html").write_text(page, "utf-8")
     context = browser.new_context(java_script_enabled=True)

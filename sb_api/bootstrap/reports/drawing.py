@@ -69,7 +69,11 @@ class Column:
 
 def draw_catching(spam: Mapping[str, Any]) -> Plot | None:
     """How much of the spam is caught (up) at how many false alarms in a thousand innocents (to the right, each tick
-    about twice the one before), with the levels marked; None where nothing can be told."""
+    about twice the one before), with the levels marked; None where nothing can be told.
+
+    The curve leads through the levels: of several thresholds with as many false alarms its own rows have the lowest
+    alone, which catches most.
+    """
     innocent, guilty = spam["innocent"], spam["spam"]
     rows = [(1000 * alarms / innocent, caught) for alarms, caught in spam["curve"] if alarms] if guilty else []
     if len(rows) < 2:
@@ -77,16 +81,15 @@ def draw_catching(spam: Mapping[str, Any]) -> Plot | None:
     highest = 1000 * WIDEST
     lowest = _round_down(min(max(rows[0][0], 0.05), highest / 10))
     x = _logarithmic(lowest, highest)
-    rows = [row for row in rows if row[0] <= highest]
-    floor = _floor(
-        [caught / guilty for _, caught in rows] + [row["caught"]["number"] / guilty for row in spam["levels"]]
-    )
+    levels = [
+        (1000 * level["false_alarms"]["number"] / innocent, level["caught"]["number"]) for level in spam["levels"]
+    ]
+    levels = [(max(alarms, lowest), caught) for alarms, caught in levels]
+    rows = sorted(row for row in {*rows, *levels} if row[0] <= highest)
+    floor = _floor([caught / guilty for _, caught in (*rows, *levels)])
     y = _linear(floor, 1.0)
     upper = [(alarms, share(caught, guilty)["between"]) for alarms, caught in rows]
-    places = [
-        (x(max(1000 * level["false_alarms"]["number"] / innocent, lowest)), y(level["caught"]["number"] / guilty))
-        for level in spam["levels"]
-    ]
+    places = [(x(alarms), y(caught / guilty)) for alarms, caught in levels]
     ticks = [10.0**power * half for power in range(-2, 4) for half in HALVES]
     return Plot(
         line=_path([(x(alarms), y(caught / guilty)) for alarms, caught in rows]),
@@ -108,11 +111,12 @@ def draw_answers(answers: Mapping[str, Any]) -> Plot:
     first; what is answered now is marked."""
     curve, count = answers["curve"], answers["answered"]["of"]
     told = [(answered, right) for answered, right in curve if answered >= min(count, 20)] or curve
+    now = (answers["right"]["of"], answers["right"]["number"])
+    told = sorted({*map(tuple, told), now} if now[0] else told)
     floor = _floor([right / answered for answered, right in told])
     x, y = _linear(0.0, 1.0, LEFT, RIGHT), _linear(floor, 1.0)
     upper = [(answered, share(right, answered)["between"]) for answered, right in told]
-    now = answers["right"]
-    place = (x(now["of"] / count), y(max(floor, now["number"] / now["of"]))) if now["of"] else None
+    place = (x(now[0] / count), y(now[1] / now[0])) if now[0] else None
     return Plot(
         line=_path([(x(answered / count), y(right / answered)) for answered, right in told]),
         region=_path(

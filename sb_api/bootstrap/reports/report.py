@@ -75,11 +75,13 @@ def _hundred(part: Mapping[str, Any]) -> str:
     return format_figures(100 * part["number"] / part["of"])
 
 
-def render_html(document: Mapping[str, Any], written: datetime | None = None) -> str:
-    """The page; `written` is when."""
+def render_html(document: Mapping[str, Any], palette: str, written: datetime | None = None) -> str:
+    """The page. `palette` is the CSS that gives its colours values, those of the page for moderators; `written`
+    is when.
+    """
     figures = document["figures"]
     spam = figures.get("spam")
-    style = _style()
+    style = palette + _style()
     common = {
         "document": document,
         "spam": spam,
