@@ -4,7 +4,9 @@ A gradient step moves every number that an account has a part in, most of which 
 one verdict the band of one in forty of them changed. Here the features of the verdict's account take the way to it
 among them, so that what is said of known accounts changes the least (in squares of log-odds), and no further than to
 the probability that is wanted. A feature moves the more, the fewer known accounts have it, and the less, the more it
-comes with others that can go the other way.
+comes with others that can go the other way. By the least change alone all features would move, most of them by next to
+nothing, and with them nearly all accounts, of which some always stand at the very edge of a band: so only those that
+fewest known accounts have move, as many of them as it takes for that to cost no more than twice the least.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
 BEYOND, CLOSE = 0.01, 0.02
 LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
 MOST_PACE = 30.0  # what a text has more slots for than that is learned no faster
+SPARING = 2.0  # times the least cost
 LEAST_SLOPE = 1e-4  # of all of an account's features together; below, its fields are as full as they can be
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
@@ -115,9 +118,26 @@ class OwnFeatures:
         )
         if np.abs(slopes).sum() < LEAST_SLOPE:
             return
-        way = slopes / prices if prices.ndim == 1 else np.linalg.solve(prices, slopes)
+        way = slopes / prices if prices.ndim == 1 else find_way(slopes, prices)
         table[own, 0] += np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
         self.table.assign(table)
+
+
+def find_way(slopes: Numbers, prices: Numbers) -> Numbers:
+    """How far to move each of k features, but for a factor, so that log-odds with such `slopes` (k,) change at `prices`
+    (k, k) that are at most `SPARING` times the least; 0 for as many as can be, those that known rows have most first.
+
+    A change by d of the log-odds costs at least d^2 / s'P^-1 s. With P = LL' and Ly = s that is d^2 / y'y, and by the
+    first m features alone d^2 over the sum of the first m squares.
+    """
+    order = np.argsort(np.diag(prices), kind="stable")
+    lower = np.linalg.cholesky(prices[np.ix_(order, order)])
+    parts = np.linalg.solve(lower, slopes[order])
+    gains = np.cumsum(parts**2)
+    enough = np.searchsorted(gains, gains[-1] / SPARING) + 1
+    way = np.zeros(len(slopes))
+    way[order[:enough]] = np.linalg.solve(lower[:enough, :enough].T, parts[:enough])
+    return way
 
 
 def features_of(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
