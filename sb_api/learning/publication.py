@@ -96,8 +96,7 @@ class Publication:
 
     def promote(self, version: str) -> None:
         """Make a kept version current, here and for every other process. Raises UnknownVersion or InvalidWeights."""
-        self.store.promote(version)
-        self._publish()
+        self._publish(*self.store.promote(version))
 
     def synchronize(self) -> None:
         """Publish this host's current weights, unless another trainer has published later ones: then take those.
@@ -123,7 +122,7 @@ class Publication:
                     self.store.save(weights)
             if later:
                 self.store.promote(newest.version)
-        self._publish()
+        self._publish(*self.store.load_current_file())
         self.publish_quality()
 
     def publish_quality(self) -> None:
@@ -144,12 +143,11 @@ class Publication:
                 logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
             except (InvalidWeights, OSError) as error:
                 logger.error("the damaged file of the current weights cannot be restored: %s", error)
-        self._publish()
+        self._publish(*self.store.load_current_file())
         self.publish_quality()
 
-    def _publish(self) -> None:
-        """Publish the weights, which do not wait for new figures on how right they are."""
-        current, file = self.store.load_current_file()
+    def _publish(self, current: Weights, file: bytes) -> None:
+        """Publish the current weights, which do not wait for new figures on how right they are."""
         chain = self.store.chain()
         self.version = current.about.version
         self._damaged = chain.damaged

@@ -74,11 +74,14 @@ class WeightsStore:
 
     def load_version(self, version: str) -> Weights:
         """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
+        return self._load_version(version)[0]
+
+    def _load_version(self, version: str) -> tuple[Weights, bytes]:
         path = self._version_path(version)
         if self._is_kept(version):
-            return self._parse(path)[0]
-        original = self.load("original")
-        if original.about.version == version:
+            return self._parse(path)
+        original = self._load("original")
+        if original[0].about.version == version:
             return original  # also when the copy of it that was kept is damaged
         if path.exists():
             raise InvalidWeights(f"{path} is damaged or cannot be read; the log of the train process says why.")
@@ -103,26 +106,27 @@ class WeightsStore:
         """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
         write_private(self._version_path(weights.about.version), dump_weights(weights))
 
-    def promote(self, version: str) -> None:
-        """Make a kept version, or the original, current; what was current becomes previous.
+    def promote(self, version: str) -> tuple[Weights, bytes]:
+        """Make a kept version, or the original, current; what was current becomes previous. Returns it and its file.
 
         May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
         """
-        weights = self.load_version(version)
+        promoted = self._load_version(version)
         if not self._is_kept(version):
-            self.save(weights)
+            self.save(promoted[0])
         current = self._read_about(self._path("current"))
         if current is None:
             current = self.load_current().about
         if current.version == version:
             if not self._path("current").exists() or self._read_about(self._path("current")) is None:
                 self._link(version, "current")
-            return
+            return promoted
         if not self._is_kept(current.version):
             self.save(self.load_current())
         self._link(current.version, "previous")
         self._link(version, "current")
         self._prune()
+        return promoted
 
     def restore_current(self, weights: Weights) -> None:
         """Put `weights`, which were current, in the place of a damaged current file."""
