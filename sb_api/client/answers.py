@@ -18,6 +18,9 @@ from sb_api.versions import Version
 
 Success = Annotated[bool, Meta(extra_json_schema={"const": True})]
 Model = Annotated[str, Meta(extra_json_schema={"enum": [*RECORD_TYPES]})]
+ModelOfMessages = Annotated[
+    str, Meta(extra_json_schema={"enum": [name for name, each in RECORD_TYPES.items() if each.of_messages]})
+]
 Slots = Annotated[dict[str, str | None], Meta(description="the versions that are original, previous and current")]
 Figures = Annotated[
     dict[str, int | float | list[list[int]] | None],

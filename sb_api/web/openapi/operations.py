@@ -59,6 +59,7 @@ FORCE = _query("force", "promote the weights even if the guard finds them worse"
 NEW_CLASSES = _query("new_classes", "learn classes that are not known yet, with at least 5 examples each; for admins")
 WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
 MODEL = _query("model", "which classifier", answers.Model, "lodbrok")
+MODEL_OF_MESSAGES = _filter("model", "which classifier", answers.ModelOfMessages) | {"required": True}
 VERDICT_QUERY = (
     _filter("id", "only those on this record", str),
     _filter("reporter", "only those of this reporter", str),
@@ -220,7 +221,7 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: answers.Renamed},
         schemas.WantedNames,
         {"old": ["bug report", "complaint"], "new": "problem"},
-        (MODEL, FORCE),
+        (MODEL_OF_MESSAGES, FORCE),
         (*RECORDS, errors.InvalidParameter, errors.TrainingRefused, *QUEUED),
     ),
     "POST /weights/drop": Operation(
