@@ -43,12 +43,14 @@ class FewServices(LoadFileScheduling):
         self.having: dict[WorkerController, frozenset[str]] = {}
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        having = self.having.get(node) or frozenset([self._first_of(node)])
+        having = self.having[node] if node in self.having else self._begin()
         file = min(self.workqueue, key=lambda file: (len(needs(file) - having), not needs(file), not takes_long(file)))
         self.having[node] = having | needs(file)
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
 
-    def _first_of(self, node: WorkerController) -> str:
+    def _begin(self) -> frozenset[str]:
         """What a process that has nothing yet is to have."""
-        return SERVICE if sum(SERVICE in having for having in self.having.values()) < SERVICES else KERAS
+        if sum(SERVICE in having for having in self.having.values()) < SERVICES:
+            return frozenset([SERVICE])
+        return frozenset() if any(KERAS in having for having in self.having.values()) else frozenset([KERAS])
