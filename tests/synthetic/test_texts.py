@@ -47,7 +47,7 @@ def spread(bios: Sides) -> Spread:
 
 
 def scripts(text: str) -> set[str]:
-    return {unicodedata.name(letter, "?").split()[0].partition("-")[0] for letter in text if letter.isalpha()}
+    return {unicodedata.name(letter, "?").split()[0].partition("-")[0] for letter in set(text) if letter.isalpha()}
 
 
 def test_at_least_thirty_languages_and_twelve_scripts_are_on_both_sides(editors: list[SyntheticEditor]) -> None:
