@@ -208,10 +208,10 @@ def _lay(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], Bins]:
 
 def _count(what: bytes, content: npt.NDArray[np.uint8], ends: Bins) -> Bins:
     """How often each of n texts that lie end to end has it, (n,)."""
-    found = np.ones(max(len(content) - len(what) + 1, 0), np.bool_)
-    for place, char in enumerate(what):
-        found &= content[place : place + len(found)] == char
-    return np.diff(np.flatnonzero(found).searchsorted(ends), prepend=0)
+    found = np.flatnonzero(content == what[0])
+    for place, char in enumerate(what[1:], start=1):
+        found = found[content[found + place] == char]
+    return np.diff(found.searchsorted(ends), prepend=0)
 
 
 def _within(bins: Numbers, size: int) -> Numbers:

@@ -111,10 +111,10 @@ def hash_words(laid: Laid, most: Places) -> Spans:
     """The first words of each of n texts, at most `most` (n,)."""
     inside = laid.points != BLANK
     cut = inside[1:] != inside[:-1]
-    if laid.points.max(initial=0) >= _FIRST_UNSPACED:
-        # One of these is a word of its own, so that another ends before it and begins after it.
-        alone = _unspaced()[laid.points]
-        cut |= alone[1:] | alone[:-1]
+    # One of these is a word of its own, so that another ends before it and begins after it.
+    alone = np.flatnonzero(laid.points >= _FIRST_UNSPACED)
+    alone = alone[_unspaced()[laid.points[alone]]]
+    cut[alone - 1] = cut[alone] = True
     starts, stops = np.flatnonzero(inside[1:] & cut) + 1, np.flatnonzero(inside[:-1] & cut) + 1
     chosen, counts = _first(starts, laid.ends, most)
     return _hash_spans(laid, starts[chosen], stops[chosen], counts)

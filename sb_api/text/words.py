@@ -26,6 +26,7 @@ _NO_BLANKS, _CODE_POINTS = 0x3001, 0x20000  # from there on there are no blanks,
 _SIGMA, _DOTTED = "\u03a3", "\u0130"
 _NUMBER = 8  # bytes
 _PIECE = 1 << 16  # bytes: a processor's cache holds them with all that is made of them
+_BITS = 14  # of the hash of how a word begins
 _FEW = 5_000  # characters: so few are split and looked up sooner than numpy's calls are made
 
 
@@ -66,6 +67,8 @@ class WordFinder:
             if len(np.unique(slots)) == len(words):
                 break
         self._slots[slots] = ranked
+        self._beginnings = np.zeros(1 << _BITS, np.bool_)
+        self._beginnings[self._hash_beginnings(self._known[0, ranked])] = True
 
     def find(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
         """Every occurrence of a known word in n texts: the positions of the texts, ascending, and the words' ranks."""
@@ -104,16 +107,22 @@ class WordFinder:
         borders = np.flatnonzero(blank[1:] != blank[:-1])
         starts, ends = borders[::2], borders[1::2]
         lengths = np.minimum(ends - starts, size)
-        numbers = [
-            # A view of all 8 bytes that lie side by side; `buffer` has one blank in front.
-            np.ndarray(len(piece), "<u8", buffer, 1 + part * _NUMBER, (1,))[starts] | self._fillings[part][lengths]
-            for part in range(parts)
-        ]
+        # Views of all 8 bytes that lie side by side; `buffer` has one blank in front.
+        views = [np.ndarray(len(piece), "<u8", buffer, 1 + part * _NUMBER, (1,)) for part in range(parts)]
+        numbers = [views[0][starts] | self._fillings[0][lengths]]
+        # Most words that are not known begin as no known one does.
+        likely = np.flatnonzero(self._beginnings[self._hash_beginnings(numbers[0])])
+        starts, lengths, numbers[0] = starts[likely], lengths[likely], numbers[0][likely]
+        numbers += [views[part][starts] | self._fillings[part][lengths] for part in range(1, parts)]
         ranks = self._slots[self._hash(numbers)]
         same = self._known[0][ranks] == numbers[0]
         for part in range(1, parts):
             same &= self._known[part][ranks] == numbers[part]
         return starts[same], ranks[same]
+
+    def _hash_beginnings(self, numbers: Numbers) -> Integers:
+        places: Integers = ((numbers * self._factors[0]) >> np.uint64(64 - _BITS)).astype(np.int64)
+        return places
 
     def _hash(self, numbers: Sequence[Numbers] | Numbers) -> Integers:
         mixed = numbers[0] * self._factors[0]
