@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 from math import log, sqrt
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ class Dates(NamedTuple):
 
 
 def read_dates(editors: Sequence[EditorFields]) -> Dates:
-    given = [getattr(editor, date) for date in DATES for editor in editors]
+    given = [*chain.from_iterable(map(attrgetter(date), editors) for date in DATES)]
     return Dates(given, parse_plain(given))
 
 

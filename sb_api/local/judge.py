@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,8 @@ class Judge:
         if errors:
             return None
         bands: Sequence[str | None] = judged.bands or [None] * len(records)
-        return [
-            Judgement(record.id, prediction, score, band, judged.version)
-            for record, prediction, score, band in zip(
-                *(records, judged.predictions, judged.scores, bands), strict=True
-            )
-        ]
+        ids = [record.id for record in records]
+        return [*map(Judgement, ids, judged.predictions, judged.scores, bands, repeat(judged.version))]
 
     def _reply(self, request: protocol.Request, explain: bool) -> protocol.Reply:
         """What the service would answer: the protocol's steps are the same, so that outcomes are."""
