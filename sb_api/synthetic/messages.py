@@ -252,7 +252,7 @@ def generate_messages(count: int, seed: int, phrases: Phrases = INTENTS) -> Iter
         language, core = sentences[chosen]
         tongue = phrases.tongues[language]
         slots = {name: random.choice(values) for name, values in tongue.slots.items()}
-        text = write(random, [core], slots, "")
+        text = " ".join(write(random, [core], slots, "").split())
         text = random.choice(tongue.openings) + text + random.choice(tongue.endings)
         yield SyntheticMessage(label, _write_carelessly(text, tongue.slang, random), place * MOST_CORES + chosen)
 

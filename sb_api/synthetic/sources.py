@@ -32,10 +32,10 @@ SOURCES = {
     ),
     "sentiment": Source(
         read_sentiments,
-        3_600,
+        20_000,
         "the seeded generator `sb_api/synthetic/sentiments.py`: messages to a help desk in seven languages, made of "
-        "800 sentences with slots, openings, endings and typing errors",
-        features=6_000,  # as good as 17,000, in a third of the room
+        "1,300 sentences with slots, openings, endings and typing errors; some with and without a negation",
+        features=12_000,
         nothing=("words", "signs"),  # of what can be read, something that has no sentiment is neutral
     ),
 }

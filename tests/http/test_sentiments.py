@@ -24,6 +24,18 @@ def predict(client: FlaskClient, *texts: str) -> dict[str, Any]:
             "negative",
             ("the new app is terrible and I am angry", "je suis furieux, le pire service", "bedankt voor niets"),
         ),
+        (
+            "negative",
+            (
+                "I am not happy",
+                "ich bin nicht zufrieden",
+                "je ne suis pas content",
+                "no me gusta",
+                "the page is not good",
+                "it never works",
+            ),
+        ),
+        ("positive", ("I can't complain", "not bad", "gar nicht schlecht", "pas mal", "niente male")),
         ("neutral", ("how do I change the invoice?", "wo finde ich die Rechnung", "quais são os horários?")),
     ],
 )

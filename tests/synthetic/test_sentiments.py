@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from sb_api.synthetic.messages import generate_messages, split_by_core
 from sb_api.synthetic.sentiments import MARKS, read_sentiments
 
@@ -17,10 +19,25 @@ def test_every_class_and_language_has_sentences_of_its_own() -> None:
     assert len(set(sentences)) == len(sentences) >= 500
 
 
+@pytest.mark.parametrize("slots", [("nice", "well"), ("nasty", "ill"), ("joy",), ("anger",), ("works",), ("fails",)])
+def test_a_word_alone_decides_nothing_where_a_negation_may_stand(slots: tuple[str, ...]) -> None:
+    """Words of praise and of blame stand in sentences of either class, in every language."""
+    phrases = read_sentiments()
+    counts = Counter(
+        (language, label)
+        for label, cores in phrases.cores.items()
+        for language, core in cores
+        if any(f"{{{slot}}}" in core for slot in slots)
+    )
+    for language in phrases.tongues:
+        assert counts[language, "positive"] > 0
+        assert counts[language, "negative"] > 0
+
+
 def test_messages_are_whole_and_differ() -> None:
     messages = list(generate_messages(3000, 1, read_sentiments()))
     assert Counter(message.label for message in messages) == dict.fromkeys(MARKS, 1000)
-    assert not [message.text for message in messages if set("{}[]|") & set(message.text)]
+    assert not [message.text for message in messages if set("{}[]|*=") & set(message.text)]
     assert len({message.text for message in messages}) > 0.95 * len(messages)
 
 
