@@ -116,7 +116,9 @@ def make_from_messages(
 @with_format
 @MODEL
 @click.option(
-    "--count", type=click.IntRange(1), help="Synthetic records to make (default 60000 editors or 3500 messages)."
+    "--count",
+    type=click.IntRange(1),
+    help="Synthetic records to make (default 60000 editors, 3500 messages of intents or 20000 of sentiments).",
 )
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
