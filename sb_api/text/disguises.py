@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.text.hashing import lay_points
 from sb_api.text.spelling import join_spelt_out, may_be_spelt_out
 from sb_api.text.urls import top_level_domain
 
@@ -60,7 +61,7 @@ def hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
     """`hidden_words` of each of n texts, for which all of them are looked through at once."""
     if sum(map(len, texts)) < _FEW:
         return [*map(hidden_words, texts)]
-    points = np.frombuffer("   ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    points = lay_points(texts, "   ")
     kinds = _kinds().take(points, mode="clip")
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = np.cumsum(lengths + 3)
@@ -179,7 +180,7 @@ def _without_accents(word: str) -> str:
 def _count_twins(text: str) -> int:
     """How many characters are like the one before."""
     if not text.isascii():
-        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        points = lay_points([text], "")
         return int(np.count_nonzero(points[1:] == points[:-1]))
     content = text.encode()
     number = int.from_bytes(content, "little")

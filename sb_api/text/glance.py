@@ -12,6 +12,7 @@ from operator import or_
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.text.hashing import lay_points
 from sb_api.text.look_alikes import LATIN_LOOK_ALIKES, look_alikes_of_latin, script_of
 from sb_api.text.spelling import UNSPACED as UNSPACED_CLASS
 
@@ -127,8 +128,7 @@ def _look_at_one(text: str) -> int:
 
 
 def _look_at_all(texts: Sequence[str]) -> list[int]:
-    content = " ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass")
-    classes = _classes().take(np.frombuffer(content, "<u4"), mode="clip")
+    classes = _classes().take(lay_points(texts), mode="clip")
     ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
     seen = np.bitwise_or.reduceat(classes, np.concatenate([[0], ends[:-1]]))
     every = int(np.bitwise_or.reduce(seen))

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -96,10 +97,20 @@ def _powers(size: int) -> tuple[Hashes, Hashes]:
     return both[0], both[1]
 
 
+def lay_points(texts: Sequence[str], gap: str = " ") -> npt.NDArray[np.uint32]:
+    """The code points (m,) of n texts end to end, with a gap before the first and after each."""
+    return np.frombuffer(gap.join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def read_points(points: npt.NDArray[np.uint32], gaps: Places) -> list[str]:
+    """The n texts that lie end to end, with gaps of one character at these places (n + 1,)."""
+    whole = points.tobytes().decode("utf-32-le", "surrogatepass")
+    return [whole[before + 1 : after] for before, after in pairwise(gaps.tolist())]
+
+
 def lay_texts(texts: Sequence[str]) -> Laid:
     """n texts end to end."""
-    content = " ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass")
-    points = _letters().take(np.frombuffer(content, "<u4"), mode="clip")
+    points = _letters().take(lay_points(texts), mode="clip")
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     powers, inverses = _powers(1 << len(points).bit_length())
     sums = np.zeros(len(points) + 1, np.uint32)
@@ -156,8 +167,7 @@ def _hash_spans(laid: Laid, starts: Places, stops: Places, counts: Places) -> Sp
 
 def hash_texts(texts: Sequence[str]) -> Hashes:
     """A hash of each of n texts as it is, (n,); that of an empty one is 0."""
-    content = "".join(texts).encode("utf-32-le", "surrogatepass")
-    points = np.frombuffer(content, "<u4").astype(np.uint32)
+    points = lay_points(texts, "")
     ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
     powers, inverses = _powers(1 << len(points).bit_length())
     sums = np.zeros(len(points) + 1, np.uint32)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.text.hashing import lay_points
+
 # Not in Unicode's table, which compares small letters with small ones and shapes exactly; people do use them.
 _ALSO: Mapping[str, str] = dict(zip("кмтвнпηяшщωεκτΛΣΞЯИ", "kmtbhnnrwwwektAEERN", strict=True))
 # Letters of these scripts are glued to Latin words by grammar (Hebrew "and", Arabic "the"), not to deceive.
@@ -107,7 +109,7 @@ def undo_look_alikes(text: str) -> tuple[str, int]:
 def may_have_look_alikes(texts: Sequence[str]) -> list[bool]:
     """Whether each of n texts has what `undo_look_alikes` may change: a word of several scripts, one whose letters all
     look like Latin ones, or a letter that is looked at by itself. All of them are looked through at once."""
-    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = lay_points(texts)
     scripts, told = (table.take(points, mode="clip") for table in _scripts_by_letter())
     letters = scripts > 0
     mixed = letters[1:] & letters[:-1] & (scripts[1:] != scripts[:-1])

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -32,6 +31,7 @@ from sb_api.text.glance import (
     WORK,
     look_at,
 )
+from sb_api.text.hashing import lay_points, read_points
 from sb_api.text.look_alikes import may_have_look_alikes, undo_look_alikes
 
 _ELLIPSIS, _APOSTROPHE = "\u2026", 1
@@ -274,7 +274,7 @@ def _write_marks_in(texts: Sequence[str]) -> list[str]:
     """`_write_marks` of each of n texts, of which all are written anew at once."""
     if sum(map(len, texts)) < _FEW:
         return [*map(_write_marks, texts)]
-    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = lay_points(texts)
     marks = _marks_in_ascii().take(points, mode="clip")
     places, ends = np.flatnonzero(marks), np.cumsum([0, *(len(text) + 1 for text in texts)])
     written = points.copy()
@@ -289,8 +289,7 @@ def _write_marks_in(texts: Sequence[str]) -> list[str]:
         sizes[dots] = len(IN_ASCII[_ELLIPSIS])
         written = written.repeat(sizes)
         ends += (len(IN_ASCII[_ELLIPSIS]) - 1) * dots.searchsorted(ends)
-    whole = written.tobytes().decode("utf-32-le", "surrogatepass")
-    return [whole[before + 1 : end] for before, end in pairwise(ends.tolist())]
+    return read_points(written, ends)
 
 
 @cache

@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.text.hashing import lay_points
+
 # Kinds of characters; what is none of these is a letter of a script that is not told apart.
 KINDS = (
     "small letter", "capital", "digit", "mark", "blank", "line break", "invisible", "symbol", "Greek", "Cyrillic",
@@ -83,8 +85,7 @@ def _kinds() -> npt.NDArray[np.uint8]:
 
 def count_kinds(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """How many characters of each of `KINDS` each of n texts has, (n, kinds)."""
-    content = "".join(texts).encode("utf-32-le", "surrogatepass")
-    kinds = _kinds().take(np.frombuffer(content, "<u4"), mode="clip")
+    kinds = _kinds().take(lay_points(texts, ""), mode="clip")
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     cells = np.repeat(np.arange(len(texts)) * len(KINDS), lengths) + kinds
     return np.bincount(cells, minlength=len(texts) * len(KINDS)).reshape(len(texts), len(KINDS))

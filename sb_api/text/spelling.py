@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
 from operator import add
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.text.hashing import number_in_turn
+from sb_api.text.hashing import lay_points, number_in_turn, read_points
 
 # A byte a character: letters and digits are "a", all else blanks. Beyond ASCII a character is its first byte in UTF-8.
 _SHAPES = bytes(ord("a") if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
@@ -85,7 +84,7 @@ def separate_words_in(texts: Sequence[str]) -> list[str]:
     """`separate_words` of each of n texts, of which all are written anew at once."""
     if sum(map(len, texts)) < _FEW:
         return [*map(separate_words, texts)]
-    points = np.frombuffer(" ".join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    points = lay_points(texts)
     kinds = _unspaced().take(points, mode="clip")
     inside = kinds > 0
     borders = np.flatnonzero(inside[1:] != inside[:-1]) + 1
@@ -99,11 +98,9 @@ def separate_words_in(texts: Sequence[str]) -> list[str]:
     ends = np.cumsum(lengths + 1)
     written = points.take(number_in_turn(starts, lengths + 1), mode="clip")
     written[ends - 1] = ord(" ")
-    whole = written.tobytes().decode("utf-32-le", "surrogatepass")
     blanks = np.cumsum([0, *(len(text) + 1 for text in texts)])
     parts = starts.searchsorted(blanks, "right") - 1
-    stops = (ends[parts] - lengths[parts] - 1 + blanks - starts[parts]).tolist()
-    return [whole[before + 1 : stop] for before, stop in pairwise(stops)]
+    return read_points(written, ends[parts] - lengths[parts] - 1 + blanks - starts[parts])
 
 
 @cache

@@ -10,6 +10,8 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.text.hashing import lay_points
+
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
@@ -147,7 +149,7 @@ def _lay_ascii(texts: Sequence[str]) -> tuple[bytes, Integers]:
 def _lay_others(texts: Sequence[str]) -> tuple[bytes, Integers]:
     """As `_lay_ascii`, texts of any characters in UTF-8."""
     texts = [text.lower() if _SIGMA in text or _DOTTED in text else text for text in texts]
-    points = np.frombuffer(" ".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+    points = lay_points(texts)[1:]
     lowered = _lowered().take(points, mode="clip")
     rare = points >= _CODE_POINTS
     lowered[rare] = points[rare]
