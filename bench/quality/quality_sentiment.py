@@ -2,9 +2,9 @@
 
 There are no messages with sentiments here that people wrote. What is measured is how it understands made-up sentences
 that it has not learned, beside scikit-learn's classifiers that have learned the same; what the shipped weights make of
-sentences with a negation (`negations.tsv`), which were written before anything was made for them and tuned to by
-nothing; and how often they take what people asked an assistant (CLINC150), which is a question or a request nearly
-always, for neutral.
+sentences with a negation (`negations.tsv`), which were written before anything was made for them, but by which ways of
+making it were compared; and how often they take what people asked an assistant (CLINC150), which is a question or a
+request nearly always, for neutral.
 """
 
 from __future__ import annotations
