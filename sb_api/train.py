@@ -18,7 +18,7 @@ from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
 from sb_api.learning.guard import appraise, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
-from sb_api.learning.reference_set import Observed, Reference, calibrate
+from sb_api.learning.reference_set import Before, Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, undo_temperature
 from sb_api.models.classifiers import Classifier
@@ -96,7 +96,8 @@ def retrain_model(
     # Fitted, until corrections are where they should be; of what comes of each fitting, as much as the guard lets pass.
     caution = classifier.caution if current.about.caution is None else current.about.caution
     recipe = replace(recipe, label_weights=weigh_labels(caution))
-    calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed)
+    were = Before(current.about.temperature, current.about.borders)
+    calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed, before=were)
     known = join(reference.replay, log) if log is not None else reference.replay
     later = find_unlearned(original.arrays)
     for attempt in range(MOST_FITTINGS):

@@ -26,12 +26,13 @@ from sb_api.models.calibration import (
     correct_log_odds,
     fit_temperature,
     hold_border,
+    move_borders,
     raise_border,
 )
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights
 from sb_api.preprocessing import VECTOR_LENGTH
-from sb_api.versions import find_merged
+from sb_api.versions import BANDS, find_merged
 
 # Of a score: by less does it change with the size of the batch and with the engine. A border is one record's score,
 # which must stay below it.
@@ -193,16 +194,38 @@ class Calibration(NamedTuple):
     budget: float | None
 
 
+class Before(NamedTuple):
+    """The temperature and the borders of the weights before."""
+
+    temperature: float
+    borders: Sequence[float]
+
+    def at(self, temperature: float) -> tuple[float, float, float] | None:
+        """The borders for scores at another temperature, as they were before rounding; None where there are none."""
+        if len(self.borders) != len(BANDS) - 1:
+            return None
+        certain, probable, fine = self.borders
+        return move_borders((certain - ROUNDING, probable, fine), self.temperature, temperature)
+
+
 def calibrate_scores(
-    targets: Targets, scores: Scores, budget: float, caution: float, temperature: float | None = None
+    targets: Targets,
+    scores: Scores,
+    budget: float,
+    caution: float,
+    temperature: float | None = None,
+    before: Before | None = None,
 ) -> Calibration:
     """The calibration of n scores (n, 2) of records that were not learned; of both labels, at the temperature if one
-    is given. Where the rows are too few for the budget, it is the next larger one that they are enough for."""
+    is given. Where the rows are too few for the budget, it is the next larger one that they are enough for. Borders of
+    `before` stay while they do."""
     if temperature is None:
         temperature = choose_temperature(targets, scores, caution)
     kept = budget_to_keep(int((targets == 0).sum()), budget)
     spam = apply_temperature(scores, temperature)[:, 1]
-    return Calibration(temperature, choose_borders(targets, spam, budget if kept is None else kept), kept)
+    were = None if before is None else before.at(temperature)
+    borders = choose_borders(targets, spam, budget if kept is None else kept, before=were)
+    return Calibration(temperature, borders, kept)
 
 
 def choose_temperature(targets: Targets, scores: Scores, caution: float) -> float:
@@ -220,10 +243,12 @@ def calibrate(
     caution: float,
     temperature: float | None = None,
     observed: Observed | None = None,
+    before: Before | None = None,
 ) -> tuple[float, list[float]]:
     """The temperature of a network's scores, unless one is given, and the borders of their bands, from the calibration
     records; the border of `certain spam` keeps the budget on the guard's records too, whose scores are `on_guard`, and
     on the `observed` verdicts, as far as these can tell. The more there are, the more the temperature is theirs.
+    Borders of the weights `before` stay while the calibration records are content with them.
 
     Only scores of two labels have bands; others are left as they are.
     """
@@ -237,7 +262,7 @@ def calibrate(
         temperature = choose_temperature(held_out.targets, scores, caution)
         if observed is not None:
             temperature = observed.draw_temperature(temperature)
-    temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature)
+    temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature, before)
     guarded = apply_temperature(reference.unlearn(on_guard), temperature)[guard.targets == 0, 1]
     certain, probable, fine = raise_border(borders, guarded, budget if kept is None else kept)
     if observed is not None and (observed.targets == 0).sum() >= ENOUGH_INNOCENT:

@@ -14,6 +14,8 @@ from sb_api.versions import BANDS
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 # Shares of innocent accounts that a border may let through where there are too few rows for the wanted one.
 BUDGETS = (0.0025, 0.005, 0.01, 0.02)
+# A border that was chosen at a confidence of 0.9 stays while the rows above it are as many as these would allow.
+STAYS_BETWEEN = (0.99, 0.75)
 _MOST_SHIFT = 3.0  # of log odds
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
 
@@ -82,6 +84,13 @@ def fit_shift(targets: Targets, scores: Scores, weights: Scores | None = None) -
     return float(np.clip(intercept / slope, -_MOST_SHIFT, _MOST_SHIFT)) if slope > 1 / HIGHEST_TEMPERATURE else 0.0
 
 
+def move_borders(borders: tuple[float, float, float], before: float, temperature: float) -> tuple[float, float, float]:
+    """Borders of scores at the temperature `before`, as those of the same scores at another one."""
+    pairs = np.array([[1 - border, border] for border in borders])
+    certain, probable, fine = apply_temperature(undo_temperature(pairs, before), temperature)[:, 1].tolist()
+    return certain, probable, fine
+
+
 def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.9) -> int:
     """How many of so many innocent rows may exceed a threshold, if the true share is to lie within `budget`.
 
@@ -131,24 +140,39 @@ def log_odds(scores: Scores) -> npt.NDArray[np.float64]:
     return np.asarray(logarithms[:, 1] - logarithms[:, 0], np.float64)
 
 
-def choose_threshold(innocent: Scores, budget: float, confidence: float = 0.9) -> float:
+def choose_threshold(innocent: Scores, budget: float, confidence: float = 0.9, before: float | None = None) -> float:
     """The lowest score that n innocent held-out scores (n,) show to be safe: the share of innocent accounts that
     exceeds it lies within `budget`, with the given confidence.
 
     Scores above the threshold are in the band. It is the score of an innocent row, the one after the
     `allowed_false_positives` highest; 1, which no score exceeds, when the rows are too few to show anything.
+
+    A threshold of `before` stays where it is while the rows that exceed it are as many as `STAYS_BETWEEN` would allow:
+    else it would follow a single row, and with it everybody whose score lies in between.
     """
     ordered = np.sort(np.asarray(innocent, np.float64))[::-1]
     allowed = allowed_false_positives(len(ordered), budget, confidence)
     if allowed < 0 or len(ordered) == 0:
         return 1.0
-    return float(ordered[allowed]) if allowed < len(ordered) else 0.0
+    if allowed >= len(ordered):
+        return 0.0
+    if before is not None:
+        fewest, most = (allowed_false_positives(len(ordered), budget, each) for each in STAYS_BETWEEN)
+        if ordered[min(most, len(ordered) - 1)] <= before <= ordered[max(fewest, 0)]:
+            return before
+    return float(ordered[allowed])
 
 
 def choose_borders(
-    targets: Targets, scores: Scores, budget: float, likely: float = 4.0, confidence: float = 0.9
+    targets: Targets,
+    scores: Scores,
+    budget: float,
+    likely: float = 4.0,
+    confidence: float = 0.9,
+    before: tuple[float, float, float] | None = None,
 ) -> tuple[float, float, float]:
     """The borders (certain, likely, unsure) of calibrated held-out scores (n,) of label 1; each at most the one before.
+    Those of `before` stay where they still do (`choose_threshold`).
 
     `certain spam` lies above the threshold of the budget. `likely spam` lies above that of `likely` times the budget,
     and never below 0.5, so that what the plain label calls not spam is at most `unsure`. `likely fine` lies below the
@@ -157,9 +181,10 @@ def choose_borders(
     """
     innocent, spam = scores[targets == 0], scores[targets == 1]
     share = min(likely * budget, 1.0)
-    certain = max(choose_threshold(innocent, budget, confidence), 0.5)
-    probable = min(max(choose_threshold(innocent, share, confidence), 0.5), certain)
-    fine = 1.0 - choose_threshold(1.0 - spam, share, confidence)
+    were = (None, None, None) if before is None else before
+    certain = max(choose_threshold(innocent, budget, confidence, were[0]), 0.5)
+    probable = min(max(choose_threshold(innocent, share, confidence, were[1]), 0.5), certain)
+    fine = 1.0 - choose_threshold(1.0 - spam, share, confidence, None if were[2] is None else 1.0 - were[2])
     return certain, probable, min(fine, 0.5)
 
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
 from sb_api.learning.guard import RESAMPLES, appraise, find_losses, guarded_budget, measure
-from sb_api.learning.reference_set import FLATTEST_OF_VERDICTS, HALF_THEIRS, Observed, calibrate, load_reference
+from sb_api.learning.reference_set import (
+    FLATTEST_OF_VERDICTS,
+    HALF_THEIRS,
+    Before,
+    Observed,
+    calibrate,
+    load_reference,
+)
 from sb_api.models.calibration import calibrated, fit_temperature
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.records import EDITORS, INTENTS
@@ -125,6 +132,23 @@ def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -
     assert bare.original.about.temperature == temperature
     # Sums in another order differ in the last digits.
     assert bare.original.about.borders == pytest.approx(borders, rel=1e-4)
+
+
+def test_weights_that_say_the_same_have_the_borders_of_before(bare: Bare) -> None:
+    """However often: what is added against rounding is not added again."""
+    reference = bare.reference
+    predict = bare.fitting.predict
+    on_guard = predict(reference.guard.arrays)
+    first = calibrate(reference, predict, on_guard, BUDGET, SHIPPED.caution)
+    again = first
+    for _ in range(3):
+        again = calibrate(reference, predict, on_guard, BUDGET, SHIPPED.caution, before=Before(*again))
+    assert again[1] == pytest.approx(first[1], abs=2e-7)
+    # At another temperature they divide the same accounts.
+    flatter = calibrate(reference, predict, on_guard, BUDGET, SHIPPED.caution, 2 * first[0], before=Before(*first))
+    spam = [calibrated(on_guard, temperature)[:, 1] for temperature in (first[0], flatter[0])]
+    counts = [[(s > border).sum() for border in found[1]] for s, found in zip(spam, (first, flatter), strict=True)]
+    assert counts[0] == counts[1]
 
 
 @settings(max_examples=25)

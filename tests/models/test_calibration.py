@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb_api.models.calibration import (
+    STAYS_BETWEEN,
     allowed_false_positives,
     apply_temperature,
     budget_to_keep,
@@ -20,6 +21,7 @@ from sb_api.models.calibration import (
     fit_temperature,
     hold_border,
     log_odds,
+    move_borders,
     name_band,
     name_bands,
     negative_log_likelihood,
@@ -168,6 +170,47 @@ def test_a_score_above_half_is_never_likely_fine(budget: float, seed: int) -> No
     certain, probable, fine = choose_borders(targets, scores, budget)
     assert certain >= probable >= 0.5 >= fine
     assert name_band(0.5001, (certain, probable, fine)) != "likely fine"
+
+
+@given(st.integers(0, 30), st.sampled_from((500, 3500)), st.sampled_from((0.0025, 0.01)), st.integers(0, 2**16))
+def test_a_threshold_stays_while_the_rows_above_it_are_as_many_as_chance_brings(
+    above: int, rows: int, budget: float, seed: int
+) -> None:
+    innocent = np.random.default_rng(seed).random(rows)
+    ordered = np.sort(innocent)[::-1]
+    before = float(ordered[above])
+    anew, now = choose_threshold(innocent, budget), choose_threshold(innocent, budget, before=before)
+    fewest, most = (allowed_false_positives(rows, budget, each) for each in STAYS_BETWEEN)
+    assert now == (before if max(fewest, 0) <= above <= most else anew)
+    assert (innocent > now).sum() <= max(most, 0) <= budget * rows
+
+
+def test_too_few_rows_keep_no_threshold_either() -> None:
+    assert choose_threshold(np.linspace(0, 1, 900), 0.0025, before=0.9) == 1.0
+
+
+def test_one_account_that_rises_takes_no_border_along(
+    held_out: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+) -> None:
+    """A wrong verdict lifted one innocent account of 3,500 above the border once, and 74 of 2,000 others changed their
+    band, because the border followed."""
+    targets, scores = held_out
+    before = choose_borders(targets, scores, 0.0025)
+    risen = scores.copy()
+    risen[np.argsort(-scores * (targets == 0))[100]] = 0.9999
+    assert choose_borders(targets, risen, 0.0025)[0] > before[0]
+    assert choose_borders(targets, risen, 0.0025, before=before) == before
+    many = np.where(targets == 0, scores**0.2, scores)  # and where all rise, they do follow
+    assert choose_borders(targets, many, 0.0025, before=before) == choose_borders(targets, many, 0.0025) > before
+
+
+@given(st.floats(0.3, 3), st.floats(0.3, 3), st.lists(st.floats(0.0001, 0.9999), min_size=1, max_size=20))
+def test_borders_divide_the_same_scores_at_every_temperature(before: float, after: float, spam: list[float]) -> None:
+    borders = (0.97, 0.63, 0.07)
+    pairs = np.array([[1 - each, each] for each in spam if all(abs(each - border) > 1e-3 for border in borders)])
+    if len(pairs):
+        moved = apply_temperature(undo_temperature(pairs, before), after)[:, 1]
+        assert name_bands(moved, move_borders(borders, before, after)) == name_bands(pairs[:, 1], borders)
 
 
 def test_a_border_that_another_set_breaks_is_raised_until_it_holds_there_too() -> None:
