@@ -73,7 +73,7 @@ class Trainer:
 
     @cached_property
     def fitting(self) -> Fitting:
-        return Fitting(self.classifier, self.store.load_current().about.labels, self.vocabularies)
+        return Fitting(self.classifier, self.publication.labels, self.vocabularies)
 
     def fit_to(self, labels: Sequence[str]) -> None:
         """Have `fitting` and `reference` be of these labels. The original's are the first of them."""

@@ -52,8 +52,9 @@ def dump_weights(weights: Weights) -> bytes:
         for name, value in msgspec.to_builtins(weights.about).items():
             if value is not None:
                 file.attrs[name] = value if isinstance(value, str | int) else msgspec.json.encode(value).decode()
-    content = buffer.getvalue()[SEAL_BYTES:]
-    return _seal(content) + content
+    with buffer.getbuffer() as content:
+        content[:SEAL_BYTES] = _seal(content[SEAL_BYTES:])
+    return buffer.getvalue()
 
 
 def _seal(content: bytes | memoryview) -> bytes:

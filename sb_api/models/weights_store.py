@@ -78,8 +78,10 @@ class WeightsStore:
 
     def _load_version(self, version: str) -> tuple[Weights, bytes]:
         path = self._version_path(version)
-        if self._is_kept(version):
+        try:
             return self._parse(path)
+        except (FileNotFoundError, InvalidWeights):
+            self._read_about(path)  # which logs what is wrong with it
         original = self._load("original")
         if original[0].about.version == version:
             return original  # also when the copy of it that was kept is damaged
@@ -112,17 +114,16 @@ class WeightsStore:
         May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
         """
         promoted = self._load_version(version)
-        if not self._is_kept(version):
-            self.save(promoted[0])
+        self._keep(*promoted)
         current = self._read_about(self._path("current"))
-        if current is None:
-            current = self.load_current().about
+        if current is None or not self._is_kept(current.version):
+            leaving = self.load_current_file()
+            self._keep(*leaving)
+            current = leaving[0].about
         if current.version == version:
             if not self._path("current").exists() or self._read_about(self._path("current")) is None:
                 self._link(version, "current")
             return promoted
-        if not self._is_kept(current.version):
-            self.save(self.load_current())
         self._link(current.version, "previous")
         self._link(version, "current")
         self._prune()
@@ -203,6 +204,11 @@ class WeightsStore:
             raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
         return self._versions / f"{version}.h5"
 
+    def _keep(self, weights: Weights, content: bytes) -> None:
+        """Keep weights from their file as a version, unless they are one."""
+        if not self._is_kept(weights.about.version):
+            write_private(self._version_path(weights.about.version), content)
+
     def _is_kept(self, version: str) -> bool:
         """Whether the file of a version is there and sound."""
         return self._read_about(self._version_path(version)) is not None
@@ -211,6 +217,7 @@ class WeightsStore:
         """The weights in a file, and the file itself. Raises InvalidWeights for what is there and cannot be used,
         FileNotFoundError for what is not."""
         try:
+            state = _state_of(path.stat())
             content = path.read_bytes()
         except FileNotFoundError:
             raise
@@ -218,6 +225,7 @@ class WeightsStore:
             raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
         weights = parse_weights(content, str(path))
         self._check_owner(weights.about, path)
+        self._known[state] = weights.about
         return weights, content
 
     def _check_owner(self, about: Version, path: Path) -> None:
@@ -227,9 +235,7 @@ class WeightsStore:
     def _read_about(self, path: Path) -> Version | None:
         state = (0, 0)
         try:
-            status = path.stat()
-            # Whatever damages or mends a file, rights taken or given back among it, changes its ctime.
-            state = (status.st_ino, status.st_ctime_ns)
+            state = _state_of(path.stat())
             if self._unusable.get(path) == state:
                 return None
             if state not in self._known:
@@ -246,17 +252,48 @@ class WeightsStore:
             return None
 
     def _link(self, version: str, slot: Slot) -> None:
-        path = self._path(slot)
+        path, linked = self._path(slot), self._version_path(version)
+        leaving = self._read_about(path)
+        renamed = [linked, self._version_path(leaving.version)] if leaving is not None else [linked]
+        before = [(file, _look_at(file)) for file in renamed]
         partial = path.parent / f".{path.name}.{os.getpid()}.partial"
         partial.unlink(missing_ok=True)
-        os.link(self._version_path(version), partial)
+        os.link(linked, partial)
         os.replace(partial, path)
         # Renaming a hard link onto its own file leaves both names.
         partial.unlink(missing_ok=True)
         sync_folder(path.parent)
+        for file, status in before:
+            self._keep_known(file, status)
+
+    def _keep_known(self, path: Path, before: os.stat_result | None) -> None:
+        """What was known of a file in the state `before` stays known: that it got a name more or less, and nothing
+        else, changes its ctime too."""
+        now = _look_at(path)
+        if before is None or now is None or _content_of(before) != _content_of(now):
+            return
+        if (known := self._known.get(_state_of(before))) is not None:
+            self._known[_state_of(now)] = known
 
     def _prune(self) -> None:
         chain = self.chain()
         for about in chain.versions[self.kept :]:
             if about.version not in chain.slots.values():
                 self._version_path(about.version).unlink(missing_ok=True)
+
+
+def _look_at(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _state_of(status: os.stat_result) -> tuple[int, int]:
+    """What changes with whatever damages or mends a file, rights taken or given back among it."""
+    return status.st_ino, status.st_ctime_ns
+
+
+def _content_of(status: os.stat_result) -> tuple[int, ...]:
+    """The same, but for what changes with a file's names too."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid

@@ -460,6 +460,37 @@ def test_promoting_what_is_current_changes_nothing(store: WeightsStore) -> None:
     assert {path: path.read_bytes() for path in store.directory.rglob("*.h5")} == files
 
 
+def test_a_promotion_reads_the_file_that_it_promotes_and_no_other(
+    store: WeightsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new name of a file, or one less, is not another content: all of it was read anew, ten megabytes each time."""
+    for number in (1, 2, 3):
+        learn(store, number)
+    read: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    four = learn(store, 4)
+    assert slots(store) == (0, 3, 4)
+    back = store.promote(store.chain().resolve("previous"))[0]
+    assert slots(store) == (0, 4, 3)
+    assert read == [version_path(store, four), version_path(store, back)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_what_changes_a_file_is_seen_after_a_promotion_though_its_time_is_set_back(
+    store: WeightsStore, number: int
+) -> None:
+    versions = [learn(store, each) for each in (1, 2, 3)]
+    path = version_path(store, versions[number - 1])
+    status = path.stat()
+    damage(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    while path.stat().st_ctime_ns == status.st_ctime_ns:  # the clock of a file system ticks every few milliseconds
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    assert number not in {about.number for about in store.chain().versions}
+
+
 def test_promoting_the_original_when_it_is_current_already_loses_nothing(store: WeightsStore) -> None:
     for _ in range(2):
         store.promote(ORIGINAL.about.version)
