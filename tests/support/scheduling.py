@@ -36,7 +36,8 @@ def takes_long(file: str) -> bool:
 
 class FewServices(LoadFileScheduling):
     """One file after the other, in their order; but those that need something go first to the processes that have it,
-    and only in the end to others; and no long one is left to the end, when the other processes have nothing to do."""
+    and only in the end to others; and no long one is left to the end, when the other processes have nothing to do:
+    neither those that start services of their own, nor those that need more than any process has."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)
@@ -44,10 +45,21 @@ class FewServices(LoadFileScheduling):
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         having = self.having[node] if node in self.having else self._begin()
-        file = min(self.workqueue, key=lambda file: (len(needs(file) - having), not needs(file), not takes_long(file)))
+        file = min(self.workqueue, key=lambda file: self._rank(file, having))
         self.having[node] = having | needs(file)
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
+
+    def _rank(self, file: str, having: frozenset[str]) -> tuple[int, bool]:
+        """The least for the file that a process is to go on with that has something: one of those that need that, then
+        of those that need more of which it has a part and no process has all, then of those that need nothing."""
+        needed = needs(file)
+        is_nobodys = not any(needed <= other for other in self.having.values())
+        if needed <= having:
+            place = 0 if needed else 2
+        else:
+            place = 1 if needed & having and is_nobodys else 2 + len(needed - having)
+        return place, not takes_long(file)
 
     def _begin(self) -> frozenset[str]:
         """What a process that has nothing yet is to have."""
