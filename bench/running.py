@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,13 @@ def await_true(condition: Callable[[], bool], log: Path, seconds: float = WARM_U
 
 
 @contextmanager
-def run_service(**settings: str) -> Iterator[Target]:
-    """`sb-api run` with an embedded Redis and credentials, in a state directory of its own, warm for all it does."""
-    with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as name, launch(Path(name), **settings) as target:
+def run_service(weights: Path | None = None, **settings: str) -> Iterator[Target]:
+    """`sb-api run` with an embedded Redis and credentials, in a state directory of its own, which may begin as a copy
+    of another with `weights`; warm for all it does."""
+    with tempfile.TemporaryDirectory(prefix="sb_api-bench-") as name, ExitStack() as running:
+        if weights is not None:
+            shutil.copytree(weights, name, dirs_exist_ok=True)
+        target = running.enter_context(launch(Path(name), **settings))
         await_true(lambda: is_warm(target.url), target.state / "log")
         # Ready comes before warm: the train process loads TensorFlow when all else is up.
         await_true(lambda: is_idle(target), target.state / "log", pause=0.5)
