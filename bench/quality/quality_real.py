@@ -1,9 +1,10 @@
 """Lodbrok as it ships on words of real people, who are nobody's training data: a part of `make bench-quality`.
 
 Bios are text messages, questions and requests that people wrote (`SB_API_BENCH_DATA`), on accounts with nothing else
-suspicious; innocents of nine languages and pairs that must score alike come from the folder `cases` beside the data.
-All of it measures, and none of it is learned from. Spam is the generator's, of a seed that nobody trained on, disguised
-in the ways of `synthetic.evasions`.
+suspicious; innocents of nine languages and pairs that must score alike come from the folder `cases` beside the data;
+sentences of spam and of people in twenty languages are ours (`sentences.tsv`). All of it measures, and none of it is
+learned from. Other spam is the generator's, of a seed that nobody trained on, disguised in the ways of
+`synthetic.evasions`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ SPAM = 2000  # accounts that each way of writing is measured on
 SAME = 0.01  # of a score: a subdomain that nobody has seen may differ by so much from its domain
 SEED = 20_261_128  # of spam that nobody trained on
 
+SENTENCES = Path(__file__).parent / "sentences.tsv"  # written before the generator had such ones, and not for it
+SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
+
 Record = dict[str, Any]
 Scores = npt.NDArray[np.float32]
 # A new account that did all at once, and one that has been used for years.
@@ -69,6 +73,7 @@ def bench_real(quick: bool) -> Figures:
     return [
         *bench_innocent_words(predictor, share),
         *bench_languages(predictor),
+        *bench_sentences(predictor),
         *bench_evasions(predictor, SPAM // share),
         *bench_variants(predictor),
     ]
@@ -126,6 +131,37 @@ def bench_languages(predictor: Predictor) -> Figures:
             0,
             most=True,
         ),
+    ]
+
+
+def bench_sentences(predictor: Predictor) -> Figures:
+    """Sentences of spam and of people in twenty languages (`sentences.tsv`), each on new accounts with several websites
+    that nobody has seen, and those of people without a website, too."""
+    with SENTENCES.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    called: dict[tuple[str, str], list[bool]] = {}
+    certain = 0
+    for sites in (*SITES, None):
+        records = [
+            {**ACCOUNTS["new"], "id": number, "bio": row["text"], "website": sites and sites.format(number)}
+            for number, row in enumerate(rows)
+        ]
+        scores, bands = judge(predictor, records)
+        for row, score, band in zip(rows, scores.tolist(), bands, strict=True):
+            if sites is not None or row["verdict"] == "innocent":
+                called.setdefault((row["verdict"], row["language"]), []).append(score >= 0.5)
+                certain += row["verdict"] == "innocent" and band == BANDS[0]
+    caught = {language: float(np.mean(found)) for (verdict, language), found in called.items() if verdict == "spam"}
+    english, others = caught.pop("en"), float(np.mean([*caught.values()]))
+    low = sorted(caught, key=lambda language: caught[language])[:4]
+    told = f"{len(caught)} languages; lowest: {', '.join(f'{one} {caught[one]:.2f}' for one in low)}"
+    innocent = [found for (verdict, _), one in called.items() if verdict == "innocent" for found in one]
+    name = "Shipped weights, sentences that the generator does not have"
+    return [
+        figure(f"{name}: English spam caught", english, "share", ""),
+        figure(f"{name}: spam of other languages caught", others, "share", told, round(english - 0.1, 4)),
+        figure(f"{name}: innocent, 0.5 or more", float(np.mean(innocent)), "share", "", 1 / 30, most=True),
+        figure(f"{name}: innocent, certain spam", certain, "accounts", f"of {len(innocent)}", 0, most=True),
     ]
 
 
