@@ -85,7 +85,11 @@ class Trainer:
     def reference(self) -> Reference:
         path = self.settings.find(f"reference/{self.classifier.name}.npz")
         reference = load_reference(path, self.classifier, self.fitting.labels)
-        return with_scores(reference, self.fitting, self.original)
+        # Who asks for it first may have loaded other weights already, and goes on with these.
+        loaded = self.fitting.state()
+        scored = with_scores(reference, self.fitting, self.original)
+        self.fitting.restore(loaded)
+        return scored
 
     @property
     def warm(self) -> bool:

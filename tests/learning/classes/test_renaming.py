@@ -89,6 +89,14 @@ def test_what_is_merged_has_what_its_parts_had_and_is_learned_by_its_name(jobs: 
     assert trainer.intake.log.events(1)[0].kind == "training"
     assert [event.kind for event in trainer.intake.log.events(2)] == ["renaming", "training"]
 
+    # Once more, from weights that have learned.
+    learned_last, labels = trainer.store.load_current(), trainer.publication.labels
+    parts = [labels.index("praise"), labels.index("spam")]
+    before_merging, _ = Predictor(trainer.classifier, learned_last, trainer.vocabularies).judge(rows)
+    rename_classes(trainer, "merge more", Renaming(["praise", "spam"], "else"), lambda: None, force=True)
+    after, _ = Predictor(trainer.classifier, trainer.store.load_current(), trainer.vocabularies).judge(rows)
+    np.testing.assert_allclose(after[:, max(parts)], before_merging[:, parts].sum(axis=1), atol=1e-6)
+
     trainer.roll_back(done["weights"]["previous"], lambda: None)
     assert trainer.publication.labels == old
     again, _ = Predictor(trainer.classifier, trainer.store.load_current(), trainer.vocabularies).judge(rows)
