@@ -80,8 +80,8 @@ def clean_text(text: str) -> str:
 
 
 def find_alike(names: Mapping[str, int]) -> list[list[str]]:
-    """The names of classes, with how many messages each has, that differ in case, blanks, marks and width alone: a list
-    for each such class, the most common name first."""
+    """The names of classes, with how many messages each has, that look alike (`fold_class`): a list for each such
+    class, the most common name first."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names, key=lambda name: (-names[name], name)):
         alike[fold_class(name)].append(name)

@@ -32,7 +32,7 @@ from sb_api.text.glance import (
     look_at,
 )
 from sb_api.text.hashing import lay_points, read_points
-from sb_api.text.look_alikes import may_have_look_alikes, undo_look_alikes
+from sb_api.text.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 
 _ELLIPSIS, _APOSTROPHE = "\u2026", 1
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
@@ -328,5 +328,12 @@ def clean_class(name: str) -> str:
 
 
 def fold_class(name: str) -> str:
-    """What names of classes have in common that differ in case, blanks, marks and width alone."""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold())) or name
+    """What names of classes have in common that differ in case, blanks, marks, width, and letters of other scripts that
+    look like Latin ones (a skeleton, as in UTS 39)."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(filter(str.isalnum, folded if folded.isascii() else folded.translate(_skeleton()))) or name
+
+
+@cache
+def _skeleton() -> dict[int, str]:
+    return str.maketrans(dict(look_alikes_of_latin()))

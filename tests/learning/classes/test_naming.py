@@ -35,7 +35,7 @@ def test_too_few_examples_are_refused_with_how_many_are_missing() -> None:
     assert set(raised.value.members["errors"]) == {"0", "1", "2", "9"}
 
 
-@pytest.mark.parametrize("name", ["Praise", "no class", " ", "SPAM!"])
+@pytest.mark.parametrize("name", ["Praise", "no class", " ", "SPAM!", "pr\u0430ise", "s\u0440\u0430m", "\u0405pam"])
 def test_a_name_that_looks_like_another_or_is_none_is_refused(name: str) -> None:
     with pytest.raises(InvalidRecords):
         name_new_classes(examples(name), OLD, [], 0)
