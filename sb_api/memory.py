@@ -5,9 +5,16 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 MADV_PAGEOUT = 21  # of Linux 5.4; Python's mmap has no name for it
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+# What Keras and river load where it is installed, for wrappers, tables and pictures that nobody here asks them for: a
+# quarter of the time that they take to load.
+HEAVY = ("sklearn", "pandas", "matplotlib")
+KEPT, OF_ITS_OWN = 2**28, 2**25  # bytes: free at the end of what malloc has, and in a mapping of its own
 
 
 def resident_bytes() -> int:
@@ -27,6 +34,18 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep what is freed for what is needed next, until `release_memory`; without glibc nothing.
+
+    Else arrays of more than 128 KiB may go back to the system one by one, and what is needed next comes page by page:
+    a quarter of the time of a training's steps.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, OF_ITS_OWN)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def freeze_objects() -> None:
@@ -53,3 +72,15 @@ def page_out(part: str) -> None:
             if advise is not None and part in path:
                 start, end = (int(address, 16) for address in addresses.split("-"))
                 advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_PAGEOUT)
+
+
+@contextmanager
+def hiding(*packages: str) -> Iterator[None]:
+    """Have packages not be found meanwhile, but for those that are loaded already: for libraries that go without."""
+    missing = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]

@@ -23,6 +23,24 @@ def test_what_is_free_goes_back() -> None:
     assert len(kept) == 20
 
 
+def test_what_is_freed_is_kept_where_it_is_needed_again_until_it_is_released() -> None:
+    """In a process of its own, because it stays so."""
+    program = (
+        "from sb_api.memory import keep_freed_memory, release_memory, resident_bytes\n"
+        "keep_freed_memory()\n"
+        "before = resident_bytes()\n"
+        "arrays = [bytearray(b'x') * 2**20 for _ in range(64)]\n"
+        "del arrays\n"
+        "kept = resident_bytes() - before\n"
+        "release_memory()\n"
+        "print(kept >> 20, resident_bytes() - before >> 20)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 60
+    assert left < 5
+
+
 def test_a_process_tells_what_it_has_in_memory() -> None:
     before = resident_bytes()
     held = bytearray(64 * MEGABYTE)

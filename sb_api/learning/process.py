@@ -115,6 +115,7 @@ class TrainProcess:
                 if trainer.classifier.record_type.awaited:
                     trainer.warm_up()
             freeze_objects()
+            release_memory()
             self.cold, self.used = True, monotonic()
             self._plan_retry()
         elif self.retry_at is not None and monotonic() > self.retry_at:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
+from sb_api.memory import HEAVY, hiding
 from sb_api.models.measures import reliability
 from sb_api.records import EDITORS
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
@@ -167,7 +168,8 @@ def score_confusion(confusion: Confusion) -> dict[str, Any]:
 
 def load_detector() -> Any:
     """ADWIN, whose import takes seconds and 50 MB."""
-    from river.drift import ADWIN
+    with hiding(*HEAVY):
+        from river.drift import ADWIN
 
     return ADWIN
 

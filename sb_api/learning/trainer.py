@@ -101,7 +101,6 @@ class Trainer:
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
         self.fitting.fit(first, 0, self.reference.replay)
-        quality.load_detector()
         try:
             # Those that were made here were compared before they were promoted.
             original = self.fitting.widen(self.original)

@@ -101,10 +101,19 @@ def allowed_false_positives(innocent: int, budget: float, confidence: float = 0.
         return innocent
     if budget <= 0 or innocent == 0:
         return -1
-    from scipy.stats import binom
+    return _largest_count(innocent, budget, 1 - confidence)
 
-    allowed = int(binom.ppf(1 - confidence, innocent, budget))  # the least count that is not rarer than that
-    return allowed if binom.cdf(allowed, innocent, budget) <= 1 - confidence else allowed - 1
+
+def _largest_count(n: int, share: float, chance: float) -> int:
+    """The largest m for which P(at most m of n | share) is within `chance` (binomial); -1 where that of none is not."""
+    from scipy.special import bdtr, bdtrik  # scipy.stats takes half a second to load
+
+    count = int(np.nan_to_num(bdtrik(chance, n, share)))
+    while count >= 0 and bdtr(count, n, share) > chance:
+        count -= 1
+    while count < n and bdtr(count + 1, n, share) <= chance:
+        count += 1
+    return count
 
 
 def budget_to_keep(innocent: int, wanted: float, confidence: float = 0.9) -> float | None:
@@ -205,10 +214,8 @@ def hold_border(certain: float, innocent: Scores, budget: float, confidence: flo
     Where n are enough to tell, no more than the budget may exceed it; before that, no more than chance explains: as
     many as occur in more than 1 - confidence of such sets at the budget (binomial test).
     """
-    from scipy.stats import binom
-
     n = len(innocent)
-    allowed = int(budget * n) or int(binom.ppf(confidence, n, budget))
+    allowed = int(budget * n) or 1 + _largest_count(n, budget, confidence)
     if allowed >= n:
         return certain
     return max(certain, float(np.sort(np.asarray(innocent, np.float64))[n - 1 - allowed]))

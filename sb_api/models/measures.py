@@ -1,4 +1,6 @@
-"""How good scores are: numpy arrays in, numbers out. The formulas are scikit-learn's, imported on first use."""
+"""How good scores are: numpy arrays in, numbers out. Figures of many labels are scikit-learn's, imported on first use.
+Those of two labels, which every training of editors wants, do without: it takes a second to load, 13 ms instead of 0.1.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +25,31 @@ def score_binary(targets: Targets, scores: Scores) -> dict[str, Any]:
     accuracy, precision, recall and F1 of label 1 by the larger probability, false positives per thousand of label 0,
     ROC AUC (None unless both labels occur), and the confusion matrix [[TN, FP], [FN, TP]].
     """
-    from sklearn import metrics
-
     predicted = scores.argmax(axis=1)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        targets, predicted, labels=[1], average="binary", zero_division=0.0
-    )
-    confusion = metrics.confusion_matrix(targets, predicted, labels=[0, 1])
-    innocent = int(confusion[0].sum())
-    both = len(np.unique(targets)) == 2
+    confusion = np.bincount(2 * targets + predicted, minlength=4).reshape(2, 2)
+    (fine, alarms), (missed, caught) = confusion.tolist()
     return {
         "count": len(targets),
-        "accuracy": _rounded(metrics.accuracy_score(targets, predicted)),
-        "precision": _rounded(precision),
-        "recall": _rounded(recall),
-        "f1": _rounded(f1),
-        "roc_auc": _rounded(metrics.roc_auc_score(targets, scores[:, 1])) if both else None,
-        "false_positives_per_thousand": _rounded(1000 * confusion[0, 1] / innocent) if innocent else None,
+        "accuracy": _rounded(_share(fine + caught, len(targets))),
+        "precision": _rounded(_share(caught, caught + alarms)),
+        "recall": _rounded(_share(caught, caught + missed)),
+        "f1": _rounded(_share(2 * caught, 2 * caught + alarms + missed)),
+        "roc_auc": _rounded(measure_auc(targets, scores[:, 1])) if fine + alarms and missed + caught else None,
+        "false_positives_per_thousand": _rounded(1000 * alarms / (fine + alarms)) if fine + alarms else None,
         "confusion": confusion.tolist(),
     }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def measure_auc(targets: Targets, scores: Scores) -> float:
+    """The area under the ROC curve of n scores (n,) of label 1: how likely one of label 1 is above one of label 0,
+    where equal ones count half (Mann and Whitney, 1947). Raises ZeroDivisionError unless both labels occur."""
+    lower, upper = np.sort(scores[targets == 0]), scores[targets == 1]
+    below = np.searchsorted(lower, upper, side="left").sum() + np.searchsorted(lower, upper, side="right").sum()
+    return int(below) / (2 * len(lower) * len(upper))
 
 
 def best_labels(scores: Scores, threshold: float = 0.0) -> Targets:

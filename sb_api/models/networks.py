@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Predict
 from sb_api.errors import InvalidWeights
-from sb_api.memory import page_out
+from sb_api.memory import HEAVY, hiding, keep_freed_memory, page_out
 from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
@@ -54,13 +54,15 @@ def import_keras() -> Any:
     # What is loaded is no garbage; looking for some takes a fifth of the time.
     gc.disable()
     try:
-        import keras
-        import tensorflow
+        with hiding(*HEAVY):
+            import keras
+            import tensorflow
     finally:
         gc.enable()
     if not is_loaded:
         gc.freeze()
         page_out("/tensorflow/")  # of 380 MB that its start touches, trainings need 120
+        keep_freed_memory()
     tensorflow.config.experimental.enable_op_determinism()
     return keras
 

@@ -92,6 +92,17 @@ def test_so_many_false_positives_are_allowed_as_clopper_and_pearson_allow(innoce
     assert bounds[0] <= budget < bounds[1]
 
 
+@pytest.mark.parametrize("budget", [0.0001, 0.0025, 0.02, 0.5, 0.99])
+def test_so_many_are_allowed_as_scipy_says_of_the_binomial_distribution(budget: float) -> None:
+    from scipy.stats import binom
+
+    for innocent in (1, 2, 45, 230, 460, 920, 921, 3000, 10_000):
+        for confidence in (0.75, 0.9, 0.99):
+            allowed = allowed_false_positives(innocent, budget, confidence)
+            assert allowed < 0 or binom.cdf(allowed, innocent, budget) <= 1 - confidence
+            assert allowed == innocent or binom.cdf(allowed + 1, innocent, budget) > 1 - confidence
+
+
 def test_too_few_rows_allow_no_threshold_at_all() -> None:
     assert allowed_false_positives(900, 0.0025) == -1
     assert allowed_false_positives(0, 0.5) == -1

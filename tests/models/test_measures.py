@@ -32,6 +32,22 @@ def test_the_figures_are_those_worked_out_by_hand() -> None:
     }
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_figures_are_those_of_scikit_learn(seed: int) -> None:
+    """Also where many scores are equal."""
+    from sklearn import metrics
+
+    random = np.random.default_rng(seed)
+    targets, spam = random.integers(0, 2, 300), random.integers(0, 3 + 20 * seed, 300) / (2 + 20 * seed)
+    figures, said = score_binary(targets, np.stack([1 - spam, spam], axis=1)), spam > 0.5
+    theirs = {
+        name: getattr(metrics, f"{name}_score")(targets, said) for name in ("accuracy", "precision", "recall", "f1")
+    }
+    theirs["roc_auc"] = metrics.roc_auc_score(targets, spam)
+    assert {name: figures[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
+    assert figures["confusion"] == metrics.confusion_matrix(targets, said).tolist()
+
+
 def test_figures_can_be_sent_as_json() -> None:
     assert json.loads(json.dumps(score_binary(TARGETS, SCORES))) == score_binary(TARGETS, SCORES)
 

@@ -274,11 +274,16 @@ def test_importing_the_module_imports_no_keras() -> None:
 
 
 def test_the_users_own_keras_settings_take_no_part(tmp_path: Path) -> None:
-    """With `float16` in ~/.keras/keras.json each training failed, by a message about tensors of other types."""
+    """With `float16` in ~/.keras/keras.json each training failed, by a message about tensors of other types. Nor do
+    packages that Keras would load for nothing; whoever wants one gets it afterwards."""
     (tmp_path / ".keras").mkdir()
     settings = tmp_path / ".keras" / "keras.json"
     settings.write_text('{"floatx": "float16", "epsilon": 0.5, "image_data_format": "channels_first"}')
-    code = "from sb_api.models.networks import import_keras as k; print(k().config.floatx(), k().config.epsilon())"
+    code = (
+        "import sys\nfrom sb_api.learning.quality import load_detector\nfrom sb_api.memory import HEAVY\n"
+        "from sb_api.models.networks import import_keras as k\nload_detector()\n"
+        "print(k().config.floatx(), k().config.epsilon(), *sys.modules.keys() & HEAVY)\nimport sklearn.metrics"
+    )
     environment = {**unmeasured(), "HOME": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["float32", "1e-07"]
