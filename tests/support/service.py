@@ -51,7 +51,7 @@ SHARED |= {"SB_API_REVIEW": "on", "SB_API_REVIEW_SHARE": "0"}  # what tests add 
 SHARED["SB_API_SHADOW_SHARE"] = "1"
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
-THINNED = {"vectors": 3, "calibration": 6, "replay": 10}  # of the shipped reference set, by part
+THINNED = {"vectors": 3, "calibration": 12, "replay": 20}  # of the shipped reference set, by part
 
 EDITOR = {
     "id": 2478,
@@ -189,9 +189,9 @@ def _thinned() -> dict[str, Any]:
 
 
 def thin_reference(state: Path) -> None:
-    """Give a state directory every third of the shipped guard's records, every sixth of the calibration's and every
-    tenth of those that are replayed, so that a training costs half. Tests of what trainings are worth do with all of
-    them."""
+    """Give a state directory every third of the shipped guard's records, every twelfth of the calibration's and every
+    twentieth of those that are replayed, so that a training costs half. Tests of what trainings are worth do with
+    all of them."""
     folder = state / "reference"
     folder.mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
