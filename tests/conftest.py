@@ -94,13 +94,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[object]:
         found.inner_test = test
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 60.0, interval: float = 0.01) -> None:
-    """Wait until `condition()` is true; fail after `timeout` seconds."""
+def wait_until(condition: Callable[[], object], timeout: float = 60.0, interval: float | None = None) -> None:
+    """Wait until `condition()` is true; fail after `timeout` seconds. Looks every `interval` seconds; by default ever
+    more rarely, from 10 ms to a fifth of a second, because to look takes time from what is waited for."""
     deadline = time.monotonic() + timeout
+    pause = interval or 0.01
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {condition}")
-        time.sleep(interval)
+        time.sleep(pause)
+        if interval is None:
+            pause = min(1.2 * pause, 0.2)
 
 
 def join(thread: threading.Thread, timeout: float = 60.0) -> None:

@@ -112,7 +112,7 @@ class Restartable:
         service = self.service
         if service is None or service.process.poll() is not None:
             service = self.start()
-        wait_until(lambda: service.ready()["classify_processes"], 90, interval=0.1)
+        wait_until(lambda: service.ready()["classify_processes"], 90)
         return service
 
     def waiting(self) -> int:
@@ -175,7 +175,7 @@ def test_what_lies_in_the_working_directory_takes_no_part(restartable: Restartab
     service = restartable.warm()
     assert psutil.Process(service.process.pid).cwd() == str(restartable.hostile)
     assert service.post("/predict", [EDITOR]).status_code == 200
-    wait_until(lambda: service.ready()["train_processes"], 60, interval=0.1)
+    wait_until(lambda: service.ready()["train_processes"])
     assert "of the directory" not in service.log
 
 

@@ -224,7 +224,7 @@ class Deployment:
             return all((each["classify_processes"], each["train_processes"]) == (classify, train) for each in answers)
 
         try:
-            wait_until(ready, 150, interval=0.1)
+            wait_until(ready, 150, interval=0.5)
         except AssertionError:
             raise AssertionError(self.logs()) from None
 

@@ -243,7 +243,7 @@ class Service:
             ready = self.ready()
             return bool(ready["classify_processes"] and ready["train_processes"])
 
-        wait_until(warm, timeout, interval=0.1)
+        wait_until(warm, timeout, interval=0.25)
 
     @contextmanager
     def queue(self) -> Iterator[Jobs]:

@@ -128,7 +128,7 @@ def test_the_installed_service_runs_predicts_and_stops(installed: Path, tmp_path
     with start_service(tmp_path / "state", tmp_path, command, elsewhere) as service:
         for child in service.children():
             assert str(ROOT / "sb_api") not in " ".join(child.cmdline())
-        wait_until(lambda: service.ready()["classify_processes"], 90, interval=0.1)
+        wait_until(lambda: service.ready()["classify_processes"], 90)
         answer = service.post("/predict", [EDITOR])
         assert answer.status_code == 200, answer.text
         assert answer.json()["predictions"]["2478"] in (SPAM, NOT_SPAM)
