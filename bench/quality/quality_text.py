@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.figures import Figures, figure
 from sb_api.bootstrap.csv_messages import same_text
-from sb_api.bootstrap.messages import EPOCHS, REPLAY_MESSAGES, as_examples, fit_messages
+from sb_api.bootstrap.messages import REPLAY_MESSAGES, as_examples, epochs_for, fit_messages
 from sb_api.bootstrap.no_class import choose_threshold, find_right, make_no_class
 from sb_api.config import load_settings
 from sb_api.errors import Unavailable
@@ -71,7 +71,8 @@ def label(pairs: Sequence[tuple[str, str]]) -> Messages:
 
 def fit(messages: Messages, encoder: Encoder | None = None, features: int = FEATURES) -> Fitted:
     start = time.perf_counter()
-    with click.progressbar(length=EPOCHS, label=f"learning {len(messages)} messages", file=sys.stderr) as bar:
+    told = f"learning {len(messages)} messages"
+    with click.progressbar(length=epochs_for(messages), label=told, file=sys.stderr) as bar:
         fitting, vocabularies = fit_messages(messages, SEED, lambda _: bar.update(1), encoder, features=features)
     return Fitted(fitting, vocabularies, messages, time.perf_counter() - start)
 
@@ -81,7 +82,8 @@ def learn(train: Messages, validation: Messages, encoder: Encoder | None = None)
     made_up = make_no_class(train, SEED)
     first = fit([*train, *made_up.learned], encoder)
     right = find_right(number(validation, first.labels), first.judge(validation))
-    choice = choose_threshold(right, first.judge(made_up.chosen_by).max(axis=1))
+    unsure = first.judge(made_up.chosen_by).max(axis=1) if made_up.chosen_by else np.zeros(0)
+    choice = choose_threshold(right, unsure)
     final = fit([*train, *validation, *made_up.learned, *made_up.chosen_by, *made_up.measured], encoder)
     return replace(final, threshold=choice.threshold, cautious=float(right[int(REJECTED_SHARE * len(right))]))
 

@@ -32,6 +32,7 @@ from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import find_correction
 from sb_api.models.classifiers import ARCHITECTURES, Classifier
 from sb_api.models.explanations.neighbours import FOLDER, pack_neighbours
+from sb_api.models.networks import message_width
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_words
 from sb_api.records import INTENTS, LabelledMessage, RecordType
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
@@ -41,6 +42,8 @@ from sb_api.versions import Version
 
 EPOCHS = 12
 LARGEST_BATCH, STEPS_PER_EPOCH = 256, 50  # few messages go in small batches, so that there are enough steps
+# A network of so few units at most, which that of few classes has, learns many messages twice as often.
+NARROW, MANY_MESSAGES = 64, LARGEST_BATCH * STEPS_PER_EPOCH
 FEATURE_MESSAGES, WORD_MESSAGES = 3, 2  # a feature or word of fewer tells little but which message it was
 NAMES = 3  # how many messages the name of a class counts for
 HELD_OUT_SHARE = 0.25
@@ -107,12 +110,12 @@ def fit_messages(
     features: int = FEATURES,
 ) -> tuple[Fitting, Vocabularies]:
     """A network fitted to n messages, for the classes that occur among them, with a sentence encoder if one is given,
-    which knows so many features at most. `progress` is called after each of the `EPOCHS`.
+    which knows so many features at most. `progress` is called as often as `epochs_for` says.
 
     Raises InvalidRecords when there are fewer than two classes.
     """
     fitting, vocabularies, examples = _prepare(messages, encoder, record_type, features)
-    fitting.fit(examples, seed, recipe=recipe_for(len(messages)), progress=progress)
+    fitting.fit(examples, seed, recipe=recipe_for(len(messages), epochs_for(messages)), progress=progress)
     return fitting, vocabularies
 
 
@@ -138,10 +141,17 @@ def spell_out(labels: Sequence[str]) -> Messages:
     return [LabelledMessage(id=label, text=text, label=label) for label, text in named] * NAMES
 
 
-def recipe_for(count: int) -> Recipe:
-    """How `count` messages are learned."""
+def epochs_for(messages: Messages) -> int:
+    """How often a network learns n messages."""
+    labels = [message.label for message in messages if message.label is not None]
+    is_narrow = message_width(len(set(labels))) <= NARROW
+    return 2 * EPOCHS if is_narrow and len(labels) >= MANY_MESSAGES else EPOCHS
+
+
+def recipe_for(count: int, epochs: int) -> Recipe:
+    """How `count` messages are learned so often."""
     batch = min(LARGEST_BATCH, max(16, count // STEPS_PER_EPOCH))
-    return Recipe(learning_rate=0.005, batch_size=batch, epochs=EPOCHS, final=0.01)
+    return Recipe(learning_rate=0.005, batch_size=batch, epochs=epochs, final=0.01)
 
 
 def architecture_for(vocabularies: Vocabularies, record_type: RecordType = INTENTS) -> Classifier:
@@ -204,7 +214,8 @@ def bootstrap_messages(
     figures = {"data": split.fingerprint, **held.figures}
     if _are_few(split) and (expected := _expect(fitting, examples, everything, seed, progress)):
         figures["expected"] = expected
-    fitting.fit(examples, seed, recipe=recipe_for(len(everything)), progress=progress)
+    recipe = recipe_for(len(everything), epochs_for(split.train))
+    fitting.fit(examples, seed, recipe=recipe, progress=progress)
     classifier = fitting.classifier
     guard = labelled_vectors(held.guard, fitting.labels, vocabularies)
     corrections = {
@@ -221,7 +232,7 @@ def bootstrap_messages(
         for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
     }
     _keep_neighbours(settings, about, [*split.train, *others, *held.guard], vocabularies, seed)
-    write_card(settings, classifier.name, _model_card(about, fitting, counts, seed, synthetic))
+    write_card(settings, classifier.name, _model_card(about, fitting, counts, recipe, seed, synthetic))
     return about
 
 
@@ -239,7 +250,7 @@ def _keep_neighbours(
 
 def count_epochs(split: Split) -> int:
     """How often `bootstrap_messages` calls `progress`."""
-    return EPOCHS * (2 + (FOLDS if _are_few(split) else 0))
+    return 2 * epochs_for(split.train) + (EPOCHS * FOLDS if _are_few(split) else 0)
 
 
 def _are_few(split: Split) -> bool:
@@ -262,7 +273,7 @@ def _expect(
     ]
     if not folds:
         return {}
-    recipe = recipe_for(len(folds[0][0]))
+    recipe = recipe_for(len(folds[0][0]), EPOCHS)
     scores = judge_by_folds(fitting, examples, folds, recipe, seed, progress)
     own = np.concatenate([judged for _, judged in folds])
     right = int((scores[own].argmax(axis=1) == examples.targets[own]).sum())
@@ -326,14 +337,16 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
     figures["threshold"] = threshold
     figures["no_class"] = {
         "kept": choice.keeps_the_wish,
+        **({"catch_all": made_up.catch_all} if made_up.catch_all is not None else {}),
         **measure_threshold(threshold, *judged["held_out"], unsure["held_out"]),
     }
     return _HeldOut(fitting.labels, figures, parts["held_out"][:GUARD_MESSAGES], judged["held_out"][1][:GUARD_MESSAGES])
 
 
-def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], seed: int, synthetic: bool) -> ModelCard:
+def _model_card(
+    about: Version, fitting: Fitting, counts: Mapping[str, int], recipe: Recipe, seed: int, synthetic: bool
+) -> ModelCard:
     figures = about.figures["held_out"]
-    recipe = recipe_for(counts["train"])
     source = (
         f"**Synthetic.** Messages from {SOURCES[about.classifier].described}. No real message was seen. No core "
         "sentence is in two parts, so the figures say how well it understands sentences of the generator's that it has "
@@ -344,6 +357,8 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
     )
     parameters = f"{fitting.network.count_params():,} parameters, see `build_intent` in `sb_api/models/networks.py`"
     learned = f"Adam from {recipe.learning_rate}, batch size {recipe.batch_size}, {recipe.epochs} epochs, seed {seed}"
+    made_up = " and on made-up ones that fit no class (`sb_api/synthetic/nothing.py`)"
+    beside = "" if "catch_all" in about.figures["no_class"] else made_up
     names = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "answered_share")
     header = ("accuracy", "macro precision", "macro recall", "macro F1", "share answered above the threshold")
     return ModelCard(
@@ -366,8 +381,8 @@ def _model_card(about: Version, fitting: Fitting, counts: Mapping[str, int], see
         ],
         figures=[Table(header, [[figures[name] for name in names]])],
         notes=[
-            f"The threshold is {about.threshold}, chosen on the {counts['validation']} messages and on made-up ones "
-            f"that fit no class (`sb_api/synthetic/nothing.py`). {describe_refusal(about.figures['no_class'])}",
+            f"The threshold is {about.threshold}, chosen on the {counts['validation']} messages{beside}. "
+            f"{describe_refusal(about.figures['no_class'])}",
             *([describe_expectation(about.figures["expected"])] if "expected" in about.figures else []),
         ],
         use="It sorts messages for people who read them. It knows the words and phrases it was trained on, in their "

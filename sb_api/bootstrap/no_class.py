@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from random import Random
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +13,13 @@ import numpy as np
 from sb_api.arrays import Scores, Targets
 from sb_api.preprocessing import message_features, message_words
 from sb_api.records import LabelledMessage
-from sb_api.synthetic.nothing import generate_nothing, split_nothing
+from sb_api.synthetic.nothing import Nothing, generate_nothing, split_nothing
 
 # The wish: of what fits no class at least so much is refused, and no more of the right answers is lost for it.
 LEAST_REFUSED, MOST_LOST = 0.7, 0.02
 PRICE = 5.0  # shares of what is refused that a share of the right answers is worth
 LEAST_MADE, MOST_MADE = 200, 5_000
+CLAIMED = 0.5  # the share of made-up messages from which on a class that claims them is for all that fits no other
 LIKE = 0.5  # the cosine of two texts' words from which the one may well belong to the class of the other
 CHUNK = 500  # texts that are compared with all others at once
 UNSEEN_SHARE = 0.4
@@ -26,11 +30,13 @@ Messages = Sequence[LabelledMessage]
 
 
 class NoClass(NamedTuple):
-    """Made-up messages of no class: to learn, to choose by, to measure on; none is a variation of one in another."""
+    """Made-up messages of no class: to learn, to choose by, to measure on; none is a variation of one in another. There
+    are none where a class of the data is for all that fits no other, the `catch_all`."""
 
     learned: list[LabelledMessage]
     chosen_by: list[LabelledMessage]
     measured: list[LabelledMessage]
+    catch_all: str | None = None
 
 
 class Choice(NamedTuple):
@@ -47,15 +53,50 @@ class Choice(NamedTuple):
 
 def make_no_class(messages: Messages, seed: int, kinds: Collection[str] = ()) -> NoClass:
     """Made-up messages that belong to no class of n messages, about as many as these, of some `kinds` if not of all.
-    What is much like one of them is left out: it may be of its class."""
+    What is much like one of them is left out: it may be of its class. None are made where most of them would be of a
+    class such as *other*: to learn that they are not would be to unlearn that class."""
     made = list(generate_nothing(min(MOST_MADE, max(LEAST_MADE, 2 * len(messages))), seed))
     made = [one for one in made if not kinds or one.kind in kinds]
+    if catch_all := _find_catch_all([message.text for message in made], messages, seed):
+        return NoClass([], [], [], catch_all)
     unlike = _find_unlike([message.text for message in made], [message.text for message in messages])
     learned, unseen = split_nothing([made[place] for place in unlike], UNSEEN_SHARE, seed)
     # With more of them little would be learned but to refuse.
     most = CLASSES_OF_THEM * len(messages) // max(1, len({message.label for message in messages}))
-    parts = (learned[: min(len(messages), most)], *split_nothing(unseen, 0.5, seed))
-    return NoClass(*([LabelledMessage(id=n, text=one.text, label=None) for n, one in enumerate(p)] for p in parts))
+    chosen_by, measured = split_nothing(unseen, 0.5, seed)
+    learned = learned[: min(len(messages), most)]
+    return NoClass(_of_no_class(learned), _of_no_class(chosen_by), _of_no_class(measured))
+
+
+def _of_no_class(made: Sequence[Nothing]) -> list[LabelledMessage]:
+    return [LabelledMessage(id=n, text=one.text, label=None) for n, one in enumerate(made)]
+
+
+def _find_catch_all(texts: Sequence[str], messages: Messages, seed: int) -> str | None:
+    """The class of n messages that claims at least `CLAIMED` of some texts that are about nothing, by a linear
+    classifier of words and their pairs. None where no class does, or there are but two: each is what the other is not.
+
+    No class is learned with more messages than the middle one of them has, or the largest would claim what nobody
+    knows.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
+
+    by_class: dict[str, list[str]] = defaultdict(list)
+    for message in messages:
+        if message.label is not None:
+            by_class[message.label].append(message.text)
+    if len(by_class) < 3 or not texts:
+        return None
+    random, most = Random(seed), int(median(map(len, by_class.values())))
+    drawn = {label: random.sample(mine, min(most, len(mine))) for label, mine in by_class.items()}
+    learned = [(text, label) for label, mine in drawn.items() for text in mine]
+    vectorizer = TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True)
+    rows = vectorizer.fit_transform([text for text, _ in learned])
+    classifier = LinearSVC(random_state=0).fit(rows, [label for _, label in learned])
+    shares = (classifier.decision_function(vectorizer.transform(texts)) > 0).mean(axis=0)
+    place = int(shares.argmax())
+    return str(classifier.classes_[place]) if shares[place] >= CLAIMED else None
 
 
 def _find_unlike(texts: Sequence[str], others: Sequence[str]) -> list[int]:
@@ -86,10 +127,12 @@ def choose_threshold(right: Scores, outside: Scores) -> Choice:
     largest ones of messages that fit no class; both of messages that were not learned.
 
     Of those that keep the wish it is the one that refuses most for its price. Where none does, no more than `MOST_LOST`
-    is lost, and as much refused as that allows.
+    is lost, and as much refused as that allows. Where there is nothing to refuse, nothing is lost.
     """
     if not len(right):
         return Choice(0.0, 0.0, 0.0)
+    if not len(outside):
+        return _choose(right, outside, 0)
     choices = [_choose(right, outside, place) for place in range(int(MOST_LOST * len(right)) + 1)]
     kept = [choice for choice in choices if choice.keeps_the_wish]
     return max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
@@ -116,7 +159,13 @@ def measure_threshold(threshold: float, targets: Targets, scores: Scores, outsid
 
 def describe_refusal(figures: Mapping[str, Any]) -> str:
     """The sentence on what a threshold refuses and costs, of what `measure_threshold` gives; `kept` in it says whether
-    any threshold keeps the wish."""
+    any threshold keeps the wish, and `catch_all` which class is for all that fits no other."""
+    if figures.get("catch_all") is not None:
+        said = (
+            f"What fits no other class is of {figures['catch_all']!r}: made-up messages about nothing are like its own."
+        )
+        rest = {name: value for name, value in figures.items() if name != "catch_all"}
+        return said if figures["refused"] is None else f"{said} {describe_refusal(rest)}"
     if figures["refused"] is None or figures["lost"] is None:
         return "Nothing could be measured of what fits no class."
     wished = figures["wished"]

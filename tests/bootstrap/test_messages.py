@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sb_api.bootstrap.messages import NAMES, spell_out
+from sb_api.bootstrap.messages import EPOCHS, MANY_MESSAGES, NAMES, epochs_for, spell_out
+from sb_api.records import LabelledMessage
 
 
 def test_the_name_of_a_class_is_a_message_of_it() -> None:
@@ -17,3 +18,14 @@ def test_the_name_of_a_class_is_a_message_of_it() -> None:
         "Zeit 2": "Zeit 2",
     }
     assert learned == dict.fromkeys(texts.items(), NAMES), "and what is no word says nothing"
+
+
+def test_many_messages_of_few_classes_are_learned_twice_as_often() -> None:
+    def made(count: int, classes: int) -> list[LabelledMessage]:
+        return [LabelledMessage(id=n, text="a", label=str(n % classes)) for n in range(count)]
+
+    assert epochs_for(made(MANY_MESSAGES, 15)) == 2 * EPOCHS
+    assert epochs_for(made(MANY_MESSAGES - 1, 15)) == EPOCHS
+    assert epochs_for(made(MANY_MESSAGES, 150)) == EPOCHS
+    of_none = [LabelledMessage(id=n, text="a", label=None) for n in range(10)]
+    assert epochs_for([*made(MANY_MESSAGES - 1, 15), *of_none]) == EPOCHS

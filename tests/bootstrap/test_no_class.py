@@ -14,12 +14,17 @@ from sb_api.bootstrap.no_class import (
     measure_threshold,
 )
 from sb_api.records import LabelledMessage
+from sb_api.synthetic.nothing import generate_nothing
 
 RIGHT = np.linspace(0.5, 1, 101)[:100]  # so that each of them is a share of 1%
 
 
 def label(*texts: str) -> list[LabelledMessage]:
     return [LabelledMessage(id=n, text=text, label="a class") for n, text in enumerate(texts)]
+
+
+def message(text: str, name: str) -> LabelledMessage:
+    return LabelledMessage(id=text, text=text, label=name)
 
 
 def test_the_threshold_refuses_what_is_wished_and_loses_no_more_than_that() -> None:
@@ -63,11 +68,29 @@ def test_what_a_threshold_is_worth_is_measured_and_told() -> None:
 
 def test_made_up_messages_are_of_no_class_and_what_may_be_of_one_is_left_out() -> None:
     messages = label(*(f"refund order {n} please" for n in range(100)))
-    parts = make_no_class(messages, 1)
+    made = make_no_class(messages, 1)
+    parts = made[:3]
     assert all(len(part) > 10 and all(message.label is None for message in part) for part in parts)
-    assert make_no_class(messages, 1) == parts
-    like = next(message.text for message in parts.learned if len(message.text.split()) > 3)
-    others = make_no_class([*messages[1:], *label(like.upper())], 1)
+    assert made.catch_all is None
+    assert make_no_class(messages, 1) == made
+    like = next(message.text for message in made.learned if len(message.text.split()) > 3)
+    others = make_no_class([*messages[1:], *label(like.upper())], 1)[:3]
     texts, before = ({message.text for part in made for message in part} for made in (others, parts))
     assert like in before - texts
     assert len(before - texts) < 10
+
+
+def test_where_a_class_is_for_all_that_fits_no_other_none_are_made_up() -> None:
+    wants = {"refunds": "refund order {} please", "parcels": "where is parcel {} of mine", "keys": "key {} is lost"}
+    asked = [message(want.format(n), name) for name, want in wants.items() for n in range(40)]
+    chat = [message(one.text, "other") for one in generate_nothing(300, 2)]
+    assert make_no_class(asked, 1).catch_all is None
+    assert make_no_class([*asked, *chat], 1) == ([], [], [], "other")
+    # Of two classes, each is what the other is not.
+    assert make_no_class([*asked[:40], *chat], 1).catch_all is None
+
+    choice = choose_threshold(RIGHT, np.zeros(0))
+    assert (choice.threshold, choice.lost) == (RIGHT[0], 0.0)
+    measured = measure_threshold(0.4, np.zeros(1, np.int64), np.array([[0.9, 0.1]]), np.zeros(0))
+    assert describe_refusal({**measured, "catch_all": "other"}).startswith("What fits no other class is of 'other'")
+    assert "Nothing" not in describe_refusal({**measured, "catch_all": "other"})
