@@ -272,8 +272,11 @@ def write_editors(path: Path, count: int, seed: int = 5) -> list[dict[str, Any]]
     return editors
 
 
-def test_a_file_of_labelled_editors_makes_new_originals(state: Path, tmp_path: Path) -> None:
+def test_a_file_of_labelled_editors_makes_new_originals(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights, tokenizers, reference set and model card, from which a model loads that has learned from them."""
+    monkeypatch.setattr(cross_validation, "LEAST_STEPS", 80)  # fewer than are worth while, and enough to learn
     file = tmp_path / "editors.jsonl"
     editors = write_editors(file, 400)
     result = run("bootstrap", file, "--json")

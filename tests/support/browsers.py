@@ -29,7 +29,8 @@ HEAVIEST = 200_000  # bytes of a page and all that it loads
 
 def find_chromium() -> str:
     """The browser, else the test is skipped (with CI=true: fails)."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+    # The first is the same without windows, tabs and menus, which a whole one draws though nobody sees them.
+    for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
     pytest.skip("there is no Chromium: apt-get install chromium")
