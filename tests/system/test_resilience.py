@@ -37,7 +37,7 @@ def test_the_ledger_finds_what_is_wrong_and_nothing_else(target: Target, service
     versions.look()
     ledger = Ledger(target.address, versions, seed=3)
     with ledger.running():
-        wait_until(lambda: len(ledger.judged) > 15 and ledger.texts, 30)
+        wait_until(lambda: len(ledger.judged) > 15 and ledger.texts, 90)
         kill("classify").inject(target, random.Random(3))
         wait_until(lambda: len(ledger.taken) > 1, 60)
         wait_until(target.is_normal, 30, interval=0.1)
