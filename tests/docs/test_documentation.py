@@ -35,6 +35,7 @@ ENGINE = [
     for figure in ("one record", "records a second in batches of 512", "memory of the process", "ready")
 ]
 SENTIMENTS = "Sentiment, 2548 made-up messages of sentences that were not learned"
+SENTENCES = "Shipped weights, sentences that the generator does not have"
 NEGATIONS = "Sentiment, 142 sentences with a negation"
 QUESTIONS = "Sentiment, 4500 questions of people to an assistant"
 MEASURED = {
@@ -88,6 +89,14 @@ MEASURED = {
             ],
             "spam and two innocent sentences, and six: recall over plain": [
                 f"Shipped weights, spam and {count} innocent sentences: recall over plain" for count in (2, 6)
+            ],
+            "spam in sentences of others, twenty languages: English caught; the other nineteen": [
+                f"{SENTENCES}: English spam caught",
+                f"{SENTENCES}: spam of other languages caught",
+            ],
+            "people's sentences of these languages: 0.5 or more; certain spam": [
+                f"{SENTENCES}: innocent, 0.5 or more",
+                f"{SENTENCES}: innocent, certain spam",
             ],
             "ROC AUC; logistic regression of words and characters": ["Own accounts, other half: ROC AUC"],
             "CLINC150: of a class, given the right one": ["CLINC150: in-scope accuracy without threshold"],
