@@ -34,7 +34,7 @@ ENGINE = [
     f"lodbrok, ONNX Runtime: {figure}"
     for figure in ("one record", "records a second in batches of 512", "memory of the process", "ready")
 ]
-SENTIMENTS = "Sentiment, 2548 made-up messages of sentences that were not learned"
+SENTIMENTS = "Sentiment, 2520 made-up messages of sentences that were not learned"
 SENTENCES = "Shipped weights, sentences that the generator does not have"
 NEGATIONS = "Sentiment, 142 sentences with a negation"
 QUESTIONS = "Sentiment, 4500 questions of people to an assistant"
