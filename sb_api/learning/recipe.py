@@ -51,6 +51,10 @@ class Recipe:
     The numbers of hashed features learn faster, by `pace` and by how little they weigh (`pace_features`); at 0 as fast
     as all others.
 
+    When a training of more than `own_rows` begins of which one label has nearly all, verdicts, new ones and those of
+    the log, whose label has more than the probability `held_above` are taught what is said of them in place of their
+    label, and their features learn no faster for them.
+
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
 
@@ -71,6 +75,7 @@ class Recipe:
     anchor: float = 0.0
     margin: float = 1.0
     pace: float = 0.0
+    held_above: float = 1.0
     label_weights: tuple[float, ...] | None = None
 
     def rate(self, epoch: int) -> float:
@@ -99,11 +104,22 @@ RETRAINING = replace(
     anchor=10.0,
     margin=0.7,
     pace=1.0,
+    held_above=0.5,
 )
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.
-RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0)
+RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0, held_above=1.0)
 RETRAININGS = {name: RETRAINING_OF_MESSAGES if each.of_messages else RETRAINING for name, each in RECORD_TYPES.items()}
+
+
+# Verdicts are of one label where that has so large a share of them. Who was said to be what he is teaches, where both
+# labels come, what sets them apart; where one comes, how common it is that day.
+ONE_SIDED = 0.9
+
+
+def are_one_sided(targets: Targets) -> bool:
+    """Whether nearly all of n labels of two are the same one."""
+    return bool(np.bincount(targets, minlength=2).max() >= ONE_SIDED * len(targets))
 
 
 LOG_HALF = 1_000  # learned verdicts with which half of the way to the largest share of the log is gone

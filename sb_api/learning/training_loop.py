@@ -18,7 +18,7 @@ from sb_api.learning.classes.imprint import imprint
 from sb_api.learning.fitting.adam import make_adam
 from sb_api.learning.fitting.own_features import OwnFeatures, pace_features
 from sb_api.learning.fitting.rows import Known, are_low, make_tensors, wanted_log_odds
-from sb_api.learning.recipe import NEVER, RETRAINING, Examples, Recipe, join
+from sb_api.learning.recipe import NEVER, RETRAINING, Examples, Recipe, are_one_sided, join
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import Classifier
@@ -163,8 +163,13 @@ class TrainingLoop:
         known = Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
+        taught = new.arrays
+        holds = recipe.held_above < 1 and len(new) > recipe.own_rows and new.scores is None and len(known.rows) > 0
+        if holds and are_one_sided(new.targets):
+            known, held = known.hold(self.predict(join(known.log, new).arrays), recipe.held_above, floors)
+            taught = {name: array[~held] for name, array in taught.items()}
         if self._own is not None:
-            self._paces.assign(pace_features(new.arrays, len(self._own), recipe.pace))
+            self._paces.assign(pace_features(taught, len(self._own), recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (steps < recipe.settle_steps // 2 or bool(floors.any()))
         settling = settling and own is None

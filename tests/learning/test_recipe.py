@@ -117,8 +117,9 @@ def test_the_specified_recipe_is_adam_row_by_row_twice_over_the_verdicts(fitted:
     assert int(fitted.optimizer.iterations) == 14
 
 
+@pytest.mark.parametrize(("held_above", "one_sided"), [(1.0, True), (0.6, True), (0.6, False)])
 def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_second_half_comes_out(
-    fitted: Fitted,
+    held_above: float, one_sided: bool, fitted: Fitted
 ) -> None:
     recipe = Recipe(
         dropout_epochs=0,
@@ -128,9 +129,12 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
         hard_share=0.5,
         distilled=0.7,
         averaged=True,
+        held_above=held_above,
         label_weights=weigh_labels(8.0),
     )
-    new, log, reference = rows(6, seed=1), rows(10, seed=3), rows(40, seed=2)
+    new, log, reference = rows(30, seed=1), rows(10, seed=3), rows(40, seed=2)
+    new = some(new, np.flatnonzero(new.targets == 1)[:6] if one_sided else np.arange(6))
+    assert len(np.unique(new.targets)) == (1 if one_sided else 2)
     scores = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
     reference = replace(reference, scores=scores)
     fitted.fit(recipe, new, 9, reference, log)
@@ -139,7 +143,12 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
     random, iterates = np.random.default_rng(9), []
     known = join(reference, log, new)
     targets = np.eye(2)[known.targets]
-    targets[:40] = 0.3 * targets[:40] + 0.7 * scores
+    said = np.asarray(fitted.network(dict(known.arrays), training=False))
+    held = np.flatnonzero(said[np.arange(56), known.targets] > (held_above if one_sided else 1))
+    targets[held] = said[held]
+    targets[:40] = 0.3 * np.eye(2)[reference.targets] + 0.7 * scores
+    if one_sided and held_above < 1:
+        assert 0 < (held >= 50).sum() < 6, "some new ones are yet to be learned"
     for _ in range(2):
         order = random.permutation(6)
         draws = draw_replay(reference.targets, join(log, new).targets, 6, recipe, random, scores)
@@ -147,7 +156,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
             one = some(new, np.array([place]))
             batch = join(one, some(known, drawn))
             weights = np.array([1.0, *[3.0 / 4] * 4]) * np.array(weigh_labels(8.0))[batch.targets]
-            fitted.step(batch, np.concatenate([np.eye(2)[one.targets], targets[drawn]]), weights)
+            fitted.step(batch, targets[np.concatenate([[50 + place], drawn])], weights)
             iterates.append(fitted.arrays())
     mean = {path: np.mean([iterate[path] for iterate in iterates[6:]], axis=0) for path in iterates[0]}
     assert differs(learned, mean) < 1e-6
