@@ -12,6 +12,12 @@ from sb_api.memory import page_out, release_memory, resident_bytes
 MEGABYTE = 2**20
 
 
+def print_numbers(program: str) -> list[int]:
+    """The numbers that a program prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return [*map(int, done.stdout.split())]
+
+
 def test_what_is_free_goes_back() -> None:
     # Each too small for a mapping of its own, and every hundredth is kept, so that what is free lies in between.
     made = [bytearray(60_000) for _ in range(2000)]
@@ -35,8 +41,7 @@ def test_what_is_freed_is_kept_where_it_is_needed_again_until_it_is_released() -
         "release_memory()\n"
         "print(kept >> 20, resident_bytes() - before >> 20)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    kept, left = map(int, done.stdout.split())
+    kept, left = print_numbers(program)
     assert kept > 60
     assert left < 5
 
@@ -71,7 +76,6 @@ def test_what_is_loaded_is_no_longer_looked_at() -> None:
         "freeze_objects()\n"
         "print(loaded, len(gc.get_objects()))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded, looked_at = map(int, done.stdout.split())
+    loaded, looked_at = print_numbers(program)
     assert loaded > 20_000
     assert looked_at < 100
