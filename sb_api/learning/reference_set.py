@@ -274,12 +274,15 @@ def calibrate(
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
     """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
-    the guard's, which they are compared on, as of records not learned."""
-    fitting.load(original)
+    the guard's, which they are compared on, as of records not learned. The weights that were loaded still are."""
     guard, replay = reference.guard, reference.replay
-    scores = fitting.predict(replay.arrays) if len(replay) else None
+    loaded = fitting.state()
+    fitting.load(original)
+    on_guard = fitting.predict(guard.arrays)
+    on_replay = fitting.predict(replay.arrays) if len(replay) else None
+    fitting.restore(loaded)
     return replace(
         reference,
-        guard=replace(guard, scores=reference.unlearn(fitting.predict(guard.arrays))),
-        replay=replace(replay, scores=scores),
+        guard=replace(guard, scores=reference.unlearn(on_guard)),
+        replay=replace(replay, scores=on_replay),
     )

@@ -84,12 +84,7 @@ class Trainer:
     @cached_property
     def reference(self) -> Reference:
         path = self.settings.find(f"reference/{self.classifier.name}.npz")
-        reference = load_reference(path, self.classifier, self.fitting.labels)
-        # Who asks for it first may have loaded other weights already, and goes on with these.
-        loaded = self.fitting.state()
-        scored = with_scores(reference, self.fitting, self.original)
-        self.fitting.restore(loaded)
-        return scored
+        return with_scores(load_reference(path, self.classifier, self.fitting.labels), self.fitting, self.original)
 
     @property
     def warm(self) -> bool:

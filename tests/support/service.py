@@ -412,6 +412,7 @@ def make_bare(state: Path) -> Bare:
     # Keras is the truth, also of what the service's engine says.
     model = Predictor(SHIPPED, original, SHIPPED.load_vocabularies(settings), "keras")
     fitting = Fitting(SHIPPED, original.about.labels, model.vocabularies)
+    fitting.load(original)
     reference = load_reference(settings.find("reference/lodbrok.npz"), SHIPPED)
     return Bare(original, with_scores(reference, fitting, original), model, fitting)
 
