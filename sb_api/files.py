@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import logging
 import os
+import pwd
 import secrets
 import shutil
 import stat
@@ -136,6 +138,27 @@ def close_folder(folder: Path) -> None:
         logger.warning("%s is another user's, and open to others (mode %04o); only they can close it", folder, mode)
     else:
         logger.warning("%s was open to others (mode %04o); now it has mode 0700", folder, mode)
+
+
+def is_open_to_others(status: os.stat_result) -> bool:
+    """Whether somebody besides its user may read, write or enter a file or a folder. What root has made readable to a
+    group of this process, in which nobody else is, is for this process alone: so a pod is given its secrets."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not mode & 0o070 or mode & 0o007:
+        return bool(mode & 0o007)
+    given = status.st_uid == 0 != os.geteuid() and not mode & 0o020
+    return not (given and _is_own_group(status.st_gid))
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether this process is in a group that no other user but root is in."""
+    if group not in {os.getegid(), *os.getgroups()}:
+        return False
+    users = {user.pw_name: user.pw_uid for user in pwd.getpwall()}
+    named = {user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
+    with suppress(KeyError):  # a group that a pod is given has no name
+        named |= {users.get(name, -1) for name in grp.getgrgid(group).gr_mem}
+    return named <= {0, os.geteuid()}
 
 
 def sync_folder(folder: Path) -> None:

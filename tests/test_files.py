@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,7 +15,7 @@ import pytest
 
 from sb_api import files
 from sb_api.config import load_settings
-from sb_api.files import close_folder, finish_replacing, read_regular, replace_all, write_private
+from sb_api.files import close_folder, finish_replacing, is_open_to_others, read_regular, replace_all, write_private
 from sb_api.processes.serve import hold_state
 
 
@@ -143,3 +145,47 @@ def test_whoever_is_killed_while_several_files_are_replaced_leaves_all_or_none(
     assert contents(tmp_path) in ((old, after) if step else (old,))
     replace_all(tmp_path, NEW)
     assert contents(tmp_path) == after
+
+
+POD_USER, POD_GROUP = 10001, 20001
+
+
+def status(mode: int, user: int, group: int) -> os.stat_result:
+    return os.stat_result((stat.S_IFREG | mode, 0, 0, 1, user, group, 0, 0, 0, 0))
+
+
+@pytest.fixture
+def pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has the user of a pod, which is in a group of its own besides that."""
+    monkeypatch.setattr("os.geteuid", lambda: POD_USER)
+    monkeypatch.setattr("os.getegid", lambda: POD_USER)
+    monkeypatch.setattr("os.getgroups", lambda: [POD_GROUP])
+
+
+@pytest.mark.usefixtures("pod")
+@pytest.mark.parametrize(
+    ("mode", "user", "group", "is_open"),
+    [
+        (0o600, POD_USER, POD_USER, False),
+        (0o440, 0, POD_GROUP, False),  # a secret that is mounted, with `fsGroup`
+        (0o444, 0, POD_GROUP, True),
+        (0o460, 0, POD_GROUP, True),
+        (0o440, 0, 20002, True),  # of a group that it is not in
+        (0o440, 10002, POD_GROUP, True),  # of another user, who may be in that group
+        (0o640, POD_USER, POD_GROUP, True),  # its own, which it could close
+    ],
+)
+def test_a_secret_that_a_pod_is_given_is_open_to_nobody_else(mode: int, user: int, group: int, is_open: bool) -> None:
+    assert is_open_to_others(status(mode, user, group)) is is_open
+
+
+@pytest.mark.usefixtures("pod")
+def test_a_group_that_others_are_in_too_opens_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = pwd.struct_passwd(("other", "x", 10002, 10002, "", "/", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwall", lambda: [other])
+    assert not is_open_to_others(status(0o440, 0, POD_GROUP))
+    monkeypatch.setattr("grp.getgrgid", lambda _: grp.struct_group(("staff", "x", POD_GROUP, ["other"])))
+    assert is_open_to_others(status(0o440, 0, POD_GROUP))
+    monkeypatch.setattr("grp.getgrgid", lambda _: grp.struct_group(("staff", "x", POD_GROUP, [])))
+    monkeypatch.setattr("pwd.getpwall", lambda: [pwd.struct_passwd(("other", "x", 10002, POD_GROUP, "", "/", ""))])
+    assert is_open_to_others(status(0o440, 0, POD_GROUP)), "it is the group that the other one is in from the start"

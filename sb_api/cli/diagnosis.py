@@ -28,6 +28,7 @@ from sb_api.broker.examination import missing_rights
 from sb_api.client.http import Client
 from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
+from sb_api.files import is_open_to_others
 from sb_api.models.classifiers import CLASSIFIERS, Classifier, find_classifier
 from sb_api.models.weights_store import WeightsStore
 from sb_api.processes.redis_server import find_redis_server, read_version
@@ -114,15 +115,19 @@ def _state_directory(patient: Patient) -> Iterator[Finding]:
     if not state.is_dir():
         yield Finding("state directory", "note", f"{state} is not there yet", "`sb-api run` makes it")
         return
+    read_only = bool(os.statvfs(state).f_flag & os.ST_RDONLY)
+    if read_only:
+        detail = f"{state} is on a file system that is mounted to be read only: enough for `web`, `worker`, `webhooks`"
+        yield Finding("state directory", "note", detail, "`run` and `trainer` need one to write to")
     for path in (state, state / "weights", state / "redis"):
-        if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+        if not read_only and path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
             yield Finding("state directory", "wrong", f"{path} is not ours to write", "chown it to who runs sb_api")
-    opened = [path for pattern in PRIVATE for path in sorted(state.glob(pattern)) if path.stat().st_mode & 0o077]
-    private = stat.S_IMODE(state.stat().st_mode) & 0o077 == 0
-    if opened and not private:
+    files = [path for pattern in PRIVATE for path in sorted(state.glob(pattern))]
+    opened = [path for path in files if is_open_to_others(path.stat())]
+    if opened and is_open_to_others(state.stat()):
         names = " ".join(map(str, opened))
         yield Finding("file modes", "wrong", f"others may read {names}", f"chmod go= {names}")
-    elif state.stat().st_mode & stat.S_IWOTH:
+    elif state.stat().st_mode & stat.S_IWOTH and not read_only:
         yield Finding("file modes", "wrong", f"everybody may write to {state}", f"chmod o-w {state}")
     else:
         yield Finding("file modes", "ok", f"{state} and what is private in it")
@@ -224,7 +229,7 @@ def _credentials(patient: Patient) -> Iterator[Finding]:
         require_credentials(settings)  # what serves refuses an open address without them
         detail = f"none: it listens on {settings.host} alone, and answers everybody there"
         yield Finding("credentials", "ok", detail)
-    elif path.stat().st_mode & 0o077:
+    elif is_open_to_others(path.stat()):
         yield Finding("credentials", "wrong", f"others may read {path}", f"chmod 600 {path}")
     elif not has_credentials(path):
         yield Finding("credentials", "wrong", f"{path} lets nobody in", "`sb-api token add` lets someone in")
@@ -242,7 +247,7 @@ def _webhooks(patient: Patient) -> Iterator[Finding]:
         yield Finding("webhooks", "note", f"{path} is not there", "`sb-api webhooks test` makes the first")
         return
     load_secrets(path)
-    if path.stat().st_mode & 0o077:
+    if is_open_to_others(path.stat()):
         yield Finding("webhooks", "wrong", f"others may read {path}", f"chmod 600 {path}")
     names = ", ".join(endpoint.name for endpoint in endpoints)
     yield Finding("webhooks", "ok", f"to {names}; `sb-api webhooks test` tries them")

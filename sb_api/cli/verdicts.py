@@ -49,10 +49,10 @@ def list_verdicts(
     from sb_api.verdicts.outcomes import KEPT
 
     log = _open_log(model)
-    labels = WeightsStore.of(load_settings(), model).load_current().about.labels
+    chain = WeightsStore.of(load_settings(), model).chain()
     statuses = [*status, *(KEPT if kept else ())]
     query = VerdictQuery(reporter=reporter, since=since, record=record, statuses=statuses, limit=limit)
-    found = find_verdicts(log, labels, query)
+    found = find_verdicts(log, chain, query)
     for verdict in found:
         if wants_json():
             show(verdict)

@@ -153,7 +153,7 @@ def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
 
     if trainer.intake.log is None:
         raise JobFailed("The verdict log is off.")
-    return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.publication.labels, query))}
+    return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.store.chain(), query))}
 
 
 def _is_judged(trainer: Trainer, record: str, digest: str) -> bool:

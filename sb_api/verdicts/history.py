@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC
 
 from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, PastVerdict, VerdictQuery
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT
 from sb_api.verdicts.verdict_log import VerdictLog
+from sb_api.versions import Chain
 
 UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
 SUPERSEDED = "Its reporter has said something since."
@@ -16,8 +17,9 @@ WITHDRAWN = "Its reporter has taken it back."
 NOT_LEARNED = {**KEPT, "undone": UNDONE, "superseded": SUPERSEDED, "withdrawn": WITHDRAWN}
 
 
-def find_verdicts(log: VerdictLog, labels: Sequence[str], query: VerdictQuery) -> list[PastVerdict]:
-    """The verdicts that are asked for, newest first."""
+def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> list[PastVerdict]:
+    """The verdicts that are asked for, newest first, their labels called as the current weights of the chain call
+    them."""
     since = query.since.astimezone(UTC).replace(tzinfo=None) if query.since and query.since.tzinfo else query.since
     found = log.find(
         reporter=query.reporter,
@@ -27,20 +29,30 @@ def find_verdicts(log: VerdictLog, labels: Sequence[str], query: VerdictQuery) -
         statuses=query.statuses,
         limit=query.limit,
     )
-    return describe_verdicts(found, labels)
+    return describe_verdicts(found, chain)
 
 
-def describe_verdicts(verdicts: Iterable[LoggedVerdict], labels: Sequence[str]) -> list[PastVerdict]:
-    """What is told of verdicts on these labels."""
+def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[PastVerdict]:
+    """What is told of verdicts."""
+    current, kept = chain.find("current").labels, {about.version: about.labels for about in chain.versions}
+
+    def name(label: int, *versions: str | None) -> str:
+        """What the current weights call a label, or else these versions, or else any that is kept: a class that came
+        with weights which were rolled back."""
+        if label == NO_CLASS:
+            return NO_CLASS_NAME
+        lists = (current, *(kept[version] for version in versions if version in kept), *kept.values())
+        return next((labels[label] for labels in lists if label < len(labels)), f"class {label}, rolled back")
+
     return [
         PastVerdict(
             number=verdict.number,
             record=verdict.record,
             reporter=verdict.reporter,
             label=verdict.label,
-            label_name=_name(labels, verdict.label),
+            label_name=name(verdict.label, verdict.version, verdict.weights),
             predicted=verdict.predicted,
-            predicted_name=_name(labels, verdict.predicted),
+            predicted_name=name(verdict.predicted, verdict.weights),
             score=verdict.score,
             weights=verdict.weights,
             received=verdict.received.isoformat(timespec="seconds") + "Z",
@@ -53,10 +65,3 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], labels: Sequence[str]) 
         )
         for verdict in verdicts
     ]
-
-
-def _name(labels: Sequence[str], label: int) -> str:
-    if label == NO_CLASS:
-        return NO_CLASS_NAME
-    # Weights with fewer labels may have taken the place of those that the verdict was learned with.
-    return labels[label] if label < len(labels) else str(label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Collection, Iterator
@@ -133,6 +134,17 @@ def test_secrets_that_others_may_read(state: Path) -> None:
     assert (finding["check"], "chmod" in finding["remedy"]) == ("file modes", True)
     state.chmod(0o700)
     assert diagnose(state)["wrong"] == []
+
+
+def test_a_state_directory_of_a_pod_that_is_mounted_to_be_read_only(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [*os.statvfs(state)]
+    there[8] |= os.ST_RDONLY  # f_flag
+    monkeypatch.setattr("os.statvfs", lambda _: os.statvfs_result(there))
+    state.chmod(0o1777)  # as Kubernetes mounts secrets
+    found = diagnose(state)
+    assert "state directory" in {finding["check"] for finding in found["note"]}
 
 
 def test_credentials_that_others_may_read_or_that_let_nobody_in(state: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_class_comes_with_its_first_examples_and_goes_with_a_rollback(restored
     assert restored.post("/rollback?model=intent", json={"to": "original"}).status_code == 200
     assert predict(restored, TEXT_OF_CLASS)[1] == labels
     told = restored.get("/verdicts?model=intent&id=example 1").get_json()["verdicts"][0]
-    assert (told["label"], told["status"]) == (len(labels), "undone")
+    assert (told["label"], told["label_name"], told["status"]) == (len(labels), "order status", "undone")
     assert restored.get("/quality?model=intent").get_json()["labels"] == [*labels, "no class"]
     assert restored.post("/intents/train", json=examples(CLASS)).status_code == 422
 

@@ -15,6 +15,7 @@ from sb_api.client.http import DEFAULT_PATIENCE, Client
 from sb_api.client.protocol import PATHS
 from sb_api.config import load_settings
 from sb_api.errors import InvalidSettings
+from sb_api.files import is_open_to_others
 from sb_api.readers.batches import FORMATS, Asked, RecordFile, open_records
 from sb_api.readers.database import SCHEMES
 from sb_api.readers.labelled import read_labelled
@@ -114,7 +115,7 @@ def open_client(url: str | None, token: str | None, token_file: Path | None, **o
         settings = load_settings()
         url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
     if token is None and token_file is not None:
-        if token_file.stat().st_mode & 0o077:
+        if is_open_to_others(token_file.stat()):
             raise InvalidSettings(f"{token_file} can be read by others; `chmod 600 {token_file}` first.")
         token = token_file.read_text("utf-8", "replace").strip()
     return Client(url, token, **options)
