@@ -30,7 +30,7 @@ from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hosts import email_domain, host_candidates, website_host
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
-from sb_api.text.spelling import separate_words, separate_words_in
+from sb_api.text.spelling import separate_runs, separate_words, separate_words_in
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
 
@@ -244,9 +244,21 @@ def _write_tf_idf(columns: Matrix, texts: Sequence[str], vocabulary: Vocabulary)
 
 def message_words(text: str) -> list[str]:
     """Lower-cased words and marks. "soooo" and "sooooooo" are one word, and so are all addresses and numbers
-    that are personal data."""
-    masked = separate_words(mask_personal_data(normalize_text(text).text))
-    return _word().findall(_STRETCHED.sub(r"\1\1", masked.lower()))
+    that are personal data. Scripts without blanks between words have pairs of characters in their place."""
+    return _find_words(separate_words(_read(text)))
+
+
+def whole_words(text: str) -> list[str]:
+    """As `message_words`, but runs of characters of scripts without blanks whole."""
+    return _find_words(separate_runs(_read(text)))
+
+
+def _read(text: str) -> str:
+    return mask_personal_data(normalize_text(text).text)
+
+
+def _find_words(text: str) -> list[str]:
+    return _word().findall(_STRETCHED.sub(r"\1\1", text.lower()))
 
 
 @cache

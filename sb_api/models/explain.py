@@ -17,7 +17,8 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Matrix
 from sb_api.judgements import Reason
 from sb_api.models import encoder
-from sb_api.preprocessing import editor_vectors, message_words, name_inputs, preprocess_messages
+from sb_api.models.explanations.pieces import cut_message, join_without, name_piece
+from sb_api.preprocessing import editor_vectors, name_inputs, preprocess_messages
 from sb_api.records import Editor, Message
 from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies
@@ -110,23 +111,23 @@ def judge_occlusions(
 def explain_messages(
     messages: Sequence[Message], _: Sequence[float], judge: Judge, vocabularies: Vocabularies, __: Arrays
 ) -> list[list[Reason]]:
-    """The reasons of n messages, strongest first: what each of the first words of a message adds to the probability of
-    its likeliest class. Each is left out wherever it stands, and the rest, of the first `MOST_READ` words, judged as it
-    would be read."""
+    """The reasons of n messages, strongest first: what each of the first words of a message, or runs of characters of
+    scripts without blanks, adds to the probability of its likeliest class. Each is left out wherever it stands, and the
+    rest, of the first `MOST_READ` of them, judged as it would be read."""
     reasons: list[list[Reason]] = []
     most = MOST_TRIED if vocabularies.encoder is None else MOST_ENCODED
     for message in messages:
-        words = message_words(message.text)[:MOST_READ]
-        tried = list(dict.fromkeys(words))[:most]
-        texts = [words, *([other for other in words if other != word] for word in tried)]
-        rest = [Message(id=place, text=" ".join(text) or " -") for place, text in enumerate(texts)]
+        read = cut_message(message.text)[:MOST_READ]
+        tried = list(dict.fromkeys(piece.text for piece in read))[:most]
+        texts = [join_without(read), *(join_without(read, text) for text in tried)]
+        rest = [Message(id=place, text=text) for place, text in enumerate(texts)]
         scores = judge(_preprocess_messages([message, *rest], vocabularies)).astype(np.float64)
         shares = np.clip(scores[:, scores[0].argmax()], LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)[1:]
         odds = np.log(shares) - np.log1p(-shares)
         effects, evidence = (shares[0] - shares[1:]).tolist(), (odds[0] - odds[1:]).tolist()
         found = [
-            Reason(f"word {word!r}", word, round(effect, 6), round(log_odds, 3))
-            for word, effect, log_odds in zip(tried, effects, evidence, strict=True)
+            Reason(name_piece(text), text, round(effect, 6), round(log_odds, 3))
+            for text, effect, log_odds in zip(tried, effects, evidence, strict=True)
             if abs(effect) >= LEAST_EFFECT or abs(log_odds) >= LEAST_ODDS
         ]
         reasons.append(sorted(found, key=lambda reason: -abs(reason.log_odds))[:WORDS])

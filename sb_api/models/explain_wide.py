@@ -1,7 +1,8 @@
 """The reasons behind a score of the wide-and-deep network: in the words of whoever moderates, never a feature's number.
 
 As in `explain`, but what is replaced is all that both members know of one thing: a website with its host, the words of
-its path and its shape; a word of the bio with its pairs and n-grams.
+its path and its shape; a word of the bio, or a run of characters of a script without blanks,
+with its pairs and n-grams.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from sb_api.judgements import Reason
 from sb_api.models import editor_bins, explain, wide_features
 from sb_api.models.editor_bins import COLUMNS
 from sb_api.models.explain import AT_ONCE, WORDS, Judge, Occlusion, Vector
+from sb_api.models.explanations.pieces import name_piece
+from sb_api.models.explanations.runs import Bio
 from sb_api.models.networks import LINE_SCALE
 from sb_api.models.wide_features import SLOT_FIELDS, SLOTS, find_words, weigh_features
 from sb_api.preprocessing import VECTOR_LENGTH
 from sb_api.records import Editor
 from sb_api.text.hosts import email_domain, registered_domain, website_host
+from sb_api.text.spelling import separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 
 TABLE = "line_embedding/embeddings"
@@ -47,7 +51,7 @@ def explain_editors(
         occlusions = [
             [
                 *_occlude_fields(editor, vector, usual, vocabularies),
-                *_occlude_words(vector, of_one, words, vocabularies["bio"].ranks),
+                *_occlude_words(vector, of_one, _join_runs(editor, of_one, words), vocabularies["bio"].ranks),
             ]
             for editor, vector, of_one, words in zip(part, vectors, terms, find_words(part), strict=True)
         ]
@@ -74,18 +78,27 @@ def _occlude_fields(
             yield Occlusion(columns, wanted[columns], *describe(editor, vector, vocabularies))
 
 
+def _join_runs(editor: Editor, terms: Vector, words: dict[str, list[int]]) -> Mapping[str, Sequence[int]]:
+    """The words of a bio, with runs of characters in the place of those that are single ones beside each other."""
+    if all(len(word) > 1 or word.isascii() for word in words):
+        return words
+    bio = Bio(editor, terms)
+    joined = bio.joined_characters()
+    return {word: slots for word, slots in words.items() if word not in joined} | bio.find_runs()
+
+
 def _occlude_words(
     vector: Vector, terms: Vector, words: Mapping[str, Sequence[int]], ranks: Mapping[str, int]
 ) -> Iterator[Occlusion]:
     """The words that tell the wide member most, or Lodbrok, each left out with all that is made of it."""
     tell: dict[str, float] = {}
+    columns: dict[str, list[int]] = {}
     for word, slots in words.items():
-        rank = ranks.get(word)
-        tell[word] = abs(float(terms[slots].sum())) + (0.01 * float(vector[12 + rank]) if rank else 0.0)
+        of_lodbrok = [12 + ranks[part] for part in separate_words(word).split() if part in ranks]
+        tell[word] = abs(float(terms[slots].sum())) + 0.01 * float(vector[of_lodbrok].sum())
+        columns[word] = [*(VECTOR_LENGTH + slot for slot in slots), *of_lodbrok]
     for word in sorted(tell, key=lambda word: -tell[word])[:WORDS]:
-        rank = ranks.get(word)
-        columns = [*(VECTOR_LENGTH + slot for slot in words[word]), *([12 + rank] if rank else [])]
-        yield Occlusion(columns, 0.0, f"word {word!r}", word)
+        yield Occlusion(columns[word], 0.0, name_piece(word), word)
 
 
 Describe = Callable[[Editor, Vector, Vocabularies], tuple[str, Any]]

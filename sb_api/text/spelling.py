@@ -73,6 +73,16 @@ def separate_words(text: str) -> str:
     return text if text.isascii() else _RUN.sub(_pair, text)
 
 
+def separate_runs(text: str) -> str:
+    """A normalized text with blanks around its runs of such characters."""
+    return text if text.isascii() else _RUN.sub(r" \g<0> ", text)
+
+
+def is_run(text: str) -> bool:
+    """Whether a normalized text is a run of such characters."""
+    return _RUN.fullmatch(text) is not None
+
+
 def _pair(match: re.Match[str]) -> str:
     run = match[0]
     characters = _CHARACTER.findall(run) if _MARKS.search(run) else run

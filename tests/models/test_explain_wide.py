@@ -115,6 +115,14 @@ def test_a_word_comes_first_with_its_pairs_and_ngrams() -> None:
     assert (reasons[0].feature, reasons[0].value) == ("word 'zolpidorex'", "zolpidorex")
 
 
+def test_of_a_script_without_blanks_a_run_of_characters_comes_first() -> None:
+    bio = "日本の音楽, 最好的在线赌场 casino"
+    (words,) = find_words([Editor(**{**PLAIN, "bio": bio})])
+    reasons = explain({"bio": bio}, [slot for char in "在线赌场" for slot in words[char]])
+    assert (reasons[0].feature, reasons[0].value) == ("characters '最好的在线赌场'", "最好的在线赌场")
+    assert not [reason for reason in reasons if reason.feature.startswith("word ") and len(str(reason.value)) == 1]
+
+
 @pytest.mark.parametrize(
     ("bio", "words"),
     [
