@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any, get_args
 
 import msgspec
@@ -345,7 +346,9 @@ def _read_query() -> VerdictQuery:
     wanted["statuses"] = [wanted.pop("status")] if "status" in wanted else []
     try:
         query = msgspec.convert(wanted, VerdictQuery, strict=False)
-    except msgspec.ValidationError as error:
+        if query.since is not None and query.since.tzinfo is not None:
+            query.since.astimezone(UTC)  # as which it is looked for
+    except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidParameter(f"The query cannot be read: {error}.") from None
     if "\0" in f"{query.record}{query.reporter}":
         raise InvalidParameter("`id` and `reporter` hold no U+0000.")

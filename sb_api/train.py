@@ -100,9 +100,11 @@ def retrain_model(
     calibrate_now = partial(calibrate, budget=budget, caution=caution, observed=observed, before=were)
     known = join(reference.replay, log) if log is not None else reference.replay
     later = find_unlearned(original.arrays)
-    for attempt in range(MOST_FITTINGS):
-        if attempt:
+    fitted_at: list[float] = []  # temperatures
+    while len(fitted_at) < MOST_FITTINGS and temperature not in fitted_at:
+        if fitted_at:
             fitting.load(current)
+        fitted_at.append(temperature)
         begun = fitting.begin_classes(new, known, number)
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)

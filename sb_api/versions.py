@@ -27,6 +27,11 @@ def find_merged(labels: Sequence[str]) -> list[int] | None:
     return None if len(last) == len(labels) else [last[label] for label in labels]
 
 
+def number_of(version: str) -> int:
+    """The number that a version's name begins with."""
+    return int(version.partition("-")[0])
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one version; the attributes of its file. `created` is ISO 8601 in UTC, `temperature` and
     `borders` (certain spam, likely spam, unsure) its calibration, `usual` what is usual among innocent records.
@@ -53,7 +58,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def number(self) -> int:
-        return int(self.version.partition("-")[0])
+        return number_of(self.version)
 
     @property
     def features(self) -> str:

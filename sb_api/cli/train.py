@@ -73,7 +73,7 @@ def train(
     path = wrong or Path("wrong.jsonl" if str(file) == "-" else f"{file}.wrong")
     if path.resolve() == file.resolve():
         raise InvalidParameter(f"{path} is the file to learn from; choose another one for the wrong rows.")
-    trainings, totals = 0, dict.fromkeys(COUNTED, 0)
+    trainings, unheeded, totals = 0, 0, dict.fromkeys(COUNTED, 0)
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options))
         records = open_record_file(open_input(stack, file), file, asked_of(options))
@@ -83,6 +83,7 @@ def train(
                 faults.add(row)
             for trained in _train_batch(client, batch, model, faults, force=force, new_classes=new_classes):
                 trainings += 1
+                unheeded += sum(outcome.still != "" for outcome in trained.records.values())
                 totals = {name: total + getattr(trained, name) for name, total in totals.items()}
                 now, was = trained.weights.version, trained.weights.previous
                 told = _count({name: getattr(trained, name) for name in COUNTED})
@@ -91,6 +92,11 @@ def train(
         show({"success": True, "trainings": trainings, **totals, "wrong": faults.count})
     elif trainings != 1:
         click.echo(f"In all {_count(totals)}, in {count(trainings, 'training')}.")
+    if unheeded and not wants_json():
+        verbs = "is learned, but the weights still say" if unheeded == 1 else "are learned, but the weights still say"
+        click.echo(
+            f"{count(unheeded, 'verdict')} {verbs} otherwise: one training moves them a part of the way.", err=True
+        )
     if totals["kept"] and not wants_json():
         click.echo("What is kept is learned later: `sb-api verdicts list --kept` says why.", err=True)
     if faults.count and not wants_json():

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
 from sb_api.config import Settings
@@ -18,7 +19,7 @@ from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
 from sb_api.learning.classes.growth import find_unlearned
-from sb_api.learning.recipe import Examples, merge_targets
+from sb_api.learning.recipe import RETRAININGS, Examples, merge_targets
 from sb_api.learning.reference_set import Observed
 from sb_api.models.calibration import calibrated, name_band, undo_temperature
 from sb_api.models.classifiers import Classifier
@@ -33,7 +34,8 @@ from sb_api.versions import BANDS, Version
 logger = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
-BELOW_THRESHOLD = 0.01  # how far below it a text of no class is brought
+BESIDE_THRESHOLD = 0.01  # how far below it a text of no class is brought, and above it one of a class
+MAJORITY = 0.5  # from there on no other class is as likely
 OBSERVED = ("learned", "learning")
 
 
@@ -211,9 +213,11 @@ class Intake:
     def floors(self, rows: Sequence[LoggedVerdict], about: Version) -> RowWeights | None:
         """For n verdicts: the probability of its label (n,) that each of those must reach that take back what was
         learned, which it had before; of those of no class, what the likeliest one must lack to 1 for the threshold of
-        the weights; 0 for the others. None where nothing is asked of any."""
+        the weights; of messages, few enough to be settled, of which the weights had said something else, what no other
+        class can have as well; 0 for the others. None where nothing is asked of any."""
         taken_back = self.log.taken_back(rows) if self.log else {}
-        below = about.threshold - BELOW_THRESHOLD
+        below, above = about.threshold - BESIDE_THRESHOLD, max(about.threshold + BESIDE_THRESHOLD, MAJORITY)
+        corrected = self._corrected(rows, about)
         no_class = 1 - below if below > 1 / len(about.labels) else 0.0
         floors = np.zeros(len(rows), np.float32)
         for place, row in enumerate(rows):
@@ -221,7 +225,17 @@ class Intake:
                 floors[place] = no_class
             elif row.number in taken_back:
                 floors[place] = 1 - taken_back[row.number].score
+            elif corrected[place]:
+                floors[place] = above
         return floors if floors.any() else None
+
+    def _corrected(self, rows: Sequence[LoggedVerdict], about: Version) -> npt.NDArray[np.bool_]:
+        """Which of n verdicts on messages say something else than the weights did, where few enough are learned."""
+        if self.classifier.record_type is EDITORS or len(rows) > RETRAININGS[self.classifier.name].most_settled:
+            return np.zeros(len(rows), np.bool_)
+        pairs = np.array([(row.label, row.predicted) for row in rows], np.int64).reshape(-1, 2)
+        labels, predicted = merge_targets(pairs, about.labels).T
+        return np.asarray(labels != predicted)
 
     def observe(self) -> Observed | None:
         """The latest verdicts with what the weights had said before they learned them; None where there are none or

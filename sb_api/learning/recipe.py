@@ -82,6 +82,11 @@ class Recipe:
         """The learning rate of an epoch, counted from 0."""
         return self.learning_rate * (self.final + (1 - self.final) * (1 + cos(pi * epoch / self.epochs)) / 2)
 
+    @property
+    def most_settled(self) -> int:
+        """So many new rows at most are settled (`settle_steps`) whatever is asked of them."""
+        return self.batch_size * max(0, self.settle_steps // 2 - 1)
+
 
 def weigh_labels(caution: float) -> tuple[float, float] | None:
     """The weights of labels 0 and 1 with which a false positive costs as much as so many misses; the mean weight of

@@ -18,6 +18,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.classes.naming import name_new_classes
+from sb_api.learning.following import find_unheeded
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
@@ -34,7 +35,7 @@ from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
 from sb_api.verdicts.log_schema import Event, LoggedVerdict
-from sb_api.verdicts.outcomes import describe_outcomes, say
+from sb_api.verdicts.outcomes import Unheeded, describe_outcomes, say
 from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import EventKind
 
@@ -175,7 +176,7 @@ class Trainer:
                 if grows:
                     self.intake.discard(task)
                     raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
-                told = self._describe(task, verdicts, batch) if self.intake.log else {}
+                told = self._describe(task, verdicts, batch, {}) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
                 also = " The verdicts are kept, and tried again with those that follow." if kept else ""
                 raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
@@ -186,7 +187,7 @@ class Trainer:
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
-            **self._describe(task, verdicts, batch),
+            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows)),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -243,14 +244,14 @@ class Trainer:
             # They are learned; the next training tells the log so.
             logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
 
-    def _describe(self, task: str, verdicts: Sequence[Any], batch: Batch) -> dict[str, Any]:
+    def _describe(self, task: str, verdicts: Sequence[Any], batch: Batch, unheeded: Unheeded) -> dict[str, Any]:
         """What became of the verdicts of a request, in numbers and one by one."""
         sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
         logged = self.intake.log.of_task(task) if self.intake.log else batch.learn
-        outcomes = describe_outcomes(sent, logged)
+        outcomes = describe_outcomes(sent, logged, unheeded)
         states = Counter(outcome.state for outcome in outcomes.values())
         return {
-            "response": say(states),
+            "response": say(states, sum(outcome.still != "" for outcome in outcomes.values())),
             "learned": len(batch.learn),
             "known": batch.known,
             "superseded": sum(outcome.superseded for outcome in outcomes.values()),

@@ -171,7 +171,7 @@ class TrainingLoop:
         if self._own is not None:
             self._paces.assign(pace_features(taught, len(self._own), recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
-        settling = bool(steps and recipe.settle_steps) and (steps < recipe.settle_steps // 2 or bool(floors.any()))
+        settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
         settling = settling and own is None
         if settling and len(known.rows):
             known = replace(known, anchors=self.predict(known.rows.arrays))
@@ -242,15 +242,15 @@ class TrainingLoop:
         sum_from = steps // 2 if recipe.averaged else NEVER
         numbers = (*map(np.int32, (recipe.batch_size, 0, sum_from)), np.float32(recipe.anchor / count))
         (arrays, targets, weights, margins), known_rows = tensors
-        for attempt in range(MOST_SETTLINGS if self._own is None else SETTLINGS_BEFORE_LIFT):
+        for _ in range(MOST_SETTLINGS if self._own is None else SETTLINGS_BEFORE_LIFT):
             for total in self._sums:
                 total.assign(tf.zeros_like(total))
-            new_rows = (arrays, targets, weights * MORE_WEIGHT**attempt, margins)
-            self._settling(new_rows, known_rows, order, draws, *numbers)
+            self._settling((arrays, targets, weights, margins), known_rows, order, draws, *numbers)
             if recipe.averaged:
                 self._take_mean(steps - sum_from)
-            if not floors.any() or not are_low(self.predict(new.arrays), new, floors).any():
+            if not floors.any() or not (low := are_low(self.predict(new.arrays), new, floors)).any():
                 break
+            weights *= np.where(low, np.float32(MORE_WEIGHT), np.float32(1))
         for variable, value in zip(self.optimizer.variables, state, strict=True):
             variable.assign(value)
 

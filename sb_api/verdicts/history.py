@@ -9,7 +9,7 @@ from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, PastVerdict, VerdictQuery
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Chain
+from sb_api.versions import Chain, number_of
 
 UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
 SUPERSEDED = "Its reporter has said something since."
@@ -34,15 +34,18 @@ def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> list[Pa
 
 def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[PastVerdict]:
     """What is told of verdicts."""
-    current, kept = chain.find("current").labels, {about.version: about.labels for about in chain.versions}
+    current = chain.find("current")
 
-    def name(label: int, *versions: str | None) -> str:
-        """What the current weights call a label, or else these versions, or else any that is kept: a class that came
-        with weights which were rolled back."""
+    def name(label: int, version: str) -> str:
+        """What the current weights call a label, or else those that are nearest to a version, as a rule it itself: of a
+        class that came with weights which were rolled back."""
         if label == NO_CLASS:
             return NO_CLASS_NAME
-        lists = (current, *(kept[version] for version in versions if version in kept), *kept.values())
-        return next((labels[label] for labels in lists if label < len(labels)), f"class {label}, rolled back")
+        if label < len(current.labels):
+            return current.labels[label]
+        knowing = [about for about in chain.versions if label < len(about.labels)]
+        nearest = min(knowing, key=lambda about: abs(about.number - number_of(version)), default=None)
+        return nearest.labels[label] if nearest else f"class {label}, rolled back"
 
     return [
         PastVerdict(
@@ -50,7 +53,7 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[P
             record=verdict.record,
             reporter=verdict.reporter,
             label=verdict.label,
-            label_name=name(verdict.label, verdict.version, verdict.weights),
+            label_name=name(verdict.label, verdict.version or verdict.weights),
             predicted=verdict.predicted,
             predicted_name=name(verdict.predicted, verdict.weights),
             score=verdict.score,

@@ -8,6 +8,7 @@ from sb_api.judgements import Outcome, State, Status
 from sb_api.verdicts.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."
+NOT_FOLLOWED = "It is learned, and moved the weights a part of the way: for now they still say"
 KEPT: dict[Status, str] = {
     "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
     "held": "Its reporter has reached the number of verdicts that may be learned for now; it is learned once there is "
@@ -19,9 +20,14 @@ KEPT: dict[Status, str] = {
 }
 
 
-def say(states: Mapping[State, int]) -> str:
-    """In one sentence what a training did, from how many of the verdicts sent are learned, known and kept."""
-    others = []
+# By the record and the reporter of verdicts that weights have learned what they say of the record all the same.
+Unheeded = Mapping[tuple[str, str], str]
+
+
+def say(states: Mapping[State, int], unheeded: int = 0) -> str:
+    """In one sentence what a training did, from how many of the verdicts sent are learned, known and kept, and how many
+    of those learned the weights do not follow."""
+    others = [f"{unheeded} learned but not followed yet"] if unheeded else []
     if states.get("known"):
         others.append(f"{states['known']} known already")
     if states.get("kept"):
@@ -30,15 +36,23 @@ def say(states: Mapping[State, int]) -> str:
     return f"{head}: {', '.join(others)}" if others else head
 
 
-def describe_outcomes(sent: Sequence[tuple[str, str]], logged: Sequence[LoggedVerdict]) -> dict[str, Outcome]:
+def describe_outcomes(
+    sent: Sequence[tuple[str, str]], logged: Sequence[LoggedVerdict], unheeded: Unheeded
+) -> dict[str, Outcome]:
     """By the record: what became of the verdicts that were sent, each by its record and its reporter, from what is in
     the log of their training now. What is not in it was known."""
     rows = {(row.record, row.reporter): row for row in logged}
-    return {record: _describe(rows.get((record, reporter))) for record, reporter in sent}
+    return {
+        record: _describe(rows.get((record, reporter)), unheeded.get((record, reporter))) for record, reporter in sent
+    }
 
 
-def _describe(row: LoggedVerdict | None) -> Outcome:
+def _describe(row: LoggedVerdict | None, said: str | None) -> Outcome:
     if row is None:
         return Outcome("known", KNOWN)
-    reason = "" if row.version else KEPT.get(row.status, "")
-    return Outcome("kept" if reason else "learned", reason, int(row.supersedes is not None))
+    superseded = int(row.supersedes is not None)
+    if not row.version and row.status in KEPT:
+        return Outcome("kept", KEPT[row.status], superseded)
+    if said is None:
+        return Outcome("learned", "", superseded)
+    return Outcome("learned", f"{NOT_FOLLOWED} {said!r}.", superseded, said)

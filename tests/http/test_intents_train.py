@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from sb_api.synthetic.messages import generate_messages
+
 TEXT = "the quokka frobnicates my zither"
 
 
@@ -67,6 +69,26 @@ def test_that_a_text_fits_no_class_is_learned_too(restored: FlaskClient) -> None
     quality = restored.get("/quality?model=intent").get_json()
     assert quality["labels"][-1] == "no class"
     assert sum(quality["all_time"]["confusion"][-1]) >= 1, "it had been said to be of a class"
+
+
+def test_a_correction_among_many_messages_is_followed(restored: FlaskClient) -> None:
+    others = [{"id": n, "text": one.text, "intent": one.label} for n, one in enumerate(generate_messages(59, seed=5))]
+    correction = {"id": "it", "text": "where did my settings go?", "intent": "data question"}
+    assert predict(restored, str(correction["text"]))[0] != "data question"
+    answer = restored.post("/intents/train", json=[*others, correction]).get_json()
+    assert (answer["response"], answer["records"]["it"]) == ("Successfully retrained the model", {"state": "learned"})
+    assert predict(restored, str(correction["text"]))[0] == "data question"
+
+
+def test_a_verdict_that_is_learned_and_not_followed_is_said_to_be_so(restored: FlaskClient) -> None:
+    text = "the new page is really something"
+    verdicts = [{"id": name, "text": text, "intent": name} for name in ("praise", "complaint")]
+    answer = restored.post("/intents/train", json=verdicts).get_json()
+    said = predict(restored, text)[0] or "no class"
+    outcomes = {name: outcome.get("still", "") for name, outcome in answer["records"].items()}
+    assert outcomes == {name: "" if name == said else said for name in ("praise", "complaint")}
+    assert {outcome["state"] for outcome in answer["records"].values()} == {"learned"}
+    assert f"{sum(map(bool, outcomes.values()))} learned but not followed yet" in answer["response"]
 
 
 def test_an_unknown_class_is_refused_and_named(client: FlaskClient) -> None:

@@ -220,7 +220,10 @@ def test_what_does_not_say_which_verdict_is_refused(
     assert_problem(lonely_client.post("/verdicts/undo", data=body), status, problem)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday", "since=0001-01-01T00:00:00%2B14:00"],
+)
 def test_a_query_for_verdicts_that_cannot_be_read_is_refused(client: FlaskClient, query: str) -> None:
     assert_problem(client.get(f"/verdicts?{query}"), 400, "invalid-parameter")
 

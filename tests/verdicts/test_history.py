@@ -33,7 +33,12 @@ def test_a_class_that_was_rolled_back_is_called_as_by_those_who_learned_it(label
 def test_what_weights_had_said_that_were_rolled_back_is_called_as_they_called_it() -> None:
     kept = version(OTHER, "praise", "spam", "delivery"), version(GROWN, "praise", "spam", "refund")
     assert name(0, *kept, predicted=2, weights=GROWN) == ("praise", "refund")
-    assert name(0, *kept, predicted=2, weights="000009-99999999") == ("praise", "delivery"), "of what is still kept"
+
+
+def test_of_weights_that_are_no_longer_kept_the_nearest_name_it() -> None:
+    kept = version("000009-dddddddd", "praise", "spam", "parcels"), version(OTHER, "praise", "spam", "delivery")
+    assert name(2, *kept)[0] == "delivery", "the verdict was learned by number 1"
+    assert name(2, *kept, version="000008-eeeeeeee")[0] == "parcels"
 
 
 def test_a_class_that_no_kept_weights_know_is_said_to_be_rolled_back() -> None:

@@ -43,8 +43,12 @@ def rename_labels(labels: Sequence[str], old: Sequence[str], new: str) -> list[s
         raise InvalidParameter(f"{missing[0][:60]!r} is no class of the current weights; there are {there}.")
     if not 0 < len(name) <= LONGEST_NAME:
         raise InvalidParameter(f"The name of a class has 1 to {LONGEST_NAME} characters.")
-    kept = {fold_class(one): one for one in (NO_CLASS_NAME, *labels) if one not in old}
-    if kept.get(fold_class(name), name) != name or name == NO_CLASS_NAME:
+    if fold_class(name) == fold_class(NO_CLASS_NAME):
+        raise InvalidParameter(
+            f"{name[:60]!r} is what it is called that a message fits none; no class may have that name."
+        )
+    kept = {fold_class(one): one for one in labels if one not in old}
+    if kept.get(fold_class(name), name) != name:
         raise InvalidParameter(f"{name[:60]!r} looks like {kept[fold_class(name)][:60]!r}, which is another class.")
     renamed = [name if label in old else label for label in labels]
     if renamed == list(labels):

@@ -40,7 +40,7 @@ def test_a_class_keeps_its_number_and_several_of_one_name_are_one() -> None:
         (["x"], "y", "'x' is no class"),
         (["a"], " ", "has 1 to 255"),
         (["a"], "B", "looks like 'b'"),
-        (["a"], "no class", "looks like 'no class'"),
+        (["a"], "no class", "is what it is called that a message fits none"),
         (["a"], "a", "Nothing would change"),
         (LABELS, "all", "One class would be left"),
     ],

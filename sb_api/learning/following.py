@@ -1,0 +1,35 @@
+"""Which verdicts weights have learned and do not follow yet: one among many moves them a part of the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
+from sb_api.models.calibration import calibrated
+from sb_api.models.measures import best_labels
+from sb_api.models.weights_file import Weights
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.outcomes import Unheeded
+
+if TYPE_CHECKING:
+    from sb_api.learning.trainer import Trainer
+
+
+def find_unheeded(trainer: Trainer, learned: Weights | None, rows: Sequence[LoggedVerdict]) -> Unheeded:
+    """What weights say of those verdicts that they have learned, where that is something else; of none without
+    weights. The network has their numbers afterwards."""
+    if learned is None or not rows:
+        return {}
+    trainer.fitting.load(learned)
+    labels = learned.about.labels
+    arrays = trainer.intake.examples(rows, trainer.reference.guard.arrays, labels).arrays
+    scores = calibrated(trainer.fitting.predict(arrays), learned.about.temperature)
+    names = [
+        NO_CLASS_NAME if label == NO_CLASS else labels[label] for label in best_labels(scores, learned.about.threshold)
+    ]
+    return {
+        (row.record, row.reporter): said
+        for row, said in zip(rows, names, strict=True)
+        if said != (NO_CLASS_NAME if row.label == NO_CLASS else labels[row.label])
+    }
