@@ -83,10 +83,10 @@ def rename_classes(
         logger.info("classes are renamed; the current weights are %s", about.version)
     trainer.follow()
     trainer.publication.publish_quality()
-    old = " and ".join(repr(one) for one in wanted.old)
-    verb = "is" if len(wanted.old) == 1 else "are"
+    old = [repr(one) for one in dict.fromkeys(wanted.old)]
+    verb = "is" if len(old) == 1 else "are"
     return {
-        "response": f"{old} {verb} called {clean_class(wanted.new)!r} now",
+        "response": f"{' and '.join(old)} {verb} called {clean_class(wanted.new)!r} now",
         "labels": list(dict.fromkeys(about.labels)),
         "weights": {"version": about.version, "previous": about.parent},
         "reference": about.figures.get("reference", {}),

@@ -7,7 +7,7 @@ on the characters that they are of, and a long run is cut where most of it lies 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +35,13 @@ class Bio:
         self._words = words
         self._blocks: list[Spans] = [words, hash_pairs(words), *ngrams]
         self._letters = laid.points.tobytes().decode("utf-32-le", "replace")
-        self._told = np.zeros(len(self._letters))  # what is added by what is made of each character
+        self._told = np.zeros(len(self._letters) + 1)  # what is added by what is made of each character
         for first, spans in zip(_FIRSTS, self._blocks, strict=True):
-            for slot, (start, stop) in enumerate(zip(spans.starts, spans.stops, strict=True), start=first):
-                self._told[start:stop] += terms[slot] / (stop - start)
+            shares = terms[first : first + len(spans.starts)] / np.maximum(spans.stops - spans.starts, 1)
+            np.add.at(self._told, spans.starts, shares)  # here each begins to add, and there it ends
+            np.add.at(self._told, spans.stops, -shares)
+        self._told = self._told.cumsum()
+        self._end = max(int(spans.stops.max(initial=0)) for spans in self._blocks)
 
     def find_runs(self) -> dict[str, list[int]]:
         """The runs, each with the slots that it has a part in wherever it stands."""
@@ -67,24 +70,27 @@ class Bio:
         if len(ends) - 1 <= LONGEST_RUN:
             yield ends[0], ends[-1]
             return
-        sums = np.concatenate([[0.0], np.cumsum(self._told)])[np.asarray(ends)]
-        parts = [
-            (first, last)
-            for first in range(len(ends))
-            for last in range(first + LEAST_PART, min(first + LONGEST_RUN, len(ends) - 1) + 1)
-        ]
-        first, last = max(parts, key=lambda part: abs(sums[part[1]] - sums[part[0]]))
+        sums = np.concatenate([[0.0], self._told.cumsum()])[np.asarray(ends)]
+        tell = [np.abs(sums[length:] - sums[:-length]) for length in range(LEAST_PART, LONGEST_RUN + 1)]  # from each on
+        longest = int(np.argmax([of_length.max() for of_length in tell]))
+        first = int(tell[longest].argmax())
+        last = first + LEAST_PART + longest
         yield ends[first], ends[last]
         for rest in (ends[: first + 1], ends[last:]):
             if len(rest) > LEAST_PART:  # as many places as characters, and one
                 yield from self._cut(rest)
 
     def _slots_of(self, run: str) -> list[int]:
-        found: set[int] = set()
-        start = self._letters.find(run)
+        """The slots that a run has a part in, wherever it stands in what the wide member reads."""
+        stands = np.zeros(len(self._letters) + 1, np.int64)
+        start = self._letters.find(run, 0, self._end)
         while start >= 0:
-            for first, spans in zip(_FIRSTS, self._blocks, strict=True):
-                overlap = (spans.starts < start + len(run)) & (spans.stops > start)
-                found |= {*(first + np.flatnonzero(overlap)).tolist()}
-            start = self._letters.find(run, start + 1)
-        return sorted(found)
+            stands[start + 1 : start + len(run) + 1] = 1
+            start = self._letters.find(run, start + 1, self._end)
+        before = stands.cumsum()
+        has = [before[spans.stops] > before[spans.starts] for spans in self._blocks]
+        return [
+            *chain.from_iterable(
+                (first + np.flatnonzero(one)).tolist() for first, one in zip(_FIRSTS, has, strict=True)
+            )
+        ]
