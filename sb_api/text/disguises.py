@@ -11,12 +11,13 @@ import string
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.text.hashing import lay_points
-from sb_api.text.spelling import join_spelt_out, may_be_spelt_out
+from sb_api.text.hashing import in_batches, lay_points
+from sb_api.text.spelling import LONGEST_READ, join_spelt_out, may_be_spelt_out
 from sb_api.text.urls import top_level_domain
 
 LEAST_LETTERS = 3  # of a word that counts
@@ -54,13 +55,19 @@ _ACCENTED = re.compile("[\xc0-\u024f\u1e00-\u1eff]")
 
 def hidden_words(text: str) -> list[str]:
     """The words that a normalized text spells out (`join_spelt_out`) or hides all over, as they would be read."""
+    text = text[:LONGEST_READ]
     return join_spelt_out(text) + readings(text)
 
 
 def hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
-    """`hidden_words` of each of n texts, for which all of them are looked through at once."""
+    """`hidden_words` of each of n texts, for which many of them are looked through at once."""
     if sum(map(len, texts)) < _FEW:
         return [*map(hidden_words, texts)]
+    texts = [text[:LONGEST_READ] for text in texts]
+    return [*chain.from_iterable(_hidden_words_in(texts[batch]) for batch in in_batches(texts))]
+
+
+def _hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
     points = lay_points(texts, "   ")
     kinds = _kinds().take(points, mode="clip")
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))

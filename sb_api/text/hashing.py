@@ -9,7 +9,7 @@ Karp and Rabin, Efficient Randomized Pattern-Matching Algorithms, 1987.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -23,6 +23,7 @@ Places = npt.NDArray[np.int64]
 BASE = 0x9E3779B1  # of the polynomials; odd, so that its powers have inverses modulo 2**32
 MIXERS = (0x85EBCA6B, 0xC2B2AE35)
 BLANK = ord(" ")
+MOST_AT_ONCE = 1 << 18  # characters
 
 # Scripts that put no blanks between words: each letter is taken for a word, so that two neighbours are a pair.
 _UNSPACED = (
@@ -100,6 +101,19 @@ def _powers(size: int) -> tuple[Hashes, Hashes]:
 def lay_points(texts: Sequence[str], gap: str = " ") -> npt.NDArray[np.uint32]:
     """The code points (m,) of n texts end to end, with a gap before the first and after each."""
     return np.frombuffer(gap.join(["", *texts, ""]).encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def in_batches(texts: Sequence[str]) -> Iterator[slice]:
+    """n texts in turn, in batches of at most `MOST_AT_ONCE` characters, or of one text: what is made of the characters
+    of all of a batch takes fifty times as many bytes."""
+    start = size = 0
+    for place, text in enumerate(texts):
+        if place > start and size + len(text) > MOST_AT_ONCE:
+            yield slice(start, place)
+            start, size = place, 0
+        size += len(text)
+    if len(texts):
+        yield slice(start, len(texts))
 
 
 def read_points(points: npt.NDArray[np.uint32], gaps: Places) -> list[str]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from operator import add
 
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.text.hashing import lay_points, number_in_turn, read_points
+from sb_api.text.hashing import in_batches, lay_points, number_in_turn, read_points
 
 # A byte a character: letters and digits are "a", all else blanks. Beyond ASCII a character is its first byte in UTF-8.
 _SHAPES = bytes(ord("a") if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
 _FURTHER_BYTES = bytes(range(0x80, 0xC0))
 _FEW = 1_000  # characters: so few are looked at one by one sooner than numpy's calls are made
 _BASE = 1
+LONGEST_READ = 1 << 17  # characters of a text: who has something to hide begins with it
 _FURTHEST = 12  # characters from the first to the fourth
 # Letters (a digit may stand for one) with the same one to three marks or blanks between all of them.
 _SPELT_OUT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})(?:[^\W_]\1){2,}[^\W_](?![^\W_])")
@@ -68,9 +70,10 @@ def separate_words(text: str) -> str:
 
     A run of such characters becomes the pairs of its neighbours, as search engines do it: most Chinese and Japanese
     words have two characters, a pair needs no dictionary, and the same words give the same pairs in any sentence. A
-    vowel sign or tone belongs to its character. A single character stays. Up to four times as long as `text`.
+    vowel sign or tone belongs to its character. A single character stays. Up to four times as long as `text`, of which
+    the first `LONGEST_READ` characters are looked at.
     """
-    return text if text.isascii() else _RUN.sub(_pair, text)
+    return text if text.isascii() else _RUN.sub(_pair, text[:LONGEST_READ]) + text[LONGEST_READ:]
 
 
 def separate_runs(text: str) -> str:
@@ -91,9 +94,15 @@ def _pair(match: re.Match[str]) -> str:
 
 
 def separate_words_in(texts: Sequence[str]) -> list[str]:
-    """`separate_words` of each of n texts, of which all are written anew at once."""
+    """`separate_words` of each of n texts, of which many are written anew at once."""
     if sum(map(len, texts)) < _FEW:
         return [*map(separate_words, texts)]
+    begun = [text[:LONGEST_READ] for text in texts]
+    separate = chain.from_iterable(_separate_words_in(begun[batch]) for batch in in_batches(begun))
+    return [words + text[LONGEST_READ:] for words, text in zip(separate, texts, strict=True)]
+
+
+def _separate_words_in(texts: Sequence[str]) -> list[str]:
     points = lay_points(texts)
     kinds = _unspaced().take(points, mode="clip")
     inside = kinds > 0

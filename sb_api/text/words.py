@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.text.hashing import lay_points
+from sb_api.text.hashing import in_batches, lay_points
 
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
@@ -74,7 +74,12 @@ class WordFinder:
 
     def find(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
         """Every occurrence of a known word in n texts: the positions of the texts, ascending, and the words' ranks."""
-        return self.find_singly(texts) if sum(map(len, texts)) < _FEW else self.find_together(texts)
+        if sum(map(len, texts)) < _FEW:
+            return self.find_singly(texts)
+        batches = [*in_batches(texts)]
+        found = [self.find_together(texts[batch]) for batch in batches]
+        rows = np.concatenate([rows + batch.start for batch, (rows, _) in zip(batches, found, strict=True)])
+        return rows, np.concatenate([ranks for _, ranks in found])
 
     def find_singly(self, texts: Sequence[str]) -> tuple[Integers, Integers]:
         """What `find` finds, one word after the other: sooner where there are few."""
