@@ -40,6 +40,7 @@ from sb_api.errors import InvalidParameter, InvalidSettings, MalformedBody
 from sb_api.files import for_owner
 from sb_api.readers.batches import NOTHING_ASKED, Asked, RecordFile
 from sb_api.readers.columnar import import_pyarrow
+from sb_api.readers.compression import SUFFIXES
 from sb_api.readers.database import open_database, with_ids
 
 Results = Literal["jsonl", "csv", "parquet", "arrow"]
@@ -133,6 +134,11 @@ def predict(
 def _choose_results(asked: Results | None, output: Path | None) -> Results:
     """The format of the results: that which is asked for, or else is that of files of such a name."""
     by_name: dict[str, Results] = {".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow"}
+    if output and output.suffix in SUFFIXES:
+        plain = output.with_suffix("").name
+        raise click.UsageError(
+            f"-o {output.name}: results are not packed while they come; write to {plain}, and pack it."
+        )
     results = asked or by_name.get(output.suffix if output else "", "jsonl")
     if results in ("parquet", "arrow"):
         if output is None:

@@ -43,6 +43,8 @@ _CONTROLS = bytes(code < 9 or 0x0E <= code < 0x1C or code == 0x7F for code in ra
 # References to letters need no semicolon where a number ends them; names do, as "?a=1&copy=2" is no copyright sign.
 _ENTITY = re.compile("&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _INVISIBLE = re.compile(f"[{INVISIBLE_CLASS}]+")
+# Who writes backwards has it shown from right to left, by an override that no script needs.
+_REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]+)\u202c?")
 _HIDDEN = re.compile(f"(?<=[A-Za-z\xc0-\u052f])[{INVISIBLE_CLASS}]+(?=[A-Za-z\xc0-\u052f])")
 _PUNCTUATION = re.compile(f"[{''.join(map(re.escape, IN_ASCII))}{APOSTROPHES}]")
 # Where letters stand that only look otherwise: letter-like, encircled, full-width, mathematical.
@@ -59,7 +61,7 @@ class Undone(NamedTuple):
 
     entities: int = 0  # HTML's references to characters
     styled: int = 0  # full-width, mathematical, encircled or small capital letters
-    invisible: int = 0  # invisible characters between two letters
+    invisible: int = 0  # invisible characters between two letters, or that turn the order of letters around
     marks: int = 0  # combining marks beyond what any letter bears
     look_alikes: int = 0  # letters of another script
 
@@ -79,9 +81,10 @@ _EMPTY = NormalText("", NOTHING)
 def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
     """The normal form of `text`, of its first `longest` characters where there is anything to undo.
 
-    HTML entities are unescaped, compatible characters composed (NFKC), invisible ones and marks that no letter bears
-    left out, quotation marks, dashes and apostrophes are those of ASCII, other symbols stand apart from words, and a
-    word has the letters of one script. Normalizing twice is normalizing once. Never raises.
+    HTML entities are unescaped, compatible characters composed (NFKC), what an override shows from right to left is
+    turned around, invisible characters and marks that no letter bears are left out, quotation marks, dashes and
+    apostrophes are those of ASCII, other symbols stand apart from words, and a word has the letters of one script.
+    Normalizing twice is normalizing once. Never raises.
     """
     return normalize_texts([text], longest)[0]
 
@@ -152,7 +155,8 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
             text, found = _ENTITY.subn(_unescape, text)
             entities += found
         if found or seen & INVISIBLE:
-            invisible += len(_HIDDEN.findall(text))
+            text, reversed_runs = _REVERSED.subn(lambda match: match[1][::-1], text)
+            invisible += reversed_runs + len(_HIDDEN.findall(text))
             text = _INVISIBLE.sub("", text)
         if not _is_composed(text):
             styled += sum(map(_is_styled, _STYLED.findall(text)))

@@ -34,7 +34,9 @@ DISGUISES = {
     "word joiner": PLAIN.replace("l", "\u2060l"),
     "soft hyphen": PLAIN.replace("k", "\xadk"),
     "byte-order mark": "\ufeff" + PLAIN.replace("k", "\ufeffk"),
-    "direction marks": f"\u202e{PLAIN}\u202c \u200f".rstrip(" \u200f"),
+    "direction marks": f"\u202d{PLAIN}\u202c \u200f".rstrip(" \u200f"),
+    "backwards, shown from right to left": f"\u202e{PLAIN[::-1]}\u202c",
+    "backwards to the end": f"cheap \u202e{PLAIN[6:][::-1]}",
     "tags": PLAIN + "".join(chr(0xE0000 + ord(letter)) for letter in "hidden"),
     "backspaces": PLAIN.replace("k", "\bk"),
     "strokes": "".join(letter + "\u0336" for letter in PLAIN),
@@ -51,7 +53,7 @@ DISGUISES = {
 @pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
 def test_a_disguise_comes_off(disguise: str) -> None:
     assert normalize_text(disguise).text == PLAIN
-    if "\u202e" not in disguise and "\U000e0068" not in disguise and "\b" not in disguise:
+    if "\u202d" not in disguise and "\U000e0068" not in disguise and "\b" not in disguise:
         assert sum(normalize_text(disguise).undone) > 0
 
 
@@ -61,6 +63,7 @@ def test_a_disguise_comes_off(disguise: str) -> None:
         ("&#99;a&#x73;ino &lt;b&gt;", Undone(entities=4)),
         ("ｃaѕh 𝐍𝐎𝐖", Undone(styled=4, look_alikes=1)),
         ("pi\u200blls pi\u00adlls", Undone(invisible=2)),
+        ("\u202esllip paehc\u202c", Undone(invisible=1)),
         ("p\u0335ills", Undone(marks=1)),
         ("раypal", Undone(look_alikes=2)),
     ],
@@ -198,7 +201,8 @@ def test_ascii_without_entities_and_controls_stays_as_it_is(text: str) -> None:
 def test_no_invisible_character_of_unicode_is_left() -> None:
     formats = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == "Cf"]
     assert len(formats) > 100
-    assert [c for c in formats if normalize_text(f"pi{c}lls").text != "pills"] == []
+    assert [c for c in formats if normalize_text(f"pi{c}lls").text != "pills"] == ["\u202e"]
+    assert normalize_text("pi\u202esll").text == "pills"
 
 
 @pytest.mark.parametrize(
