@@ -61,7 +61,7 @@ def explain_editors(
         occlusions = [
             [
                 *(Occlusion(column, usual[column - 1], *_FIELDS[column](editor)) for column in columns),
-                *(Occlusion(12 + rank, 0.0, f"word {words[rank]!r}", words[rank]) for rank in ranks),
+                *(Occlusion(12 + rank, 0.0, name_piece(words[rank]), words[rank]) for rank in ranks),
             ]
             for editor, columns, ranks in zip(part, _unusual(vectors, usual), _heaviest_words(vectors), strict=True)
         ]

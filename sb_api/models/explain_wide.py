@@ -25,11 +25,13 @@ from sb_api.models.wide_features import SLOT_FIELDS, SLOTS, find_words, weigh_fe
 from sb_api.preprocessing import VECTOR_LENGTH
 from sb_api.records import Editor
 from sb_api.text.hosts import email_domain, registered_domain, website_host
-from sb_api.text.spelling import separate_words
+from sb_api.text.normalization import normalize_text
+from sb_api.text.spelling import join_spelt_out, separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 
 TABLE = "line_embedding/embeddings"
 _BINS = VECTOR_LENGTH + SLOTS - len(COLUMNS)  # the first column of bins in a vector
+LEAST_SPELT_OUT = 2  # single letters, of which a word may be spelt out
 _UNDONE = COLUMNS.index(editor_bins.ENTITIES)
 
 
@@ -79,8 +81,16 @@ def _occlude_fields(
 
 
 def _join_runs(editor: Editor, terms: Vector, words: dict[str, list[int]]) -> Mapping[str, Sequence[int]]:
-    """The words of a bio, with runs of characters in the place of those that are single ones beside each other."""
-    if all(len(word) > 1 or word.isascii() for word in words):
+    """The words of a bio; in the place of single characters, which nobody reads alone, the words that are spelt out in
+    them, and runs of those that stand beside each other."""
+    single = {word for word in words if len(word) == 1}
+    if len(single) >= LEAST_SPELT_OUT:
+        spelt_out = [word.lower() for word in join_spelt_out(normalize_text(editor.bio or "").text)]
+        letters = {letter: words[letter] for letter in single.intersection("".join(spelt_out))}
+        for word in words.keys() & spelt_out:
+            words[word] = sorted({*words[word], *(slot for letter in word for slot in letters.get(letter, ()))})
+        words = {word: slots for word, slots in words.items() if word not in letters}
+    if all(word.isascii() for word in single):
         return words
     bio = Bio(editor, terms)
     joined = bio.joined_characters()

@@ -115,6 +115,14 @@ def test_a_word_comes_first_with_its_pairs_and_ngrams() -> None:
     assert (reasons[0].feature, reasons[0].value) == ("word 'zolpidorex'", "zolpidorex")
 
 
+@pytest.mark.parametrize("bio", ["c-a-s-i-n-o now", "c a s i n o  now"])
+def test_of_a_word_that_is_spelt_out_the_word_comes_first_and_no_letter(bio: str) -> None:
+    (words,) = find_words([Editor(**{**PLAIN, "bio": bio})])
+    reasons = explain({"bio": bio}, words["c"])
+    assert (reasons[0].feature, reasons[0].value) == ("word 'casino'", "casino")
+    assert not [reason for reason in reasons if str(reason.value) in {*"casino"}]
+
+
 def test_of_a_script_without_blanks_a_run_of_characters_comes_first() -> None:
     bio = "日本の音楽, 最好的在线赌场 casino"
     (words,) = find_words([Editor(**{**PLAIN, "bio": bio})])

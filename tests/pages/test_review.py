@@ -9,12 +9,16 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
+from flask import render_template_string
 from flask.testing import FlaskClient
 
+from sb_api.judgements import Outcome
 from sb_api.records import Editor
 from sb_api.review.entries import Kept
 from sb_api.review.store import ReviewStore
 from tests.support.review import SPAMMERS, fill
+from tests.support.service import NOT_SPAM, SPAM
 
 HOSTILE = "</textarea><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
@@ -152,6 +156,21 @@ def test_hostile_accounts_are_text(reviewing: FlaskClient, queue: ReviewStore) -
     for page in (reviewing.get("/page/review").text, reviewing.post("/page/review", data={"next": "1"}).text):
         assert "&lt;script&gt;" in page
         assert not re.search(r"<script(?! type=\"module\" src=\"/assets/)|<img src=x", page)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (Outcome("learned"), "learned"),
+        (Outcome("learned", still=SPAM), "learned, but for now still called spam"),
+        (Outcome("learned", still=NOT_SPAM), "learned, but for now still called not spam"),
+        (Outcome("kept", "It waits."), "kept, not learned yet. It waits."),
+    ],
+)
+def test_what_became_of_a_verdict_is_told(client: FlaskClient, outcome: Outcome, told: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_cards.html' import outcome_of with context %}{{ outcome_of(outcome) }}"
+        assert render_template_string(template, outcome=outcome).strip() == told
 
 
 def test_without_a_queue_there_is_no_tab(client: FlaskClient) -> None:
