@@ -230,12 +230,13 @@ class Intake:
         return floors if floors.any() else None
 
     def _corrected(self, rows: Sequence[LoggedVerdict], about: Version) -> npt.NDArray[np.bool_]:
-        """Which of n verdicts on messages say something else than the weights did, where few enough are learned."""
+        """Which of n verdicts on messages say something else than the weights did, of classes that these had learned,
+        where few enough are learned."""
         if self.classifier.record_type is EDITORS or len(rows) > RETRAININGS[self.classifier.name].most_settled:
             return np.zeros(len(rows), np.bool_)
         pairs = np.array([(row.label, row.predicted) for row in rows], np.int64).reshape(-1, 2)
         labels, predicted = merge_targets(pairs, about.labels).T
-        return np.asarray(labels != predicted)
+        return np.asarray((labels != predicted) & ~np.array([row.is_of_new_class for row in rows], np.bool_))
 
     def observe(self) -> Observed | None:
         """The latest verdicts with what the weights had said before they learned them; None where there are none or

@@ -17,6 +17,7 @@ from sb_api.config import load_settings
 from sb_api.errors import TooManyKept
 from sb_api.learning.admission import choose_retried
 from sb_api.learning.ingest import Intake
+from sb_api.learning.recipe import RETRAININGS
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights
 from sb_api.records import Verdict
@@ -226,6 +227,26 @@ def test_of_no_class_it_is_asked_that_the_likeliest_one_is_below_the_threshold(t
     assert asked is not None
     assert asked.tolist() == pytest.approx([0.71, 0.0])
     assert own.floors(rows, msgspec.structs.replace(about, figures={"threshold": 0.2})) is None, "of five, one has that"
+
+
+def test_of_a_correction_of_a_message_it_is_asked_that_no_other_class_is_as_likely(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    (row,) = take(own, "one", [verdict(1, 1)]).learn
+    own = Intake(own.settings, CLASSIFIERS["intent"], None)
+    about = msgspec.structs.replace(weights().about, labels=list("aabc"), figures={"threshold": 0.3})
+    message = msgspec.structs.replace(row, classifier="intent", label=2, predicted=2, score=0.2)
+    agreed = msgspec.structs.replace(message, label=0, predicted=1)  # two labels of one class
+    corrections = [msgspec.structs.replace(message, predicted=predicted) for predicted in (3, -1)]
+    new = msgspec.structs.replace(message, predicted=3, score=0.0)
+    asked = own.floors([*corrections, message, agreed, new], about)
+    assert asked is not None
+    assert asked.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
+    sure = own.floors(corrections, msgspec.structs.replace(about, figures={"threshold": 0.6}))
+    assert sure is not None
+    assert sure.tolist() == pytest.approx([0.61, 0.61])
+    most = RETRAININGS["intent"].most_settled
+    assert own.floors(corrections[:1] * most, about) is not None
+    assert own.floors(corrections[:1] * (most + 1), about) is None, "so many are not settled"
 
 
 def test_kept_verdicts_are_taken_along_with_new_ones_and_by_themselves(tmp_path: Path) -> None:
