@@ -284,6 +284,17 @@ def test_a_training_that_may_have_been_done_has_an_exit_code_of_its_own() -> Non
     assert len(server.seen) == 1
 
 
+def test_verdicts_that_are_learned_and_not_followed_yet_are_told_of() -> None:
+    records = {"1": {"state": "learned"}, "2": {"state": "learned", "still": "no class"}}
+    steps = {"version": "000001-aaaaaaaa", "previous": "000000-bbbbbbbb"}
+    task = {"task_id": "a" * 32, "message": ""}
+    answer = {"status": "completed", **task, "data": {"learned": 2, "records": records, "weights": steps}}
+    with scripted((202, {}, json.dumps(task).encode()), (200, {}, json.dumps(answer).encode())) as server:
+        done = call(server.address, "train", input=lines(make_verdicts(2)))
+    assert "2 learned" in done.stdout
+    assert "1 verdict is learned, but the weights still say otherwise" in done.stderr
+
+
 # status, top
 
 
