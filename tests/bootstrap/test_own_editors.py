@@ -35,7 +35,7 @@ from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from sb_api.versions import Version
 
 COUNT, SEED = 320, 4
-STEPS = 80  # of each fitting: fewer than are worth while, and enough to tell most spam
+STEPS = 40  # of each fitting: fewer than are worth while, and enough to tell most spam
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,13 @@ def test_enough_are_enough(spam: int, innocent: int, from_shipped: bool) -> None
     require_enough(editors(spam, innocent), from_shipped)
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fine-tuning: what is held here is what becomes of its scores, and not how good they are."""
+    monkeypatch.setattr(cross_validation, "FINE_TUNING_STEPS", (5, 10))
+
+
+@pytest.mark.usefixtures("few_steps")
 def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tmp_path: Path) -> None:
     """Accounts under random verdicts teach nothing."""
     settings = Settings(state_dir=str(tmp_path))
@@ -224,11 +231,10 @@ def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("few_steps")
 def test_fine_tuned_weights_keep_what_the_shipped_ones_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known stays in guard and replay, also where little is gained."""
     monkeypatch.setattr("sb_api.bootstrap.own_editors.SURELY", -np.inf)
-    monkeypatch.setattr("sb_api.bootstrap.cross_validation.FINE_TUNING_STEPS", (5, 10))
     settings = Settings(state_dir=str(tmp_path))
     checked = check_editors(list(generate_editors(60, seed=5)))
     plan = plan_original(settings, checked, seed=1, from_shipped=True, progress=lambda *_: None)
