@@ -78,7 +78,8 @@ class Trainer:
 
     def fit_to(self, labels: Sequence[str]) -> None:
         """Have `fitting` and `reference` be of these labels. The original's are the first of them."""
-        if list(self.fitting.labels) != list(labels):
+        # One that is not there yet is made of these at once, and not of the current weights' first.
+        if not self.warm or list(self.fitting.labels) != list(labels):
             self.__dict__.pop("reference", None)
             self.fitting = Fitting(self.classifier, labels, self.vocabularies)
 

@@ -7,11 +7,14 @@ import pytest
 
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import TrainingRefused
+from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.kept import has_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
-from sb_api.models.classifiers import CLASSIFIERS
+from sb_api.learning.training_loop import Fitting
+from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.records import LabelledMessage
+from sb_api.text.tokenizers import Vocabularies
 from tests.support.jobs import Jobs
 
 ORDERS = (
@@ -43,10 +46,20 @@ def judge(trainer: Trainer, text: str) -> tuple[list[str], str, float]:
     return labels, labels[scores.argmax()], 0.0 if orders is None else float(scores[orders])
 
 
-def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(jobs: Jobs) -> None:
+def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+
+    def make(classifier: Classifier, labels: list[str], vocabularies: Vocabularies) -> Fitting:
+        made.append(labels)
+        return Fitting(classifier, labels, vocabularies)
+
+    monkeypatch.setattr(learning_trainer, "Fitting", make)
     trainer = Trainer(Broker.of(jobs.redis, jobs.settings), CLASSIFIERS["intent"])
     old = trainer.original.about.labels
     trainer.train("first", examples("orders", ORDERS), lambda: None, new_classes=True)
+    assert made == [[*old, "orders"]], "no network is made that nothing is learned with"
     assert judge(trainer, "is my order late?")[:2] == ([*old, "orders"], "orders")
 
     trainer.roll_back("original", lambda: None)
