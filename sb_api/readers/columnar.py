@@ -137,7 +137,7 @@ def _whole(name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the file cannot be read
         said = str(error).partition("\n")[0]
-        raise MalformedBody(f"{name} is damaged and cannot be read: {said}.") from None
+        raise MalformedBody(f"{name} is damaged and cannot be read: {said.rstrip('.')}.") from None
 
 
 def _check_columns(schema: Any, fields: Fields, name: str) -> Sequence[str]:
