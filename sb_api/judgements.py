@@ -42,8 +42,8 @@ State = Literal["learned", "known", "kept"]
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one verdict: it is learned, the weights knew it already, or it is kept and not learned yet, for a
     `reason`. `superseded` counts earlier verdicts of the same reporter on the same record, which it replaces. `still`
-    is what the weights say of the record though they have learned otherwise, where one training could not bring them
-    all the way."""
+    is what the weights say of the record though they have learned otherwise, now or before, where a training could not
+    bring them all the way."""
 
     state: State
     reason: str = ""

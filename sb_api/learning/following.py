@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
 from sb_api.models.calibration import calibrated
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
-from sb_api.verdicts.outcomes import Unheeded
+from sb_api.verdicts.outcomes import Unheeded, describe_unheeded
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -25,11 +24,4 @@ def find_unheeded(trainer: Trainer, learned: Weights | None, rows: Sequence[Logg
     labels = learned.about.labels
     arrays = trainer.intake.examples(rows, trainer.reference.guard.arrays, labels).arrays
     scores = calibrated(trainer.fitting.predict(arrays), learned.about.temperature)
-    names = [
-        NO_CLASS_NAME if label == NO_CLASS else labels[label] for label in best_labels(scores, learned.about.threshold)
-    ]
-    return {
-        (row.record, row.reporter): said
-        for row, said in zip(rows, names, strict=True)
-        if said != (NO_CLASS_NAME if row.label == NO_CLASS else labels[row.label])
-    }
+    return describe_unheeded(rows, best_labels(scores, learned.about.threshold).tolist(), labels)

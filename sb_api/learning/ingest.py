@@ -28,6 +28,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.verdicts.log_schema import Kept, LoggedVerdict
+from sb_api.verdicts.outcomes import Unheeded, describe_unheeded
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
@@ -44,7 +45,8 @@ class Batch:
     """The verdicts of one training: those sent that it `learn`s, with earlier ones that they release, those kept from
     before that are `retried` along, and what becomes of those sent that it does not learn: `known` counts those that
     the weights have learned already, `held` those over their reporter's cap, `waiting` those that wait for a second
-    reporter; `known_numbers` are where those known are in the log.
+    reporter; `known_numbers` are where those known are in the log, and `unheeded` what the weights say all the same of
+    those of them that they do not follow.
     """
 
     learn: list[LoggedVerdict]
@@ -53,6 +55,7 @@ class Batch:
     held: int = 0
     waiting: int = 0
     known_numbers: list[int] = field(default_factory=list)
+    unheeded: Unheeded = field(default_factory=dict)
 
 
 class Intake:
@@ -97,8 +100,11 @@ class Intake:
         contradicting = self._contradicting(rows, scores, standing, current)
         aside = {one.account for one in self.log.set_aside()} if self.log else ()
         admission = admit(rows, contradicting, caps, standing=standing, learned=learned, set_aside=aside)
+        taken = {(row.record, row.reporter) for row in admission.logged}
+        known = [row for row in rows if (row.record, row.reporter) not in taken]
+        unheeded = describe_unheeded(known, [row.predicted for row in known], current.about.labels)
         if self.log is None:
-            return Batch(admission.logged, known=admission.known)
+            return Batch(admission.logged, known=admission.known, unheeded=unheeded)
         self._check_kept(admission.logged)
         retried = self._due(admission.superseded, current, caps) if admission.count("learning") else []
         self.log.add(admission.logged, admission.superseded)
@@ -113,6 +119,7 @@ class Intake:
             admission.count("held"),
             admission.count("waiting"),
             admission.known_numbers,
+            unheeded,
         )
 
     def take_undone(self, task: str, batch: Batch) -> Batch:

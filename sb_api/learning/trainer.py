@@ -188,7 +188,7 @@ class Trainer:
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
-            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows)),
+            **self._describe(task, verdicts, batch, {**batch.unheeded, **find_unheeded(self, learned, rows)}),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -252,7 +252,7 @@ class Trainer:
         outcomes = describe_outcomes(sent, logged, unheeded)
         states = Counter(outcome.state for outcome in outcomes.values())
         return {
-            "response": say(states, sum(outcome.still != "" for outcome in outcomes.values())),
+            "response": say(states, sum(one.still != "" and one.state == "learned" for one in outcomes.values())),
             "learned": len(batch.learn),
             "known": batch.known,
             "superseded": sum(outcome.superseded for outcome in outcomes.values()),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sb_api.judgements import Outcome, State, Status
+from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, Outcome, State, Status
 from sb_api.verdicts.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."
+STILL = "Taken back and sent alone it is learned again; for now they still say"
 NOT_FOLLOWED = "It is learned, and moved the weights a part of the way: for now they still say"
 KEPT: dict[Status, str] = {
     "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
@@ -36,6 +37,19 @@ def say(states: Mapping[State, int], unheeded: int = 0) -> str:
     return f"{head}: {', '.join(others)}" if others else head
 
 
+def describe_unheeded(
+    rows: Sequence[LoggedVerdict], said: Sequence[int], labels: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """What weights of these labels say of n learned verdicts' records, by the numbers `said`, where that is something
+    else than their class."""
+
+    def name(label: int) -> str:
+        return NO_CLASS_NAME if label == NO_CLASS else labels[label]
+
+    pairs = ((row, name(label)) for row, label in zip(rows, said, strict=True))
+    return {(row.record, row.reporter): told for row, told in pairs if told != name(row.label)}
+
+
 def describe_outcomes(
     sent: Sequence[tuple[str, str]], logged: Sequence[LoggedVerdict], unheeded: Unheeded
 ) -> dict[str, Outcome]:
@@ -49,7 +63,7 @@ def describe_outcomes(
 
 def _describe(row: LoggedVerdict | None, said: str | None) -> Outcome:
     if row is None:
-        return Outcome("known", KNOWN)
+        return Outcome("known", KNOWN) if said is None else Outcome("known", f"{KNOWN} {STILL} {said!r}.", still=said)
     superseded = int(row.supersedes is not None)
     if not row.version and row.status in KEPT:
         return Outcome("kept", KEPT[row.status], superseded)

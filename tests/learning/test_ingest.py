@@ -104,6 +104,14 @@ def test_a_task_done_again_gives_the_same_batch_and_logs_nothing_twice(tmp_path:
     assert len(own.log.find()) == 2
 
 
+def test_of_what_is_known_and_not_followed_it_is_told_what_the_weights_say(tmp_path: Path) -> None:
+    own = intake(tmp_path)
+    own.settle_learned(take(own, "one", [verdict(1), verdict(2, bio="words")]).learn, LEARNED)
+    batch = take(own, "two", [verdict(1), verdict(2, bio="words"), verdict(3)])
+    assert batch.known == 2
+    assert batch.unheeded == {("1", "ann"): "Non Spam Editor Account"}
+
+
 def test_the_same_verdict_is_learned_once_across_trainings(tmp_path: Path) -> None:
     own = intake(tmp_path)
     own.settle_learned(take(own, "one", [verdict(1), verdict(2)]).learn, LEARNED)
