@@ -10,7 +10,7 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Scores, Targets
 from sb_api.bootstrap.datasets import SYNTHETIC, load_split, open_messages
-from sb_api.bootstrap.no_class import measure_threshold
+from sb_api.bootstrap.no_class import find_right, measure_threshold
 from sb_api.bootstrap.reports.findings import find_worst, measure_answers, measure_groups, measure_spam
 from sb_api.bootstrap.reports.groups import group_records
 from sb_api.config import Settings
@@ -126,7 +126,8 @@ def _describe_refusal(about: Version, answers: Answers) -> dict[str, Any]:
     figures: dict[str, Any] = {"answered_share": round(float(answered[of_a_class].mean()), 6)}
     if not of_a_class.all():
         figures["no_class_recall"] = round(float((~answered[~of_a_class]).mean()), 6)
-        figures["no_class"] = measure_threshold(about.threshold, answers.targets, answers.scores, best[~of_a_class])
+        right = find_right(answers.targets, answers.scores)
+        figures["no_class"] = measure_threshold(about.threshold, right, best[~of_a_class])
     elif "no_class" in about.figures:
         figures["no_class"] = about.figures["no_class"]
     return figures

@@ -14,10 +14,12 @@ from sb_api.bootstrap.cross_validation import judge_by_folds
 from sb_api.bootstrap.datasets import SYNTHETIC, Split, divide_into_folds
 from sb_api.bootstrap.no_class import (
     NoClass,
+    Unlearned,
     choose_threshold,
     describe_refusal,
     find_right,
     make_no_class,
+    measure_crosswise,
     measure_threshold,
 )
 from sb_api.bootstrap.originals import install_original, to_examples, write_reference, write_vocabularies
@@ -194,10 +196,10 @@ def bootstrap_messages(
 ) -> Version:
     """Make the original of the classifier of these messages and start its chain anew.
 
-    A network that has learned the train part alone says how good the recipe is, and chooses the threshold; then one
-    learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the model card. `progress`
-    is called after each of `count_epochs`. Where few were held out, cross-validation over all of them says what to
-    expect. Raises InvalidRecords.
+    A network that has learned the train part alone says how good the recipe is, and what it says of the others chooses
+    the threshold; then one learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the
+    model card. `progress` is called after each of `count_epochs`. Where few were held out, cross-validation over all of
+    them says what to expect. Raises InvalidRecords.
     """
     encoder = None if encoder is None else Remembering(encoder)
     source = SOURCES[record_type.name]
@@ -320,16 +322,16 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
         if not parts[name]:
             raise InvalidRecords(f"The {name} part of the data holds no message of a class that was learned.")
     judged = {name: judge(part) for name, part in parts.items()}
-    outside = {
-        name: [message for message in part if message.label is None]
-        for name, part in (
-            ("validation", (*split.validation, *made_up.chosen_by)),
-            ("held_out", (*split.test, *made_up.measured)),
-        )
-    }
-    unsure = {name: judge(part)[1].max(axis=1) if part else np.zeros(0) for name, part in outside.items()}
-    right = {name: find_right(*pair) for name, pair in judged.items()}
-    choice = choose_threshold(right["validation"], unsure["validation"])
+    halves = []
+    for name, part in (
+        ("validation", (*split.validation, *made_up.chosen_by)),
+        ("held_out", (*split.test, *made_up.measured)),
+    ):
+        outside = [message for message in part if message.label is None]
+        sure = judge(outside)[1].max(axis=1) if outside else np.zeros(0, np.float32)
+        halves.append(Unlearned(find_right(*judged[name]), sure, made_up.kinds_of(outside)))
+    unlearned = halves[0].join(halves[1])
+    choice = choose_threshold(*unlearned)
     threshold = round(choice.threshold, 6)
     figures: dict[str, Any] = {name: fitting.classifier.score(*pair, 0.0) for name, pair in judged.items()}
     for name, (_, scores) in judged.items():
@@ -338,7 +340,8 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
     figures["no_class"] = {
         "kept": choice.keeps_the_wish,
         **({"catch_all": made_up.catch_all} if made_up.catch_all is not None else {}),
-        **measure_threshold(threshold, *judged["held_out"], unsure["held_out"]),
+        **measure_threshold(threshold, unlearned.right, unlearned.outside),
+        **measure_crosswise((halves[0], halves[1])),
     }
     return _HeldOut(fitting.labels, figures, parts["held_out"][:GUARD_MESSAGES], judged["held_out"][1][:GUARD_MESSAGES])
 
@@ -375,13 +378,14 @@ def _model_card(
         ],
         data=[
             source,
-            f"{counts['train']} messages were learned from first. {counts['validation']} chose the threshold. "
-            f"{counts['test']} others were held out for the figures below. Then all were learned; later trainings are "
-            "measured on those that had been held out, as if they still were.",
+            f"{counts['train']} messages were learned from first. Of {counts['test']} others are the figures below; "
+            f"these and {counts['validation']} more chose the threshold. Then all were learned; later trainings are "
+            "measured on those of the figures, as if they had not been.",
         ],
         figures=[Table(header, [[figures[name] for name in names]])],
         notes=[
-            f"The threshold is {about.threshold}, chosen on the {counts['validation']} messages{beside}. "
+            f"The threshold is {about.threshold}, chosen on the {counts['validation'] + counts['test']} messages"
+            f"{beside}. By thresholds that one half chose, measured on the other: "
             f"{describe_refusal(about.figures['no_class'])}",
             *([describe_expectation(about.figures["expected"])] if "expected" in about.figures else []),
         ],

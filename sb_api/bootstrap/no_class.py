@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from statistics import median
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,14 @@ from sb_api.preprocessing import message_features, message_words
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.nothing import Nothing, generate_nothing, split_nothing
 
-# The wish: of what fits no class at least so much is refused, and no more of the right answers is lost for it.
+# The wish: of each kind of what fits no class at least so much is refused, and no more of the right answers is lost for
+# it. Of each kind, because what is easily told apart, such as other languages, would make up for what is not.
 LEAST_REFUSED, MOST_LOST = 0.7, 0.02
-PRICE = 5.0  # shares of what is refused that a share of the right answers is worth
+FEW_OF_A_KIND = 30  # messages of which no share can be told
+OWN = "own"  # the kind of messages of no class that are not made up
+# Shares of what is refused that a share of the right answers is worth: not more, because what people write is harder to
+# tell apart than what is made up, and a step that refuses some more of the latter refuses more than that of the former.
+PRICE = 3.0
 LEAST_MADE, MOST_MADE = 200, 5_000
 CLAIMED = 0.5  # the share of made-up messages from which on a class that claims them is for all that fits no other
 LIKE = 0.5  # the cosine of two texts' words from which the one may well belong to the class of the other
@@ -31,16 +37,23 @@ Messages = Sequence[LabelledMessage]
 
 class NoClass(NamedTuple):
     """Made-up messages of no class: to learn, to choose by, to measure on; none is a variation of one in another. There
-    are none where a class of the data is for all that fits no other, the `catch_all`."""
+    are none where a class of the data is for all that fits no other, the `catch_all`. `kinds` are theirs by their
+    texts."""
 
     learned: list[LabelledMessage]
     chosen_by: list[LabelledMessage]
     measured: list[LabelledMessage]
     catch_all: str | None = None
+    kinds: Mapping[str, str] = MappingProxyType({})
+
+    def kinds_of(self, messages: Messages) -> list[str]:
+        """The kinds of n messages of no class, made up or not."""
+        return [self.kinds.get(message.text, OWN) for message in messages]
 
 
 class Choice(NamedTuple):
-    """A threshold, the share of what fits no class that it refuses, and of the right answers that it costs."""
+    """A threshold, the share that it refuses of that kind of what fits no class of which it refuses least, and of the
+    right answers that it costs."""
 
     threshold: float
     refused: float
@@ -65,7 +78,8 @@ def make_no_class(messages: Messages, seed: int, kinds: Collection[str] = ()) ->
     most = CLASSES_OF_THEM * len(messages) // max(1, len({message.label for message in messages}))
     chosen_by, measured = split_nothing(unseen, 0.5, seed)
     learned = learned[: min(len(messages), most)]
-    return NoClass(_of_no_class(learned), _of_no_class(chosen_by), _of_no_class(measured))
+    kinds = {one.text: one.kind for one in made}
+    return NoClass(_of_no_class(learned), _of_no_class(chosen_by), _of_no_class(measured), None, kinds)
 
 
 def _of_no_class(made: Sequence[Nothing]) -> list[LabelledMessage]:
@@ -122,9 +136,40 @@ def find_right(targets: Targets, scores: Scores) -> Scores:
     return np.sort(scores.max(axis=1)[scores.argmax(axis=1) == targets])
 
 
-def choose_threshold(right: Scores, outside: Scores) -> Choice:
+class Unlearned(NamedTuple):
+    """What a network says of messages that it has not learned: the probabilities of answers that are right, ascending,
+    and the largest ones of messages that fit no class, with their kinds."""
+
+    right: Scores
+    outside: Scores
+    kinds: list[str]
+
+    def join(self, other: Unlearned) -> Unlearned:
+        right = np.sort(np.concatenate([self.right, other.right]))
+        return Unlearned(right, np.concatenate([self.outside, other.outside]), [*self.kinds, *other.kinds])
+
+
+def measure_crosswise(parts: tuple[Unlearned, Unlearned]) -> dict[str, Any]:
+    """What a threshold is worth that both parts choose together: the shares that are `refused`, also of the `kinds`,
+    and `lost` when each part is measured by what the other one alone chooses. None where there is nothing to measure
+    on."""
+    right, outside = [], []
+    for chosen_by, measured in (parts, parts[::-1]):
+        threshold = choose_threshold(*chosen_by).threshold
+        right.append(measured.right < threshold)
+        outside.append(measured.outside < threshold)
+    lost, refused = np.concatenate(right), np.concatenate(outside)
+    of_kinds = divide_by_kind(refused.astype(np.float32), [kind for part in parts[::-1] for kind in part.kinds])
+    return {
+        "refused": round(float(refused.mean()), 6) if len(refused) else None,
+        **({"kinds": {kind: round(float(each.mean()), 6) for kind, each in of_kinds.items()}} if of_kinds else {}),
+        "lost": round(float(lost.mean()), 6) if len(lost) else None,
+    }
+
+
+def choose_threshold(right: Scores, outside: Scores, kinds: Sequence[str] = ()) -> Choice:
     """The threshold that suits the wish best, by the probabilities of answers that are right, ascending, and the
-    largest ones of messages that fit no class; both of messages that were not learned.
+    largest ones of messages that fit no class, of some `kinds`; both of messages that were not learned.
 
     Of those that keep the wish it is the one that refuses most for its price. Where none does, no more than `MOST_LOST`
     is lost, and as much refused as that allows. Where there is nothing to refuse, nothing is lost.
@@ -132,34 +177,48 @@ def choose_threshold(right: Scores, outside: Scores) -> Choice:
     if not len(right):
         return Choice(0.0, 0.0, 0.0)
     if not len(outside):
-        return _choose(right, outside, 0)
-    choices = [_choose(right, outside, place) for place in range(int(MOST_LOST * len(right)) + 1)]
+        return _choose(right, [], 0)
+    told_apart = [outside, *divide_by_kind(outside, kinds).values()]
+    choices = [_choose(right, told_apart, place) for place in range(int(MOST_LOST * len(right)) + 1)]
     kept = [choice for choice in choices if choice.keeps_the_wish]
     return max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
 
 
-def _choose(right: Scores, outside: Scores, lost: int) -> Choice:
+def divide_by_kind(outside: Scores, kinds: Sequence[str]) -> dict[str, Scores]:
+    """The scores of n messages by their kinds, but for kinds of few messages."""
+    names, each = np.unique(np.array(kinds, str), return_inverse=True)
+    divided = {str(name): outside[each == place] for place, name in enumerate(names)}
+    return {name: scores for name, scores in divided.items() if len(scores) >= FEW_OF_A_KIND}
+
+
+def _choose(right: Scores, outside: Sequence[Scores], lost: int) -> Choice:
+    """The threshold that loses so many right answers; what it refuses is told of the messages refused least."""
     threshold = float(right[lost])
-    return Choice(threshold, float((outside < threshold).mean()) if len(outside) else 0.0, lost / len(right))
+    refused = min((_share_below(threshold, scores) for scores in outside), default=0.0)
+    return Choice(threshold, refused, lost / len(right))
 
 
-def measure_threshold(threshold: float, targets: Targets, scores: Scores, outside: Scores) -> dict[str, Any]:
-    """What a threshold is worth on n scores (n, labels) of known targets, and on `count` messages that fit no class, by
-    their largest probabilities: the shares that are `refused` of these and `lost` of the right answers, beside what is
+def _share_below(threshold: float, scores: Scores) -> float:
+    return float((scores < threshold).mean())
+
+
+def measure_threshold(threshold: float, right: Scores, outside: Scores) -> dict[str, Any]:
+    """What a threshold is worth on the probabilities of right answers, ascending, and on the largest ones of `count`
+    messages that fit no class: the shares that are `refused` of these and `lost` of the right answers, beside what is
     wished, and as a `curve` what other thresholds would give. None where there is nothing to measure on."""
-    right = find_right(targets, scores)
     return {
         "wished": {"refused": LEAST_REFUSED, "lost": MOST_LOST},
         "count": len(outside),
-        "refused": round(float((outside < threshold).mean()), 6) if len(outside) else None,
-        "lost": round(float((right < threshold).mean()), 6) if len(right) else None,
+        "refused": round(_share_below(threshold, outside), 6) if len(outside) else None,
+        "lost": round(_share_below(threshold, right), 6) if len(right) else None,
         "curve": _draw_curve(right, outside),
     }
 
 
 def describe_refusal(figures: Mapping[str, Any]) -> str:
     """The sentence on what a threshold refuses and costs, of what `measure_threshold` gives; `kept` in it says whether
-    any threshold keeps the wish, and `catch_all` which class is for all that fits no other."""
+    any threshold keeps the wish, `catch_all` which class is for all that fits no other, and `kinds` what is refused of
+    each kind."""
     if figures.get("catch_all") is not None:
         said = (
             f"What fits no other class is of {figures['catch_all']!r}: made-up messages about nothing are like its own."
@@ -168,9 +227,10 @@ def describe_refusal(figures: Mapping[str, Any]) -> str:
         return said if figures["refused"] is None else f"{said} {describe_refusal(rest)}"
     if figures["refused"] is None or figures["lost"] is None:
         return "Nothing could be measured of what fits no class."
-    wished = figures["wished"]
+    wished, kinds = figures["wished"], figures.get("kinds", {})
+    least = f" ({min(kinds.values()):.0%} of the kind refused least)" if kinds else ""
     told = (
-        f"Of {figures['count']} messages that fit no class {figures['refused']:.0%} are refused, at "
+        f"Of {figures['count']} messages that fit no class {figures['refused']:.0%}{least} are refused, at "
         f"{figures['lost']:.1%} of the right answers lost; wished are at least {wished['refused']:.0%} at no more than "
         f"{wished['lost']:.0%}."
     )
@@ -182,5 +242,5 @@ def _draw_curve(right: Scores, outside: Scores) -> list[dict[str, float]]:
     class."""
     if not len(right) or not len(outside):
         return []
-    choices = (_choose(right, outside, lost) for lost in dict.fromkeys(int(share * len(right)) for share in CURVE))
+    choices = (_choose(right, [outside], lost) for lost in dict.fromkeys(int(share * len(right)) for share in CURVE))
     return [{name: round(value, 6) for name, value in choice._asdict().items()} for choice in choices]

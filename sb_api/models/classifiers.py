@@ -120,8 +120,16 @@ def _message_sizes(labels: Sequence[str], vocabularies: Vocabularies) -> tuple[i
     return len(labels), len(vocabularies["features"].words), len(vocabularies["words"].words)
 
 
-def _build_messages(labels: Sequence[str], vocabularies: Vocabularies, encoded: bool = False) -> keras.Model:
-    return networks.build_intent(*_message_sizes(labels, vocabularies), encoded, find_merged(labels))
+def _build_messages(
+    labels: Sequence[str], vocabularies: Vocabularies, encoded: bool = False, refusing: bool = False
+) -> keras.Model:
+    return networks.build_intent(*_message_sizes(labels, vocabularies), encoded, find_merged(labels), refusing)
+
+
+def _graph_of_messages(
+    labels: Sequence[str], vocabularies: Vocabularies, encoded: bool = False, refusing: bool = False
+) -> str:
+    return onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies), encoded, refusing)
 
 
 def _number_of(name: str, labels: Sequence[str]) -> int:
@@ -169,10 +177,11 @@ WIDE_DEEP = replace(
 )
 
 
-def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
-    """The classifiers of messages of one record type: one that knows words and their parts, and one with a fourth
-    member, which knows what a sentence encoder makes of a text. Their architectures are called as they were when
-    intents were all that messages were sorted by."""
+def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier, Classifier]:
+    """The classifiers of messages of one record type: one that knows words and their parts; one with a fourth member,
+    which knows what a sentence encoder makes of a text, or that it is of no class; and the latter as it was when that
+    member had to choose, of which there are weights. Their architectures are called as they were when intents were all
+    that messages were sorted by."""
     plain = Classifier(
         record_type=record_type,
         architecture="intent",
@@ -184,31 +193,35 @@ def sort_messages(record_type: RecordType) -> tuple[Classifier, Classifier]:
         target=_target_of_message,
         score=measures.score_classes,
         build=_build_messages,
-        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(*_message_sizes(labels, vocabularies)),
+        graph=_graph_of_messages,
         answer=_answer_of_messages,
         vectors=preprocessing.message_vectors,
         explain=explain_messages,
     )
-    encoded = replace(
+    choosing = replace(
         plain,
         architecture="intent-encoder",
         vector_length=encoder.VECTOR_LENGTH,
         preprocess=encoder.preprocess_messages,
         name_inputs=encoder.name_inputs,
         build=partial(_build_messages, encoded=True),
-        graph=lambda labels, vocabularies: onnx_graphs.intent_graph(
-            *_message_sizes(labels, vocabularies), encoded=True
-        ),
+        graph=partial(_graph_of_messages, encoded=True),
         vectors=encoder.message_vectors,
         encoded=True,
     )
-    return plain, encoded
+    refusing = replace(
+        choosing,
+        architecture="intent-encoder-or-none",
+        build=partial(_build_messages, encoded=True, refusing=True),
+        graph=partial(_graph_of_messages, encoded=True, refusing=True),
+    )
+    return plain, refusing, choosing
 
 
-INTENT, INTENT_ENCODED = sort_messages(INTENTS)
-SENTIMENT, SENTIMENT_ENCODED = sort_messages(SENTIMENTS)
-# Of several architectures of one name the first is the one that weights files have that do not say which.
-_ROWS = (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED, SENTIMENT, SENTIMENT_ENCODED)
+INTENT, INTENT_ENCODED, INTENT_CHOOSING = sort_messages(INTENTS)
+# Of several architectures of one name the first is the one that weights files have that do not say which; what is made
+# anew is of the first that has an encoder, or none.
+_ROWS = (LODBROK, WIDE_DEEP, INTENT, INTENT_ENCODED, INTENT_CHOOSING, *sort_messages(SENTIMENTS))
 ARCHITECTURES = {(classifier.name, classifier.architecture): classifier for classifier in _ROWS}
 CLASSIFIERS = {name: next(row for row in _ROWS if row.name == name) for name in RECORD_TYPES}
 

@@ -37,6 +37,8 @@ FIELD_LIMIT = 4.0
 # member's logarithms count.
 SENTENCE_WIDTH, SENTENCE_SCALE = 384, 16.0
 SENTENCE_SHARES = (2 / 15, 2 / 15, 2 / 15, 3 / 5)
+REFUSING = "sentence_or_none"  # the layer by which the member of the text's vector may say that a text is of no label
+REFUSING_SHARE = f"{REFUSING}/share"  # what each label has of that
 
 # A batch is padded to the next of these, so that few shapes are ever traced.
 BATCH_SIZES = (1, 8, 64, 512)
@@ -230,6 +232,7 @@ def build_intent(
     word_count: int,
     encoded: bool = False,
     merged: Sequence[int] | None = None,
+    refusing: bool = False,
 ) -> keras.Model:
     """The message network: inputs `feature_input` and `weight_input` (n, 192), `word_input` (n, 24), if `encoded` also
     `sentence_input` (n, SENTENCE_WIDTH), the text's vector from an encoder; output (n, labels) probabilities.
@@ -237,9 +240,9 @@ def build_intent(
     Three members: a weighted sum of feature embeddings with one hidden layer, as in fastText (Joulin et al., Bag of
     Tricks for Efficient Text Classification, 2017); convolutions over the words in order (Kim, Convolutional Neural
     Networks for Sentence Classification, 2014); and a linear classifier of the features. Their width grows with the
-    number of labels. A fourth one knows the text's vector alone, and counts for three fifths. While it
-    trains it gives (n, members, labels), for a loss of each member's own. `merged` are the numbers of the labels that
-    each one is merged into.
+    number of labels. A fourth one knows the text's vector alone, and counts for three fifths; a `refusing` one may say
+    that a text is of no label. While it trains it gives (n, members, labels), for a loss of each member's own. `merged`
+    are the numbers of the labels that each one is merged into.
     """
     keras = import_keras()
     layers = keras.layers
@@ -278,20 +281,44 @@ def build_intent(
     inputs = {"feature_input": features, "weight_input": weights, "word_input": words}
     if encoded:
         inputs["sentence_input"] = sentence = keras.Input((SENTENCE_WIDTH,), name="sentence_input")
-        outputs.append(_sentence_member(keras, sentence, label_count))
+        outputs.append(_sentence_member(keras, sentence, label_count, refusing))
     members = [layers.Reshape((1, label_count))(output) for output in outputs]
     pool = _members_layer(keras)(SENTENCE_SHARES if encoded else None, merged, name="output")
     output = pool(layers.Concatenate(axis=1, name="members")(members))
     return keras.Model(inputs, output, name="intent")
 
 
-def _sentence_member(keras: Any, sentence: Any, label_count: int) -> Any:
+def _sentence_member(keras: Any, sentence: Any, label_count: int, refusing: bool) -> Any:
     """A linear classifier of vectors of length 1, whose numbers are small: the scaling makes up for that."""
     layers = keras.layers
     kept = layers.Dropout(0.5, name="sentence_dropout")(
         layers.Rescaling(SENTENCE_SCALE, name="sentence_scaling")(sentence)
     )
-    return layers.Dense(label_count, activation="softmax", name="sentence_output")(kept)
+    head = layers.Dense(label_count, activation=None if refusing else "softmax", name="sentence_output")(kept)
+    return _refusing_layer(keras)(name=REFUSING)(head) if refusing else head
+
+
+def _refusing_layer(keras: Any) -> Any:
+    class RefusingSoftmax(keras.layers.Layer):  # type: ignore[misc]
+        """Logits (n, labels) -> probabilities, with a label more whose logit is 0, *none of these*, of whose
+        probability each label gets its share.
+
+        Among the labels alone, a text is of none where all logits are equal, which is so on a plane: what has any
+        likeness to one label is of it. With a level to reach, it is so wherever none of them is above it.
+        """
+
+        def build(self, shape: tuple[int | None, ...]) -> None:
+            alike = keras.initializers.Constant(1 / (shape[-1] or 1))
+            self.share = self.add_weight(shape=(shape[-1],), initializer=alike, trainable=False, name="share")
+
+        def call(self, logits: Any) -> Any:
+            with_none = keras.ops.softmax(keras.ops.pad(logits, [[0, 0], [0, 1]]))
+            return with_none[:, :-1] + with_none[:, -1:] * self.share
+
+        def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            return shape
+
+    return RefusingSoftmax
 
 
 def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

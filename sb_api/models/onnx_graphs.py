@@ -11,6 +11,7 @@ from sb_api.models.networks import (
     FIELD_LIMIT,
     LEAST_PROBABILITY,
     LINE_SCALE,
+    REFUSING_SHARE,
     SENTENCE_SCALE,
     SENTENCE_SHARES,
     SENTENCE_WIDTH,
@@ -76,7 +77,9 @@ scores = Softmax <axis = 1> (pool)
 }}"""
 
 
-def intent_graph(label_count: int, feature_count: int, word_count: int, encoded: bool = False) -> str:
+def intent_graph(
+    label_count: int, feature_count: int, word_count: int, encoded: bool = False, refusing: bool = False
+) -> str:
     """The graph of `networks.build_intent`."""
     width = message_width(label_count)
     filters = width * 3 // 4
@@ -93,14 +96,16 @@ def intent_graph(label_count: int, feature_count: int, word_count: int, encoded:
     sentence, pooled = "", "pool = Mean (bag_log, phrase_log, line_log)"
     if encoded:
         numbers |= _dense_shapes("sentence_output", SENTENCE_WIDTH, label_count)
+        numbers |= {REFUSING_SHARE: (label_count,)} if refusing else {}
         sentence = f"float[n, {SENTENCE_WIDTH}] sentence_input,"
-        pooled = _sentence_member()
+        pooled = _sentence_member(refusing)
     return f"""{VERSION}
 intent (int32[{features}] feature_input, float[{features}] weight_input, int32[{words}] word_input,{sentence}
 {_declare(numbers)}) => (float[n, {label_count}] scores)
 <int64[1] second = {{1}}, int64[1] third = {{2}}, float scale = {{{LINE_SCALE}}}, float least = {{{LEAST_PROBABILITY}}},
 float sentence_scale = {{{SENTENCE_SCALE}}}, float own_share = {{{SENTENCE_SHARES[3]}}},
-float other_share = {{{1 - SENTENCE_SHARES[3]}}}>
+float other_share = {{{1 - SENTENCE_SHARES[3]}}}, int64[4] one_more = {{0, 0, 0, 1}}, float level = {{0.0}},
+int64[2] parts = {{{label_count}, 1}}>
 {{
 weights = Unsqueeze (weight_input, second)
 rows = Gather ("feature_embedding/embeddings", feature_input)
@@ -130,16 +135,25 @@ scores = Softmax <axis = 1> (pool)
 }}"""
 
 
-def _sentence_member() -> str:
+def _sentence_member(refusing: bool) -> str:
     """The member of the text's vector, and the pool with it."""
+    head = _REFUSING_HEAD if refusing else _dense("sentence_output", "sentence", "Softmax")
     return f"""sentence = Mul (sentence_input, sentence_scale)
-{_dense("sentence_output", "sentence", "Softmax")}
+{head}
 sentence_least = Add (sentence_output, least)
 sentence_log = Log (sentence_least)
 own = Mul (sentence_log, own_share)
 others = Mean (bag_log, phrase_log, line_log)
 theirs = Mul (others, other_share)
 pool = Add (own, theirs)"""
+
+
+_REFUSING_HEAD = f"""sentence_logits = Gemm (sentence, "sentence_output/kernel", "sentence_output/bias")
+with_none = Pad (sentence_logits, one_more, level)
+sentence_shares = Softmax <axis = 1> (with_none)
+of_labels, of_none = Split <axis = 1> (sentence_shares, parts)
+of_each = Mul (of_none, "{REFUSING_SHARE}")
+sentence_output = Add (of_labels, of_each)"""
 
 
 def parse_graph(graph: str) -> tuple[bytes, dict[str, tuple[int, ...]], list[str]]:

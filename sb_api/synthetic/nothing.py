@@ -7,7 +7,7 @@ complains about one, asks about an account, or sells anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from random import Random
 from string import ascii_lowercase, digits
@@ -53,7 +53,11 @@ def generate_nothing(count: int, seed: int) -> Iterator[Nothing]:
 
 
 def _generate(count: int, rng: Random) -> Iterator[Nothing]:
-    sentences = (files("sb_api.synthetic") / "nothing.txt").read_text("utf-8").splitlines()
+    # Of general sentences and of chat, a block each.
+    general, chat = (files("sb_api.synthetic") / "nothing.txt").read_text("utf-8").split("\n\n")
+    # Thanks may be praise.
+    chatted = [said for said in languages()["en"].chat if "thank" not in said]
+    sentences = {"general": general.splitlines(), "chat": [*chatted, *chat.splitlines()]}
     for _ in range(count):
         kind = weighted(rng, _KINDS)
         core, text = _text(rng, kind, sentences)
@@ -63,7 +67,7 @@ def _generate(count: int, rng: Random) -> Iterator[Nothing]:
         )
 
 
-def _text(rng: Random, kind: str, sentences: list[str]) -> tuple[str, str]:
+def _text(rng: Random, kind: str, sentences: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """What is varied, and the variation."""
     if kind == "signs":
         return _signs(rng)
@@ -79,16 +83,15 @@ def _text(rng: Random, kind: str, sentences: list[str]) -> tuple[str, str]:
         words, sums = common_words("en")
         text = " ".join(rng.choices(words, cum_weights=sums, k=rng.randint(1, 14)))
         return text, text
-    # Thanks may be praise.
-    source = [said for said in languages()["en"].chat if "thank" not in said] if kind == "chat" else sentences
-    sentence = rng.choice(source)
+    sentence = rng.choice(sentences[kind])
     return sentence, write(rng, [sentence], slots, "").strip() or "ok"
 
 
 def _signs(rng: Random) -> tuple[str, str]:
-    """Numbers, keys hit at random, marks and pictures."""
+    """Numbers, keys hit at random, marks and pictures; each is a variation of itself alone."""
     letters = rng.choice((digits, ascii_lowercase, "asdfjkl", "!?.,:;-)(", "😀😂🎉❤👍🌧🐈"))
-    return letters, "".join(rng.choices(letters, k=rng.randint(1, 12)))
+    text = "".join(rng.choices(letters, k=rng.randint(1, 12)))
+    return text, text
 
 
 def split_nothing(messages: Sequence[Nothing], share: float, seed: int) -> tuple[list[Nothing], list[Nothing]]:

@@ -7,10 +7,12 @@ import numpy as np
 from sb_api.bootstrap.no_class import (
     LEAST_REFUSED,
     MOST_LOST,
+    Unlearned,
     choose_threshold,
     describe_refusal,
     find_right,
     make_no_class,
+    measure_crosswise,
     measure_threshold,
 )
 from sb_api.records import LabelledMessage
@@ -49,6 +51,36 @@ def test_where_the_wish_cannot_be_kept_no_more_is_lost_all_the_same() -> None:
     assert choose_threshold(RIGHT[:0], np.full(100, 0.9)).threshold == 0.0
 
 
+def test_what_is_easily_told_apart_does_not_make_up_for_what_is_not() -> None:
+    """Each kind is to be refused as often as is wished; one of few messages tells nothing."""
+    outside = np.concatenate([np.full(900, 0.1), np.full(60, 0.505), np.full(40, 0.99), np.full(9, 0.99)])
+    kinds = ["foreign"] * 900 + ["chat"] * 100 + ["words"] * 9
+    assert choose_threshold(RIGHT, outside).lost == 0.0
+    choice = choose_threshold(RIGHT, outside, kinds)
+    assert (choice.refused, choice.lost, choice.keeps_the_wish) == (0.6, MOST_LOST, False)
+
+
+def test_what_one_half_chooses_is_measured_on_the_other() -> None:
+    low, high = RIGHT, RIGHT + 0.2
+    kinds = ["chat"] * 40 + ["foreign"] * 60
+    outside = np.concatenate([np.full(40, 0.6), np.full(60, 0.1)])
+    measured = measure_crosswise((Unlearned(low, outside, kinds), Unlearned(high, outside, kinds)))
+    # The second half's threshold is 0.7: it refuses all, and costs the first half 40 of its 100 right answers.
+    assert (measured["refused"], measured["lost"]) == (0.8, 0.2)
+    assert measured["kinds"] == {"chat": 0.5, "foreign": 1.0}
+    told = describe_refusal({"count": 200, "wished": {"refused": 0.7, "lost": 0.02}, **measured})
+    assert "80% (50% of the kind refused least) are refused, at 20.0%" in told
+    nothing = Unlearned(np.zeros(0), np.zeros(0), [])
+    assert measure_crosswise((nothing, nothing)) == {"refused": None, "lost": None}
+
+
+def test_the_kinds_of_made_up_messages_are_known_by_their_texts() -> None:
+    made = make_no_class(label(*(f"refund order {n} please" for n in range(100))), 1)
+    kinds = [one.kind for one in generate_nothing(300, 1)]
+    assert set(made.kinds_of(made.chosen_by)) <= set(kinds)
+    assert made.kinds_of(label("what nobody made up")) == ["own"]
+
+
 def test_only_right_answers_count_as_lost() -> None:
     scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]])
     np.testing.assert_array_equal(find_right(np.array([0, 0, 1]), scores), [0.7, 0.9])
@@ -56,14 +88,14 @@ def test_only_right_answers_count_as_lost() -> None:
 
 def test_what_a_threshold_is_worth_is_measured_and_told() -> None:
     targets, scores = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
-    measured = measure_threshold(0.65, targets, scores, np.array([0.5, 0.6, 0.7, 0.99]))
+    measured = measure_threshold(0.65, find_right(targets, scores), np.array([0.5, 0.6, 0.7, 0.99]))
     assert (measured["count"], measured["refused"], measured["lost"]) == (4, 0.5, 0.25)
     assert measured["curve"] == [{"threshold": 0.6, "refused": 0.25, "lost": 0.0}]
     told = describe_refusal(measured)
     assert told.startswith("Of 4 messages that fit no class 50% are refused, at 25.0% of the right answers lost")
     assert f"at least {LEAST_REFUSED:.0%}" in told
     assert "No threshold" in describe_refusal({**measured, "kept": False})
-    assert "Nothing" in describe_refusal(measure_threshold(0.5, targets, scores, np.zeros(0)))
+    assert "Nothing" in describe_refusal(measure_threshold(0.5, find_right(targets, scores), np.zeros(0)))
 
 
 def test_made_up_messages_are_of_no_class_and_what_may_be_of_one_is_left_out() -> None:
@@ -85,12 +117,12 @@ def test_where_a_class_is_for_all_that_fits_no_other_none_are_made_up() -> None:
     asked = [message(want.format(n), name) for name, want in wants.items() for n in range(40)]
     chat = [message(one.text, "other") for one in generate_nothing(300, 2)]
     assert make_no_class(asked, 1).catch_all is None
-    assert make_no_class([*asked, *chat], 1) == ([], [], [], "other")
+    assert make_no_class([*asked, *chat], 1)[:4] == ([], [], [], "other")
     # Of two classes, each is what the other is not.
     assert make_no_class([*asked[:40], *chat], 1).catch_all is None
 
     choice = choose_threshold(RIGHT, np.zeros(0))
     assert (choice.threshold, choice.lost) == (RIGHT[0], 0.0)
-    measured = measure_threshold(0.4, np.zeros(1, np.int64), np.array([[0.9, 0.1]]), np.zeros(0))
+    measured = measure_threshold(0.4, np.array([0.9]), np.zeros(0))
     assert describe_refusal({**measured, "catch_all": "other"}).startswith("What fits no other class is of 'other'")
     assert "Nothing" not in describe_refusal({**measured, "catch_all": "other"})

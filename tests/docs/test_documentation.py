@@ -122,6 +122,9 @@ MEASURED = {
             "text messages about nothing, shipped weights: of no class": [
                 "Shipped intents, text messages about nothing: of no class"
             ],
+            "the same, made with the encoder": [
+                "Shipped intents with encoder, text messages about nothing: of no class"
+            ],
             "F1 at 0.5; at the best threshold": ["Own accounts, other half: F1 at 0.5"],
             "F1 lost at 0.5, worst half": ["Own accounts, other half: F1 lost at 0.5, worst"],
             "calibration error": ["Own accounts, other half: calibration error"],

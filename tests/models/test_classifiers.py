@@ -19,6 +19,7 @@ from sb_api.json_bodies import decode_records
 from sb_api.models.classifiers import (
     ARCHITECTURES,
     CLASSIFIERS,
+    INTENT_CHOOSING,
     INTENT_ENCODED,
     LODBROK,
     WIDE_DEEP,
@@ -82,6 +83,13 @@ SAMPLES = {
         CLASSIFIERS["intent"], MESSAGES, ["delivery", "greeting", "refund"], [2, 1, 0, 2], message_vocabularies()
     ),
     "intent-encoder": Sample(
+        INTENT_CHOOSING,
+        MESSAGES,
+        ["delivery", "greeting", "refund"],
+        [2, 1, 0, 2],
+        replace(message_vocabularies(), encoder=small_encoder()),
+    ),
+    "intent-encoder-or-none": Sample(
         INTENT_ENCODED,
         MESSAGES,
         ["delivery", "greeting", "refund"],
@@ -111,7 +119,7 @@ def test_classifiers_of_messages_share_all_but_their_records_and_their_files(tmp
         label: str | None = msgspec.field(name="rating")
 
     ratings = RecordType("rating", Message, Message, Rated, "/ratings", "Ratings", namespace="rating")
-    plain, encoded = sort_messages(ratings)
+    plain, encoded, _ = sort_messages(ratings)
     assert (plain.name, encoded.name) == ("rating", "rating")
     assert replace(plain, record_type=INTENTS).architecture == CLASSIFIERS["intent"].architecture
     (record,) = decode_records(b'[{"id": 7, "text": "x", "rating": "good"}]', Rated, 1).all_sound()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from sb_api.errors import InvalidWeights
+from sb_api.models import networks
 from sb_api.models.networks import BATCH_SIZES, compile_predict, get_arrays, import_keras, set_arrays
 from tests.support.factories import call_network, lodbrok, lodbrok_predict, make_inputs, same_arrays, unmeasured
 
@@ -287,3 +288,22 @@ def test_the_users_own_keras_settings_take_no_part(tmp_path: Path) -> None:
     environment = {**unmeasured(), "HOME": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["float32", "1e-07"]
+
+
+def test_the_member_of_the_text_s_vector_may_say_that_a_text_is_of_none() -> None:
+    """Where no label is above the level, all are as likely as each other, whatever they have to do with the text."""
+    labels, random = 4, np.random.default_rng(0)
+    choosing, refusing = (networks.build_intent(labels, 9, 9, encoded=True, refusing=each) for each in (False, True))
+    kernel = random.normal(0, 0.3, (networks.SENTENCE_WIDTH, labels)).astype(np.float32)
+    vectors = random.normal(0, 0.05, (50, networks.SENTENCE_WIDTH)).astype(np.float32)
+
+    def say(network: Any, level: float) -> Any:
+        arrays = networks.get_arrays(network)
+        arrays |= {"sentence_output/kernel": kernel, "sentence_output/bias": np.full(labels, level, np.float32)}
+        networks.set_arrays(network, arrays)
+        inputs = {name: np.zeros((50, *each.shape[1:]), np.float32) for name, each in network.input.items()}
+        return np.asarray(probe(network, "members", inputs | {"sentence_input": vectors}))[:, 3]
+
+    assert say(choosing, -30.0).max() > 0.9, "one of the labels has to be it"
+    np.testing.assert_allclose(say(refusing, -30.0), 1 / labels, atol=1e-4)
+    np.testing.assert_allclose(say(refusing, 30.0), say(choosing, 0.0), atol=1e-5)

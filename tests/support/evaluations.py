@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import sb_api.pages
-from sb_api.bootstrap.no_class import measure_threshold
+from sb_api.bootstrap.no_class import find_right, measure_threshold
 from sb_api.bootstrap.reports.findings import find_worst, measure_answers, measure_groups, measure_spam
 from sb_api.bootstrap.reports.groups import group_records
 from sb_api.bootstrap.reports.report import render_html
@@ -74,7 +74,7 @@ def of_messages(labels: int, text: str = "a text", only: int | None = None, thre
     figures = describe_classes(targets, scores, names) | {"answers": measure_answers(targets, scores, threshold)}
     for pair in figures["confused"]:
         pair["examples"] = [text]
-    figures["no_class"] = measure_threshold(threshold, targets, scores, scores.max(axis=1) / 2)
+    figures["no_class"] = measure_threshold(threshold, find_right(targets, scores), scores.max(axis=1) / 2)
     messages = [LabelledMessage(id=n, text=text, label=names[t]) for n, t in enumerate(targets)]
     called = scores.argmax(axis=1)
     return {

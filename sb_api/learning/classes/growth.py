@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.arrays import Arrays
-from sb_api.models.networks import LINE_SCALE
+from sb_api.models.networks import LINE_SCALE, REFUSING_SHARE
 
 # The bias of a class that was never learned, and from where on one is taken for that: what is learned comes nowhere
 # near. The member without a bias has a number of each feature for it.
@@ -41,6 +41,8 @@ def widen(arrays: Arrays, shapes: Shapes) -> dict[str, npt.NDArray[Any]]:
             grown[path] = _put(array, np.full(shape, IMPOSSIBLE / LINE_SCALE, array.dtype))
         elif "_output/" in path:
             grown[path] = _put(array, np.zeros(shape, array.dtype), 2 if path.startswith(TWO_PARTS) else 1)
+        elif path == REFUSING_SHARE:
+            grown[path] = _put(array, np.zeros(shape, array.dtype))
         else:
             fresh = random.normal(0, LEAST_INCOMING, shape).astype(array.dtype)
             if path.startswith("convolution") and path.endswith("kernel"):
@@ -71,7 +73,7 @@ def take_classes(arrays: Arrays, source: Arrays, classes: npt.NDArray[np.int64])
     if not len(classes):
         return taken
     for path in arrays:
-        if "_output/" in path or path == LINE:
+        if "_output/" in path or path in (LINE, REFUSING_SHARE):
             taken[path] = arrays[path].copy()
             taken[path][..., classes] = source[path][..., classes]
     return taken

@@ -17,7 +17,7 @@ from sb_api.arrays import Targets
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.classes.growth import LINE
 from sb_api.learning.recipe import Examples, join
-from sb_api.models.networks import LINE_SCALE, get_arrays, import_keras, set_arrays
+from sb_api.models.networks import LINE_SCALE, REFUSING_SHARE, get_arrays, import_keras, set_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,8 @@ RIDGE = 1e-6  # times the square of the numbers, for units of mean square 1
 EMPHASIS = 5.0  # what all examples of a new class weigh, where an old class weighs 1
 MOST_STEPS = 200
 # The layers that have the units of a member, and those that make logits of them.
-MEMBERS = (("bag", "bag_output"), ("phrases", "phrase_output"), ("sentence_scaling", "sentence_output"))
+SENTENCE = "sentence_output"
+MEMBERS = (("bag", "bag_output"), ("phrases", "phrase_output"), ("sentence_scaling", SENTENCE))
 AT_ONCE = 256
 
 
@@ -46,6 +47,9 @@ def imprint(network: keras.Model, new: Examples, known: Examples, classes: npt.N
     for units, head in _read_units(network, rows):
         kernel, bias = f"{head}/kernel", f"{head}/bias"
         logits = units.astype(np.float64) @ arrays[kernel] + arrays[bias]
+        if head == SENTENCE and REFUSING_SHARE in arrays:
+            logits = np.pad(logits, [(0, 0), (0, 1)])  # that it is none of them is one more
+            arrays[REFUSING_SHARE][classes] = arrays[REFUSING_SHARE].max()
         arrays[kernel][:, classes], arrays[bias][classes] = solve(units, logits, rows.targets, weights, classes)
     own, units, logits = _read_features(arrays[LINE], rows, len(mine))
     numbers, _ = solve(units, logits, rows.targets, weights, classes, intercept=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sb_api.learning.classes.growth import find_unlearned, take_classes, widen, widen_optimizer
 from sb_api.models import networks
@@ -15,11 +16,14 @@ def shapes(network: object) -> dict[str, tuple[int, ...]]:
     return {variable.path: tuple(variable.shape) for variable in networks.numbers_of(network)}
 
 
-def test_a_network_of_more_classes_and_more_units_says_the_same() -> None:
+@pytest.mark.parametrize("refusing", [False, True])
+def test_a_network_of_more_classes_and_more_units_says_the_same(refusing: bool) -> None:
     random = np.random.default_rng(0)
-    small, large = (networks.build_intent(count, FEATURES, WORDS, encoded=True) for count in (8, 11))
+    small, large = (networks.build_intent(count, FEATURES, WORDS, encoded=True, refusing=refusing) for count in (8, 11))
     assert networks.message_width(8) < networks.message_width(11), "the hidden layers are wider too"
     arrays = {path: random.normal(0, 0.3, a.shape).astype(a.dtype) for path, a in networks.get_arrays(small).items()}
+    if refusing:
+        arrays[networks.REFUSING_SHARE] = networks.get_arrays(small)[networks.REFUSING_SHARE]
     networks.set_arrays(small, arrays)
     networks.set_arrays(large, widen(arrays, shapes(large)))
     rows = {
