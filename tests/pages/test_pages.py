@@ -405,7 +405,7 @@ def test_classes_become_one_on_the_page_and_any_name_can_be_taught(client: Flask
         ({"old": ["praise"], "new": " "}, "has 1 to 255 characters"),
         ({"old": ["praise"], "new": "x" * 256}, "has 1 to 255 characters"),
         ({"old": ["poetry"], "new": "prose"}, "is no class of the current weights"),
-        ({"old": ["praise"], "new": "<No Class>"}, "which is another class"),
+        ({"old": ["praise"], "new": "<No Class>"}, "what it is called that a message fits none"),
         ({"old": ["praise"], "new": "x", "model": "lodbrok"}, "judges no messages"),
     ],
 )
