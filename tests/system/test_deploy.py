@@ -347,7 +347,7 @@ def documented(heading: str) -> str:
 
 def make_release(folder: Path) -> dict[str, str]:
     """A release of its own, with another version number. Returns the environment that runs it."""
-    shutil.copytree(ROOT / "sb_api", folder / "sb_api", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sb_api", folder / "sb_api")  # compiled as it is: three processes would do that at a time
     (folder / "static").symlink_to(ROOT / "static")
     package = folder / "sb_api" / "__init__.py"
     changed = re.sub(r'__version__ = "[^"]+"', '__version__ = "99.0.0"', package.read_text("utf-8"))
@@ -411,7 +411,9 @@ def test_a_backup_restores_what_was_learned_and_a_new_release_takes_over_while_n
         for role, state in (("worker", tmp_path / "nothing"), ("trainer", restored.state)):
             new = compose_start(read_compose(), role).placed(deployment.redis, state)
             paths = [release["PYTHONPATH"], *filter(None, [new.environment.get("PYTHONPATH")])]
-            deployment.start(f"new-{role}", new.command, {**new.environment, "PYTHONPATH": os.pathsep.join(paths)})
+            # One training comes, of editors: all that trainings need, of messages too, is not loaded before.
+            variables = {"PYTHONPATH": os.pathsep.join(paths), "SB_API_TRAINER_IDLE": "0"}
+            deployment.start(f"new-{role}", new.command, {**new.environment, **variables})
         deployment.wait_ready(classify=2, train=2)
         deployment.stop("worker", "trainer")
         # systemctl restart sb_api-web: the socket stays.
