@@ -51,7 +51,12 @@ SHARED |= {"SB_API_REVIEW": "on", "SB_API_REVIEW_SHARE": "0"}  # what tests add 
 SHARED["SB_API_SHADOW_SHARE"] = "1"
 RUN = (sys.executable, "-m", "sb_api", "run", "--port", "0")
 
-THINNED = {"vectors": 3, "calibration": 12, "replay": 20}  # of the shipped reference set, by part
+# One of so many records of the shipped reference sets, by classifier and part.
+THINNED = {
+    "lodbrok": {"vectors": 8, "calibration": 12, "replay": 20},
+    "intent": {"vectors": 1, "replay": 10},
+    "sentiment": {"vectors": 5, "replay": 20},
+}
 
 EDITOR = {
     "id": 2478,
@@ -183,20 +188,22 @@ def as_verdicts(records: Sequence[dict[str, Any]]) -> list[Verdict]:
 
 
 @cache
-def _thinned() -> dict[str, Any]:
-    with np.load(ROOT / "static" / "reference" / "lodbrok.npz") as shipped:
-        return {name: shipped[name][:: THINNED[name.partition("_")[0]]].copy() for name in shipped}
+def _thinned(classifier: str) -> dict[str, Any]:
+    thinned = THINNED[classifier]
+    with np.load(ROOT / "static" / "reference" / f"{classifier}.npz") as shipped:
+        return {name: shipped[name][:: thinned[name.partition("_")[0]]].copy() for name in shipped}
 
 
 def thin_reference(state: Path) -> None:
-    """Give a state directory every third of the shipped guard's records, every twelfth of the calibration's and every
-    twentieth of those that are replayed, so that a training costs half. Tests of what trainings are worth do with
-    all of them."""
+    """Give a state directory few of the records of the shipped reference sets (`THINNED`), so that a training costs
+    half. Tests of what trainings are worth do with all of them."""
     folder = state / "reference"
     folder.mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
-    np.savez(folder / "lodbrok.npz", **_thinned())
-    (folder / "lodbrok.npz").chmod(0o600)
+    for classifier in THINNED:
+        file = folder / f"{classifier}.npz"
+        np.savez(file, **_thinned(classifier))
+        file.chmod(0o600)
 
 
 @dataclass

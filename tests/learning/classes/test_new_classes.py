@@ -16,6 +16,7 @@ from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.records import LabelledMessage
 from sb_api.text.tokenizers import Vocabularies
 from tests.support.jobs import Jobs
+from tests.support.service import thin_reference
 
 ORDERS = (
     "where is the order that I placed",
@@ -56,6 +57,7 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(
         return Fitting(classifier, labels, vocabularies)
 
     monkeypatch.setattr(learning_trainer, "Fitting", make)
+    thin_reference(jobs.settings.state)
     trainer = Trainer(Broker.of(jobs.redis, jobs.settings), CLASSIFIERS["intent"])
     old = trainer.original.about.labels
     trainer.train("first", examples("orders", ORDERS), lambda: None, new_classes=True)

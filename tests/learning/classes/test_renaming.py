@@ -17,6 +17,7 @@ from sb_api.models.predictor import Predictor
 from sb_api.records import LabelledMessage
 from sb_api.versions import find_merged
 from tests.support.jobs import Jobs
+from tests.support.service import thin_reference
 
 TEXTS = ("the search page crashes", "this is ridiculous, nobody answers", "thank you so much", "buy cheap watches")
 LABELS = ["a", "b", "c", "d"]
@@ -51,6 +52,7 @@ def test_a_name_that_cannot_be_is_refused(old: list[str], new: str, said: str) -
 
 
 def test_what_is_merged_has_what_its_parts_had_and_is_learned_by_its_name(jobs: Jobs) -> None:
+    thin_reference(jobs.settings.state)
     trainer = Trainer(Broker.of(jobs.redis, jobs.settings), CLASSIFIERS["intent"])
     old = trainer.original.about.labels
     parts, rows = [old.index("bug report"), old.index("complaint")], messages(*TEXTS)
