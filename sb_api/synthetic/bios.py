@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from random import Random
 
 from sb_api.synthetic import phrases
@@ -11,9 +14,14 @@ from sb_api.synthetic.evasions import WAYS, disguise
 from sb_api.synthetic.parts import Pools, common_words, make_band_name, make_brand, make_url, weighted
 from sb_api.synthetic.phrases import languages
 
+_LINK = re.compile(r"((?:https?://|www\.|href=)\S+)")
 _SPIN = re.compile(r"\[([^\[\]]*)\]")
 _SENTENCE_ENDS = (".", ".", ".", "", "", "!", "...", "?")
 _LABELS = ("", "", "{name}: ", "- ", "music: ", "me on {name}: ", "see ")
+# Of the bios of editors and of spammers' pitches, how many are of words that nobody else writes. What is made up holds
+# each word many times on one side or the other; without these no account would say what to think of words that are
+# unknown, and chance would decide. People write them far more often than spammers, in more ways and languages.
+UNKNOWN_SHARES = (0.11, 0.006)
 _QUOTES = ('"{}"', "“{}”", "«{}»", "'{}'")
 _REPORTS = ("spam: {}", "I report accounts that write {}", "deleted again: {}", "not interested in {}", "no {} please")
 
@@ -53,6 +61,31 @@ def write(rng: Random, templates: Sequence[str], slots: Mapping[str, str], separ
         return rng.choice(alternatives).strip()
 
     return separator.join(_SPIN.sub(pick, template).format_map(slots) for template in templates)
+
+
+def put_in_unknown_words(rng: Random, text: str, language: str) -> str:
+    """The text with the letters of its language exchanged for others of their script by chance, but for its links: it
+    looks as before, by its length, its scripts and its marks, and none of its words is known."""
+    table: dict[int, str] = {}
+    for letters in alphabets(language):
+        for letter, other in zip(letters, rng.sample(letters, len(letters)), strict=True):
+            table |= {ord(letter): other, ord(letter.upper()): other.upper()}
+    parts = _LINK.split(text)
+    return "".join(part if place % 2 else part.translate(table) for place, part in enumerate(parts))
+
+
+@cache
+def alphabets(language: str) -> tuple[str, ...]:
+    """The small letters that the language's sentences are written with, those of each script in order; without those
+    whose capital is more than one letter."""
+    known = languages()[language]
+    said = set("".join((*known.everyday, *itertools.chain.from_iterable(known.spam.values()))).lower())
+    by_script: dict[str, str] = {}
+    for letter in sorted(filter(str.isalpha, said)):
+        if len(letter.upper()) == 1:
+            script = unicodedata.name(letter).partition(" ")[0]
+            by_script[script] = by_script.get(script, "") + letter
+    return tuple(by_script.values())
 
 
 def make_link(style: str, url: str, text: str) -> str:
@@ -125,6 +158,8 @@ def write_editor_bio(rng: Random, pools: Pools, kind: str, language: str, host: 
         bio += f" {link}"
     if rng.random() < 0.07:
         bio += " " + quote_spam(rng, pools, language)
+    if rng.random() < UNKNOWN_SHARES[0]:
+        bio = put_in_unknown_words(rng, bio, language)
     # Bands and people who like how it looks.
     return disguise(rng, bio, rng.randrange(WAYS), 0.3) if rng.random() < 0.008 else bio
 

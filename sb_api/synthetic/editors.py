@@ -110,7 +110,7 @@ def _again(rng: Random, recent: list[str], share: float, new: str) -> str:
 
 def _own_host(rng: Random, pools: Pools, language: str, name: str) -> str:
     """A host of somebody's own: after music, a trade, the owner, nothing, anything, or like a spammer's."""
-    source = weighted(rng, ((32, "music"), (12, "trade"), (20, "name"), (14, "brand"), (12, "words"), (10, "spam")))
+    source = weighted(rng, ((24, "music"), (12, "trade"), (20, "name"), (20, "brand"), (12, "words"), (12, "spam")))
     if source == "brand":
         return make_brand_host(rng, language)
     if source == "words":

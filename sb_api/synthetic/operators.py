@@ -9,7 +9,16 @@ from random import Random
 
 from sb_api.synthetic import phrases
 from sb_api.synthetic.accounts import REFERENCE_TIME, Habits, Profile, SyntheticEditor, make_record
-from sb_api.synthetic.bios import Slots, make_link, small_talk, talk, write, write_wordless
+from sb_api.synthetic.bios import (
+    UNKNOWN_SHARES,
+    Slots,
+    make_link,
+    put_in_unknown_words,
+    small_talk,
+    talk,
+    write,
+    write_wordless,
+)
 from sb_api.synthetic.evasions import WAYS, disguise
 from sb_api.synthetic.parts import (
     Pools,
@@ -133,11 +142,12 @@ class Operator:
         if rng.random() < self.stuffing:
             stuffed = rng.choices(self.keywords, k=int(rng.lognormvariate(2.9, 0.9)) + 3)
             bio += "\n" + rng.choice((", ", " ", " | ", "\n")).join(stuffed)
-        return bio
+        return put_in_unknown_words(rng, bio, self.language) if rng.random() < UNKNOWN_SHARES[1] else bio
 
 
 def _new_host(rng: Random, pools: Pools, kind: str, language: str) -> str:
-    if rng.random() < 0.15:
+    # As often as editors: an invented name must be no sign of either.
+    if rng.random() < 0.35:
         return make_brand_host(rng, language)
     return make_host(rng, pools, phrases.SPAM_HOST_WORDS[kind], language)
 
@@ -176,7 +186,7 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         link_style=rng.choice(("plain", "plain", "html", "bbcode", "markdown", "none", "none")),
         stuffing=rng.choice((0.0, 0.0, 0.0, 0.1, 0.8)) if presence == "pitch" and known.unspaced is False else 0.0,
         chatty=0.8 if presence == "polite" else rng.choice((0.0, 0.2, 0.5, 0.9)),
-        way=rng.randrange(WAYS) if presence == "pitch" and rng.random() < 0.04 else None,
+        way=rng.randrange(WAYS) if presence == "pitch" and rng.random() < 0.1 else None,
         since=datetime(2006, 1, 1) + timedelta(days=20.3 * 365 * rng.random() ** 0.65),
         burst_days=rng.choice((1, 5, 30, 200)),
         left=min(int(3 * rng.paretovariate(1.1)), 60),

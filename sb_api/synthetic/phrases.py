@@ -119,6 +119,7 @@ SPAM_HOST_WORDS = {
     "education": _words("academy training courses exam dumps institute coaching classes study certify"),
     "gaming": _words("hack cheats gems coins codes unblocked games mod generator robux"),
     "support": _words("support helpline customer service number antivirus helpdesk fix care"),
+    "loans": _words("loan loans credit money cash lending finance fast debt mortgage"),
 }
 
 PUBLIC_HOSTS = _words("""bandcamp.com soundcloud.com facebook.com youtube.com twitter.com instagram.com last.fm
@@ -174,6 +175,7 @@ _KEYWORDS = {
     "education": "online course / exam dumps / certification training / coaching classes / practice test",
     "gaming": "free gems / robux generator / cheats / unblocked games / mod menu / gift codes",
     "support": "customer service number / toll free / helpline / antivirus support / error code / technical support",
+    "loans": "payday loan / personal loans / instant cash / bad credit / debt consolidation / quick money / refinance",
 }
 KEYWORDS = {kind: _split(text) for kind, text in _KEYWORDS.items()}
 

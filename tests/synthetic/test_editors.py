@@ -42,7 +42,7 @@ URL = re.compile(r"https?://(?:www\.)?([^/\s\]|\"'<>)]+)|\bwww\.", re.IGNORECASE
 
 @pytest.fixture(scope="module")
 def editors() -> list[SyntheticEditor]:
-    return list(generate_editors(6000, seed=11))
+    return list(generate_editors(9000, seed=11))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 from sb_api.synthetic import phrases
-from sb_api.synthetic.bios import Slots, write
+from sb_api.synthetic.bios import UNKNOWN_SHARES, Slots, alphabets, put_in_unknown_words, write
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from sb_api.synthetic.evasions import WAYS, disguise
 from sb_api.synthetic.parts import build_pools, common_words
@@ -62,10 +62,12 @@ def test_at_least_thirty_languages_and_twelve_scripts_are_on_both_sides(editors:
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_every_language_has_ordinary_talk_editors_and_spam_of_several_kinds(code: str) -> None:
     language = LANGUAGES[code]
-    assert len(language.everyday) >= 5
-    assert len(language.editors["listener"]) >= 4
-    assert len(language.polite) >= 2
-    assert len(language.spam) >= 3
+    assert len(language.everyday) >= 16
+    assert len(language.editors["listener"]) >= 6
+    assert len(language.editors["trade"]) >= 5, "who has a spammer's trade and plants nothing"
+    assert len(language.polite) >= 5
+    assert len(language.spam) >= 15
+    assert min(map(len, language.spam.values())) >= 2
     assert set(language.spam) <= set(phrases.KEYWORDS)
     assert set(language.spam) <= set(phrases.SPAM_HOST_WORDS)
     kinds = (*language.editors.values(), *language.spam.values(), language.everyday, language.polite, language.calls)
@@ -113,9 +115,9 @@ def test_few_words_of_the_vocabulary_are_of_one_side_alone(bios: Sides, spread: 
     """137 of 511 words were in spam alone, \"no\" and \"without\" among them."""
     vocabulary = [word for word, _ in fit_vocabulary([*bios[0], *bios[1]], 511).words]
     one_sided = [word for word in vocabulary if 0 in (spread[0][word], spread[1][word])]
-    assert len(one_sided) <= 10, one_sided
+    assert len(one_sided) <= 15, one_sided
     ordinary = set(common_words("en")[0][:300]).intersection(vocabulary)
-    assert len(ordinary) > 100
+    assert len(ordinary) > 60
     lopsided = [word for word in ordinary if not 1 / 6 < ratio(word, bios, spread) < 6]
     assert len(lopsided) <= 5, [(word, spread[0][word], spread[1][word]) for word in lopsided]
 
@@ -136,3 +138,26 @@ def test_every_way_of_disguise_changes_words_and_no_more_than_its_share(way: int
     assert disguise(Random(1), text, way, 0.0) == text
     rest = "a to of 12 https://casino.example/bonus www.casino.example"
     assert disguise(Random(1), rest, way, 1.0) == rest
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_texts_in_unknown_words_look_as_before_and_keep_no_word(code: str) -> None:
+    scripts_of = {letter: script for script in alphabets(code) for letter in script}
+    link = "https://www.example.org/casino-bonus?from=here"
+    for place, sentence in enumerate(LANGUAGES[code].everyday):
+        words_alone = re.sub(r"[^\w\s]", " ", sentence)
+        text = f"{words_alone} {link} {words_alone[:5].upper()}"
+        changed = put_in_unknown_words(Random(place), text, code)
+        assert len(changed) == len(text)
+        assert link in changed
+        kinds = zip(text, changed, strict=True)
+        assert all(old == new or scripts_of[old.lower()] == scripts_of[new.lower()] for old, new in kinds)
+        assert [letter.isupper() for letter in changed] == [letter.isupper() for letter in text]
+        before, after = (set(words.replace(link, "").lower().split()) for words in (text, changed))
+        longer = {word for word in before if len(scripts_of.keys() & set(word)) > 3}
+        assert len(longer & after) <= 1, (text, changed)
+
+
+def test_some_bios_of_either_side_are_of_unknown_words_and_most_of_these_are_of_editors() -> None:
+    """Else nothing would say how to judge a text of which no word is known."""
+    assert UNKNOWN_SHARES[0] > 5 * UNKNOWN_SHARES[1] > 0
