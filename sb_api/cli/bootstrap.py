@@ -118,14 +118,15 @@ def make_from_messages(
 @click.option(
     "--count",
     type=click.IntRange(1),
-    help="Synthetic records to make (default 60000 editors, 3500 messages of intents or 20000 of sentiments).",
+    help="Synthetic records to make (default 200000 editors, in 6 GB of memory; 3500 messages of intents or 20000 of "
+    "sentiments).",
 )
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
 @click.option(
     "--architecture",
-    type=click.Choice(["wide-deep", "lodbrok"]),
-    default="wide-deep",
+    type=click.Choice(["wide-deep-20", "lodbrok"]),
+    default="wide-deep-20",
     show_default=True,
     help="Of the editors' network: Lodbrok pooled with hashed words and characters, or Lodbrok alone.",
 )

@@ -164,7 +164,7 @@ LODBROK = Classifier(
 # Without caution in its loss, so that its scores are what they say: it stands in the borders of the bands.
 WIDE_DEEP = replace(
     LODBROK,
-    architecture="wide-deep",
+    architecture="wide-deep-20",
     vector_length=wide_features.VECTOR_LENGTH,
     preprocess=wide_features.preprocess_editors,
     name_inputs=wide_features.name_inputs,
@@ -235,6 +235,7 @@ def find_classifier(about: Version) -> Classifier:
         known = [each for name, each in ARCHITECTURES if first is None or name == first.name]
         raise InvalidWeights(
             f"The weights {about.version} of {about.classifier[:40]!r} are of the architecture {architecture[:40]!r}, "
-            f"which this release does not have; there are {', '.join(dict.fromkeys(known))}."
+            f"which this release does not have; there are {', '.join(dict.fromkeys(known))}. `sb-api bootstrap` makes "
+            "weights anew, of your own data too; the release that they were made with goes on with them."
         )
     return classifier

@@ -7,7 +7,7 @@ n-grams than there are slots, the first are kept. Feature 0 is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from operator import add
 from typing import Any, NamedTuple
@@ -40,13 +40,17 @@ from sb_api.text.tokenizers import Vocabularies
 Buckets = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
 
-TABLE_BITS = 17
+TABLE_BITS = 20
 RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
+# Of each text, the one whose words and n-grams count as its own: what bios have taught of a word is true of hosts too.
+KNOWN_AS = np.array([0, 0, 2, 3, 4])
+# How much what is hashed of each text weighs: of websites less, because what is added up of a new host goes by chance.
+SCALES = np.array([1.0, 0.5, 1.0, 1.0, 1.0], np.float32)
 LENGTHS = (3, 5)  # of character n-grams
 WORDS = np.array([96, 8, 4, 4, 6])
 NGRAMS = np.array([128, 24, 16, 16, 12])
@@ -81,9 +85,11 @@ SLOT_FIELDS = (
 FIELDS = tuple(dict.fromkeys(SLOT_FIELDS))
 SLOTS = len(SLOT_FIELDS)
 VECTOR_LENGTH = preprocessing.VECTOR_LENGTH + SLOTS
-_PRIVILEGES, _HAS_URL = 4, 6  # columns of Lodbrok's vectors
+_PRIVILEGES, HAS_URL = 4, 6  # columns of Lodbrok's vectors
 # The slots of each text in each block.
 _SIZES = np.concatenate(_BLOCKS)
+_BLOCK_SCALES = np.tile(SCALES, len(_BLOCKS))
+_OF_HOST = sum(field == "website" for _, field in WHOLE)
 _STARTS, _TEXT_SLOTS = np.cumsum(_SIZES) - _SIZES, int(_SIZES.sum())
 
 
@@ -114,13 +120,23 @@ def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> 
         some, read = editors[part], read_editors(editors[part])
         preprocessing.write_vectors(vectors[part], some, vocabularies, read)
         vectors[part, _PRIVILEGES] = [*map(is_trusted, some)]
-        buckets[part] = wide_features(some, vectors[part, _HAS_URL] > 0, read)
+        buckets[part] = wide_features(some, vectors[part, HAS_URL] > 0, read)
     return vectors, buckets
 
 
-def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Read | None = None) -> Buckets:
+def to_buckets(hashes: Hashes) -> Hashes:
+    """The numbers of hashed features in the wide member's table."""
+    return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
+
+
+def wide_features(
+    editors: Sequence[Editor],
+    has_url: npt.NDArray[np.bool_],
+    read: Read | None = None,
+    number: Callable[[Hashes], Hashes] = to_buckets,
+) -> Buckets:
     """The features of n editors, (n, SLOTS), 0 in slots that are not filled. `has_url` (n,) is whether their bios have
-    a link; they may have been read already."""
+    a link; they may have been read already. `number` makes the numbers of features from what is hashed."""
     read = read or read_editors(editors)
     texts, laid, whole = _read_texts(editors, has_url, read)
     blocks = _find_spans(laid)
@@ -129,7 +145,7 @@ def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], rea
     plan = _plan(len(editors))
     hashes = np.concatenate([spans.hashes for spans in blocks]) ^ np.repeat(plan.salts, counts)
     of_whole = hash_texts(whole).reshape(-1, len(WHOLE))
-    found = _to_buckets(np.concatenate([hashes, (of_whole ^ _salts()[-1, : len(WHOLE)]).ravel()]))
+    found = number(np.concatenate([hashes, (of_whole ^ _salts()[-1, : len(WHOLE)]).ravel()]))
     buckets = np.zeros((len(editors), SLOTS), np.int32)
     buckets.ravel()[number_in_turn(plan.firsts, counts)] = found[: len(hashes)]
     end = _TEXT_SLOTS + len(WHOLE)
@@ -138,12 +154,28 @@ def wide_features(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], rea
     return buckets
 
 
+def find_common(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], least: int) -> npt.NDArray[np.bool_]:
+    """Which slots of n editors (n, SLOTS) hold a feature that at least so many of them have; all bins count as common.
+    Features are told apart by all 32 bits of their hashes: many rare ones share a number in the table."""
+    hashes = np.concatenate(
+        [wide_features(editors[part], has_url[part], number=mix) for part in in_parts(len(editors))]
+    )
+    common = np.ones(hashes.shape, np.bool_)
+    hashed = hashes[:, : _TEXT_SLOTS + len(WHOLE)]
+    once = np.sort(hashed, axis=1)
+    distinct = once[:, 1:][once[:, 1:] != once[:, :-1]]
+    values, counts = np.unique(np.concatenate([once[:, 0], distinct]), return_counts=True)
+    common[:, : hashed.shape[1]] = np.isin(hashed, values[counts >= least])
+    return common
+
+
 def weigh_features(buckets: Buckets) -> Weights:
     """The weights (n, SLOTS) of features: the squares of those of the words of one text sum up to 1, and so do those of
-    its pairs of words and of its n-grams; all others are 1."""
+    its pairs of words and of its n-grams, by the square of its scale; all others are 1, hosts those of their scale."""
     weights: Weights = (buckets != 0).astype(np.float32)
     counts = np.add.reduceat(weights[:, :_TEXT_SLOTS], _STARTS, axis=1)
-    weights[:, :_TEXT_SLOTS] *= np.repeat(1 / np.sqrt(np.maximum(counts, 1)), _SIZES, axis=1)
+    weights[:, :_TEXT_SLOTS] *= np.repeat(_BLOCK_SCALES / np.sqrt(np.maximum(counts, 1)), _SIZES, axis=1)
+    weights[:, _TEXT_SLOTS : _TEXT_SLOTS + _OF_HOST] *= SCALES[1]
     return weights
 
 
@@ -185,19 +217,16 @@ class _Plan(NamedTuple):
 def _plan(count: int) -> _Plan:
     shape = (len(_BLOCKS), count, len(TEXTS))
     firsts = np.arange(count)[None, :, None] * SLOTS + _STARTS.reshape(len(_BLOCKS), 1, -1)
-    salts = np.broadcast_to(_salts()[: len(_BLOCKS), None, : len(TEXTS)], shape)
+    salts = np.broadcast_to(_salts()[: len(_BLOCKS), None, KNOWN_AS], shape)
     return _Plan(np.tile(WORDS, count), np.tile(NGRAMS, count), firsts.ravel(), salts.ravel())
 
 
 @cache
 def _salts() -> npt.NDArray[np.uint32]:
-    """What sets apart the same text as a word, a pair or an n-gram, and of one field from that of another."""
+    """What sets apart the same text as a word, a pair or an n-gram, and of one field from that of another, unless they
+    are known as one."""
     count = (len(_BLOCKS) + 1) * max(len(TEXTS), len(WHOLE))
     return mix(np.arange(1, count + 1, dtype=np.uint32)).reshape(len(_BLOCKS) + 1, -1)
-
-
-def _to_buckets(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    return (mix(hashes) >> np.uint32(32 - TABLE_BITS)) + np.uint32(RESERVED)
 
 
 def _read_texts(

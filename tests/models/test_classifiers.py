@@ -78,7 +78,7 @@ class Sample:
 
 SAMPLES = {
     "lodbrok": Sample(LODBROK, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
-    "wide-deep": Sample(WIDE_DEEP, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
+    "wide-deep-20": Sample(WIDE_DEEP, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
     "intent": Sample(
         CLASSIFIERS["intent"], MESSAGES, ["delivery", "greeting", "refund"], [2, 1, 0, 2], message_vocabularies()
     ),
@@ -188,7 +188,7 @@ def test_records_that_differ_are_preprocessed_to_arrays_that_differ(sample: Samp
 
 def stored(arrays: Mapping[str, Any], architecture: str) -> dict[str, Any]:
     """The arrays that vectors hold; the weights of an editor's features follow from their numbers."""
-    return {name: array for name, array in arrays.items() if (name, architecture) != ("weight_input", "wide-deep")}
+    return {name: array for name, array in arrays.items() if (name, architecture) != ("weight_input", "wide-deep-20")}
 
 
 def test_stored_vectors_are_named_as_preprocessing_names_them(sample: Sample) -> None:

@@ -151,7 +151,8 @@ def test_what_moves_the_odds_of_a_sure_score_is_a_reason(original: tuple[Weights
         id=1,
         email="win@mail.example",
         website="http://win-casino.example",
-        bio="best online casino bonus http://win-casino.example",
+        bio="Best online casino bonus, free spins and slots, register now, win real money: http://win-casino.example "
+        "Cheap viagra without prescription, buy backlinks, payday loans with bad credit.",
         member_since="2024-01-01T10:00:00",
         last_updated="2024-01-01T10:02:00",
     )

@@ -79,7 +79,7 @@ def judge(model: Predictor, *records: dict[str, Any]) -> Any:
 
 
 def test_the_weights_say_of_which_architecture_they_are(original: Weights, model: Predictor) -> None:
-    assert (original.about.architecture, original.about.caution) == ("wide-deep", None)
+    assert (original.about.architecture, original.about.caution) == ("wide-deep-20", None)
     assert find_classifier(original.about) is WIDE_DEEP is model.classifier
     again = parse_weights(dump_weights(original), "a copy").about
     assert again == original.about
@@ -110,7 +110,7 @@ def test_it_learns_something_even_from_few(original: Weights) -> None:
 def test_features_that_nobody_had_weigh_nothing(original: Weights) -> None:
     table = original.arrays[TABLE][:, 0]
     assert table.shape == (FEATURES,)
-    assert 0.3 < (table == 0).mean() < 0.95
+    assert 0.3 < (table == 0).mean() < 0.99
 
 
 def test_no_field_alone_adds_more_than_its_limit(fitting: Fitting, original: Weights) -> None:
@@ -142,12 +142,13 @@ def model_weights(fitting: Fitting, model: Predictor) -> Weights:
 
 def test_privileges_that_say_no_trust_change_no_score(model: Predictor) -> None:
     scores = judge(model, *PRIVS)
-    assert scores[0] == scores[1] == scores[2]
+    assert scores == pytest.approx(scores[[0, 0, 0]], rel=1e-6)  # a row's place among others rounds it differently
 
 
 def test_the_name_counts(model: Predictor) -> None:
     scores = judge(model, {}, {"name": "casino4u"}, {"name": "casino4u"})
-    assert scores[0] != scores[1] == scores[2]
+    assert scores[0] != pytest.approx(scores[1], rel=1e-3)
+    assert scores[1] == pytest.approx(scores[2], rel=1e-6)
 
 
 def test_a_missing_date_and_one_an_hour_before_differ(model: Predictor) -> None:
@@ -207,7 +208,7 @@ def test_a_training_learns_words_that_nobody_had_before(
         budget=0.0025, tolerance=0.05, number=1, recipe=RETRAINING, force=True,
     )  # fmt: skip
     about = candidate.weights.about
-    assert (about.architecture, about.parent) == ("wide-deep", original.about.version)
+    assert (about.architecture, about.parent) == ("wide-deep-20", original.about.version)
     model = Predictor(LODBROK, original, vocabularies)
     campaign = [{"bio": f"Frabjous blumquist {number} with zolpidorex"} for number in range(100, 105)]
     before, cleared = judge(model, *campaign), (judge(model, *innocent[10:200]) < 0.5).mean()
@@ -222,7 +223,7 @@ def test_a_reference_set_of_the_other_architecture_is_refused(tmp_path: Path) ->
     install_vocabularies(settings, VOCABULARIES)
     path = settings.find("reference/lodbrok.npz")
     assert len(load_reference(path, LODBROK).guard.targets) == 2000
-    with pytest.raises(InvalidWeights, match=r"rows of 524 numbers; the architecture wide-deep needs \d+"):
+    with pytest.raises(InvalidWeights, match=r"rows of 524 numbers; the architecture wide-deep-20 needs \d+"):
         load_reference(path, WIDE_DEEP)
 
 

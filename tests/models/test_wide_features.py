@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS,
 from sb_api.records import Editor
 from sb_api.synthetic.editors import generate_editors
 from sb_api.text.dates import parse_moments
+from sb_api.text.hashing import mix
 from tests.support.plain_features import plain_features
 
 MAILS = st.sampled_from(["ann@example.org", "spam4u@mail.win-casino.co.uk", "no address", "a@b@c.de", " X@Y.COM. "])
@@ -106,6 +108,27 @@ def test_editors_in_several_parts_have_what_they_have_in_one(monkeypatch: pytest
     np.testing.assert_array_equal(features, whole["feature_input"])
     for name, array in whole.items():
         np.testing.assert_array_equal(parts[name], array)
+
+
+def test_what_is_common_is_what_so_many_accounts_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocessing, "PART", 16)
+    editors = [Editor(**editor.record) for editor in generate_editors(60, seed=9)]
+    has_url = np.zeros(len(editors), np.bool_)
+    hashes = wide_features.wide_features(editors, has_url, number=mix).tolist()
+    hashed = SLOTS - len(COLUMNS)
+    accounts = Counter(value for row in hashes for value in set(row[:hashed]))
+    common = wide_features.find_common(editors, has_url, 3)
+    assert common[:, hashed:].all(), "a bin is no rare thing"
+    assert common[:, :hashed].tolist() == [[accounts[value] >= 3 for value in row[:hashed]] for row in hashes]
+    assert 0.05 < common[:, :hashed][np.array(hashes)[:, :hashed] != 0].mean() < 0.95
+
+
+def test_a_word_that_one_account_repeats_is_no_common_one() -> None:
+    editors = [Editor(id=number, bio="rare rare rare" if number else "usual") for number in range(2)]
+    common = wide_features.find_common(editors, np.zeros(2, np.bool_), 2)
+    filled = wide_features.wide_features(editors, np.zeros(2, np.bool_))[:, : SLOTS - len(COLUMNS)] > 0
+    assert filled.any(axis=1).all()
+    assert not common[:, : SLOTS - len(COLUMNS)][filled].any()
 
 
 @settings(max_examples=20, deadline=None)
