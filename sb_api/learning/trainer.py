@@ -18,7 +18,7 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
 from sb_api.learning.classes.naming import name_new_classes
-from sb_api.learning.following import find_unheeded
+from sb_api.learning.fitting.following import find_unheeded
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
