@@ -79,7 +79,8 @@ def test_the_answer_goes_by_the_ids_of_the_editors_numbers_or_not(client: FlaskC
     records = {"0": {**EDITOR, "id": 77}, "1": {**EDITOR, "id": "a name"}, "2": {**EDITOR, "id": "İd-9\n"}}
     answer = predict(client, records).get_json()
     assert list(answer["scores"]) == ["77", "a name", "İd-9\n"]
-    assert len(set(answer["scores"].values())) == 1
+    first, *others = answer["scores"].values()
+    assert others == pytest.approx([first] * 2, rel=1e-5)  # a row's place among others rounds it differently
 
 
 def test_nothing_but_the_id_is_needed_and_unknown_fields_are_ignored(client: FlaskClient) -> None:

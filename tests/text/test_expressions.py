@@ -26,6 +26,7 @@ import pytest
 import sb_api
 from sb_api import preprocessing
 from sb_api.errors import SbApiError
+from sb_api.models.explanations import pieces
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.preprocessing import message_words
 from sb_api.text import disguises, hosts, look_alikes, masking, normalization, spelling, urls
@@ -43,6 +44,7 @@ MADE_LATER: dict[tuple[str, str], Callable[[], Any]] = {
     ("sb_api.text.normalization", "_marks"): lambda: normalization._marks(0x1F000),
     ("sb_api.text.look_alikes", "_usual_letters"): look_alikes._usual_letters,
     ("sb_api.preprocessing", "_word"): preprocessing._word,
+    ("sb_api.models.explanations.pieces", "_character"): pieces._character,
 }
 
 
