@@ -256,9 +256,12 @@ def reviewing(queue: ReviewStore, service: Service) -> FlaskClient:
 
 
 @pytest.fixture
-def lonely_client(jobs: Jobs, settings: Settings) -> FlaskClient:
+def lonely_client(jobs: Jobs, settings: Settings) -> Iterator[FlaskClient]:
     """A client of the routes in this process at an empty queue that nobody works on."""
-    return create_app(settings).test_client()
+    app = create_app(settings)
+    yield app.test_client()
+    # Else its last figures may come into the Redis of the next test.
+    app.extensions["sb_api_publisher"].close()
 
 
 @pytest.fixture(scope="session")
