@@ -105,7 +105,11 @@ def make_busy(app: Flask) -> Limiter:
     return limiter
 
 
-def test_where_the_rate_allows_more_than_the_least_it_is_taken(settings: Settings, jobs: Jobs) -> None:
+def test_where_the_rate_allows_more_than_the_least_it_is_taken(
+    settings: Settings, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine its turn may come late, for which it would be refused.
+    monkeypatch.setattr("sb_api.web.shedding.LONGEST_TURN", 60.0)
     app = create_app(settings)
     make_busy(app)
     assert_problem(app.test_client().post("/predict", data=b"{"), 400, "malformed-body")
