@@ -203,6 +203,7 @@ def _weights(patient: Patient) -> Iterator[Finding]:
                 continue
             try:
                 about = store.load(slot).about
+                find_classifier(about)
             except (SbApiError, OSError) as error:
                 yield Finding(check, "wrong", f"{slot}: {getattr(error, 'detail', error)}", again)
                 continue

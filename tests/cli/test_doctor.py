@@ -7,10 +7,12 @@ import os
 import shutil
 import socket
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
@@ -20,6 +22,7 @@ from sb_api.cli import main
 from sb_api.cli.diagnosis import Patient, examine
 from sb_api.client import Client
 from sb_api.config import load_settings
+from sb_api.models.weights_store import WeightsStore
 from tests.client.test_http import scripted
 from tests.support.jobs import Jobs
 from tests.support.service import Service
@@ -125,6 +128,16 @@ def test_damaged_weights_and_foreign_tokenizers(state: Path) -> None:
     found = {finding["check"]: finding["detail"] for finding in diagnose(state, 1)["wrong"]}
     assert found.keys() == {"weights of lodbrok", "weights of intent"}
     assert "trained with the tokenizers" in found["weights of intent"]
+
+
+def test_weights_of_an_architecture_that_this_release_does_not_have(state: Path) -> None:
+    store = WeightsStore.of(load_settings({}, state_dir=str(state)), "lodbrok")
+    original = store.load("original")
+    store.install_original(replace(original, about=msgspec.structs.replace(original.about, architecture="wide-deep")))
+    (finding,) = diagnose(state, 1)["wrong"]
+    assert finding["check"] == "weights of lodbrok"
+    assert "'wide-deep', which this release does not have" in finding["detail"]
+    assert "sb-api bootstrap" in finding["remedy"]
 
 
 def test_secrets_that_others_may_read(state: Path) -> None:
