@@ -10,11 +10,11 @@ from functools import cache
 from random import Random
 
 from sb_api.synthetic import phrases
-from sb_api.synthetic.evasions import WAYS, disguise
+from sb_api.synthetic.evasions import LINK, WAYS, disguise
 from sb_api.synthetic.parts import Pools, common_words, make_band_name, make_brand, make_url, weighted
 from sb_api.synthetic.phrases import languages
 
-_LINK = re.compile(r"((?:https?://|www\.|href=)\S+)")
+_LINK = re.compile(f"({LINK})")
 _SPIN = re.compile(r"\[([^\[\]]*)\]")
 _SENTENCE_ENDS = (".", ".", ".", "", "", "!", "...", "?")
 _LABELS = ("", "", "{name}: ", "- ", "music: ", "me on {name}: ", "see ")

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from random import Random
 
-_LINK_OR_WORD = re.compile(r"(?P<link>(?:https?://|www\.|href=)\S+)|[^\W\d_]{4,}")
+LINK = r"(?:https?://|www\.|href=)\S+"  # what stays as it is, however words are written
+_LINK_OR_WORD = re.compile(rf"(?P<link>{LINK})|[^\W\d_]{{4,}}")
 _LOOK_ALIKES = str.maketrans("aceopxyiABCEHKMOPTX", "асеорхуіАВСЕНКМОРТХ")  # the latter are Cyrillic
 _DIGITS = str.maketrans("aeiosAEIOS", "4310543105")
 _INVISIBLE = ("\u200b", "\u200c", "\u200d", "\u2060", "\u00ad", "\ufeff")
