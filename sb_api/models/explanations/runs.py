@@ -32,7 +32,6 @@ class Bio:
         laid = lay_texts([" ".join((normal.text[:LONGEST_BIO].strip(), *hidden))])
         words = hash_words(laid, WORDS[:1])
         ngrams = [hash_ngrams(laid, length, NGRAMS[:1]) for length in LENGTHS]
-        self._words = words
         self._blocks: list[Spans] = [words, hash_pairs(words), *ngrams]
         self._letters = laid.points.tobytes().decode("utf-32-le", "replace")
         self._told = np.zeros(len(self._letters) + 1)  # what is added by what is made of each character
@@ -42,11 +41,12 @@ class Bio:
             np.add.at(self._told, spans.stops, -shares)
         self._told = self._told.cumsum()
         self._end = max(int(spans.stops.max(initial=0)) for spans in self._blocks)
+        self._whole_runs = _find_whole_runs(words)
 
     def find_runs(self) -> dict[str, list[int]]:
         """The runs, each with the slots that it has a part in wherever it stands."""
         found: dict[str, list[int]] = {}
-        for start, stop in self._whole_runs():
+        for start, stop in self._whole_runs:
             ends = [*accumulate(map(len, split_run(self._letters[start:stop])), initial=start)]
             for part in self._cut(ends):
                 run = self._letters[slice(*part)]
@@ -55,15 +55,7 @@ class Bio:
 
     def joined_characters(self) -> set[str]:
         """The characters that runs are of."""
-        return {char for start, stop in self._whole_runs() for char in self._letters[start:stop]}
-
-    def _whole_runs(self) -> list[tuple[int, int]]:
-        """Start and stop of each run: words of one character each, more than one, without blanks between them."""
-        runs: list[tuple[int, int]] = []
-        for place in self._words.starts[self._words.stops - self._words.starts == 1].tolist():
-            start = runs.pop()[0] if runs and runs[-1][1] == place else place
-            runs.append((start, place + 1))
-        return [(start, stop) for start, stop in runs if stop - start > 1]
+        return {char for start, stop in self._whole_runs for char in self._letters[start:stop]}
 
     def _cut(self, ends: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Start and stop of what is told of a run: all of it, or the parts that tell most."""
@@ -94,3 +86,12 @@ class Bio:
                 (first + np.flatnonzero(one)).tolist() for first, one in zip(_FIRSTS, has, strict=True)
             )
         ]
+
+
+def _find_whole_runs(words: Spans) -> list[tuple[int, int]]:
+    """Start and stop of each run: words of one character each, more than one, without blanks between them."""
+    runs: list[tuple[int, int]] = []
+    for place in words.starts[words.stops - words.starts == 1].tolist():
+        start = runs.pop()[0] if runs and runs[-1][1] == place else place
+        runs.append((start, place + 1))
+    return [(start, stop) for start, stop in runs if stop - start > 1]
