@@ -36,6 +36,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a state of weights, verdicts and a credential, and its backup."""
     folder = tmp_path_factory.mktemp("made")
     settings = load_settings({}, state_dir=str(folder / STATE))
+    # Far smaller than the shipped ones, which would be packed and unpacked fifty times.
+    WeightsStore.of(settings, "lodbrok").install_original(make_weights(0))
     learn(settings, 1)
     log = open_verdict_log(settings, "lodbrok")
     assert log is not None
