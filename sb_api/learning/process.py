@@ -88,7 +88,6 @@ class TrainProcess:
             return [do_job(self.trainers, self.worker, claim, self.audit) for claim in claims]
         finally:
             self._write_down_promotions()
-            release_memory()
             self.used = monotonic()
             self._plan_retry()
 

@@ -75,6 +75,7 @@ def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            "rdbcompression": "no",  # weights, nearly all there is, hardly become smaller
             "maxmemory": settings.redis_memory,
             "maxmemory-policy": "noeviction",
             "logfile": str(folder / "redis.log"),
