@@ -489,7 +489,7 @@ def test_a_batch_has_the_numbers_of_the_plain_loop(batch: list[Editor]) -> None:
 
 def test_made_up_editors_have_the_numbers_of_the_plain_loop() -> None:
     vocabularies = CLASSIFIERS["lodbrok"].load_vocabularies(Settings())
-    batch = [Editor(**made.record) for made in generate_editors(1500, seed=4)]
+    batch = [Editor(**made.record) for made in generate_editors(500, seed=4)]
     np.testing.assert_array_equal(editor_vectors(batch, vocabularies), plain_vectors(batch, vocabularies))
 
 
