@@ -456,7 +456,7 @@ editors = st.builds(
 
 
 @given(editors)
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_record_that_passes_the_checks_gives_524_finite_numbers(editor: Editor) -> None:
     (sound,) = decode_records(msgspec.json.encode([editor]), Editor, 1).all_sound()
     matrix = editor_vectors([sound], VOCABULARIES)
@@ -481,7 +481,7 @@ def test_a_record_gives_the_same_numbers_alone_and_among_others(batch: list[Edit
 
 
 @given(st.lists(editors, max_size=6))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_batch_has_the_numbers_of_the_plain_loop(batch: list[Editor]) -> None:
     """To the bit: weights are trained on vectors of either."""
     np.testing.assert_array_equal(editor_vectors(batch, VOCABULARIES), plain_vectors(batch, VOCABULARIES))

@@ -212,23 +212,23 @@ def test_a_training_that_would_ruin_the_weights_is_refused_with_its_figures(
     trainer = make_trainer(guard_tolerance=-0.1)  # of what is learned in part, too
     before = trainer.publication.version
     with pytest.raises(TrainingRefused, match="would fall to") as refused:
-        trainer.train("bad", flipped(everyone(200)), proceed)
+        trainer.train("bad", flipped(everyone(100)), proceed)
     problem = refused.value.problem()
     assert problem["status"] == 409
     assert {"before", "after", "reference"} <= problem.keys()
     assert "kept" in problem["detail"]
-    assert problem["kept"] == 200
+    assert problem["kept"] == 100
     assert {outcome["state"] for outcome in problem["records"].values()} == {"kept"}
     assert trainer.publication.version == before == trainer.store.chain().slots["current"]
     assert len(trainer.store.chain().versions) == 1
-    assert statuses(trainer) == ["refused"] * 200
+    assert statuses(trainer) == ["refused"] * 100
 
 
 def test_force_learns_against_the_guards_word(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(guard_tolerance=0.0)
-    answer = trainer.train("bad", flipped(everyone(200)), proceed, force=True)
+    answer = trainer.train("bad", flipped(everyone(100)), proceed, force=True)
     assert answer["weights"]["version"] == trainer.publication.version
-    assert statuses(trainer) == ["learned"] * 200
+    assert statuses(trainer) == ["learned"] * 100
 
 
 def refuse_any_of(trainer: Trainer, records: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,19 +202,31 @@ def test_a_candidate_says_where_it_comes_from_and_how_good_it_is(bare: Bare) -> 
     assert retrain(bare, rows, number=42).about.version != about.version
 
 
+@pytest.fixture(scope="module")
+def in_a_row(bare_session: Bare) -> tuple[Weights, Examples, Weights]:
+    """The weights after a training, the rows of the next one, and what these make of them."""
+    bare = bare_session
+    current = retrain(bare, make_rows(bare, 4), number=1)
+    rows = make_rows(bare, 4, start=4)
+    bare.fitting.load(current)
+    bare.fitting.fit(rows, 2, bare.reference.replay, recipe=LODBROKS)
+    return current, rows, bare.fitting.snapshot(current.about)
+
+
 @pytest.mark.parametrize(
     ("refusals", "start", "share"),
     [(0, "original", 1.0), (1, "original", 0.9), (2, "original", 0.75), (3, "current", 0.5), (4, "current", 0.25)],
 )
 def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
-    refusals: int, start: str, share: float, bare: Bare, monkeypatch: pytest.MonkeyPatch
+    refusals: int,
+    start: str,
+    share: float,
+    in_a_row: tuple[Weights, Examples, Weights],
+    bare: Bare,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """First toward the original, then toward the weights before; the optimizer goes on from where it came to."""
-    current = retrain(bare, make_rows(bare, 4), number=1)
-    rows = make_rows(bare, 4, start=4)
-    bare.fitting.load(current)
-    bare.fitting.fit(rows, 2, bare.reference.replay, recipe=LODBROKS)
-    tuned = bare.fitting.snapshot(current.about)
+    current, rows, tuned = in_a_row
     answers = iter([["worse"]] * refusals + [[]])
     monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(

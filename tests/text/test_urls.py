@@ -190,7 +190,7 @@ links = st.builds(
 
 
 @given(st.lists(tokens | links, min_size=1, max_size=3).map(" ".join))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @example("1.1.1.1x" * 100)
 @example("http://%ff@example.com")
 def test_whatever_the_text_there_is_a_verdict_and_blanks_around_it_change_nothing(text: str) -> None:
@@ -199,7 +199,7 @@ def test_whatever_the_text_there_is_a_verdict_and_blanks_around_it_change_nothin
 
 
 @given(links)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @example("a-b.com")
 def test_what_urlextract_finds_is_found(link: str) -> None:
     """But for a sentence's first word, what follows an e-mail address, a path alone, and a bracket before localhost."""

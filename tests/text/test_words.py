@@ -52,7 +52,7 @@ texts = st.lists(words | gaps, max_size=20).map("".join)
 
 
 @given(st.lists(texts, max_size=6))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_every_occurrence_of_a_known_word_is_found(batch: list[str]) -> None:
     assert found(FINDER, batch) == plainly(batch, RANKS)
 
