@@ -59,6 +59,7 @@ def pytest_collection() -> Iterator[object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 20)  # tests make thousands of objects that live as long as they do
         gc.enable()
 
 
