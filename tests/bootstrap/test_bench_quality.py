@@ -19,12 +19,12 @@ from bench.quality.quality_own import halve, make_accounts
 from bench.speed.comparison import Judged, best_threshold, compare, f1, lead_intervals, roc_auc
 from sb_api.bootstrap.originals import to_verdicts
 
-TARGETS = np.arange(400) % 2
-SINGLY = np.arange(400)[:, None]
+TARGETS = np.arange(200) % 2
+SINGLY = np.arange(200)[:, None]
 
 
 def noisy(noise: float, seed: int) -> Judged:
-    return Judged(TARGETS + noise * np.random.default_rng(seed).normal(size=400))
+    return Judged(TARGETS + noise * np.random.default_rng(seed).normal(size=200))
 
 
 def test_the_interval_of_a_clear_lead_is_above_zero() -> None:
@@ -54,7 +54,7 @@ def test_rows_that_are_drawn_together_widen_the_interval() -> None:
         low, high = lead_intervals(targets, scores, roc_auc, blocks, 60)["b"]
         return high - low
 
-    assert width(np.arange(400).reshape(20, 20)) > 2 * width(SINGLY)
+    assert width(np.arange(200).reshape(10, 20)) > 2 * width(SINGLY)
 
 
 def test_the_goal_is_missed_only_when_another_is_surely_better() -> None:

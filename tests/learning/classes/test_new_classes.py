@@ -16,7 +16,7 @@ from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.records import LabelledMessage
 from sb_api.text.tokenizers import Vocabularies
 from tests.support.jobs import Jobs
-from tests.support.service import thin_reference
+from tests.support.service import RECIPE, thin_reference
 
 ORDERS = (
     "where is the order that I placed",
@@ -58,7 +58,8 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(
 
     monkeypatch.setattr(learning_trainer, "Fitting", make)
     thin_reference(jobs.settings.state)
-    trainer = Trainer(Broker.of(jobs.redis, jobs.settings), CLASSIFIERS["intent"])
+    settings = msgspec.structs.replace(jobs.settings, replay_rows=RECIPE.replay_rows)
+    trainer = Trainer(Broker.of(jobs.redis, settings), CLASSIFIERS["intent"])
     old = trainer.original.about.labels
     trainer.train("first", examples("orders", ORDERS), lambda: None, new_classes=True)
     assert made == [[*old, "orders"]], "no network is made that nothing is learned with"
@@ -77,7 +78,7 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(
     assert judge(trainer, "is my order late?")[2] < 1e-6
 
     # A guard that refuses whatever it is: neither the class nor its examples are there afterwards.
-    trainer.settings = msgspec.structs.replace(jobs.settings, guard_tolerance=-1.0)
+    trainer.settings = msgspec.structs.replace(settings, guard_tolerance=-1.0)
     before = trainer.publication.version
     with pytest.raises(TrainingRefused, match="Nothing was kept"):
         trainer.train("third", examples("weather", LYRICS), lambda: None, new_classes=True)
