@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 
 
 PATHS = build_document(create_app(load_settings({})), "0")["paths"]
-bounded = settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+bounded = settings(max_examples=8, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
 def labels(*paths: str) -> list[str]:

@@ -47,6 +47,9 @@ def _header(name: str, description: str) -> Schema:
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
+# What a database can hold.
+_Text = Annotated[str, Meta(pattern="^[^\\u0000]*$")]
+
 PARTIAL = _query("partial", "judge the sound records and list the others under `errors`")
 EXPLAIN = _query("explain", "add the reasons behind each score")
 WEIGHTS = _filter(
@@ -61,8 +64,8 @@ WITH_UNDONE = _query("with_undone", "learn again what rollbacks have undone")
 MODEL = _query("model", "which classifier", answers.Model, "lodbrok")
 MODEL_OF_MESSAGES = _filter("model", "which classifier", answers.ModelOfMessages) | {"required": True}
 VERDICT_QUERY = (
-    _filter("id", "only those on this record", str),
-    _filter("reporter", "only those of this reporter", str),
+    _filter("id", "only those on this record", _Text),
+    _filter("reporter", "only those of this reporter", _Text),
     _filter("status", "only those of this status", Status),
     _filter("since", "only those received since this moment (UTC)", datetime),
     _query("limit", "at most so many", Annotated[int, Meta(ge=1, le=1000)], 50),
@@ -154,7 +157,7 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: answers.FoundEditors},
         parameters=(
             _filter("id", "numbers of editors", list[records.IntegerId]),
-            _filter("name", "names of editors, whatever their case", list[str]),
+            _filter("name", "names of editors, whatever their case", list[_Text]),
         ),
         errors=(errors.InvalidParameter, errors.InvalidRecords, errors.NotOffered, errors.Unavailable),
     ),
