@@ -182,16 +182,16 @@ def judge_by_folds(
     fitting: Fitting,
     rows: Examples,
     folds: Sequence[tuple[Places, Places]],
-    recipe: Recipe,
+    learn: Callable[[Fitting, Examples, int], None],
     seed: int,
-    progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """The scores (n, labels) of the rows of all folds, which may be fewer than `rows`, each by a network that has
-    learned the other folds; NaN of a row that is in none. The fitting starts from what it is, and is that again."""
+    learned the other folds, as `learn` does with a seed; NaN of a row that is in none. The fitting starts from what it
+    is, and is that again."""
     scores = np.full((len(rows), len(fitting.labels)), np.nan, np.float32)
     start = fitting.state()
     for learned, judged in folds:
-        fitting.fit(rows.take(learned), seed, recipe=recipe, progress=progress)
+        learn(fitting, rows.take(learned), seed)
         scores[judged] = fitting.predict(rows.take(judged).arrays)
         fitting.restore(start)
     return scores

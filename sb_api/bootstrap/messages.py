@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from sb_api.bootstrap.no_class import (
 )
 from sb_api.bootstrap.originals import install_original, to_examples, write_reference, write_vocabularies
 from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.sentence_head import learn_messages
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.files import make_private_folder, write_private
@@ -117,7 +119,7 @@ def fit_messages(
     Raises InvalidRecords when there are fewer than two classes.
     """
     fitting, vocabularies, examples = _prepare(messages, encoder, record_type, features)
-    fitting.fit(examples, seed, recipe=recipe_for(len(messages), epochs_for(messages)), progress=progress)
+    learn_messages(fitting, examples, seed, recipe_for(len(messages), epochs_for(messages)), progress)
     return fitting, vocabularies
 
 
@@ -217,7 +219,7 @@ def bootstrap_messages(
     if _are_few(split) and (expected := _expect(fitting, examples, everything, seed, progress)):
         figures["expected"] = expected
     recipe = recipe_for(len(everything), epochs_for(split.train))
-    fitting.fit(examples, seed, recipe=recipe, progress=progress)
+    learn_messages(fitting, examples, seed, recipe, progress)
     classifier = fitting.classifier
     guard = labelled_vectors(held.guard, fitting.labels, vocabularies)
     corrections = {
@@ -276,7 +278,7 @@ def _expect(
     if not folds:
         return {}
     recipe = recipe_for(len(folds[0][0]), EPOCHS)
-    scores = judge_by_folds(fitting, examples, folds, recipe, seed, progress)
+    scores = judge_by_folds(fitting, examples, folds, partial(learn_messages, recipe=recipe, progress=progress), seed)
     own = np.concatenate([judged for _, judged in folds])
     right = int((scores[own].argmax(axis=1) == examples.targets[own]).sum())
     between = binomtest(right, len(own)).proportion_ci(CONFIDENCE, "wilson")

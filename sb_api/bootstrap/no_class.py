@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sb_api.arrays import Scores, Targets
+from sb_api.models.calibration import allowed_false_positives
 from sb_api.preprocessing import message_features, message_words
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.nothing import Nothing, generate_nothing, split_nothing
@@ -24,7 +25,8 @@ OWN = "own"  # the kind of messages of no class that are not made up
 # Shares of what is refused that a share of the right answers is worth: not more, because what people write is harder to
 # tell apart than what is made up, and a step that refuses some more of the latter refuses more than that of the former.
 PRICE = 3.0
-LEAST_MADE, MOST_MADE = 200, 5_000
+# Made, and of all kinds if so many would be learned.
+LEAST_MADE, MOST_MADE, MOST_OF_ALL_KINDS = 200, 5_000, 8_000
 CLAIMED = 0.5  # the share of made-up messages from which on a class that claims them is for all that fits no other
 LIKE = 0.5  # the cosine of two texts' words from which the one may well belong to the class of the other
 CHUNK = 500  # texts that are compared with all others at once
@@ -68,16 +70,17 @@ def make_no_class(messages: Messages, seed: int, kinds: Collection[str] = ()) ->
     """Made-up messages that belong to no class of n messages, about as many as these, of some `kinds` if not of all.
     What is much like one of them is left out: it may be of its class. None are made where most of them would be of a
     class such as *other*: to learn that they are not would be to unlearn that class."""
-    made = list(generate_nothing(min(MOST_MADE, max(LEAST_MADE, 2 * len(messages))), seed))
+    # With more of them little would be learned but to refuse.
+    most = min(len(messages), CLASSES_OF_THEM * len(messages) // max(1, len({message.label for message in messages})))
+    count = MOST_MADE if kinds else max(MOST_MADE, min(2 * most, MOST_OF_ALL_KINDS))
+    made = list(generate_nothing(max(LEAST_MADE, min(count, 2 * len(messages))), seed))
     made = [one for one in made if not kinds or one.kind in kinds]
     if catch_all := _find_catch_all([message.text for message in made], messages, seed):
         return NoClass([], [], [], catch_all)
     unlike = _find_unlike([message.text for message in made], [message.text for message in messages])
     learned, unseen = split_nothing([made[place] for place in unlike], UNSEEN_SHARE, seed)
-    # With more of them little would be learned but to refuse.
-    most = CLASSES_OF_THEM * len(messages) // max(1, len({message.label for message in messages}))
     chosen_by, measured = split_nothing(unseen, 0.5, seed)
-    learned = learned[: min(len(messages), most)]
+    learned = learned[:most]
     kinds = {one.text: one.kind for one in made}
     return NoClass(_of_no_class(learned), _of_no_class(chosen_by), _of_no_class(measured), None, kinds)
 
@@ -171,15 +174,17 @@ def choose_threshold(right: Scores, outside: Scores, kinds: Sequence[str] = ()) 
     """The threshold that suits the wish best, by the probabilities of answers that are right, ascending, and the
     largest ones of messages that fit no class, of some `kinds`; both of messages that were not learned.
 
-    Of those that keep the wish it is the one that refuses most for its price. Where none does, no more than `MOST_LOST`
-    is lost, and as much refused as that allows. Where there is nothing to refuse, nothing is lost.
+    No more of them are lost than shows, with a confidence of 90%, that of others no more than `MOST_LOST` would be;
+    where they are too few to show it, none. Of the thresholds that keep the wish so it is the one that refuses most for
+    its price. Where none does, as much is refused as that allows. Where there is nothing to refuse, nothing is lost.
     """
     if not len(right):
         return Choice(0.0, 0.0, 0.0)
     if not len(outside):
         return _choose(right, [], 0)
     told_apart = [outside, *divide_by_kind(outside, kinds).values()]
-    choices = [_choose(right, told_apart, place) for place in range(int(MOST_LOST * len(right)) + 1)]
+    most = max(0, allowed_false_positives(len(right), MOST_LOST))
+    choices = [_choose(right, told_apart, place) for place in range(most + 1)]
     kept = [choice for choice in choices if choice.keeps_the_wish]
     return max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
 

@@ -118,7 +118,7 @@ def make_from_messages(
 @click.option(
     "--count",
     type=click.IntRange(1),
-    help="Synthetic records to make (default 200000 editors, in 6 GB of memory; 3500 messages of intents or 20000 of "
+    help="Synthetic records to make (default 200000 editors, in 6 GB of memory; 6000 messages of intents or 20000 of "
     "sentiments).",
 )
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")

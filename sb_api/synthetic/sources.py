@@ -26,9 +26,10 @@ class Source:
 SOURCES = {
     "intent": Source(
         lambda: INTENTS,
-        3_500,
-        "the seeded generator `sb_api/synthetic/messages.py`, made of some hundred core sentences with slots, "
-        "openings, endings, slang and typing errors",
+        6_000,
+        "the seeded generator `sb_api/synthetic/messages.py`, made of 336 sentences with slots, openings, "
+        "endings, slang and typing errors",
+        features=20_000,
     ),
     "sentiment": Source(
         read_sentiments,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from sb_api.bootstrap import no_class
 from sb_api.bootstrap.no_class import (
     LEAST_REFUSED,
     MOST_LOST,
@@ -18,7 +20,8 @@ from sb_api.bootstrap.no_class import (
 from sb_api.records import LabelledMessage
 from sb_api.synthetic.nothing import generate_nothing
 
-RIGHT = np.linspace(0.5, 1, 101)[:100]  # so that each of them is a share of 1%
+RIGHT = np.linspace(0.5, 1, 1001)[:1000]  # so that each of them is a share of 0.1%
+KNOWN = 13  # so many lost of 1,000 show with a confidence of 90% that of others no more than 2% would be
 
 
 def label(*texts: str) -> list[LabelledMessage]:
@@ -30,16 +33,28 @@ def message(text: str, name: str) -> LabelledMessage:
 
 
 def test_the_threshold_refuses_what_is_wished_and_loses_no_more_than_that() -> None:
-    outside = np.concatenate([np.full(80, 0.505), np.full(20, 0.99)])
+    outside = np.concatenate([np.full(80, 0.5049), np.full(20, 0.99)])
     choice = choose_threshold(RIGHT, outside)
-    assert (choice.refused, choice.lost) == (0.8, 0.02)
+    assert (choice.refused, choice.lost) == (0.8, 0.01)
     assert choice.keeps_the_wish
-    assert np.count_nonzero(choice.threshold > RIGHT) == 100 * choice.lost
+    assert np.count_nonzero(choice.threshold > RIGHT) == 1000 * choice.lost
     assert choice.lost <= MOST_LOST
 
 
+def test_so_few_are_lost_that_others_are_not_either() -> None:
+    """What is 2% of those that chose the threshold may by chance be more of others; of few, none is lost."""
+    assert choose_threshold(RIGHT, np.full(100, 0.9)).lost == KNOWN / 1000
+    assert choose_threshold(RIGHT[::20], np.full(100, 0.9)).lost == 0.0
+    rng = np.random.default_rng(1)
+    lost = []
+    for _ in range(300):
+        # Of answers that are spread evenly between 0 and 1, a threshold is the share that it loses.
+        lost.append(choose_threshold(np.sort(rng.random(600)), np.full(100, 0.9)).threshold)
+    assert np.mean(np.array(lost) <= MOST_LOST) > 0.88
+
+
 def test_no_right_answer_is_lost_for_little() -> None:
-    outside = np.concatenate([np.full(90, 0.1), np.full(1, 0.502), np.full(9, 0.99)])
+    outside = np.concatenate([np.full(90, 0.1), np.full(1, 0.5042), np.full(9, 0.99)])
     choice = choose_threshold(RIGHT, outside)
     assert (choice.threshold, choice.refused, choice.lost) == (0.5, 0.9, 0.0)
 
@@ -47,17 +62,17 @@ def test_no_right_answer_is_lost_for_little() -> None:
 def test_where_the_wish_cannot_be_kept_no_more_is_lost_all_the_same() -> None:
     choice = choose_threshold(RIGHT, np.full(100, 0.9))
     assert not choice.keeps_the_wish
-    assert choice.lost == MOST_LOST
+    assert choice.lost == KNOWN / 1000
     assert choose_threshold(RIGHT[:0], np.full(100, 0.9)).threshold == 0.0
 
 
 def test_what_is_easily_told_apart_does_not_make_up_for_what_is_not() -> None:
     """Each kind is to be refused as often as is wished; one of few messages tells nothing."""
-    outside = np.concatenate([np.full(900, 0.1), np.full(60, 0.505), np.full(40, 0.99), np.full(9, 0.99)])
-    kinds = ["foreign"] * 900 + ["chat"] * 100 + ["words"] * 9
+    outside = np.concatenate([np.full(2900, 0.1), np.full(60, 0.5049), np.full(40, 0.99), np.full(9, 0.99)])
+    kinds = ["foreign"] * 2900 + ["chat"] * 100 + ["words"] * 9
     assert choose_threshold(RIGHT, outside).lost == 0.0
     choice = choose_threshold(RIGHT, outside, kinds)
-    assert (choice.refused, choice.lost, choice.keeps_the_wish) == (0.6, MOST_LOST, False)
+    assert (choice.refused, choice.lost, choice.keeps_the_wish) == (0.6, KNOWN / 1000, False)
 
 
 def test_what_one_half_chooses_is_measured_on_the_other() -> None:
@@ -65,7 +80,7 @@ def test_what_one_half_chooses_is_measured_on_the_other() -> None:
     kinds = ["chat"] * 40 + ["foreign"] * 60
     outside = np.concatenate([np.full(40, 0.6), np.full(60, 0.1)])
     measured = measure_crosswise((Unlearned(low, outside, kinds), Unlearned(high, outside, kinds)))
-    # The second half's threshold is 0.7: it refuses all, and costs the first half 40 of its 100 right answers.
+    # The second half's threshold is 0.7: it refuses all, and costs the first half 40% of its right answers.
     assert (measured["refused"], measured["lost"]) == (0.8, 0.2)
     assert measured["kinds"] == {"chat": 0.5, "foreign": 1.0}
     told = describe_refusal({"count": 200, "wished": {"refused": 0.7, "lost": 0.02}, **measured})
@@ -110,6 +125,21 @@ def test_made_up_messages_are_of_no_class_and_what_may_be_of_one_is_left_out() -
     texts, before = ({message.text for part in made for message in part} for made in (others, parts))
     assert like in before - texts
     assert len(before - texts) < 10
+
+
+def test_more_are_made_up_where_more_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(no_class, "MOST_MADE", 250)
+
+    def count_made(classes: int) -> tuple[int, int]:
+        made = make_no_class([message(f"refund order {n} please", str(n % classes)) for n in range(300)], 1)
+        return len(made.learned), sum(map(len, made[:3]))
+
+    learned, made = count_made(6)
+    assert learned > 250
+    assert made > 500
+    learned, made = count_made(60)
+    assert learned == no_class.CLASSES_OF_THEM * 300 // 60
+    assert made <= 250
 
 
 def test_where_a_class_is_for_all_that_fits_no_other_none_are_made_up() -> None:

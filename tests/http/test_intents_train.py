@@ -57,7 +57,7 @@ def test_the_other_classifier_is_not_touched(restored: FlaskClient) -> None:
 
 
 def test_that_a_text_fits_no_class_is_learned_too(restored: FlaskClient) -> None:
-    message = {"id": "none", "text": "what is the right wine for fish?", "intent": None, "reporter": "kim"}
+    message = {"id": "none", "text": "which wine should I use for the fish?", "intent": None, "reporter": "kim"}
     asked = [{"id": "none", "text": message["text"]}]
     assert restored.post("/intents/predict", json=asked).get_json()["predictions"]["none"] is not None
     answer = restored.post("/intents/train", json=[message]).get_json()

@@ -16,7 +16,7 @@ SHARING = re.compile(r"\b(?:running|service|service_app|client|queue|reviewing):
 # What loads Keras in the process of the tests, and has networks compiled there: ten seconds of a processor.
 TRAINING = re.compile(
     r"\bbare: Bare\b|\bFitting\b|\bTrainer\(|\bTrainingLoop\b|\bimport_keras\b|\blodbrok\(\)|\bbootstrap(?:_\w+|\()"
-    r"|\bplan_original\b|\bquality_text\.fit\b|\bimport_artefact\b|\b(?:run|call)\([^)]*\"bootstrap\""
+    r"|\bplan_original\b|\bfit_messages\b|\bquality_text\.fit\b|\bimport_artefact\b|\b(?:run|call)\([^)]*\"bootstrap\""
 )
 LONG = re.compile(r"\bstart_service\(|\bstart_deployment\(|: Deployment\b")  # a minute: not to be the last
 
