@@ -43,7 +43,7 @@ setup(
         "sb_api": ["py.typed"],
         "sb_api.bootstrap.reports": ["templates/*.html", "templates/*.css", "templates/*.md"],
         "sb_api.pages": ["templates/*.html", "assets/*"],
-        "sb_api.synthetic": ["domains.json", "languages/*.json", "*.txt"],
+        "sb_api.synthetic": ["domains.json", "languages/*.json", "*.txt", "*.tsv"],
         "sb_api.static": ["weights/original_*.h5", "tokenizers/**/*.json", "reference/*.npz"],
     },
     install_requires=[

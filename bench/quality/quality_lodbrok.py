@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from bench.figures import Figures, figure, tell
 from bench.learning.prequential import bench_stream, signed_logarithms
 from bench.speed.comparison import Judged, best_threshold, compare, f1, roc_auc
-from sb_api.bootstrap.editors import SYNTHETIC_EDITORS, Parts, split_editors
+from sb_api.bootstrap.editors import EDITORS_AT_A_TIME, Parts, split_editors
 from sb_api.broker.connection import connect
 from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
@@ -48,8 +48,8 @@ QUICK_ROWS = 4000
 def bench_lodbrok(quick: bool) -> Figures:
     """All figures of Lodbrok. With `quick`, beside models that learned from fewer rows, on a shorter stream."""
     with tempfile.TemporaryDirectory() as folder, open_trainer(Path(folder)) as trainer:
-        tell(f"making {SYNTHETIC_EDITORS} editors")
-        vocabularies, parts = split_editors(list(generate_editors(SYNTHETIC_EDITORS, 1)), 1, trainer.classifier)
+        tell(f"making {EDITORS_AT_A_TIME} editors")
+        vocabularies, parts = split_editors(list(generate_editors(EDITORS_AT_A_TIME, 1)), 1, trainer.classifier)
         if vocabularies.fingerprint != trainer.original.about.tokenizers:
             sys.exit("The original weights are not those of `sb-api bootstrap` with its defaults; make them first.")
         return [*bench_batch(trainer, parts, quick), *bench_stream(trainer, parts, quick)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api import preprocessing
-from sb_api.arrays import Matrix
+from sb_api.arrays import Arrays, Matrix
 from sb_api.bootstrap.originals import (
     CALIBRATION_INNOCENT,
     CALIBRATION_SPAM,
@@ -23,21 +24,23 @@ from sb_api.bootstrap.originals import (
     write_reference,
     write_vocabularies,
 )
+from sb_api.bootstrap.reports.editor_card import MOST_OF_A_LANGUAGE, TITLE, USE, figure_tables, measure_languages
 from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
 from sb_api.config import Settings
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting
 from sb_api.models import wide_features
-from sb_api.models.calibration import calibrated
+from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import WIDE_DEEP, Classifier
+from sb_api.models.explain_wide import TABLE
 from sb_api.models.networks import get_arrays, set_arrays, shift_odds
 from sb_api.models.wide_features import FEATURES, HAS_URL
 from sb_api.preprocessing import VECTOR_LENGTH, read_bios, texts_of_words
 from sb_api.records import Verdict
-from sb_api.synthetic.editors import SyntheticEditor, generate_editors, generate_in_language, split_by_host
-from sb_api.synthetic.phrases import Language, languages
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
+from sb_api.synthetic.people import generate_people
+from sb_api.synthetic.split import drop_known, known_hosts
 from sb_api.text.hosts import email_domain, website_host
-from sb_api.text.scripts import KINDS, count_kinds
 from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.text.words import split_words
 from sb_api.versions import Version
@@ -53,19 +56,13 @@ LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 # Words tell most, so a network that always sees them learns little else. Held-out bios have fewer words that it knows.
 # The wide member needs no such copies: dropout of its features is the same to it.
 MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep-20": 0}, 0.7
-# What is added to the log-odds of spam in the end. By how many made-up texts are of unknown words the level is set
-# roughly, one seed by 0.3 from the next; of what people write a little too much was called spam.
-LEVEL = -0.25
-TEST_SHARE = 0.35
-SYNTHETIC_EDITORS = 200_000
-TITLE = "Lodbrok, the editor classifier"
-USE = (
-    "The score is for people who decide; no account should be removed on it alone. It knows accounts by their fields, "
-    "not by what they edited. It must not be used to judge people, to remove or block accounts without somebody who "
-    "looks, on accounts of other sites than it was made for, on languages that the figures above say nothing of, nor "
-    "as evidence against anybody."
-)
-MOST_OF_A_LANGUAGE = 400  # accounts that the card's figures of a language are from
+# By how many made-up texts are of unknown words the level of the scores is set, but roughly: one seed calls ten times
+# as many people spam as the next. In the end it is set by so many of the accounts of `generate_people`.
+PEOPLE_CALLED_SPAM = 0.065
+ACCOUNTS_OF_A_SENTENCE = 3
+TEST_SHARE = 0.15
+EDITORS_AT_A_TIME = 150_000  # in 7 GB of memory
+_SEED_OF_NEXT_PART = 10_000_000  # far from those that measure
 # A budget of 0.0025 needs some thousand innocent accounts; among fewer, chance decides what the guard sees.
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 # A host, a domain, a word or a part of one that fewer accounts have tells the network nothing but who they were. A
@@ -103,40 +100,104 @@ def bootstrap_lodbrok(
 
     Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
     """
-    echo(f"making {count} synthetic editors")
-    editors = list(generate_editors(count, seed))
-    vocabularies, parts = split_editors(editors, seed, classifier)
+    sizes = part_sizes(count, classifier)
+    echo(f"making {count} synthetic editors" + (f", {len(sizes)} parts one after another" if len(sizes) > 1 else ""))
+    vocabularies, parts = split_editors(list(generate_editors(sizes[0], seed)), seed, classifier)
     recipe = choose_recipe(classifier, len(parts.training), caution)
     held_out = sum(map(len, (parts.guard, parts.calibration, parts.test)))
     echo(f"{len(parts.training)} editors to learn from, {held_out} held out, no host on both sides")
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     fit_scaling(fitting, parts.training)
-    epochs = itertools.count(1)
-
-    def progress(_: int) -> None:
-        echo(f"epoch {next(epochs)} of {recipe.epochs}: {len(parts.training)} editors")
-
-    rows = add_masked(parts.training, MASKED_COPIES[classifier.architecture], seed)
-    examples = to_examples(classifier, rows)
+    fit = partial(_fit, fitting, recipe, seed, echo)
+    begin = fitting.state()
+    fit(parts.training, parts.common)
+    others = _make_others(sizes[1:], seed, parts.held_out_hosts, vocabularies, classifier)
+    learned = len(parts.training) + _average_tables(fitting, begin, fit, others)
     if parts.common is not None:
-        # In place: weights of that many rows are half of the memory that this takes.
-        np.multiply(examples.arrays["weight_input"], parts.common, out=examples.arrays["weight_input"])
-    fitting.fit(examples, seed, recipe=recipe, progress=progress)
-    if parts.common is not None:
-        shift_odds(fitting.network, LEVEL)
+        shift_odds(fitting.network, find_level(fitting, vocabularies, seed))
 
     test = to_examples(classifier, parts.test)
     figures = classifier.score(test.targets, fitting.predict(test.arrays))
     write_vocabularies(settings, classifier, vocabularies)
     write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
     about = install_original(
-        settings, classifier, fitting, vocabularies, len(parts.training), {"held_out": figures}, caution=caution
+        settings, classifier, fitting, vocabularies, learned, {"held_out": figures}, caution=caution
     )
     by_language = measure_languages(fitting, vocabularies, about, min(count // 100, MOST_OF_A_LANGUAGE), seed + 1)
     card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts, by_language))
     echo(f"held out: {_line(figures)}")
     echo(f"the original weights are {about.version}; model card: {card}")
     return figures
+
+
+def usual_count(classifier: Classifier) -> int:
+    """How many synthetic editors an architecture is made from where nobody says."""
+    return 5 * EDITORS_AT_A_TIME if classifier.architecture == WIDE_DEEP.architecture else EDITORS_AT_A_TIME
+
+
+def part_sizes(count: int, classifier: Classifier) -> list[int]:
+    """How many of `count` synthetic editors are made and learned at a time. Only a wide member can be learned in parts:
+    it is linear, so that the mean of its tables is the mean of what they say."""
+    parts = -(-count // EDITORS_AT_A_TIME) if classifier.architecture == WIDE_DEEP.architecture else 1
+    return [count // parts + (place < count % parts) for place in range(parts)]
+
+
+def _make_others(
+    sizes: Sequence[int], seed: int, held_out: Set[str], vocabularies: Vocabularies, classifier: Classifier
+) -> Iterator[tuple[Matrix, npt.NDArray[np.bool_] | None]]:
+    """Further editors to learn from, a part at a time, without those of hosts that are held out."""
+    for number, size in enumerate(sizes, start=1):
+        made = drop_known(generate_editors(size, seed + number * _SEED_OF_NEXT_PART), held_out)
+        yield read_training(to_verdicts(made), vocabularies, classifier)
+
+
+def _average_tables(
+    fitting: Fitting,
+    begin: tuple[Arrays, Arrays],
+    fit: Callable[[Matrix, npt.NDArray[np.bool_] | None], None],
+    others: Iterable[tuple[Matrix, npt.NDArray[np.bool_] | None]],
+) -> int:
+    """Learn further parts, each anew from where the network began; its wide member is then the mean of all (Breiman,
+    Bagging predictors, 1996), the rest of it what it was. Returns how many editors these parts had."""
+    arrays, optimizer = fitting.state()
+    tables, learned = [], 0
+    for vectors, common in others:
+        fitting.restore(begin)
+        fit(vectors, common)
+        tables.append(fitting.state()[0][TABLE])
+        learned += len(vectors)
+    if tables:
+        fitting.restore(({**arrays, TABLE: np.mean([arrays[TABLE], *tables], axis=0)}, optimizer))
+    return learned
+
+
+def _fit(
+    fitting: Fitting,
+    recipe: Recipe,
+    seed: int,
+    echo: Callable[[str], None],
+    vectors: Matrix,
+    common: npt.NDArray[np.bool_] | None,
+) -> None:
+    """Fit to n vectors, of whose slots (n, slots) those that are not common say nothing."""
+    epochs = itertools.count(1)
+
+    def progress(_: int) -> None:
+        echo(f"epoch {next(epochs)} of {recipe.epochs}: {len(vectors)} editors")
+
+    classifier = fitting.classifier
+    examples = to_examples(classifier, add_masked(vectors, MASKED_COPIES[classifier.architecture], seed))
+    if common is not None:
+        # In place: weights of that many rows are half of the memory that this takes.
+        np.multiply(examples.arrays["weight_input"], common, out=examples.arrays["weight_input"])
+    fitting.fit(examples, seed, recipe=recipe, progress=progress)
+
+
+def find_level(fitting: Fitting, vocabularies: Vocabularies, seed: int) -> float:
+    """What is to be added to the log-odds of spam, so that of people's accounts PEOPLE_CALLED_SPAM are called spam."""
+    people = to_verdicts(list(generate_people(ACCOUNTS_OF_A_SENTENCE, seed)))
+    scores = fitting.predict(fitting.classifier.preprocess(people, vocabularies))
+    return -float(np.quantile(log_odds(scores), 1 - PEOPLE_CALLED_SPAM))
 
 
 def choose_recipe(classifier: Classifier, rows: int, caution: float | None) -> Recipe:
@@ -191,13 +252,15 @@ def fit_scaling(fitting: Fitting, vectors: Matrix) -> None:
 @dataclass(frozen=True)
 class Parts:
     """The vectors of labelled editors: what is learned, and what is held out, each row for one purpose alone; of those
-    to learn from also which of their slots hold what several accounts have, if the network knows features."""
+    to learn from also which of their slots hold what several accounts have, if the network knows features; of those
+    held out their hosts and mail domains."""
 
     training: Matrix
     guard: Matrix
     calibration: Matrix
     test: Matrix
     common: npt.NDArray[np.bool_] | None = None
+    held_out_hosts: frozenset[str] = frozenset()
 
     @property
     def replay(self) -> Matrix:
@@ -210,7 +273,8 @@ def split_editors(editors: Sequence[SyntheticEditor], seed: int, classifier: Cla
     """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
     if classifier.vectors is None:
         raise ValueError(f"{classifier.name} has no vectors of labelled records.")
-    training, held_out = (to_verdicts(side) for side in split_by_host(editors, TEST_SHARE, seed))
+    sides = split_by_host(editors, TEST_SHARE, seed)
+    training, held_out = map(to_verdicts, sides)
     vocabularies = fit_vocabularies(training)
     vectors = classifier.vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
@@ -218,11 +282,21 @@ def split_editors(editors: Sequence[SyntheticEditor], seed: int, classifier: Cla
     most = len(vectors) // 6
     guard, vectors = _draw(vectors, (min(GUARD_INNOCENT, most), min(GUARD_SPAM, most)), random)
     calibration, test = _draw(vectors, (min(CALIBRATION_INNOCENT, most), min(CALIBRATION_SPAM, most)), random)
-    learned = classifier.vectors(training, vocabularies)
-    has_features = learned.shape[1] == wide_features.VECTOR_LENGTH
-    least = min(LEAST_ACCOUNTS, 1 + len(training) // ACCOUNTS_FOR_ONE_MORE)
-    common = wide_features.find_common(training, learned[:, HAS_URL] > 0, least) if has_features else None
-    return vocabularies, Parts(learned, guard, calibration, test, common)
+    learned, common = read_training(training, vocabularies, classifier)
+    return vocabularies, Parts(learned, guard, calibration, test, common, known_hosts(sides[1]))
+
+
+def read_training(
+    editors: Sequence[Verdict], vocabularies: Vocabularies, classifier: Classifier
+) -> tuple[Matrix, npt.NDArray[np.bool_] | None]:
+    """The vectors of editors to learn from, and which of their slots hold what several of them have."""
+    if classifier.vectors is None:
+        raise ValueError(f"{classifier.name} has no vectors of labelled records.")
+    vectors = classifier.vectors(editors, vocabularies)
+    if vectors.shape[1] != wide_features.VECTOR_LENGTH:
+        return vectors, None
+    least = min(LEAST_ACCOUNTS, 1 + len(editors) // ACCOUNTS_FOR_ONE_MORE)
+    return vectors, wide_features.find_common(editors, vectors[:, HAS_URL] > 0, least)
 
 
 def _draw(vectors: Matrix, sizes: tuple[int, int], random: np.random.Generator) -> tuple[Matrix, Matrix]:
@@ -262,46 +336,13 @@ def editor_facts(about: Version, recipe: Recipe) -> list[tuple[str, str]]:
     ]
 
 
-def figure_tables(figures: dict[str, Any]) -> list[Table]:
-    """The held-out figures of an editor classifier, as `score_binary` gives them."""
-    names = ("precision", "recall", "f1", "roc_auc", "accuracy", "false_positives_per_thousand")
-    header = ("precision", "recall", "F1", "ROC AUC", "accuracy", "false positives per thousand")
-    innocent, spam = figures["confusion"]
-    confusion = Table(("", "judged not spam", "judged spam"), [("not spam", *innocent), ("spam", *spam)])
-    return [Table(header, [[figures[name] for name in names]]), confusion]
-
-
-def measure_languages(fitting: Fitting, vocabularies: Vocabularies, about: Version, count: int, seed: int) -> Table:
-    """What is said of `count` made-up accounts of each language that have a bio, half of them spam."""
-    classifier = fitting.classifier
-    if classifier.vectors is None:
-        raise ValueError(f"{classifier.name} has no vectors of labelled records.")
-    rows = []
-    for code, language in sorted(languages().items()):
-        verdicts = to_verdicts(list(generate_in_language(code, count, seed)))
-        vectors = classifier.vectors(verdicts, vocabularies)
-        scores = calibrated(fitting.predict(classifier.name_inputs(vectors)), about.temperature)[:, 1]
-        innocent, spam = (scores[vectors[:, 0] == verdict] for verdict in (0, 1))
-        certain = f"{(innocent > about.borders[0]).mean():.1%}" if about.borders and len(innocent) else ""
-        shares = (f"{(some >= 0.5).mean():.1%}" if len(some) else "" for some in (innocent, spam))
-        called, caught = shares
-        rows.append((code, _script_of(language), called, certain, caught))
-    header = ("language", "script", "innocent: 0.5 or more", "innocent: `certain spam`", "spam: 0.5 or more")
-    return Table(header, rows)
-
-
-def _script_of(language: Language) -> str:
-    """The script that most letters of its sentences are of."""
-    kinds = count_kinds(["".join(language.everyday)])[0]
-    latin = kinds[KINDS.index("small letter")]
-    others = {kind: kinds[KINDS.index(kind)] for kind in KINDS[KINDS.index("Greek") :]}
-    most = max(others, key=others.__getitem__)
-    return most.removesuffix(" letter") if others[most] > latin else "Latin"
-
-
 def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts, by_language: Table) -> ModelCard:
     figures = about.figures["held_out"]
-    total = sum(map(len, (parts.training, parts.guard, parts.calibration, parts.test)))
+    total = about.learned + sum(map(len, (parts.guard, parts.calibration, parts.test)))
+    in_parts = (
+        f", {len(parts.training)} of them by both members, the others by the wide one alone, which is the mean of what "
+        "it learned of each part"
+    )
     return ModelCard(
         title=TITLE,
         command="sb-api bootstrap",
@@ -312,10 +353,11 @@ def _model_card(about: Version, recipe: Recipe, seed: int, parts: Parts, by_lang
             "editors; they promise nothing about real accounts. Train on your own with `sb-api bootstrap "
             "editors.jsonl` before you rely on it. What moderators' verdicts do to it, and how it compares with other "
             "classifiers, is in `docs/learning.md`.",
-            f"{len(parts.training)} accounts were learned from; {len(parts.replay)} of them ship, to be mixed into "
-            f"later trainings. {len(parts.test)} others were held out for the figures below, {len(parts.guard)} more "
-            f"to measure every later training on, and {len(parts.calibration)} to calibrate its scores and choose its "
-            "thresholds. Accounts that share a website host or an e-mail domain of their own are all on one side, so "
+            f"{about.learned} accounts were learned from{in_parts if about.learned > len(parts.training) else ''}; "
+            f"{len(parts.replay)} ship, to be mixed into later trainings. {len(parts.test)} others were held out for "
+            f"the figures below, {len(parts.guard)} more to measure every later training on, and "
+            f"{len(parts.calibration)} to calibrate its scores and choose its thresholds. Accounts that share a "
+            "website host or an e-mail domain of their own are all on one side, so "
             "no figure comes from a memorised host.",
         ],
         figures=[*figure_tables(figures), by_language],

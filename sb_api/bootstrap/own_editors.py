@@ -25,7 +25,7 @@ from sb_api.bootstrap.cross_validation import (
     make_folds,
     recipes_for,
 )
-from sb_api.bootstrap.editors import TITLE, USE, editor_facts, figure_tables, fit_vocabularies
+from sb_api.bootstrap.editors import editor_facts, fit_vocabularies
 from sb_api.bootstrap.originals import (
     REPLAY_RECORDS,
     install_original,
@@ -33,6 +33,7 @@ from sb_api.bootstrap.originals import (
     write_reference,
     write_vocabularies,
 )
+from sb_api.bootstrap.reports.editor_card import TITLE, USE, figure_tables
 from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError

@@ -327,8 +327,7 @@ def get_arrays(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
 
 
 def shift_odds(model: keras.Model, shift: float) -> None:
-    """Add `shift` to the log odds of spam that an editor network gives, by the bias of its last layer: for so much more
-    as that layer's member counts less."""
+    """Add `shift` to the log odds of spam, by the bias of the deep member: the more, the less that member counts."""
     share = WIDE_DEEP_SHARES[0] if model.name == WIDE_DEEP else 1.0
     bias = next(variable for variable in model.weights if variable.path == "output/bias")
     bias.assign_add(np.array([-shift, shift], np.float32) / (2 * share))

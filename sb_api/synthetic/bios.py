@@ -88,6 +88,11 @@ def alphabets(language: str) -> tuple[str, ...]:
     return tuple(by_script.values())
 
 
+def searched_for(rng: Random, kind: str, language: str) -> tuple[str, ...]:
+    """The keywords of a kind of spam in the language, or the English ones, which are used everywhere now and then."""
+    return languages()["en" if rng.random() < 0.25 else language].keywords[kind]
+
+
 def make_link(style: str, url: str, text: str) -> str:
     """The link in the markup of `style`; for an unknown style such as "none" the text alone."""
     full = url if "://" in url else f"http://{url}"
@@ -130,8 +135,8 @@ def quote_spam(rng: Random, pools: Pools, language: str) -> str:
     """Some words of what spammers write in the language, in quotation marks: titles, reports, jokes."""
     kind = rng.choice(tuple(languages()[language].spam))
     if rng.random() < 0.5:
-        return rng.choice(("{}", *_QUOTES)).format(rng.choice(phrases.KEYWORDS[kind]))
-    slots = Slots(rng, pools, language, phrases.KEYWORDS[kind], link="", phone="")
+        return rng.choice(("{}", *_QUOTES)).format(rng.choice(searched_for(rng, kind, language)))
+    slots = Slots(rng, pools, language, searched_for(rng, kind, language), link="", phone="")
     said = write(rng, [rng.choice(languages()[language].spam[kind])], slots, " ")
     words = said.split()
     if len(words) < 3:
@@ -147,7 +152,7 @@ def write_editor_bio(rng: Random, pools: Pools, kind: str, language: str, host: 
     """The bio of an editor, who links to `host` or to a public one and writes of the spammers' trades now and then."""
     if rng.random() < 0.06:
         return rng.choice(phrases.SHORT_BIOS)
-    keywords = phrases.KEYWORDS[rng.choice(tuple(phrases.KEYWORDS))]
+    keywords = searched_for(rng, rng.choice(tuple(languages()[language].spam)), language)
     brand = make_band_name(rng, pools, language)
     target = host if host and rng.random() < 0.7 else rng.choice(phrases.PUBLIC_HOSTS)
     style = rng.choice(("plain", "plain", "plain", "wiki", "html", "bbcode", "none", "none"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 from sb_api.synthetic import phrases
@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 _DAY = 24 * 60.0
+_FIRST_EDITORS = datetime(2001, 1, 1)
 _CAMPAIGN_IDS = 50_000_000
 _EMPLOYER_ENDINGS = (".com", ".com", ".net", ".edu", ".ac.uk", ".de", ".org")
 
@@ -147,7 +148,7 @@ def _real_editor(
             host = f"{name}{rng.randint(1, 999)}.{rng.choice(phrases.PLATFORMS)}"
         else:
             host = _again(rng, recent_hosts, 0.2, _own_host(rng, pools, language, name))
-    born = datetime(2001, 1, 1) + timedelta(minutes=rng.random() ** 0.7 * 25.2 * 365 * _DAY)
+    born = _FIRST_EDITORS + (REFERENCE_TIME - _FIRST_EDITORS) * rng.random() ** 0.7
     email = None
     # Until 2011 an account needed no address.
     if rng.random() > (0.4 if born.year < 2011 else 0.05):

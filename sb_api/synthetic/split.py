@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from random import Random
 
 from sb_api.synthetic import phrases
@@ -56,10 +56,25 @@ def owners(editors: Sequence[SyntheticEditor]) -> list[int]:
     return numbers
 
 
+def known_hosts(editors: Sequence[SyntheticEditor]) -> frozenset[str]:
+    """The hosts and domains by which editors go together."""
+    found = [set(_hosts(editor)) for editor in editors]
+    return frozenset[str]().union(*found) - _shared(editors, found)
+
+
+def drop_known(editors: Iterable[SyntheticEditor], hosts: Set[str]) -> list[SyntheticEditor]:
+    """Those editors that have none of the hosts and domains."""
+    return [editor for editor in editors if hosts.isdisjoint(_hosts(editor))]
+
+
+def _shared(editors: Sequence[SyntheticEditor], found: Sequence[set[str]]) -> set[str]:
+    return {*phrases.PUBLIC_HOSTS, *free_mail_domains(build_pools()), *_frequent(editors, found)}
+
+
 def _group_by_host(editors: Sequence[SyntheticEditor]) -> tuple[list[list[int]], list[int]]:
     """The places of the editors joined by shared hosts and domains, and of those that have neither."""
     found = [set(_hosts(editor)) for editor in editors]
-    shared = {*phrases.PUBLIC_HOSTS, *free_mail_domains(build_pools()), *_frequent(editors, found)}
+    shared = _shared(editors, found)
     parents = list(range(len(editors)))
 
     def find(place: int) -> int:
