@@ -110,7 +110,7 @@ def test_every_editor_is_learned_from_or_held_out_for_one_purpose(made: Made) ->
     learned, test = made.original.about.learned, made.figures["count"]
     assert learned + test + len(guard) + len(calibration) == COUNT
     assert min(test, len(guard), len(calibration)) > 50
-    assert 0.6 < learned / COUNT < 0.8
+    assert 0.8 < learned / COUNT < 0.9
     assert 0 < len(replay) <= learned
     held_out = {row.tobytes() for row in [*guard, *calibration]}
     # Accounts of which next to nothing is known look alike, and are on both sides.
@@ -121,7 +121,7 @@ def test_the_reference_set_holds_as_many_of_either_kind(made: Made) -> None:
     reference = load_reference(made.settings.find("reference/lodbrok.npz"), CLASSIFIER).guard
     counts = np.bincount(reference.targets)
     assert len(counts) == 2
-    assert counts[0] == counts[1] > 50
+    assert counts[0] == counts[1] >= 50
     assert {name: array.shape for name, array in reference.arrays.items()} == {
         "main_input": (len(reference.targets), 9),
         "email_input": (len(reference.targets), 1),
