@@ -111,7 +111,7 @@ def bootstrap_lodbrok(
     fit = partial(_fit, fitting, recipe, seed, echo)
     begin = fitting.state()
     fit(parts.training, parts.common)
-    others = _make_others(sizes[1:], seed, parts.held_out_hosts, vocabularies, classifier)
+    others = _make_others(sizes, seed, parts.held_out_hosts, vocabularies, classifier, echo)
     learned = len(parts.training) + _average_tables(fitting, begin, fit, others)
     if parts.common is not None:
         shift_odds(fitting.network, find_level(fitting, vocabularies, seed))
@@ -143,11 +143,17 @@ def part_sizes(count: int, classifier: Classifier) -> list[int]:
 
 
 def _make_others(
-    sizes: Sequence[int], seed: int, held_out: Set[str], vocabularies: Vocabularies, classifier: Classifier
+    sizes: Sequence[int],
+    seed: int,
+    held_out: Set[str],
+    vocabularies: Vocabularies,
+    classifier: Classifier,
+    echo: Callable[[str], None],
 ) -> Iterator[tuple[Matrix, npt.NDArray[np.bool_] | None]]:
-    """Further editors to learn from, a part at a time, without those of hosts that are held out."""
-    for number, size in enumerate(sizes, start=1):
-        made = drop_known(generate_editors(size, seed + number * _SEED_OF_NEXT_PART), held_out)
+    """Further editors to learn from, all parts but the first, without those of hosts that are held out."""
+    for place, size in enumerate(sizes[1:], start=1):
+        echo(f"part {place + 1} of {len(sizes)}: making {size} synthetic editors")
+        made = drop_known(generate_editors(size, seed + place * _SEED_OF_NEXT_PART), held_out)
         yield read_training(to_verdicts(made), vocabularies, classifier)
 
 

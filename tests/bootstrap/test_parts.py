@@ -38,7 +38,7 @@ def test_the_second_part_is_in_the_wide_member_alone(made: dict[int, tuple[Setti
     only_in_second = (one.arrays[TABLE] == 0) & (two.arrays[TABLE] != 0)
     only_in_first = (one.arrays[TABLE] != 0) & (two.arrays[TABLE] == one.arrays[TABLE] / 2)
     assert min(only_in_first.sum(), only_in_second.sum()) > 100
-    assert any("2 parts" in line for line in made[2][2])
+    assert any(line.startswith("part 2 of 2") for line in made[2][2])
 
 
 def test_no_host_of_the_held_out_is_learned_in_another_part(
