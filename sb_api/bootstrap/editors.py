@@ -45,6 +45,8 @@ from sb_api.text.tokenizers import Vocabularies, fit_vocabulary
 from sb_api.text.words import split_words
 from sb_api.versions import Version
 
+Common = npt.NDArray[np.bool_]  # (n, slots)
+
 # Of Lodbrok, one epoch with dropout, three as the network predicts: with half of the nine main inputs gone at each
 # step, it never learns to trust one of them, and that costs half a point of accuracy. The wide member gains by dropout
 # to the end, and by more epochs: most of its features are rare.
@@ -149,7 +151,7 @@ def _make_others(
     vocabularies: Vocabularies,
     classifier: Classifier,
     echo: Callable[[str], None],
-) -> Iterator[tuple[Matrix, npt.NDArray[np.bool_] | None]]:
+) -> Iterator[tuple[Matrix, Common | None]]:
     """Further editors to learn from, all parts but the first, without those of hosts that are held out."""
     for place, size in enumerate(sizes[1:], start=1):
         echo(f"part {place + 1} of {len(sizes)}: making {size} synthetic editors")
@@ -160,8 +162,8 @@ def _make_others(
 def _average_tables(
     fitting: Fitting,
     begin: tuple[Arrays, Arrays],
-    fit: Callable[[Matrix, npt.NDArray[np.bool_] | None], None],
-    others: Iterable[tuple[Matrix, npt.NDArray[np.bool_] | None]],
+    fit: Callable[[Matrix, Common | None], None],
+    others: Iterable[tuple[Matrix, Common | None]],
 ) -> int:
     """Learn further parts, each anew from where the network began; its wide member is then the mean of all (Breiman,
     Bagging predictors, 1996), the rest of it what it was. Returns how many editors these parts had."""
@@ -183,7 +185,7 @@ def _fit(
     seed: int,
     echo: Callable[[str], None],
     vectors: Matrix,
-    common: npt.NDArray[np.bool_] | None,
+    common: Common | None,
 ) -> None:
     """Fit to n vectors, of whose slots (n, slots) those that are not common say nothing."""
     epochs = itertools.count(1)
@@ -265,7 +267,7 @@ class Parts:
     guard: Matrix
     calibration: Matrix
     test: Matrix
-    common: npt.NDArray[np.bool_] | None = None
+    common: Common | None = None
     held_out_hosts: frozenset[str] = frozenset()
 
     @property
@@ -294,7 +296,7 @@ def split_editors(editors: Sequence[SyntheticEditor], seed: int, classifier: Cla
 
 def read_training(
     editors: Sequence[Verdict], vocabularies: Vocabularies, classifier: Classifier
-) -> tuple[Matrix, npt.NDArray[np.bool_] | None]:
+) -> tuple[Matrix, Common | None]:
     """The vectors of editors to learn from, and which of their slots hold what several of them have."""
     if classifier.vectors is None:
         raise ValueError(f"{classifier.name} has no vectors of labelled records.")

@@ -12,7 +12,6 @@ from random import Random
 
 from sb_api.synthetic.accounts import BEGINNER, REFERENCE_TIME, SyntheticEditor
 from sb_api.synthetic.parts import build_pools, make_brand_host, make_url
-from sb_api.synthetic.phrases import languages
 
 _MAIL = "gmail.com"
 # After registration.
@@ -29,8 +28,7 @@ def generate_people(accounts: int, seed: int) -> Iterator[SyntheticEditor]:
     """Yield so many accounts of each sentence, with nothing about them that tells: registered in the last year, the
     profile filled in within half an hour, the sentence for a bio and a website of an invented name."""
     rng, pools = Random(f"people {seed}"), build_pools()
-    for identity, (code, text) in enumerate(read_sentences() * accounts):
-        language = code if code in languages() else "en"
+    for identity, (language, text) in enumerate(read_sentences() * accounts):
         host = make_brand_host(rng, language)
         born = REFERENCE_TIME - timedelta(days=rng.uniform(2, 365))
         record: dict[str, object] = {
