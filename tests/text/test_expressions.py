@@ -11,6 +11,7 @@ import importlib
 import random
 import re
 import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -272,13 +273,11 @@ def begun_and_run_through(unit: str, pump: str, end: str, length: int) -> str:
 
 
 def seconds(run: Callable[[], Any], times: int) -> float:
-    """Of this thread on the processor, the least of several runs: other work on the machine only adds."""
-    best = float("inf")
-    for _ in range(times):
-        start = time.thread_time()
-        run()
-        best = min(best, time.thread_time() - start)
-    return best
+    """Of this thread on the processor, the least of several runs: other work on the machine only adds.
+
+    timeit holds the garbage collector back: what else this process has loaded would count.
+    """
+    return min(timeit.repeat(run, number=1, repeat=times, timer=time.thread_time))
 
 
 def is_linear(run: Callable[[str], Any], text_of: TextOf) -> bool:
@@ -288,14 +287,10 @@ def is_linear(run: Callable[[str], Any], text_of: TextOf) -> bool:
 
 
 def is_in_bounds(run: Callable[[str], Any], short: str, long: str) -> bool:
-    took = seconds(lambda: run(long), 1)
-    if took <= ALLOWED * LEAST:
+    if seconds(lambda: run(long), 1) <= ALLOWED * LEAST:
         return True
-    allowed = ALLOWED * max(seconds(lambda: run(short), 2), LEAST)
-    if took <= allowed or took > 10 * allowed:
-        return took <= allowed
-    # It may have met a busy machine: it has three more tries.
-    return any(seconds(lambda: run(long), 2) <= ALLOWED * max(seconds(lambda: run(short), 3), LEAST) for _ in range(3))
+    # It may meet a busy machine: it has four tries.
+    return any(seconds(lambda: run(long), 1) <= ALLOWED * max(seconds(lambda: run(short), 3), LEAST) for _ in range(4))
 
 
 def user_of(pattern: re.Pattern[Any], methods: set[str]) -> Callable[[str], Any]:
