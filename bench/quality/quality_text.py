@@ -37,9 +37,11 @@ from sb_api.learning.recipe import RETRAININGS
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, find_classifier
 from sb_api.models.encoder import Encoder, load_encoder
+from sb_api.models.engine import load_engine
+from sb_api.models.networks import get_arrays
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
-from sb_api.preprocessing import FEATURES
+from sb_api.preprocessing import FEATURES, in_parts
 from sb_api.records import INTENTS, LabelledMessage, Message
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
@@ -49,6 +51,7 @@ DATA = Path(os.environ.get("SB_API_BENCH_DATA") or ROOT.parent / "shared" / "dat
 SEED, BOOTSTRAP_SEED = 42, 1
 REJECTED_SHARE, CORRECTIONS = 0.002, 50
 NEW_CLASSES, EXAMPLES = 5, 10
+ROUNDS = 3  # of all messages of a test part, by which what a message costs is measured
 
 Messages = list[LabelledMessage]
 
@@ -102,9 +105,17 @@ def number(messages: Messages, labels: Sequence[str]) -> np.ndarray:
 
 
 def milliseconds_per_message(fitted: Fitted, messages: Messages) -> float:
-    start = time.process_time()
-    fitted.judge(messages)
-    return 1000 * (time.process_time() - start) / len(messages)
+    """From text to class as a classify process judges them, least of several rounds: by ONNX Runtime and not by Keras,
+    which `judge` is and which takes twice as long for 150 classes."""
+    classifier, labels, vocabularies = fitted.fitting.classifier, fitted.labels, fitted.vocabularies
+    predict = load_engine("onnx", classifier, labels, vocabularies)(get_arrays(fitted.fitting.network))
+    times = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        for part in in_parts(len(messages)):
+            predict(classifier.preprocess(messages[part], vocabularies))
+        times.append(time.process_time() - start)
+    return 1000 * min(times) / len(messages)
 
 
 def fit_plain(train: Messages, learner: Any = None) -> Any:
@@ -167,7 +178,7 @@ class Goals:
     milliseconds: float
 
 
-PLAIN = Goals(accuracy=0.94, cautious=0.935, level=0.925, recall=0.73, seconds=180.0, milliseconds=1.0)
+PLAIN = Goals(accuracy=0.94, cautious=0.935, level=0.925, recall=0.73, seconds=180.0, milliseconds=0.34)
 ENCODED = Goals(accuracy=0.96, cautious=0.95, level=0.95, recall=0.70, seconds=240.0, milliseconds=3.0)
 
 
