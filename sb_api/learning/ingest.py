@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.arrays import Arrays, Predict, RowWeights, pack_rows, unpack_rows
+from sb_api.arrays import Arrays, Predict, RowWeights
 from sb_api.config import Settings
 from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
 from sb_api.judgements import NO_CLASS
@@ -215,7 +215,7 @@ class Intake:
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays, labels: Sequence[str]) -> Examples:
         """Logged verdicts as rows to learn, by weights of these labels; `like` has arrays of the network's inputs."""
         targets = merge_targets(np.array([row.label for row in rows], np.int64), labels)
-        return Examples(unpack_rows([row.vector for row in rows], like), targets)
+        return Examples(self.classifier.unpack([row.vector for row in rows], like), targets)
 
     def floors(self, rows: Sequence[LoggedVerdict], about: Version) -> RowWeights | None:
         """For n verdicts: the probability of its label (n,) that each of those must reach that take back what was
@@ -342,7 +342,7 @@ class Intake:
                 temperature=current.about.temperature,
             )
             for verdict, label, said, row, vector in zip(
-                verdicts, labels, predicted, scores, pack_rows(arrays), strict=True
+                verdicts, labels, predicted, scores, self.classifier.pack(arrays), strict=True
             )
         ]
 

@@ -169,7 +169,7 @@ class TrainingLoop:
             known, held = known.hold(self.predict(join(known.log, new).arrays), recipe.held_above, floors)
             taught = {name: array[~held] for name, array in taught.items()}
         if self._own is not None:
-            self._paces.assign(pace_features(taught, len(self._own), recipe.pace))
+            self._paces.assign(pace_features(taught, self._paces.shape[0], recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
         settling = settling and own is None

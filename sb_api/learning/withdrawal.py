@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb_api.arrays import Arrays, Predict, RowWeights, unpack_rows
+from sb_api.arrays import Arrays, Predict, RowWeights
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
@@ -66,7 +66,8 @@ def _undo(
         check()
         trainer.promote("rollback", str(before), version)
         return True
-    lesson = unlearn(verdict, current, trainer.fitting.predict, trainer.reference.guard.arrays)
+    arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
+    lesson = unlearn(verdict, current, trainer.fitting.predict, arrays)
     try:
         made = trainer.learn(task, current, [verdict], check, False, lesson)
     except (TrainingRefused, EngineDisagrees) as refused:
@@ -77,14 +78,13 @@ def _undo(
     return True
 
 
-def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, like: Arrays) -> Examples:
+def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, arrays: Arrays) -> Examples:
     """The one row that takes weights back to what was said of a record before a verdict on it was learned.
 
     The probability of its label is what it was, and those of the other labels share the rest as they do now: the best
     of them is the label of the row. Of a verdict of no class, the label is what had been predicted, or else what is
-    likeliest now. `predict` is that of the current weights.
+    likeliest now. `predict` is that of the current weights, `arrays` are those of the record.
     """
-    arrays = unpack_rows([verdict.vector], like)
     wanted = calibrated(predict(arrays), current.about.temperature)[0].astype(np.float64)
     share = verdict.score
     label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), current.about.labels).tolist()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
+
 from sb_api import preprocessing
-from sb_api.arrays import Arrays, Matrix
+from sb_api.arrays import Arrays, Matrix, pack_rows, unpack_rows
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import NO_CLASS, Reason
@@ -33,13 +35,13 @@ class Classifier:
     goes by the labels that its weights carry, to which the `labels` arguments below refer. `preprocess` turns n queued
     records into named arrays of n rows; `vectors` turns labelled records into vectors (n, vector_length) with their
     labels in front, 0 where weights have labels of their own; `name_inputs` turns stored vectors into the arrays of
-    `preprocess`. `target` turns a verdict into the number of its label, `NO_CLASS` for none, `score` is the figures of
-    probabilities (n, labels) against n targets, at a threshold if one is given, `build` makes the untrained network,
-    `graph` is the same network as an ONNX graph, `answer` is what a client is told of n rows of probabilities: the
-    predictions and the scores. A row whose largest probability lies below the weights' threshold is of no class.
-    `caution` is how many times as much a record of the first label weighs in the loss. An `encoded` one needs a
-    sentence encoder beside its vocabularies. `explain` says what moved the scores of n records; `usual` is what it
-    compares them with, from the vectors of innocent records.
+    `preprocess`, of which those that are `derived` follow from the others. `target` turns a verdict into the number of
+    its label, `NO_CLASS` for none, `score` is the figures of probabilities (n, labels) against n targets, at a
+    threshold if one is given, `build` makes the untrained network, `graph` is the same network as an ONNX graph,
+    `answer` is what a client is told of n rows of probabilities: the predictions and the scores. A row whose largest
+    probability lies below the weights' threshold is of no class. `caution` is how many times as much a record of the
+    first label weighs in the loss. An `encoded` one needs a sentence encoder beside its vocabularies. `explain` says
+    what moved the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
     """
 
     record_type: RecordType
@@ -54,6 +56,7 @@ class Classifier:
     build: Callable[[Sequence[str], Vocabularies], keras.Model]
     graph: Callable[[Sequence[str], Vocabularies], str]
     answer: Callable[[Any, Sequence[str], float], tuple[list[Any], list[Any]]]
+    derived: Mapping[str, Callable[[Arrays], npt.NDArray[Any]]] = field(default_factory=dict)
     vectors: Callable[[Sequence[Any], Vocabularies], Matrix] | None = None
     caution: float = 1.0
     encoded: bool = False
@@ -63,6 +66,15 @@ class Classifier:
     @property
     def name(self) -> str:
         return self.record_type.name
+
+    def pack(self, arrays: Arrays) -> list[bytes]:
+        """Each of n rows as the verdict log keeps it, without what is derived."""
+        return pack_rows({name: array for name, array in arrays.items() if name not in self.derived})
+
+    def unpack(self, packed: Sequence[bytes], like: Arrays) -> Arrays:
+        """The arrays of n rows of the verdict log; `like` has arrays of the same names, row shapes and types."""
+        arrays = unpack_rows(packed, {name: array for name, array in like.items() if name not in self.derived})
+        return arrays | {name: derive(arrays) for name, derive in self.derived.items()}
 
     def load_vocabularies(self, settings: Settings) -> Vocabularies:
         """The vocabularies of this host: those kept in the state directory, else those shipped."""
@@ -164,12 +176,13 @@ LODBROK = Classifier(
 # Without caution in its loss, so that its scores are what they say: it stands in the borders of the bands.
 WIDE_DEEP = replace(
     LODBROK,
-    architecture="wide-deep-20",
+    architecture=wide_features.ARCHITECTURE,
     vector_length=wide_features.VECTOR_LENGTH,
     preprocess=wide_features.preprocess_editors,
     name_inputs=wide_features.name_inputs,
     build=lambda *_: networks.build_wide_deep(),
     graph=lambda *_: onnx_graphs.wide_deep_graph(),
+    derived={"account_input": lambda arrays: wide_features.number_accounts(arrays["feature_input"])},
     vectors=wide_features.editor_vectors,
     caution=1.0,
     explain=explain_wide.explain_editors,

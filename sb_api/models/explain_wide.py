@@ -2,7 +2,7 @@
 
 As in `explain`, but what is replaced is all that both members know of one thing: a website with its host, the words of
 its path and its shape; a word of the bio, or a run of characters of a script without blanks,
-with its pairs and n-grams.
+with its pairs and n-grams; what was learned of this one account.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sb_api.models.explain import AT_ONCE, WORDS, Judge, Occlusion, Vector
 from sb_api.models.explanations.pieces import name_piece
 from sb_api.models.explanations.runs import Bio
 from sb_api.models.networks import LINE_SCALE
-from sb_api.models.wide_features import SLOT_FIELDS, SLOTS, find_words, weigh_features
+from sb_api.models.wide_features import ACCOUNT_TABLE, SLOT_FIELDS, SLOTS, find_words, weigh_features
 from sb_api.preprocessing import VECTOR_LENGTH
 from sb_api.records import Editor
 from sb_api.text.hosts import email_domain, registered_domain, website_host
@@ -57,8 +57,19 @@ def explain_editors(
             ]
             for editor, vector, of_one, words in zip(part, vectors, terms, find_words(part), strict=True)
         ]
-        reasons += explain.judge_occlusions(vectors, occlusions, judge, wide_features.name_inputs)
+        # The account's number is a column more: derived, it would be another one, whatever is left out.
+        accounts = wide_features.number_accounts(features)
+        for of_one, account in zip(occlusions, accounts[:, 0].tolist(), strict=True):
+            if numbers[ACCOUNT_TABLE][account, 0]:
+                of_one.append(Occlusion(vectors.shape[1], 0.0, "learned of this very account", None))
+        numbered = np.concatenate([vectors, accounts], axis=1, dtype=np.float32)
+        reasons += explain.judge_occlusions(numbered, occlusions, judge, _name_inputs)
     return reasons
+
+
+def _name_inputs(vectors: Matrix) -> Arrays:
+    """As in `wide_features`, of vectors with the number of the account as the last column."""
+    return {**wide_features.name_inputs(vectors[:, :-1]), "account_input": vectors[:, -1:].astype(np.int32)}
 
 
 def usual_editor(vectors: Matrix) -> list[float]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Predict
 from sb_api.errors import InvalidWeights
 from sb_api.memory import HEAVY, hiding, keep_freed_memory, page_out
-from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
+from sb_api.models.wide_features import ACCOUNTS, FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 if TYPE_CHECKING:
@@ -122,11 +122,13 @@ def build_lodbrok() -> keras.Model:
 
 def build_wide_deep() -> keras.Model:
     """The wide-and-deep editor network (Cheng et al., Wide & Deep Learning for Recommender Systems, 2016): the inputs
-    of `build_lodbrok` and `feature_input` and `weight_input` (n, SLOTS) of `wide_features`; output as there.
+    of `build_lodbrok` and `feature_input`, `weight_input` (n, SLOTS) and `account_input` (n, 1) of `wide_features`;
+    output as there.
 
     The deep member is Lodbrok, the wide one a linear classifier of the features. What the features of one field add up
-    to is squashed, so that no field alone makes an account sure spam. While it trains it gives (n, members, labels),
-    for a loss of each member's own.
+    to is squashed, so that no field alone makes an account sure spam. What was said of this one account is added; that
+    is 0 until it is set, and no gradient moves it. While it trains it gives (n, members, labels), for a loss of each
+    member's own.
     """
     keras = import_keras()
     layers = keras.layers
@@ -135,11 +137,14 @@ def build_wide_deep() -> keras.Model:
     weights = keras.Input((SLOTS,), name="weight_input")
     line = layers.Embedding(FEATURES, 1, embeddings_initializer="zeros", name="line_embedding")(features)
     terms = layers.Multiply(name="line_terms")([_scaled_for_line(keras, weights), layers.Reshape((SLOTS,))(line)])
-    odds = _fields_layer(keras)(name="field_sums")(terms)
+    account = keras.Input((1,), name="account_input", dtype="int32")
+    said = layers.Embedding(ACCOUNTS, 1, embeddings_initializer="zeros", trainable=False, name="account_embedding")
+    sums = _fields_layer(keras)(name="field_sums")(terms)
+    odds = layers.Add(name="line_odds")([sums, layers.Reshape((1,))(said(account))])
     wide = layers.Activation("softmax", name="line_output")(layers.Concatenate(name="odds")([-odds / 2, odds / 2]))
     members = layers.Concatenate(axis=1, name="members")([layers.Reshape((1, 2))(m) for m in (deep.output, wide)])
     output = _members_layer(keras)(WIDE_DEEP_SHARES, name="pool")(members)
-    inputs = {**deep.input, "feature_input": features, "weight_input": weights}
+    inputs = {**deep.input, "feature_input": features, "weight_input": weights, "account_input": account}
     return keras.Model(inputs, output, name=WIDE_DEEP)
 
 
@@ -161,18 +166,6 @@ def _fields_layer(keras: Any) -> Any:
             return (shape[0], 1)
 
     return FieldSums
-
-
-def line_slopes(
-    table: npt.NDArray[np.float32], features: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """By how much the log-odds of an account grow with the number of each of its features: `table` (features,) has the
-    numbers, `features` and `weights` (slots,) are the account's; or (n, slots) those of n accounts."""
-    scaled = LINE_SCALE * weights.astype(np.float64)
-    fields = slots_by_field()
-    sums = (scaled * table[features]) @ fields
-    slopes: npt.NDArray[np.float64] = WIDE_DEEP_SHARES[1] * scaled * ((1 - np.tanh(sums / FIELD_LIMIT) ** 2) @ fields.T)
-    return slopes
 
 
 def slots_by_field() -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ from sb_api.models.networks import (
     WIDE_DEEP_SHARES,
     message_width,
 )
-from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
+from sb_api.models.wide_features import ACCOUNT_TABLE, ACCOUNTS, FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 VERSION = '<ir_version: 10, opset_import: ["" : 21]>'
@@ -37,11 +37,12 @@ lodbrok ({_LODBROK_INPUTS},
 
 def wide_deep_graph() -> str:
     """The graph of `networks.build_wide_deep`."""
-    numbers = {**_lodbrok_numbers(), "line_embedding/embeddings": (FEATURES, 1)}
+    numbers = {**_lodbrok_numbers(), "line_embedding/embeddings": (FEATURES, 1), ACCOUNT_TABLE: (ACCOUNTS, 1)}
     fields = ", ".join(str(FIELDS.index(field)) for field in SLOT_FIELDS)
     deep_share, wide_share = WIDE_DEEP_SHARES
     return f"""{VERSION}
 wide_deep ({_LODBROK_INPUTS}, int32[n, {SLOTS}] feature_input, float[n, {SLOTS}] weight_input,
+int32[n, 1] account_input,
 {_declare(numbers)}) => (float[n, 2] scores)
 <float zero = {{0.0}}, float one = {{1.0}}, int64[1] second = {{1}}, float scale = {{{LINE_SCALE}}},
 float least = {{{LEAST_PROBABILITY}}}, float limit = {{{FIELD_LIMIT}}}, float half = {{0.5}},
@@ -61,7 +62,9 @@ field_sums = MatMul (line_terms, slots_by_field)
 over_limit = Div (field_sums, limit)
 squashed = Tanh (over_limit)
 limited = Mul (squashed, limit)
-odds = ReduceSum <keepdims = 1> (limited, second)
+line_odds = ReduceSum <keepdims = 1> (limited, second)
+said = GatherElements <axis = 0> ("{ACCOUNT_TABLE}", account_input)
+odds = Add (line_odds, said)
 for_spam = Mul (odds, half)
 against = Neg (for_spam)
 both = Concat <axis = 1> (against, for_spam)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sb_api.arrays import Arrays
 from sb_api.errors import InvalidWeights
+from sb_api.models.wide_features import ACCOUNT_TABLE, ACCOUNTS, ARCHITECTURE
 from sb_api.versions import VERSION_NAME, Version
 
 SEAL_BYTES = 512  # the smallest user block of HDF5
@@ -90,7 +91,11 @@ def parse_weights(content: bytes, source: str) -> Weights:
     """
     with open_weights(content, source) as file:
         arrays, optimizer = (_read_arrays(file[group], len(content)) for group in ("weights", "optimizer"))
-        return Weights(parse_about(file), arrays, optimizer)
+        about = parse_about(file)
+        if about.architecture == ARCHITECTURE and ACCOUNT_TABLE not in arrays:
+            # Of before accounts had numbers: nothing was learned of any.
+            arrays[ACCOUNT_TABLE] = np.zeros((ACCOUNTS, 1), np.float32)
+        return Weights(about, arrays, optimizer)
 
 
 def parse_about(file: h5py.File) -> Version:

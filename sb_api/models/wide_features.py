@@ -3,6 +3,9 @@
 Words, pairs of neighbouring words and character n-grams of the texts are hashed, and so are host, domain, area and
 gender as a whole; numbers fall into bins (`editor_bins`). Every slot belongs to a field. Where a text has more words or
 n-grams than there are slots, the first are kept. Feature 0 is none.
+
+What stays of an account from one visit to the next makes a number of its own, under which the network can be taught
+of this one account.
 """
 
 from __future__ import annotations
@@ -40,9 +43,12 @@ from sb_api.text.tokenizers import Vocabularies
 Buckets = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
 
+ARCHITECTURE = "wide-deep-20"
 TABLE_BITS = 20
 RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
+ACCOUNTS = 1 << 19  # account 0 is none
+ACCOUNT_TABLE = "account_embedding/embeddings"  # what the network's numbers of accounts are called
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 
@@ -85,6 +91,9 @@ SLOT_FIELDS = (
 FIELDS = tuple(dict.fromkeys(SLOT_FIELDS))
 SLOTS = len(SLOT_FIELDS)
 VECTOR_LENGTH = preprocessing.VECTOR_LENGTH + SLOTS
+# An odd factor for each slot of what stays of an account from one visit to the next, 0 for the others.
+_LASTING = np.array([field not in ("dates", "set") for field in SLOT_FIELDS])
+_FACTORS = np.where(_LASTING, mix(np.arange(1, SLOTS + 1, dtype=np.uint32)) | np.uint32(1), np.uint32(0))
 _PRIVILEGES, HAS_URL = 4, 6  # columns of Lodbrok's vectors
 # The slots of each text in each block.
 _SIZES = np.concatenate(_BLOCKS)
@@ -109,8 +118,19 @@ def preprocess_editors(editors: Sequence[Editor], vocabularies: Vocabularies) ->
 
 
 def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any]]:
-    weights = weigh_features(buckets)
-    return {**preprocessing.name_inputs(vectors), "feature_input": buckets, "weight_input": weights}
+    return {
+        **preprocessing.name_inputs(vectors),
+        "feature_input": buckets,
+        "weight_input": weigh_features(buckets),
+        "account_input": number_accounts(buckets),
+    }
+
+
+def number_accounts(buckets: Buckets) -> Buckets:
+    """The numbers (n, 1) of n accounts with these features (n, SLOTS): of two that say the same and registered at about
+    the same time the same one, whenever they were seen last."""
+    hashes = mix(buckets.astype(np.uint32) @ _FACTORS)
+    return (1 + hashes % np.uint32(ACCOUNTS - 1)).astype(np.int32)[:, None]
 
 
 def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:

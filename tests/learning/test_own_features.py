@@ -19,6 +19,7 @@ from sb_api.learning.fitting.own_features import (
     count_features,
     count_pairs,
     find_way,
+    line_slopes,
     pace_features,
 )
 from sb_api.learning.recipe import Examples
@@ -53,7 +54,7 @@ def test_slopes_are_those_of_the_network(bare: Bare, own: OwnFeatures) -> None:
     layer = bare.fitting.network.get_layer(TABLE)
     table = np.array(layer.embeddings.value.numpy())
     features = new.arrays["feature_input"][0]
-    slopes = networks.line_slopes(table[:, 0], features, new.arrays["weight_input"][0])
+    slopes = line_slopes(table[:, 0], features, new.arrays["weight_input"][0])
     place = int(np.abs(slopes).argmax())
     before = log_odds(bare.fitting.predict(new.arrays))[0]
     moved = table.copy()
@@ -91,15 +92,24 @@ def test_where_it_cannot_be_done_the_table_is_as_before(bare: Bare, own: OwnFeat
     np.testing.assert_array_equal(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy(), before)
 
 
-def test_a_row_that_nothing_moves_holds_up_no_other(bare: Bare, own: OwnFeatures) -> None:
-    new = rows(bare, 3)
-    new.arrays["weight_input"][0] = 0
+def test_rows_that_contradict_each_other_hold_up_no_other(bare: Bare, own: OwnFeatures) -> None:
+    three = rows(bare, 3)
+    new = Examples({name: array[[0, 0, 1, 2]] for name, array in three.arrays.items()}, three.targets[[0, 0, 1, 2]])
+    new.targets[1] = 1 - new.targets[0]
     sides = np.where(new.targets == 1, 1.0, -1.0)
-    before = log_odds(bare.fitting.predict(new.arrays))[0]
     assert not own.approach(new, 0.85 * sides, False, bare.reference.replay)
-    after = log_odds(bare.fitting.predict(new.arrays)) * sides
-    assert (after[1:] >= 0.85).all()
-    assert after[0] == pytest.approx(before * sides[0], abs=1e-5)
+    assert (log_odds(bare.fitting.predict(new.arrays))[2:] * sides[2:] >= 0.85).all()
+
+
+def test_what_has_no_features_at_all_is_moved_by_its_account_alone(bare: Bare, own: OwnFeatures) -> None:
+    new = rows(bare, 1)
+    new.arrays["weight_input"][:] = 0
+    wanted = np.where(new.targets == 1, 0.85, -0.85)
+    table = own.table.value.numpy().copy()
+    assert own.reach(new, wanted, True, bare.reference.replay)
+    np.testing.assert_allclose(log_odds(bare.fitting.predict(new.arrays)), wanted, atol=0.021)
+    np.testing.assert_array_equal(own.table.value.numpy(), table)
+    assert np.flatnonzero(own.accounts.value.numpy()).tolist() == new.arrays["account_input"].ravel().tolist()
 
 
 def test_a_feature_that_many_have_counts_more(bare: Bare) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from sb_api.arrays import pack_rows
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer
 from sb_api.json_bodies import decode_records
@@ -186,9 +187,11 @@ def test_records_that_differ_are_preprocessed_to_arrays_that_differ(sample: Samp
     assert len(rows) == len(sample.bodies)
 
 
-def stored(arrays: Mapping[str, Any], architecture: str) -> dict[str, Any]:
-    """The arrays that vectors hold; the weights of an editor's features follow from their numbers."""
-    return {name: array for name, array in arrays.items() if (name, architecture) != ("weight_input", "wide-deep-20")}
+def stored(arrays: Mapping[str, Any], classifier: Classifier) -> dict[str, Any]:
+    """The arrays that vectors hold; the weights of an editor's features follow from their numbers, and so does what is
+    derived."""
+    followed = {*classifier.derived, *(["weight_input"] if classifier is WIDE_DEEP else [])}
+    return {name: array for name, array in arrays.items() if name not in followed}
 
 
 def test_stored_vectors_are_named_as_preprocessing_names_them(sample: Sample) -> None:
@@ -199,7 +202,7 @@ def test_stored_vectors_are_named_as_preprocessing_names_them(sample: Sample) ->
     assert {name: (array.shape[1:], array.dtype) for name, array in named.items()} == {
         name: (array.shape[1:], array.dtype) for name, array in sample.arrays.items()
     }
-    kept = stored(named, sample.classifier.architecture)
+    kept = stored(named, sample.classifier)
     columns = np.concatenate([array[0] for array in kept.values()]).astype(int).tolist()
     assert sorted(columns) == list(range(1, length))  # each column once; column 0 is the label
 
@@ -209,11 +212,27 @@ def test_stored_vectors_give_the_arrays_they_were_made_of(sample: Sample) -> Non
     width = sample.classifier.vector_length
     places = sample.classifier.name_inputs(np.arange(width, dtype=np.float32)[None])
     vectors = np.zeros((len(sample.bodies), width), np.float32)
-    for name, columns in stored(places, sample.classifier.architecture).items():
+    for name, columns in stored(places, sample.classifier).items():
         vectors[:, columns[0].astype(int)] = sample.arrays[name]
     again = sample.classifier.name_inputs(vectors)
     assert again.keys() == sample.arrays.keys()
     assert all(np.array_equal(again[name], sample.arrays[name]) for name in again)
+
+
+def test_the_verdict_log_gives_the_arrays_that_it_was_given(sample: Sample) -> None:
+    again = sample.classifier.unpack(sample.classifier.pack(sample.arrays), sample.arrays)
+    assert again.keys() == sample.arrays.keys()
+    for name, array in sample.arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == array.dtype
+
+
+def test_rows_of_before_accounts_had_numbers_are_rows_of_now() -> None:
+    sample = SAMPLES["wide-deep-20"]
+    before = pack_rows({name: array for name, array in sample.arrays.items() if name != "account_input"})
+    assert WIDE_DEEP.pack(sample.arrays) == before
+    numbers = WIDE_DEEP.unpack(before, sample.arrays)["account_input"]
+    np.testing.assert_array_equal(numbers, sample.arrays["account_input"])
 
 
 def test_vectors_of_labelled_records_are_those_of_the_records_with_their_labels(sample: Sample) -> None:

@@ -12,7 +12,16 @@ from sb_api.arrays import Arrays
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS
 from sb_api.models.explain_wide import TABLE, explain_editors, usual_editor
-from sb_api.models.wide_features import FEATURES, SLOT_FIELDS, SLOTS, editor_vectors, find_words, preprocess_editors
+from sb_api.models.wide_features import (
+    ACCOUNT_TABLE,
+    ACCOUNTS,
+    FEATURES,
+    SLOT_FIELDS,
+    SLOTS,
+    editor_vectors,
+    find_words,
+    preprocess_editors,
+)
 from sb_api.records import Editor
 from tests.support.factories import VOCABULARIES
 
@@ -28,7 +37,10 @@ PLAIN: dict[str, Any] = {
     "last_login_date": "2012-01-01T00:00:00",
 }
 USUAL = usual_editor(editor_vectors([Editor(**PLAIN)], VOCABULARIES))
-NUMBERS = {TABLE: np.random.default_rng(0).normal(size=(FEATURES, 1)).astype(np.float32)}
+NUMBERS = {
+    TABLE: np.random.default_rng(0).normal(size=(FEATURES, 1)).astype(np.float32),
+    ACCOUNT_TABLE: np.zeros((ACCOUNTS, 1), np.float32),
+}
 FIRST_BIN = SLOTS - len(COLUMNS)
 
 
@@ -152,6 +164,22 @@ def test_words_are_the_ones_that_are_hashed(bio: str, words: set[str]) -> None:
 def test_an_editor_like_any_other_has_no_reasons_but_words() -> None:
     reasons = explain({}, [*of_field("dates"), *of_field("set")])
     assert [reason for reason in reasons if not reason.feature.startswith("word ")] == []
+
+
+def test_what_was_learned_of_an_account_is_a_reason_and_in_no_other() -> None:
+    editor = Editor(**{**PLAIN, "bio": "best casino", "website": "http://a.example"})
+    account = int(preprocess_editors([editor], VOCABULARIES)["account_input"][0, 0])
+    taught = NUMBERS[ACCOUNT_TABLE].copy()
+    taught[account] = 3.0
+
+    def judge(arrays: Arrays) -> Any:
+        spam = np.where(arrays["account_input"][:, 0] == account, 0.9, 0.1).astype(np.float32)
+        return np.stack([1 - spam, spam], axis=1)
+
+    (reasons,) = explain_editors([editor], USUAL, judge, VOCABULARIES, {**NUMBERS, ACCOUNT_TABLE: taught})
+    assert [(reason.feature, reason.value) for reason in reasons] == [("learned of this very account", None)]
+    assert reasons[0].effect == pytest.approx(0.8)
+    assert explain_editors([editor], USUAL, judge, VOCABULARIES, NUMBERS) == [[]], "of which nothing was learned"
 
 
 def test_nobody_is_told_numbers_of_features() -> None:

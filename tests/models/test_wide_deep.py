@@ -13,7 +13,7 @@ from sb_api.bootstrap.editors import bootstrap_lodbrok, choose_recipe
 from sb_api.bootstrap.originals import install_vocabularies, to_examples
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
-from sb_api.learning.recipe import RETRAINING, weigh_labels
+from sb_api.learning.recipe import RETRAINING, Examples, weigh_labels
 from sb_api.learning.reference_set import calibrate, load_reference, with_scores
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import LODBROK, WIDE_DEEP, find_classifier
@@ -22,7 +22,7 @@ from sb_api.models.networks import FIELD_LIMIT, WIDE_DEEP_SHARES, get_arrays, se
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights, dump_weights, parse_weights
 from sb_api.models.weights_store import WeightsStore
-from sb_api.models.wide_features import FEATURES, FIELDS, SLOT_FIELDS, SLOTS
+from sb_api.models.wide_features import ACCOUNT_TABLE, ACCOUNTS, FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor, Verdict
 from sb_api.synthetic.editors import generate_editors
 from sb_api.train import retrain_model
@@ -69,7 +69,12 @@ def inputs(count: int, seed: int = 0) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     features = random.integers(0, FEATURES, (count, SLOTS), np.int32)
     weights = random.random((count, SLOTS), np.float32) * (random.random((count, SLOTS)) < 0.3)
-    return {**make_inputs(count, seed), "feature_input": features, "weight_input": weights.astype(np.float32)}
+    return {
+        **make_inputs(count, seed),
+        "feature_input": features,
+        "weight_input": weights.astype(np.float32),
+        "account_input": random.integers(0, ACCOUNTS, (count, 1), np.int32),
+    }
 
 
 def judge(model: Predictor, *records: dict[str, Any]) -> Any:
@@ -111,6 +116,33 @@ def test_features_that_nobody_had_weigh_nothing(original: Weights) -> None:
     table = original.arrays[TABLE][:, 0]
     assert table.shape == (FEATURES,)
     assert 0.3 < (table == 0).mean() < 0.99
+
+
+def test_nothing_is_known_of_any_account_by_itself(original: Weights) -> None:
+    assert original.arrays[ACCOUNT_TABLE].shape == (ACCOUNTS, 1)
+    assert not original.arrays[ACCOUNT_TABLE].any()
+
+
+def test_weights_of_before_accounts_had_numbers_say_what_they_said_and_learn(
+    settings: Settings, original: Weights, fitting: Fitting, model: Predictor
+) -> None:
+    arrays = {path: array for path, array in original.arrays.items() if path != ACCOUNT_TABLE}
+    before = parse_weights(dump_weights(Weights(original.about, arrays, original.optimizer)), "a file of before")
+    assert before.about == original.about
+    assert before.optimizer.keys() == original.optimizer.keys()
+    expected = judge(model, *PRIVS)
+    np.testing.assert_array_equal(judge(Predictor(LODBROK, before, model.vocabularies), *PRIVS), expected)
+    reference = with_scores(load_reference(settings.find("reference/lodbrok.npz"), WIDE_DEEP), fitting, original)
+    label = int(expected[0] < 0.5)
+    new = Examples(
+        WIDE_DEEP.preprocess([msgspec.convert({"id": 1, **PRIVS[0]}, Editor)], model.vocabularies), np.array([label])
+    )
+    learned = retrain_model(
+        fitting, WIDE_DEEP, before, before, new, reference,
+        budget=0.0025, tolerance=0.05, number=1, recipe=RETRAINING, force=True,
+    ).weights  # fmt: skip
+    assert learned.arrays.keys() == original.arrays.keys()
+    assert (judge(Predictor(LODBROK, learned, model.vocabularies), PRIVS[0]) > 0.5) == label
 
 
 def test_no_field_alone_adds_more_than_its_limit(fitting: Fitting, original: Weights) -> None:
@@ -158,7 +190,7 @@ def test_a_missing_date_and_one_an_hour_before_differ(model: Predictor) -> None:
 
 
 def test_it_works_with_weights_of_the_other_architecture_and_back(model: Predictor, original: Weights) -> None:
-    lodbrok = {path: array for path, array in original.arrays.items() if path != TABLE}
+    lodbrok = {path: array for path, array in original.arrays.items() if path not in (TABLE, ACCOUNT_TABLE)}
     other = Weights(msgspec.structs.replace(original.about, architecture=None, version="000001-00000000"), lodbrok, {})
     before = judge(model, *PRIVS)
     model.swap(other, model.vocabularies)

@@ -16,7 +16,7 @@ from sb_api.config import Settings
 from sb_api.models import editor_bins, wide_features
 from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.editor_bins import COLUMNS
-from sb_api.models.wide_features import FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
+from sb_api.models.wide_features import ACCOUNTS, FEATURES, FIELDS, RESERVED, SLOT_FIELDS, SLOTS
 from sb_api.records import Editor
 from sb_api.synthetic.editors import generate_editors
 from sb_api.text.dates import parse_moments
@@ -108,6 +108,80 @@ def test_editors_in_several_parts_have_what_they_have_in_one(monkeypatch: pytest
     np.testing.assert_array_equal(features, whole["feature_input"])
     for name, array in whole.items():
         np.testing.assert_array_equal(parts[name], array)
+
+
+VISITED = {
+    "name": "Ann",
+    "bio": "I like music",
+    "website": "http://a.example/ann",
+    "email": "ann@a.example",
+    "area": "New York",
+    "gender": "female",
+    "birth_date": "1980-01-01",
+    "member_since": "2012-03-04T05:06:07",
+    "email_confirm_date": "2012-03-04T06:00:00",
+    "last_updated": "2013-01-01T00:00:00",
+    "last_login_date": "2014-01-01T00:00:00",
+}
+
+
+def numbers(*records: dict[str, Any]) -> list[int]:
+    return wide_features.number_accounts(features(*records)[0]).ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"last_login_date": "2024-05-06T07:08:09"},
+        {"last_login_date": None},
+        {"last_updated": "2024-05-06T07:08:09", "last_login_date": "2024-05-07T07:08:09"},
+        {"email_confirm_date": None},
+        {"privs": 1},
+        {"member_since": "2012-03-04T05:08:00"},
+        {"bio": "  I like music\n", "website": " http://a.example/ann", "email": "ann@a.example ", "name": "Ann "},
+        {"website": "http://A.Example/ann", "area": "NEW YORK", "gender": "Female"},
+    ],
+)
+def test_the_number_of_an_account_is_the_same_whenever_it_was_seen(changes: dict[str, Any]) -> None:
+    (before,) = numbers(VISITED)
+    assert numbers({"bio": "another"}, VISITED | changes, {}, VISITED)[1::2] == [before, before]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bio": "I like musics"},
+        {"bio": "music I like"},
+        {"bio": None},
+        {"name": "Anna"},
+        {"website": "http://a.example/bob"},
+        {"email": "anna@a.example"},
+        {"area": "York"},
+        {"gender": "male"},
+        {"member_since": "2013-03-04T05:06:07"},
+    ],
+)
+def test_an_account_that_says_something_else_has_another_number(changes: dict[str, Any]) -> None:
+    before, after = numbers(VISITED, VISITED | changes)
+    assert before != after
+
+
+@settings(max_examples=60, deadline=None)
+@given(EDITORS, DATES, DATES)
+def test_every_account_has_a_number_that_no_visit_changes(editors: list[Editor], updated: str, login: str) -> None:
+    has_url = np.zeros(len(editors), np.bool_)
+    visited = [msgspec.structs.replace(one, last_updated=updated, last_login_date=login) for one in editors]
+    before, after = (
+        wide_features.number_accounts(wide_features.wide_features(some, has_url)) for some in (editors, visited)
+    )
+    np.testing.assert_array_equal(before, after)
+    assert before.shape == (len(editors), 1)
+    assert ((before >= 1) & (before < ACCOUNTS)).all()
+
+
+def test_hardly_two_accounts_share_a_number() -> None:
+    found = numbers(*(editor.record for editor in generate_editors(400, seed=9)))
+    assert len(set(found)) >= 398
 
 
 def test_what_is_common_is_what_so_many_accounts_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""A few verdicts learned by what is their accounts' own: features of the wide member that few other accounts have.
+"""A few verdicts learned by what is their accounts' own: features of the wide member that few other accounts have, and
+the number that it has of each account.
 
 A gradient step moves every number that an account has a part in, most of which it shares with thousands of others: by
 one verdict the band of one in forty of them changed. Here the features of the verdict's account take the way to it
@@ -7,6 +8,10 @@ the probability that is wanted. A feature moves the more, the fewer known accoun
 comes with others that can go the other way. By the least change alone all features would move, most of them by next to
 nothing, and with them nearly all accounts, of which some always stand at the very edge of a band: so only those that
 fewest known accounts have move, as many of them as it takes for that to cost no more than twice the least.
+
+The account's own number moves no other account, and so teaches nothing of those that are like it. It has a price for
+that, and moves where the account has nothing else of its own: a wrong verdict on one without bio and website would
+otherwise be learned at the cost of all that are called much like it, or registered at the same time.
 """
 
 from __future__ import annotations
@@ -20,51 +25,58 @@ from sb_api.arrays import Arrays, Predict
 from sb_api.learning.recipe import Examples
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
+from sb_api.models.networks import FIELD_LIMIT, LINE_SCALE, WIDE_DEEP_SHARES
+from sb_api.models.wide_features import ACCOUNTS, FEATURES
 
 if TYPE_CHECKING:
     import keras
 
 Numbers = npt.NDArray[np.float64]
 
-TABLE = "line_embedding"  # the layer that has the number of every feature
+TABLE, ACCOUNTS_TABLE = "line_embedding", "account_embedding"  # the layers with the numbers of features, of accounts
+INPUTS = ("feature_input", "weight_input", "account_input")
 MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
 # Log-odds: how far past the wanted ones to aim, and what is near enough where they are exact.
 BEYOND, CLOSE = 0.01, 0.02
 LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
 MOST_PACE = 30.0  # what a text has more slots for than that is learned no faster
 SPARING = 2.0  # times the least cost
-LEAST_SLOPE = 1e-4  # of all of an account's features together; below, its fields are as full as they can be
+# By how much log-odds grow with the account's number, and what it costs to move that: as much as if so many known
+# accounts moved along.
+ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 8.0
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
 MOST_TOGETHER, MOST_KNOWN = 10, 8_000
 
 
 class OwnFeatures:
-    """The table of the features' numbers of a wide-and-deep network (features, 1), and how they move its scores."""
+    """The tables of a wide-and-deep network with the numbers of features (FEATURES, 1) and of accounts (ACCOUNTS, 1),
+    and how they move its scores."""
 
-    def __init__(self, table: Any, predict: Predict) -> None:
+    def __init__(self, table: Any, accounts: Any, predict: Predict) -> None:
         self.table = table
+        self.accounts = accounts
         self._predict = predict
-
-    def __len__(self) -> int:
-        return int(self.table.shape[0])
 
     @classmethod
     def of(cls, network: keras.Model, predict: Predict) -> OwnFeatures | None:
         """None where the network has no such member."""
         # That of messages has a layer of the same name, and may have two labels.
-        return cls(network.get_layer(TABLE).embeddings, predict) if network.name == networks.WIDE_DEEP else None
+        if network.name != networks.WIDE_DEEP:
+            return None
+        return cls(network.get_layer(TABLE).embeddings, network.get_layer(ACCOUNTS_TABLE).embeddings, predict)
 
     def reach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
-        """Move the table until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them
-        on the side of its label unless they are `exact`. False, with the table as it was, where that cannot be.
+        """Move the tables until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them
+        on the side of its label unless they are `exact`. False, with the tables as they were, where that cannot be.
 
         `known` are the rows that are to be moved as little as can be.
         """
-        before = np.array(self.table.value.numpy())
+        before = [np.array(table.value.numpy()) for table in (self.table, self.accounts)]
         if self.approach(new, wanted, exact, known):
             return True
-        self.table.assign(before)
+        for table, numbers in zip((self.table, self.accounts), before, strict=True):
+            table.assign(numbers)
         return False
 
     def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
@@ -84,17 +96,26 @@ class OwnFeatures:
         return not self._gaps(new.arrays, wanted, sides, exact).any()
 
     def _price(self, new: Arrays, known: Arrays) -> list[Numbers]:
-        """Of each of n new rows, what it costs known rows to move the k features that it has (`own_features`): by the
-        pairs of them (k, k) where new rows are few, else for each alone (k,)."""
-        size = len(self)
-        own = [features_of(new, row) for row in range(len(new["feature_input"]))]
+        """Of each of n new rows, what it costs known rows to move the k numbers that it is made of (`numbers_of_row`):
+        by the pairs of them (k, k) where new rows are few, else for each alone (k,)."""
+        own = [numbers_of_row(new, row) for row in range(len(new["account_input"]))]
         if len(own) > MOST_TOGETHER:
-            counts = count_features(known, size)
-            return [1 + counts[features] for features in own]
-        step = -(-len(known["feature_input"]) // MOST_KNOWN) or 1
-        some = {name: known[name][::step] for name in ("feature_input", "weight_input")}
-        slopes = networks.line_slopes(self.table.value.numpy()[:, 0], some["feature_input"], some["weight_input"])
-        return [count_pairs(some["feature_input"], slopes, features, size) for features in own]
+            accounts = np.bincount(known["account_input"].ravel(), minlength=ACCOUNTS)
+            prices = np.concatenate([count_features(known, FEATURES) + 1, accounts + ACCOUNT_PRICE])
+            return [prices[mine] for mine in own]
+        step = -(-len(known["account_input"]) // MOST_KNOWN) or 1
+        numbers, slopes = self._slopes({name: known[name][::step] for name in INPUTS})
+        pairs = [count_pairs(numbers, slopes, mine, FEATURES + ACCOUNTS) for mine in own]
+        for of_one in pairs:
+            of_one[-1, -1] += ACCOUNT_PRICE * ACCOUNT_SLOPE**2
+        return pairs
+
+    def _slopes(self, arrays: Arrays) -> tuple[npt.NDArray[np.int32], Numbers]:
+        """The numbers that n rows are made of (n, slots + 1), and by how much log-odds grow with each."""
+        features, weights, accounts = (arrays[name] for name in INPUTS)
+        slopes = line_slopes(self.table.value.numpy()[:, 0], features, weights)
+        numbers = np.concatenate([features, FEATURES + accounts], axis=1)
+        return numbers, np.concatenate([slopes, np.full(accounts.shape, ACCOUNT_SLOPE)], axis=1)
 
     def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
         """What the log-odds of each row lack; 0 where nothing."""
@@ -104,23 +125,22 @@ class OwnFeatures:
         return np.where(gaps * sides > 0, gaps + BEYOND * sides, 0.0)
 
     def _step(self, arrays: Arrays, gap: float, prices: Numbers) -> None:
-        """Move the table so that the log-odds of one row change by `gap`, were they linear in it, the cheapest way; not
-        at all where nothing of the row's own can move them."""
-        table = np.array(self.table.value.numpy())
-        own = features_of(arrays, 0)
-        (features,), (weights,) = arrays["feature_input"], arrays["weight_input"]
-        found = np.isin(features, own)
+        """Move the tables so that the log-odds of one row change by `gap`, were they linear in it, the cheapest way."""
+        own = numbers_of_row(arrays, 0)
+        (numbers,), (by_slot,) = self._slopes(arrays)
+        found = np.isin(numbers, own)
         slopes = np.zeros(len(own))
-        np.add.at(
-            slopes,
-            np.searchsorted(own, features[found]),
-            networks.line_slopes(table[:, 0], features, weights)[found],
-        )
-        if np.abs(slopes).sum() < LEAST_SLOPE:
-            return
+        np.add.at(slopes, np.searchsorted(own, numbers[found]), by_slot[found])
         way = slopes / prices if prices.ndim == 1 else find_way(slopes, prices)
-        table[own, 0] += np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
-        self.table.assign(table)
+        moves = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
+        _move(self.table, own[:-1], moves[:-1])
+        _move(self.accounts, own[-1:] - FEATURES, moves[-1:])
+
+
+def _move(table: Any, places: npt.NDArray[np.int64], by: Numbers) -> None:
+    values = np.array(table.value.numpy())
+    values[places, 0] += by
+    table.assign(values)
 
 
 def find_way(slopes: Numbers, prices: Numbers) -> Numbers:
@@ -140,10 +160,23 @@ def find_way(slopes: Numbers, prices: Numbers) -> Numbers:
     return way
 
 
-def features_of(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
-    """The features of a row (k,), each once, in order."""
+def numbers_of_row(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
+    """The numbers that a row is made of (k,), each once, in order: its features, and last its account, which is counted
+    on from the last of all features."""
     features = np.unique(arrays["feature_input"][row][arrays["weight_input"][row] != 0])
-    return features.astype(np.int64)
+    return np.append(features, FEATURES + arrays["account_input"][row]).astype(np.int64)
+
+
+def line_slopes(
+    table: npt.NDArray[np.float32], features: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]
+) -> Numbers:
+    """By how much the log-odds of accounts grow with the number of each of their features: `table` (features,) has the
+    numbers, `features` and `weights` (n, slots) are the accounts'; or (slots,) those of one."""
+    scaled = LINE_SCALE * weights.astype(np.float64)
+    fields = networks.slots_by_field()
+    sums = (scaled * table[features]) @ fields
+    slopes: Numbers = WIDE_DEEP_SHARES[1] * scaled * ((1 - np.tanh(sums / FIELD_LIMIT) ** 2) @ fields.T)
+    return slopes
 
 
 def count_pairs(features: npt.NDArray[np.int32], slopes: Numbers, own: npt.NDArray[np.int64], size: int) -> Numbers:
@@ -163,7 +196,7 @@ def count_pairs(features: npt.NDArray[np.int32], slopes: Numbers, own: npt.NDArr
 
 def count_features(arrays: Arrays, size: int) -> Numbers:
     """In how many of n rows each of so many features occurs, each occurrence as much as it weighs there (squared)."""
-    weights = (networks.LINE_SCALE * arrays["weight_input"].astype(np.float64)) ** 2
+    weights = (LINE_SCALE * arrays["weight_input"].astype(np.float64)) ** 2
     return np.bincount(arrays["feature_input"].ravel(), weights.ravel(), minlength=size).astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb_api.arrays import Targets, unpack_rows
+from sb_api.arrays import Targets
 from sb_api.judgements import Labelled, Sides
 from sb_api.learning import quality
 from sb_api.learning.ingest import OBSERVED
@@ -87,7 +87,7 @@ def _on_log(trainer: Trainer, staged: Predictor) -> list[Labelled]:
         return []
     # One row of made-up arrays says what stored rows look like.
     like = staged.classifier.name_inputs(np.zeros((1, staged.classifier.vector_length), np.float32))
-    scores = staged.score(unpack_rows([row.vector for row in rows], like))
+    scores = staged.score(staged.classifier.unpack([row.vector for row in rows], like))
     other = best_labels(scores, staged.about.threshold)
     labels = staged.about.labels
     said, targets = (
