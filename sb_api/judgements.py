@@ -33,8 +33,7 @@ class Neighbour(msgspec.Struct, frozen=True):
     likeness: float
 
 
-# The number of no label, and what it is called: of a message that belongs to no class.
-NO_CLASS, NO_CLASS_NAME = -1, "no class"
+NO_CLASS = -1  # the number of no label: of a message that belongs to no class
 
 State = Literal["learned", "known", "kept"]
 

@@ -17,6 +17,7 @@ IntegerId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StringId = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 BoundedInteger = IntegerId
 ClassName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+NO_CLASS_NAME = "no class"  # what it is called that a message belongs to none
 LONGEST_TEXT = 20_000  # characters
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
@@ -141,7 +142,8 @@ class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class LabelledMessage(Message, kw_only=True, gc=False):
-    """A message and the class that a person says it belongs to; null where it belongs to none."""
+    """A message and the class that a person says it belongs to; null where it belongs to none, or *no class*, as a file
+    may have no null."""
 
     # What the class is called differs from one classifier to the next, and in JSON alone: see `field_of_label`.
     label: ClassName | None = msgspec.field(name="intent")
@@ -150,10 +152,12 @@ class LabelledMessage(Message, kw_only=True, gc=False):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_storable(self)
+        if self.label == NO_CLASS_NAME:
+            self.label = None
 
 
 class LabelledSentiment(LabelledMessage, kw_only=True, gc=False):
-    """A message and the sentiment that a person says it has; null where none can be made out."""
+    """A message and the sentiment that a person says it has; null, or *no class*, where none can be made out."""
 
     label: ClassName | None = msgspec.field(name="sentiment")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sb_api.errors import InvalidRecords, MalformedBody, SbApiError, TooLarge
 from sb_api.json_bodies import LONG_RECORD, MOST_IGNORED, Records, decode_records
-from sb_api.records import Editor, LabelledMessage, Verdict, decode_payload, encode_payload
+from sb_api.records import Editor, LabelledMessage, LabelledSentiment, Verdict, decode_payload, encode_payload
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 LIMIT = 100
@@ -354,6 +354,13 @@ def test_a_verdict_is_checked_like_an_editor() -> None:
 def test_a_verdict_that_no_database_takes_is_named(field: str, record: dict[str, object], kind: type) -> None:
     """PostgreSQL takes no U+0000: it was 503 for ever."""
     assert fault({**record, field: "a\0b"}, kind)["field"] == field
+
+
+@pytest.mark.parametrize(("kind", "field"), [(LabelledMessage, "intent"), (LabelledSentiment, "sentiment")])
+def test_no_class_is_told_by_null_or_by_its_name(kind: type, field: str) -> None:
+    """A CSV file has no null."""
+    for said, label in ((None, None), ("no class", None), ("No class", "No class"), ("spam", "spam")):
+        assert msgspec.json.decode(msgspec.json.encode({"id": 1, "text": "x", field: said}), type=kind).label == label
 
 
 @pytest.mark.parametrize("record", [None, 1, "id", True, [], [1, 2]])

@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sb_api.judgements import NO_CLASS_NAME
 from sb_api.readers.rows import Batch, Fields
-from sb_api.records import LONGEST_TEXT
+from sb_api.records import LONGEST_TEXT, NO_CLASS_NAME
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.normalization import clean_class, fold_class
 
@@ -102,7 +101,8 @@ def read_messages(
 ) -> Reading:
     """The messages of a file that was opened with `message_fields`. Exact duplicates are used once, texts with two
     classes not at all. With `join`, the classes that there are already with how many messages each has, those whose
-    names look alike are one, under the most common of the names. What the file calls `no_class` fits none."""
+    names look alike are one, under the most common of the names. What the file calls `no_class`, or *no class*, fits
+    none."""
     messages: list[RawMessage] = []
     faults: list[Fault] = []
     for batch in batches:
@@ -119,8 +119,8 @@ def read_messages(
         counts = Counter(message.label for message in messages) + Counter(join)
         names = {name: alike[0] for alike in find_alike(counts) for name in alike}
         messages = [replace(message, label=names.get(message.label, message.label)) for message in messages]
-    if no_class is not None:
-        messages = [replace(message, label="") if message.label == no_class else message for message in messages]
+    of_none = {NO_CLASS_NAME, no_class}
+    messages = [replace(message, label="") if message.label in of_none else message for message in messages]
     unique = _drop_duplicates(messages, faults)
     groups = group_near_duplicates([message.text for message in unique])
     faults.sort(key=lambda fault: fault.line)

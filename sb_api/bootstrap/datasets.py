@@ -203,16 +203,26 @@ def load_split(table: MessageTable) -> Split:
     """The parts as they are stored. Raises InvalidRecords when one of them is empty."""
     parts: dict[str, list[LabelledMessage]] = {part: [] for part in PARTS}
     digest = hashlib.sha256()
-    for message in table.all():
+    stored = table.all()
+    for message in stored:
         if message.part is not None:
             parts[message.part].append(
                 LabelledMessage(id=message.number, text=message.text, label=message.label or None)
             )
             digest.update(f"{message.part}\0{message.label}\0{message.text}\0".encode())
     if empty := [part for part, found in parts.items() if not found]:
-        raise InvalidRecords(
-            f"The parts {', '.join(empty)} hold no message; `sb-api data ingest` stores messages and "
-            "`sb-api data split` divides them.",
-            errors={},
-        )
+        raise InvalidRecords(_tell_empty(stored, empty), errors={})
     return Split(parts["train"], parts["validation"], parts["test"], digest.hexdigest()[:16])
+
+
+def _tell_empty(stored: Sequence[StoredMessage], empty: Sequence[str]) -> str:
+    """Why parts hold no message, and what to do."""
+    if not stored:
+        return "No message is stored; `sb-api data ingest` stores messages."
+    if all(message.part is None for message in stored):
+        return f"None of {len(stored)} stored messages is in any part; `sb-api data split` divides them."
+    return (
+        f"Of {len(stored)} stored messages none is in the parts {', '.join(empty)}: a class of fewer than "
+        f"{len(PARTS)} that differ is not divided. `sb-api data ingest` stores more, and `sb-api data split` divides "
+        "them again."
+    )

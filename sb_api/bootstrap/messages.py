@@ -14,6 +14,7 @@ from sb_api.arrays import Matrix, Scores, Targets
 from sb_api.bootstrap.cross_validation import judge_by_folds
 from sb_api.bootstrap.datasets import SYNTHETIC, Split, divide_into_folds
 from sb_api.bootstrap.no_class import (
+    DIGITS,
     NoClass,
     Unlearned,
     choose_threshold,
@@ -130,7 +131,11 @@ def _prepare(
     behind them."""
     labels = sorted({message.label for message in messages if message.label is not None})
     if len(labels) < 2:
-        raise InvalidRecords(f"{len(messages)} messages of {len(labels)} classes; at least 2 classes are needed.")
+        raise InvalidRecords(
+            f"All messages to learn are of the class {labels[0]!r}; at least 2 classes are needed."
+            if labels
+            else "No message to learn is of a class; at least 2 classes are needed."
+        )
     learned = [*messages, *spell_out(labels)]
     vocabularies = replace(fit_message_vocabularies(learned, features), encoder=encoder)
     fitting = Fitting(architecture_for(vocabularies, record_type), labels, vocabularies)
@@ -334,7 +339,7 @@ def _measure_held_out(fitting: Fitting, vocabularies: Vocabularies, split: Split
         halves.append(Unlearned(find_right(*judged[name]), sure, made_up.kinds_of(outside)))
     unlearned = halves[0].join(halves[1])
     choice = choose_threshold(*unlearned)
-    threshold = round(choice.threshold, 6)
+    threshold = round(choice.threshold, DIGITS)
     figures: dict[str, Any] = {name: fitting.classifier.score(*pair, 0.0) for name, pair in judged.items()}
     for name, (_, scores) in judged.items():
         figures[name]["answered_share"] = round(float((scores.max(axis=1) >= threshold).mean()), 6)

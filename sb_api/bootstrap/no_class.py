@@ -21,6 +21,7 @@ from sb_api.synthetic.nothing import Nothing, generate_nothing, split_nothing
 # it. Of each kind, because what is easily told apart, such as other languages, would make up for what is not.
 LEAST_REFUSED, MOST_LOST = 0.7, 0.02
 FEW_OF_A_KIND = 30  # messages of which no share can be told
+DIGITS = 6  # of a threshold
 OWN = "own"  # the kind of messages of no class that are not made up
 # Shares of what is refused that a share of the right answers is worth: not more, because what people write is harder to
 # tell apart than what is made up, and a step that refuses some more of the latter refuses more than that of the former.
@@ -177,6 +178,9 @@ def choose_threshold(right: Scores, outside: Scores, kinds: Sequence[str] = ()) 
     No more of them are lost than shows, with a confidence of 90%, that of others no more than `MOST_LOST` would be;
     where they are too few to show it, none. Of the thresholds that keep the wish so it is the one that refuses most for
     its price. Where none does, as much is refused as that allows. Where there is nothing to refuse, nothing is lost.
+
+    The least sure of few right answers is no border, as others are less sure: where none is to be lost, the threshold
+    is no higher than it has to be for what it refuses.
     """
     if not len(right):
         return Choice(0.0, 0.0, 0.0)
@@ -186,7 +190,17 @@ def choose_threshold(right: Scores, outside: Scores, kinds: Sequence[str] = ()) 
     most = max(0, allowed_false_positives(len(right), MOST_LOST))
     choices = [_choose(right, told_apart, place) for place in range(most + 1)]
     kept = [choice for choice in choices if choice.keeps_the_wish]
-    return max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
+    best = max(kept, key=lambda choice: choice.refused - PRICE * choice.lost) if kept else choices[-1]
+    return best if most else _lower(best, outside)
+
+
+def _lower(choice: Choice, outside: Scores) -> Choice:
+    """The lowest threshold of `DIGITS` that refuses what this one does, if that is anything."""
+    refused = outside[outside < choice.threshold]
+    if not len(refused):
+        return choice
+    above = (int(float(refused.max()) * 10**DIGITS) + 1) / 10**DIGITS
+    return choice._replace(threshold=min(choice.threshold, above))
 
 
 def divide_by_kind(outside: Scores, kinds: Sequence[str]) -> dict[str, Scores]:
@@ -239,7 +253,10 @@ def describe_refusal(figures: Mapping[str, Any]) -> str:
         f"{figures['lost']:.1%} of the right answers lost; wished are at least {wished['refused']:.0%} at no more than "
         f"{wished['lost']:.0%}."
     )
-    return told if figures.get("kept", True) else f"{told} No threshold gives both: this one costs no more."
+    if not figures.get("kept", True):
+        return f"{told} No threshold gives both: this one costs no more."
+    # Each half alone chose so; where there are few, that is less than they know together.
+    return f"{told} More messages would choose the threshold better." if figures["lost"] > wished["lost"] else told
 
 
 def _draw_curve(right: Scores, outside: Scores) -> list[dict[str, float]]:

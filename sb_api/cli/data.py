@@ -53,18 +53,25 @@ _with_messages = with_options(
     click.option("--text-column", default="query", show_default=True, help="Column of the text."),
     FORMAT,
     ENCODING,
+    click.option(
+        "--join", is_flag=True, help="Take classes whose names look alike for one, under the most common name."
+    ),
+    click.option("--no-class", metavar="NAME", help="What FILE calls the class of messages that fit none."),
 )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of messages, of which classifier they are, and its columns of the class and of the text."""
+    """A file of messages, of which classifier they are, and its columns of the class and of the text; whether classes
+    whose names look alike are one, and what it calls that a message fits none."""
 
     file: Path
     record_type: RecordType
     class_column: str
     text_column: str
     asked: Asked
+    join: bool
+    no_class: str | None
 
     @classmethod
     def of(
@@ -75,11 +82,13 @@ class Source:
         text_column: str,
         kind: Format | None,
         encoding: str | None,
+        join: bool,
+        no_class: str | None,
     ) -> Source:
         """What the options of `_with_messages` name."""
         record_type = find_record_type(model)
         column = class_column or field_of_label(record_type.verdict)
-        return cls(file, record_type, column, text_column, Asked(kind, (), encoding))
+        return cls(file, record_type, column, text_column, Asked(kind, (), encoding), join, no_class)
 
 
 @click.group("data")
@@ -89,19 +98,17 @@ def data() -> None:
 
 @data.command("ingest")
 @_with_messages
-@click.option("--join", is_flag=True, help="Take classes whose names look alike for one, under the most common name.")
-@click.option("--no-class", metavar="NAME", help="What FILE calls the class of messages that fit none.")
 @JSON
-def data_ingest(join: bool, no_class: str | None, **options: Any) -> None:
+def data_ingest(**options: Any) -> None:
     """Clean the messages of FILE, mask personal data, and store them. Lines that are not used are named, and classes
     whose names look alike.
 
     FILE is CSV (with , ; | or tabs), JSON Lines or JSON, plain or packed, in any encoding; Parquet or Arrow.
     """
-    ingest(load_settings(), Source.of(**options), join, no_class)
+    ingest(load_settings(), Source.of(**options))
 
 
-def ingest(settings: Settings, source: Source, join: bool = False, no_class: str | None = None) -> None:
+def ingest(settings: Settings, source: Source) -> None:
     from sb_api.bootstrap.csv_messages import find_alike, message_fields, read_messages
     from sb_api.bootstrap.datasets import open_messages
 
@@ -110,8 +117,8 @@ def ingest(settings: Settings, source: Source, join: bool = False, no_class: str
     with ExitStack() as stack:
         advance = stack.enter_context(progress_bar(2, f"reading {file.name}"))
         records = open_record_file(open_input(stack, file), file, source.asked, message_fields(*columns))
-        there = table.classes() if join else None
-        reading = read_messages(with_notes(records.batches(1000)), *columns, there, no_class)
+        there = table.classes() if source.join else None
+        reading = read_messages(with_notes(records.batches(1000)), *columns, there, source.no_class)
         advance()
         stored, faults = table.add(reading.messages)
         advance()

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
+from sb_api.judgements import NO_CLASS
 from sb_api.memory import HEAVY, hiding
 from sb_api.models.measures import reliability
-from sb_api.records import EDITORS
+from sb_api.records import EDITORS, NO_CLASS_NAME
 from sb_api.verdicts.log_schema import Event, LoggedVerdict, Stretch
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Drift, find_merged
+from sb_api.versions import Drift
 
 WINDOW = 500  # verdicts that the window figures and the drift detector look at
 DETECTOR_CLOCK = 32  # verdicts; the detector looks at its window once in so many
@@ -38,7 +38,9 @@ def describe_log(log: VerdictLog, labels: Sequence[str]) -> dict[str, Any]:
     have any more, or did not have when they came, are left out; those of merged ones are of the one that they are
     merged into."""
     count = len(labels)
-    numbers = [*(find_merged(labels) or range(count)), NO_CLASS]  # by number; that of no class is the last
+    names = list(dict.fromkeys(labels))
+    numbers = [*map(names.index, labels), NO_CLASS]  # by number; that of no class is the last
+    labels = names
     if log.classifier != EDITORS.name:
         labels = [*labels, NO_CLASS_NAME]
     events = log.events(EVENTS)

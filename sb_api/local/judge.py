@@ -118,8 +118,9 @@ class Judge:
 
 
 def load(model: str = "lodbrok", source: str | Path | None = None, version: str | None = None) -> Judge:
-    """A classifier ("lodbrok" for editors, "intent" for messages) with the weights of `source`: a state directory, the
-    directory of an artefact, or the URL of the Redis they are published in; this host's state directory by default.
+    """A classifier ("lodbrok" for editors, "intent" or "sentiment" for messages) with the weights of `source`: a state
+    directory, that of an artefact, or the URL of the Redis they are published in; this host's state directory by
+    default.
 
     Of a state directory `version` may be any that is kept; elsewhere it is the one that must be there. Raises
     InvalidParameter for a classifier that does not exist, InvalidSettings for a source that is none, UnknownVersion,

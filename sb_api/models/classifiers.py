@@ -17,7 +17,16 @@ from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.encoder import load_encoder
 from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor
-from sb_api.records import EDITORS, INTENTS, RECORD_TYPES, SENTIMENTS, LabelledMessage, RecordType, field_of_label
+from sb_api.records import (
+    EDITORS,
+    INTENTS,
+    NO_CLASS_NAME,
+    RECORD_TYPES,
+    SENTIMENTS,
+    LabelledMessage,
+    RecordType,
+    field_of_label,
+)
 from sb_api.text.normalization import clean_class
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, load_vocabularies
 from sb_api.versions import Version, find_merged
@@ -107,7 +116,8 @@ def _target_of_message(message: LabelledMessage, labels: Sequence[str]) -> int:
     except ValueError:
         field = field_of_label(type(message))
         detail = (
-            f"{message.label[:60]!r} is no class of the current weights; there are {', '.join(dict.fromkeys(labels))}"
+            f"{message.label[:60]!r} is no class of the current weights; there are {', '.join(dict.fromkeys(labels))}; "
+            f"null or {NO_CLASS_NAME!r} says that it fits none"
         )
         raise InvalidRecords(
             f"The message {str(message.id)!r} has an unknown {field}: {detail}. With `new_classes=true` an admin has "

@@ -10,7 +10,8 @@ import numpy as np
 
 from sb_api.arrays import Probabilities, Scores
 from sb_api.broker.staging import MOST_DIFFERENCES, cell
-from sb_api.judgements import NO_CLASS_NAME, Difference, Judged
+from sb_api.judgements import Difference, Judged
+from sb_api.records import NO_CLASS_NAME
 
 
 class Side(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC
 
-from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, PastVerdict, VerdictQuery
+from sb_api.judgements import NO_CLASS, PastVerdict, VerdictQuery
+from sb_api.records import NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT
 from sb_api.verdicts.verdict_log import VerdictLog

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sb_api.judgements import NO_CLASS, NO_CLASS_NAME, Outcome, State, Status
+from sb_api.judgements import NO_CLASS, Outcome, State, Status
+from sb_api.records import NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."

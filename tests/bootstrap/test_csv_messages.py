@@ -133,9 +133,16 @@ def test_classes_that_look_alike_are_found_and_joined_if_asked_for(tmp_path: Pat
 
 
 def test_what_fits_no_class_may_be_told_so(tmp_path: Path) -> None:
-    file = write(tmp_path / "raw.csv", "intent,query\nrefund,one text\noos,another text\noos,a third\nrefund,a third")
+    file = write(
+        tmp_path / "raw.csv",
+        "intent,query\nrefund,one text\noos,another text\noos,a third\nrefund,a third\nno class,a 4th",
+    )
     with file.open("rb") as stream:
         records = open_records(stream, file.name, Asked(), message_fields("intent", "query"))
         reading = read_batches(records.batches(5), no_class="oos")
-    assert [(m.label, m.text) for m in reading.messages] == [("refund", "one text"), ("", "another text")]
+    assert [(m.label, m.text) for m in reading.messages] == [
+        ("refund", "one text"),
+        ("", "another text"),
+        ("", "a 4th"),
+    ]
     assert {fault.reason for fault in reading.faults} == {"has a text that stands under no class and refund"}

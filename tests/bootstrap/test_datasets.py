@@ -132,8 +132,17 @@ def test_what_fits_no_class_has_none(table: MessageTable) -> None:
 
 @databases
 def test_an_empty_part_is_told(table: MessageTable) -> None:
-    with pytest.raises(InvalidRecords, match="train, validation, test"):
+    with pytest.raises(InvalidRecords, match="No message is stored; `sb-api data ingest`"):
         load_split(table)
+    table.add([RawMessage(n, name, f"{name} {WORDS[n]}") for n in range(2) for name in ("pay", "return")])
+    with pytest.raises(InvalidRecords, match="None of 4 stored messages is in any part; `sb-api data split`"):
+        load_split(table)
+    table.assign(split_messages(table.all(), SHARES, seed=42))
+    with pytest.raises(InvalidRecords, match="none is in the parts validation, test: a class of fewer than 3"):
+        load_split(table)
+    table.add([RawMessage(n, name, f"{name} {WORDS[n]}") for n in (2, 3) for name in ("pay", "return")])
+    table.assign(split_messages(table.all(), SHARES, seed=42))
+    assert load_split(table).test
 
 
 @pytest.mark.parametrize("url", ["no url", "oracle://x/y"])

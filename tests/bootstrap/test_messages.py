@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sb_api.bootstrap.messages import EPOCHS, MANY_MESSAGES, NAMES, epochs_for, spell_out
+import pytest
+
+from sb_api.bootstrap.messages import EPOCHS, MANY_MESSAGES, NAMES, epochs_for, fit_messages, spell_out
+from sb_api.errors import InvalidRecords
 from sb_api.records import LabelledMessage
 
 
@@ -29,3 +32,11 @@ def test_many_messages_of_few_classes_are_learned_twice_as_often() -> None:
     assert epochs_for(made(MANY_MESSAGES, 150)) == EPOCHS
     of_none = [LabelledMessage(id=n, text="a", label=None) for n in range(10)]
     assert epochs_for([*made(MANY_MESSAGES - 1, 15), *of_none]) == EPOCHS
+
+
+def test_one_class_alone_is_named() -> None:
+    messages = [LabelledMessage(id=n, text=f"a {n}", label="refund" if n else None) for n in range(3)]
+    with pytest.raises(InvalidRecords, match="All messages to learn are of the class 'refund'; at least 2"):
+        fit_messages(messages, 1)
+    with pytest.raises(InvalidRecords, match="No message to learn is of a class"):
+        fit_messages(messages[:1], 1)

@@ -53,6 +53,16 @@ def test_so_few_are_lost_that_others_are_not_either() -> None:
     assert np.mean(np.array(lost) <= MOST_LOST) > 0.88
 
 
+def test_few_right_answers_do_not_raise_the_threshold_above_what_it_has_to_refuse() -> None:
+    """The least of 50 is no border: one in fifty is less sure. The least of 1,000 is one."""
+    outside = np.concatenate([np.full(99, 0.3), np.full(1, 0.99)])
+    few, many = choose_threshold(RIGHT[::20], outside), choose_threshold(RIGHT, outside)
+    assert few == (0.300001, 0.99, 0.0)
+    assert np.mean(outside < few.threshold) == 0.99
+    assert many == (0.5, 0.99, 0.0)
+    assert choose_threshold(RIGHT[::20], np.full(100, 0.9)).threshold == 0.5
+
+
 def test_no_right_answer_is_lost_for_little() -> None:
     outside = np.concatenate([np.full(90, 0.1), np.full(1, 0.5042), np.full(9, 0.99)])
     choice = choose_threshold(RIGHT, outside)
@@ -85,6 +95,7 @@ def test_what_one_half_chooses_is_measured_on_the_other() -> None:
     assert measured["kinds"] == {"chat": 0.5, "foreign": 1.0}
     told = describe_refusal({"count": 200, "wished": {"refused": 0.7, "lost": 0.02}, **measured})
     assert "80% (50% of the kind refused least) are refused, at 20.0%" in told
+    assert told.endswith("More messages would choose the threshold better.")
     nothing = Unlearned(np.zeros(0), np.zeros(0), [])
     assert measure_crosswise((nothing, nothing)) == {"refused": None, "lost": None}
 

@@ -149,9 +149,13 @@ def test_the_steps_of_the_pipeline_as_json(folder: Path, monkeypatch: pytest.Mon
     made = json.loads(call(state, "bootstrap", "--model", "intent", "--json").output)
     assert made["weights"] == current(state).version
     exported = json.loads(call(state, "weights", "export", folder / "json-out", "--json").output)
+    exported_labels = current(state).labels
     taken = json.loads(call(folder / "json-elsewhere", "weights", "import", exported["folder"], "--json").output)
     assert taken == {"success": True, "model": "intent", "weights": made["weights"]}
-    documents = call(state, "data", "run-all", raw, "--output", folder / "json-all", "--json").output.splitlines()
+    raw.write_text("intent,query\nnothing,what the moon is made of\nReturn,give me what I paid for")
+    flags = ("--no-class", "nothing", "--output", folder / "json-all", "--json")
+    documents = call(state, "data", "run-all", raw, *flags).output.splitlines()
+    assert current(state).labels == ["Return", *exported_labels]
     assert [set(json.loads(line)) & {"stored", "train", "source", "folder"} for line in documents] == [
         *({"stored"}, {"train"}, set(), {"source"}, {"folder"}),
     ]
@@ -167,6 +171,9 @@ def test_evaluate_takes_a_file_and_names_wrong_lines(pipeline: Result, folder: P
     file = folder / "labelled.jsonl"
     file.write_text('{"id": 1, "text": "money back refund", "intent": "refund"}\n')
     assert "labelled.jsonl" in call(folder / "state", "evaluate", file, "--model", "intent").output.replace("\n", "")
+    table = folder / "labelled.csv"
+    table.write_text("id,text,intent\n1,money back refund,refund\n2,what the moon is made of,no class\n")
+    assert "labelled.csv" in call(folder / "state", "evaluate", table, "--model", "intent").output.replace("\n", "")
     file.write_text('{"id": 1}\n')
     assert "line 1" in call(folder / "state", "evaluate", file, "--model", "intent", code=1).output
 

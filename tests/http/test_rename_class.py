@@ -24,7 +24,10 @@ def test_a_merged_class_is_judged_by_its_name_until_a_rollback(client: FlaskClie
     said, scores = predict(client)
     assert (said, set(scores)) == ("problem", (set(before) | {"problem"}) - set(wanted["old"]))
     assert scores["problem"] == pytest.approx(before["bug report"] + before["complaint"], abs=1e-5)
-    assert client.get("/quality?model=intent").get_json()["events"][-1]["kind"] == "renaming"
+    quality = client.get("/quality?model=intent").get_json()
+    assert quality["events"][-1]["kind"] == "renaming"
+    assert quality["labels"] == [*done.get_json()["labels"], "no class"]
+    assert {len(row) for row in quality["all_time"]["confusion"]} == {len(quality["labels"])}
     assert client.post("/intents/train", json=[{**BUG, "intent": "complaint"}]).status_code == 422
     previous = done.get_json()["weights"]["previous"]
     assert client.post("/rollback?model=intent", json={"to": previous}).status_code == 200

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sb_api.broker.staging import _correlate, cell
-from sb_api.judgements import NO_CLASS_NAME, Judged
+from sb_api.judgements import Judged
+from sb_api.records import NO_CLASS_NAME
 from sb_api.shadow.comparison import Side, differ, group, tally
 
 BOTH = ["fine", "spam"]

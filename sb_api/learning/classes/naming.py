@@ -6,12 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sb_api.errors import InvalidRecords
-from sb_api.judgements import NO_CLASS_NAME
-from sb_api.records import LabelledMessage, field_of_label
+from sb_api.records import NO_CLASS_NAME, LabelledMessage, field_of_label
 from sb_api.text.normalization import clean_class, fold_class
 from sb_api.versions import MOST_LABELS, Version
 
 LEAST_EXAMPLES = 5  # texts that differ
+# What no class may be called: where no class is told of, both are shown.
+_NONE = frozenset(map(fold_class, (NO_CLASS_NAME, "null")))
+
+
+def means_no_class(name: str) -> bool:
+    """Whether the name looks like what it is called that a message belongs to no class."""
+    return fold_class(name) in _NONE
 
 
 def name_new_classes(
@@ -28,7 +34,7 @@ def name_new_classes(
         if message.label is not None and message.label not in labels:
             found[clean_class(message.label)].append(message)
     new = [name for name in found if name not in labels]
-    folded = {fold_class(name): name for name in (NO_CLASS_NAME, *labels)}
+    folded = {fold_class(name): name for name in labels}
     for name in new:
         _check(name, found[name], folded)
         folded[fold_class(name)] = name
@@ -52,10 +58,10 @@ def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str
     count = len({" ".join(message.text.casefold().split()) for message in messages})
     if not name:
         detail = "a class needs a name"
+    elif means_no_class(name):
+        detail = f"{name[:60]!r} is what it is called that a message fits none: send null, or {NO_CLASS_NAME!r}"
     elif (other := folded.get(fold_class(name))) is not None:
         detail = f"{name[:60]!r} is no class of the current weights, and looks like {other[:60]!r}, which is one"
-        if other == NO_CLASS_NAME:
-            detail = f"{name[:60]!r} is what it is called that a message fits none: send null"
     elif count < LEAST_EXAMPLES:
         detail = (
             f"{name[:60]!r} is new and has {count} of at least {LEAST_EXAMPLES} different examples: "

@@ -19,7 +19,7 @@ import numpy as np
 from sb_api.arrays import Scores
 from sb_api.broker.jobs import Renaming
 from sb_api.errors import InvalidParameter, TrainingRefused
-from sb_api.judgements import NO_CLASS_NAME
+from sb_api.learning.classes.naming import means_no_class
 from sb_api.learning.guard import appraise, find_losses
 from sb_api.learning.recipe import merge_targets
 from sb_api.models.weights_file import Weights, named
@@ -43,7 +43,7 @@ def rename_labels(labels: Sequence[str], old: Sequence[str], new: str) -> list[s
         raise InvalidParameter(f"{missing[0][:60]!r} is no class of the current weights; there are {there}.")
     if not 0 < len(name) <= LONGEST_NAME:
         raise InvalidParameter(f"The name of a class has 1 to {LONGEST_NAME} characters.")
-    if fold_class(name) == fold_class(NO_CLASS_NAME):
+    if means_no_class(name):
         raise InvalidParameter(
             f"{name[:60]!r} is what it is called that a message fits none; no class may have that name."
         )

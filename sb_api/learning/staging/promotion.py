@@ -12,11 +12,12 @@ import numpy as np
 
 from sb_api.broker.jobs import Promotion
 from sb_api.errors import InvalidWeights, NothingStaged
-from sb_api.judgements import NO_CLASS, NO_CLASS_NAME
+from sb_api.judgements import NO_CLASS
 from sb_api.learning.replay import Progress, teach
 from sb_api.learning.staging.labelled import ancestry_of, compare_labelled, count_right
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
+from sb_api.records import NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
 
 if TYPE_CHECKING:

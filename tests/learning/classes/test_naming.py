@@ -26,6 +26,7 @@ def test_new_classes_come_behind_the_others_in_their_order() -> None:
     assert name_new_classes(messages, OLD, [], 0) == [*OLD, "warranty", "a refund"]
     assert name_new_classes(examples("praise", 1), OLD, [], 0) == OLD
     assert name_new_classes([LabelledMessage(id=1, text="nothing", label=None)], OLD, [], 0) == OLD
+    assert name_new_classes(examples("no class"), OLD, [], 0) == OLD
 
 
 def test_too_few_examples_are_refused_with_how_many_are_missing() -> None:
@@ -35,7 +36,9 @@ def test_too_few_examples_are_refused_with_how_many_are_missing() -> None:
     assert set(raised.value.members["errors"]) == {"0", "1", "2", "9"}
 
 
-@pytest.mark.parametrize("name", ["Praise", "no class", " ", "SPAM!", "pr\u0430ise", "s\u0440\u0430m", "\u0405pam"])
+@pytest.mark.parametrize(
+    "name", ["Praise", "No Class", "null", " ", "SPAM!", "pr\u0430ise", "s\u0440\u0430m", "\u0405pam"]
+)
 def test_a_name_that_looks_like_another_or_is_none_is_refused(name: str) -> None:
     with pytest.raises(InvalidRecords):
         name_new_classes(examples(name), OLD, [], 0)

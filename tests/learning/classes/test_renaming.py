@@ -42,6 +42,7 @@ def test_a_class_keeps_its_number_and_several_of_one_name_are_one() -> None:
         (["a"], " ", "has 1 to 255"),
         (["a"], "B", "looks like 'b'"),
         (["a"], "no class", "is what it is called that a message fits none"),
+        (["a"], "NULL", "is what it is called that a message fits none"),
         (["a"], "a", "Nothing would change"),
         (LABELS, "all", "One class would be left"),
     ],
