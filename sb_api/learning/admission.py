@@ -1,5 +1,5 @@
-"""Which verdicts a training may learn now: not what the weights have learned already, not too many of one reporter, and
-against a certain score only what two reporters say.
+"""Which verdicts a training may learn now: not what the weights have learned already and follow, not too many of one
+reporter, and against a certain score only what two reporters say.
 
 The newest verdict of a reporter on a record supersedes what the same reporter said of it before.
 """
@@ -27,7 +27,8 @@ class Admission:
 
     `logged` are those new to the log, each with its status; `superseded` the numbers of those that they replace;
     `released` are earlier ones of others that waited for a second reporter and have one now; `known` counts those that
-    are in this training or that the weights have learned already, `known_numbers` are where these are in the log.
+    are in this training or that the weights have learned already and follow, `known_numbers` are where these are in
+    the log.
     """
 
     logged: list[LoggedVerdict] = field(default_factory=list)
@@ -74,11 +75,14 @@ def admit(
     *,
     standing: Sequence[LoggedVerdict],
     learned: Collection[int],
+    unheeded: Collection[tuple[str, str]] = (),
     set_aside: Collection[str] = (),
 ) -> Admission:
     """Decide on new verdicts, in order. `contradicting` are the positions of those against a certain score, `standing`
     what the log has on the same records, oldest first, and `learned` the numbers of those of them that the current
-    weights have learned. What the accounts say that are `set_aside` is kept, and counts for nobody else.
+    weights have learned. `unheeded` are the record and the reporter of verdicts that the weights do not follow: sent
+    again, such a verdict is learned again. What the accounts say that are `set_aside` is kept, and counts for nobody
+    else.
     """
     admission = Admission()
     on_record: dict[str, list[LoggedVerdict]] = defaultdict(list)
@@ -89,12 +93,15 @@ def admit(
         same = [other for other in on_record[verdict.record] if other.is_about_the_same(verdict)]
         mine = [other for other in same if other.reporter == verdict.reporter]
         again = said.get((verdict.record, verdict.reporter))
+        repeated = (
+            mine and mine[-1].label == verdict.label and mine[-1].status == "learned" and mine[-1].number in learned
+        )
         if again is not None and admission.logged[again].is_about_the_same(verdict):
             if admission.logged[again].label == verdict.label:
                 admission.known += 1
                 continue
             admission.logged[again] = msgspec.structs.replace(admission.logged[again], status="superseded")
-        elif mine and mine[-1].label == verdict.label and mine[-1].status == "learned" and mine[-1].number in learned:
+        elif repeated and (verdict.record, verdict.reporter) not in unheeded:
             admission.known += 1
             admission.known_numbers.append(mine[-1].number)
             continue
@@ -111,7 +118,7 @@ def admit(
         ]
         admission.released += [other for other in agreeing if other.status == "waiting"]
         status: Status = "learning"
-        if caps.rules.two_reporters and position in contradicting and not agreeing:
+        if caps.rules.two_reporters and position in contradicting and not agreeing and not repeated:
             status = "waiting"
         elif is_set_aside:
             status = "set aside"

@@ -28,7 +28,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.verdicts.log_schema import Kept, LoggedVerdict
-from sb_api.verdicts.outcomes import Unheeded, describe_unheeded
+from sb_api.verdicts.outcomes import describe_unheeded
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
@@ -44,9 +44,8 @@ OBSERVED = ("learned", "learning")
 class Batch:
     """The verdicts of one training: those sent that it `learn`s, with earlier ones that they release, those kept from
     before that are `retried` along, and what becomes of those sent that it does not learn: `known` counts those that
-    the weights have learned already, `held` those over their reporter's cap, `waiting` those that wait for a second
-    reporter; `known_numbers` are where those known are in the log, and `unheeded` what the weights say all the same of
-    those of them that they do not follow.
+    the weights have learned already and follow, `held` those over their reporter's cap, `waiting` those that wait for a
+    second reporter; `known_numbers` are where those known are in the log.
     """
 
     learn: list[LoggedVerdict]
@@ -55,7 +54,6 @@ class Batch:
     held: int = 0
     waiting: int = 0
     known_numbers: list[int] = field(default_factory=list)
-    unheeded: Unheeded = field(default_factory=dict)
 
 
 class Intake:
@@ -99,12 +97,12 @@ class Intake:
         caps = self.caps()
         contradicting = self._contradicting(rows, scores, standing, current)
         aside = {one.account for one in self.log.set_aside()} if self.log else ()
-        admission = admit(rows, contradicting, caps, standing=standing, learned=learned, set_aside=aside)
-        taken = {(row.record, row.reporter) for row in admission.logged}
-        known = [row for row in rows if (row.record, row.reporter) not in taken]
-        unheeded = describe_unheeded(known, [row.predicted for row in known], current.about.labels)
+        unheeded = describe_unheeded(rows, [row.predicted for row in rows], current.about.labels)
+        admission = admit(
+            rows, contradicting, caps, standing=standing, learned=learned, unheeded=unheeded, set_aside=aside
+        )
         if self.log is None:
-            return Batch(admission.logged, known=admission.known, unheeded=unheeded)
+            return Batch(admission.logged, known=admission.known)
         self._check_kept(admission.logged)
         retried = self._due(admission.superseded, current, caps) if admission.count("learning") else []
         self.log.add(admission.logged, admission.superseded)
@@ -119,7 +117,6 @@ class Intake:
             admission.count("held"),
             admission.count("waiting"),
             admission.known_numbers,
-            unheeded,
         )
 
     def take_undone(self, task: str, batch: Batch) -> Batch:

@@ -188,7 +188,7 @@ class Trainer:
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
-            **self._describe(task, verdicts, batch, {**batch.unheeded, **find_unheeded(self, learned, rows)}),
+            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows)),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb_api.arrays import Arrays, Predict, RowWeights
+from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.broker.jobs import Withdrawal
 from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
-from sb_api.learning.recipe import Examples, merge_targets
+from sb_api.learning.ingest import BESIDE_THRESHOLD
+from sb_api.learning.recipe import RETRAINING, Examples, merge_targets
 from sb_api.models.calibration import calibrated, undo_temperature
+from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.outcomes import name_label
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Version
 
@@ -27,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[], None]) -> dict[str, Any]:
     """Take back what a reporter says of a record now: it counts no longer, and what the current weights have learned of
-    it is undone; `unlearned` is False where the guard refuses that. `digest` is of what the verdict was on. `check`
-    raises when this process may no longer.
+    it is undone, as far as no other verdict on the record says the same; `unlearned` is False where the guard refuses
+    that. `standing` is what the newest verdict on it says that counts still, `digest` is of what the verdict was on.
+    `check` raises when this process may no longer.
 
     A task that was done before its process died is not done twice. Raises JobFailed without a log.
     """
@@ -38,66 +43,138 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     current = trainer.begin(task)
     done, made = log.of_task(task), trainer.made_by(task)
     verdict = done[0] if done else log.newest(wanted.record, wanted.digest, wanted.reporter)
+    known = _find_known(log, verdict, trainer.ancestry()) if verdict else []
+    heir = _find_heir(known, verdict) if verdict else None
     unlearned = True
     if verdict is not None and not done:
-        if made is None and log.learned_by(trainer.ancestry(), [verdict.number]):
-            unlearned = _undo(trainer, log, task, current, verdict, check)
+        if made is None and any(row.number == verdict.number for row in known):
+            unlearned = _undo(trainer, log, task, current, Retraction(verdict, known, heir), check)
         elif made is not None and made.about.parent == current.about.version:
             trainer.promote("training", made.about.version, current.about.version)
-        log.withdraw(verdict, task, trainer.ancestry())
+        taught_away = heir is None and trainer.made_by(task) is not None
+        log.withdraw(verdict, task, trainer.ancestry(), [row.number for row in known] if taught_away else ())
         trainer.follow()
         trainer.publication.publish_quality()
     weights = {"version": trainer.publication.version, "previous": current.about.version}
     said = "Nothing was there to take back" if verdict is None else "Took the verdict back"
+    standing = None if heir is None else name_label(heir.label, current.about.labels)
+    if standing is not None:
+        said += f"; the newest verdict on it that still counts says {standing!r}"
     if not unlearned:
         said += ", but the weights still know it: the guard refused the training without it"
     digest = "" if verdict is None else verdict.digest
-    done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest}
+    done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest, "standing": standing}
     return {**done_with, "unlearned": unlearned, "weights": weights}
 
 
+@dataclass(frozen=True)
+class Retraction:
+    """A verdict that is taken back, with those `known` that the current weights have learned of the same record and
+    have not been taught away, oldest first, it among them; and the newest other one of those that counts then, its
+    `heir`, if any does."""
+
+    verdict: LoggedVerdict
+    known: Sequence[LoggedVerdict]
+    heir: LoggedVerdict | None
+
+
+def _find_known(log: VerdictLog, verdict: LoggedVerdict, ancestry: Collection[str]) -> list[LoggedVerdict]:
+    same = [row for row in log.find(record=verdict.record) if row.is_about_the_same(verdict)]
+    known = log.learned_by(ancestry, [row.number for row in same])
+    return sorted((row for row in same if row.number in known), key=lambda row: row.number)
+
+
+def _find_heir(known: Sequence[LoggedVerdict], verdict: LoggedVerdict) -> LoggedVerdict | None:
+    """The newest of the verdicts on a record that counts once one is taken back: what that had replaced does again."""
+    counting = [
+        row
+        for row in known
+        if (row.status == "learned" and row.number != verdict.number) or row.number == verdict.supersedes
+    ]
+    return counting[-1] if counting else None
+
+
 def _undo(
-    trainer: Trainer, log: VerdictLog, task: str, current: Weights, verdict: LoggedVerdict, check: Callable[[], None]
+    trainer: Trainer, log: VerdictLog, task: str, current: Weights, taken: Retraction, check: Callable[[], None]
 ) -> bool:
-    """Undo what the current weights have learned of one verdict; False where the guard refuses that."""
+    """Undo what the current weights have learned of one verdict, so that its record stands where the heir says, or,
+    with none, where it stood before anything was learned of it; False where the guard refuses that."""
+    verdict, heir = taken.verdict, taken.heir
     version, before = current.about.version, current.about.parent
     kept = {about.version for about in trainer.store.chain().versions}
-    if verdict.version == version and before in kept and log.learned_with(verdict) == 1:
+    alone = verdict.version == version and before in kept and log.learned_with(verdict) == 1
+    arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
+
+    def judge(weights: Weights) -> Scores:
+        """What weights, which the network then has, say of the record (labels,)."""
+        trainer.fitting.load(weights)
+        return np.asarray(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0], np.float64)
+
+    def go_back() -> bool:
         check()
         trainer.promote("rollback", str(before), version)
         return True
-    arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
-    lesson = unlearn(verdict, current, trainer.fitting.predict, arrays)
+
+    if alone:
+        earlier = trainer.fitting.widen(trainer.store.load_version(str(before)))
+        if follows(judge(earlier), heir, earlier.about) if heir else len(taken.known) == 1:
+            return go_back()
+    said = judge(current)
+    if heir and follows(said, heir, current.about):
+        return True
     try:
+        lesson = unlearn(taken, current.about, said, arrays)
         made = trainer.learn(task, current, [verdict], check, False, lesson)
     except (TrainingRefused, EngineDisagrees) as refused:
         logger.info("a verdict that was taken back is not unlearned: %s", refused.detail)
-        return False
+        return go_back() if alone else False
     check()
     trainer.promote("training", made.about.version, version)
     return True
 
 
-def unlearn(verdict: LoggedVerdict, current: Weights, predict: Predict, arrays: Arrays) -> Examples:
-    """The one row that takes weights back to what was said of a record before a verdict on it was learned.
+def follows(said: Scores, verdict: LoggedVerdict, about: Version) -> bool:
+    """Whether what weights say of a record (labels,) is what a verdict says."""
+    (label,) = merge_targets(np.array([verdict.label]), about.labels)
+    return bool(best_labels(said[None], about.threshold)[0] == label)
 
-    The probability of its label is what it was, and those of the other labels share the rest as they do now: the best
-    of them is the label of the row. Of a verdict of no class, the label is what had been predicted, or else what is
-    likeliest now. `predict` is that of the current weights, `arrays` are those of the record.
+
+def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> Examples:
+    """The one row that takes weights, which say `said` (labels,) of a record, back to what was said of it before
+    anything was learned of it; or, where its heir says otherwise, to the side of that.
+
+    The probabilities of the labels that its verdicts gave are what they were, each before the first of them, and those
+    of the other labels share the rest as they do now. Of a verdict of no class, the label is what had been predicted,
+    or else what is likeliest now. The label of the row is the one that gains most.
     """
-    wanted = calibrated(predict(arrays), current.about.temperature)[0].astype(np.float64)
-    share = verdict.score
-    label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), current.about.labels).tolist()
-    if label == NO_CLASS:
-        label = predicted if 0 <= predicted < len(wanted) else int(wanted.argmax())
-        share = 1 - share
-    others = np.arange(len(wanted)) != label
+    shares: dict[int, float] = {}
+    for row in taken.known:
+        share = row.score
+        label, predicted = merge_targets(np.array([row.label, row.predicted]), about.labels).tolist()
+        if label == NO_CLASS:
+            label = predicted if 0 <= predicted < len(said) else int(said.argmax())
+            share = 1 - share
+        if len(shares) < len(said) - 1:
+            shares.setdefault(label, min(share, 1 - sum(shares.values())))
+    wanted = _with_shares(said, shares)
+    if taken.heir and not follows(wanted, taken.heir, about):
+        (label,) = merge_targets(np.array([taken.heir.label]), about.labels).tolist()
+        likeliest = int(said.argmax())
+        below = {likeliest: max(about.threshold - BESIDE_THRESHOLD, 0.0)}
+        wanted = _with_shares(said, below if label == NO_CLASS else {label: RETRAINING.margin})
+    raw = undo_temperature(wanted[None], about.temperature).astype(np.float32)
+    return Examples(arrays, np.array([(wanted - said).argmax()], np.int64), raw)
+
+
+def _with_shares(said: Scores, shares: Mapping[int, float]) -> Scores:
+    """Probabilities (labels,) of which some are given, and the others share the rest as they do in `said`."""
+    wanted = np.array(said, np.float64)
+    others = np.array([label not in shares for label in range(len(said))])
     rest = wanted[others].sum()
-    wanted[others] = (1 - share) * (wanted[others] / rest if rest > 0 else 1 / others.sum())
-    wanted[label] = share
-    raw = undo_temperature(wanted[None], current.about.temperature).astype(np.float32)
-    target = label if verdict.label == NO_CLASS else int(np.where(others, wanted, -1.0).argmax())
-    return Examples(arrays, np.array([target], np.int64), raw)
+    wanted[others] = (1 - sum(shares.values())) * (wanted[others] / rest if rest > 0 else 1 / others.sum())
+    for label, share in shares.items():
+        wanted[label] = share
+    return wanted
 
 
 def shares_of(lesson: Examples, about: Version) -> RowWeights | None:

@@ -258,7 +258,7 @@ def _do_instead(service: Service, record_type: RecordType, record: Any, instead:
     undone = await_withdrawal(service, record_type, wanted, current_actor())
     if not undone["withdrawn"]:
         return {"state": "nothing to undo"}
-    return {"state": "undone" if undone["unlearned"] else "taken back"}
+    return {"state": "undone" if undone["unlearned"] else "taken back", "standing": undone.get("standing")}
 
 
 def _results(

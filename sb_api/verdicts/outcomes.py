@@ -9,8 +9,9 @@ from sb_api.records import NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
 
 KNOWN = "The current weights have learned this verdict already."
-STILL = "Taken back and sent alone it is learned again; for now they still say"
-NOT_FOLLOWED = "It is learned, and moved the weights a part of the way: for now they still say"
+NOT_FOLLOWED = (
+    "It is learned, and moved the weights a part of the way; sent again, it is learned again. For now they still say"
+)
 KEPT: dict[Status, str] = {
     "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
     "held": "Its reporter has reached the number of verdicts that may be learned for now; it is learned once there is "
@@ -44,11 +45,13 @@ def describe_unheeded(
     """What weights of these labels say of n learned verdicts' records, by the numbers `said`, where that is something
     else than their class."""
 
-    def name(label: int) -> str:
-        return NO_CLASS_NAME if label == NO_CLASS else labels[label]
+    pairs = ((row, name_label(label, labels)) for row, label in zip(rows, said, strict=True))
+    return {(row.record, row.reporter): told for row, told in pairs if told != name_label(row.label, labels)}
 
-    pairs = ((row, name(label)) for row, label in zip(rows, said, strict=True))
-    return {(row.record, row.reporter): told for row, told in pairs if told != name(row.label)}
+
+def name_label(label: int, labels: Sequence[str]) -> str:
+    """What weights of these labels call a label by its number."""
+    return NO_CLASS_NAME if label == NO_CLASS else labels[label]
 
 
 def describe_outcomes(
@@ -64,7 +67,7 @@ def describe_outcomes(
 
 def _describe(row: LoggedVerdict | None, said: str | None) -> Outcome:
     if row is None:
-        return Outcome("known", KNOWN) if said is None else Outcome("known", f"{KNOWN} {STILL} {said!r}.", still=said)
+        return Outcome("known", KNOWN)
     superseded = int(row.supersedes is not None)
     if not row.version and row.status in KEPT:
         return Outcome("kept", KEPT[row.status], superseded)

@@ -86,10 +86,14 @@ class VerdictLog:
         ]
         return self.numbered([said[-1].number])[0] if said else None
 
-    def withdraw(self, verdict: LoggedVerdict, task: str, ancestry: Collection[str]) -> None:
+    def withdraw(
+        self, verdict: LoggedVerdict, task: str, ancestry: Collection[str], taught_away: Collection[int] = ()
+    ) -> None:
         """Take back a verdict, as the work of a task. What it superseded counts again, if weights had learned that: as
-        learned where those of the `ancestry` of the current ones have, else as undone."""
+        learned where those of the `ancestry` of the current ones have, else as undone. Of verdicts that were
+        `taught_away`, all that no longer count, it is forgotten that weights have learned them."""
         with self._begin() as connection:
+            connection.execute(LEARNINGS.delete().where(LEARNINGS.c.number.in_(sorted(taught_away))))
             mine = VERDICTS.update().where(VERDICTS.c.number == verdict.number)
             connection.execute(mine.values(status="withdrawn", task=task))
             if verdict.supersedes is not None:

@@ -23,7 +23,7 @@ from tests.conftest import wait_until
 from tests.http.test_openapi import assert_documented
 from tests.support.jobs import Jobs
 from tests.support.review import SPAMMERS, fill
-from tests.support.service import Service, assert_problem
+from tests.support.service import SPAM, Service, assert_problem
 
 DECIDED = KEYS[2]
 
@@ -120,9 +120,9 @@ def test_verdicts_by_train_end_the_wait_too_until_none_stands(reviewing: FlaskCl
         verdict = {**SPAMMERS[0], "verdict": 1, "reporter": reporter}
         assert reviewing.post("/train", json=[verdict]).status_code == 200
         assert waiting() == [9001]
-    for reporter, expected in (("anna", [9001]), ("ben", [9000, 9001])):
+    for reporter, standing, expected in (("anna", SPAM, [9001]), ("ben", None, [9000, 9001])):
         undone = reviewing.post("/verdicts/undo", json={"id": 9000, "reporter": reporter}).get_json()
-        assert undone["withdrawn"] == 1
+        assert (undone["withdrawn"], undone["standing"]) == (1, standing)
         assert waiting() == expected
 
 

@@ -104,18 +104,19 @@ def test_a_task_done_again_gives_the_same_batch_and_logs_nothing_twice(tmp_path:
     assert len(own.log.find()) == 2
 
 
-def test_of_what_is_known_and_not_followed_it_is_told_what_the_weights_say(tmp_path: Path) -> None:
-    own = intake(tmp_path)
-    own.settle_learned(take(own, "one", [verdict(1), verdict(2, bio="words")]).learn, LEARNED)
-    batch = take(own, "two", [verdict(1), verdict(2, bio="words"), verdict(3)])
-    assert batch.known == 2
-    assert batch.unheeded == {("1", "ann"): "Non Spam Editor Account"}
+def test_what_is_known_and_not_followed_is_learned_again(tmp_path: Path) -> None:
+    own = intake(tmp_path, two_reporters="on")
+    first = take(own, "one", [verdict(1), verdict(1, reporter="bob"), verdict(2, bio="words")])
+    own.settle_learned(first.learn, LEARNED)
+    batch = take(own, "two", [verdict(1), verdict(2, bio="words")])
+    assert [(row.record, row.reporter) for row in batch.learn] == [("1", "ann")]
+    assert (batch.known, batch.waiting) == (1, 0)
 
 
 def test_the_same_verdict_is_learned_once_across_trainings(tmp_path: Path) -> None:
     own = intake(tmp_path)
-    own.settle_learned(take(own, "one", [verdict(1), verdict(2)]).learn, LEARNED)
-    batch = take(own, "two", [verdict(1), verdict(3), verdict(2, reporter="bob")])
+    own.settle_learned(take(own, "one", [verdict(1, bio="words"), verdict(2)]).learn, LEARNED)
+    batch = take(own, "two", [verdict(1, bio="words"), verdict(3), verdict(2, reporter="bob")])
     assert [(row.record, row.reporter) for row in batch.learn] == [("3", "ann"), ("2", "bob")]
     assert batch.known == 1
 
@@ -273,17 +274,18 @@ def test_nothing_is_tried_along_where_nothing_is_learned(tmp_path: Path) -> None
     own = intake(tmp_path, reporter_training_cap=1)
     held = take(own, "one", [verdict(1), verdict(2)])
     own.settle_refused(held.learn)
-    own.settle_learned(take(own, "two", [verdict(3, reporter="bob")]).learn, LEARNED)
-    assert take(own, "three", [verdict(3, reporter="bob")]).retried == []
+    bobs = verdict(3, reporter="bob", bio="words")
+    own.settle_learned(take(own, "two", [bobs]).learn, LEARNED)
+    assert take(own, "three", [bobs]).retried == []
 
 
 def test_a_verdict_that_a_rollback_undoes_meanwhile_is_learned_after_all(tmp_path: Path) -> None:
     own = intake(tmp_path)
     assert own.log is not None
     parents = {"000000-aaaaaaaa": None, LEARNED: "000000-aaaaaaaa"}
-    own.settle_learned(take(own, "one", [verdict(1)]).learn, LEARNED)
+    own.settle_learned(take(own, "one", [verdict(1, bio="words")]).learn, LEARNED)
     own.log.follow(LEARNED, parents)
-    batch = take(own, "two", [verdict(1), verdict(2)])
+    batch = take(own, "two", [verdict(1, bio="words"), verdict(2)])
     assert batch.known == 1
     own.log.follow("000000-aaaaaaaa", parents)
     after = own.take_undone("two", batch)

@@ -488,6 +488,84 @@ def test_taking_back_a_correction_leaves_what_it_corrected(make_trainer: Callabl
     assert trainer.train("four", pat(1), proceed)["known"] == 1
 
 
+def by(reporter: str, label: int) -> list[Verdict]:
+    return pat(label, reporter=reporter)
+
+
+def is_on_side(trainer: Trainer, label: int) -> bool:
+    return (score(trainer, pat(label)) > 0.5) == bool(label)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_another_says_stands_when_a_verdict_that_says_the_same_is_taken_back(
+    first: int, make_trainer: Callable[..., Trainer]
+) -> None:
+    """Also where the weights that come back had not heard of it; and with the last of them gone, the record is where
+    it stood before the first."""
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    said = [("ann", first), ("bob", 1 - first), ("cem", first)] if is_on_side(trainer, 1 - first) else [("ann", first)]
+    for number, (reporter, label) in enumerate([*said, ("dan", first)]):
+        trainer.train(f"said {number}", by(reporter, label), proceed)
+    name = trainer.publication.labels[first]
+    for number, (reporter, label) in enumerate(said):
+        answer = take_back(trainer, f"undone {number}", by(reporter, label)[0])
+        assert (answer["unlearned"], answer["standing"], is_on_side(trainer, first)) == (True, name, True)
+        assert name in answer["response"]
+    assert take_back(trainer, "dan's", by("dan", first)[0])["standing"] is None
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+
+
+def test_a_record_is_taught_what_the_newest_verdict_says_where_it_would_come_back_to_something_else(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    for number, (reporter, label) in enumerate([("ann", 0), ("bob", 1), ("ann", 1)]):
+        trainer.train(f"task {number}", by(reporter, label), proceed)
+    take_back(trainer, "bob's", by("bob", 1)[0])
+    answer = take_back(trainer, "ann's second", by("ann", 1)[0])
+    assert (answer["standing"], is_on_side(trainer, 0)) == (trainer.publication.labels[0], True)
+    assert statuses(trainer) == ["learned", "withdrawn", "withdrawn"]
+    assert trainer.train("again", by("ann", 0), proceed)["known"] == 1
+
+
+def test_whoever_said_so_before_can_say_it_again_against_what_another_has_said_since(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    for number, (reporter, label) in enumerate([("ann", 1), ("bob", 0)]):
+        trainer.train(f"task {number}", by(reporter, label), proceed)
+    answer = trainer.train("again", by("ann", 1), proceed)
+    assert (answer["learned"], answer["known"], is_on_side(trainer, 1)) == (1, 0, True)
+    assert trainer.train("once more", by("ann", 1), proceed)["known"] == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_however_verdicts_come_and_go_the_newest_that_counts_has_the_last_word(
+    seed: int, make_trainer: Callable[..., Trainer]
+) -> None:
+    trainer = make_trainer()
+    log = trainer.intake.log
+    assert log is not None
+    before, random = score(trainer, pat(1)), np.random.default_rng(seed)
+    steps = []
+    for number in range(8):
+        reporter, label = str(random.choice(["ann", "bob", "cem"])), int(random.integers(2))
+        if random.random() < 0.4:
+            steps.append(f"{reporter} undoes")
+            take_back(trainer, f"step {number}", by(reporter, 1)[0])
+        else:
+            steps.append(f"{reporter} says {label}")
+            trainer.train(f"step {number}", by(reporter, label), proceed)
+            assert is_on_side(trainer, label), steps
+        standing = log.standing(["9001"])
+        assert all(row.status == "learned" for row in standing)
+        if not standing:
+            assert abs(score(trainer, pat(1)) - before) < 0.01, steps
+        elif steps[-1].endswith("undoes"):
+            assert is_on_side(trainer, standing[-1].label), steps
+
+
 def test_nobody_takes_back_what_another_said_nor_what_was_said_of_other_content(
     make_trainer: Callable[..., Trainer],
 ) -> None:

@@ -173,6 +173,21 @@ def test_what_became_of_a_verdict_is_told(client: FlaskClient, outcome: Outcome,
         assert render_template_string(template, outcome=outcome).strip() == told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("none", ""),
+        (repr(SPAM), "The newest verdict that still counts says spam."),
+        (repr(NOT_SPAM), "The newest verdict that still counts says not spam."),
+        ("'bug_report', false", "The newest verdict that still counts says bug report."),
+    ],
+)
+def test_what_counts_after_an_undo_is_told(client: FlaskClient, arguments: str, told: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_cards.html' import what_stands with context %}{{ what_stands(" + arguments + ") }}"
+        assert render_template_string(template).strip() == told
+
+
 def test_without_a_queue_there_is_no_tab(client: FlaskClient) -> None:
     assert "/page/review" not in client.get("/").text
     assert client.get("/page/review").status_code == 404

@@ -16,9 +16,8 @@ def test_a_verdict_that_weights_do_not_follow_is_told_with_what_they_say() -> No
     sent = [(number, "ann") for number in "12345"]
     outcomes = describe_outcomes(sent, logged, unheeded)
     assert [outcome.state for outcome in outcomes.values()] == ["learned", "known", "learned", "known", "kept"]
-    assert [outcome.still for outcome in outcomes.values()] == ["", "", "praise", "no class", ""]
-    assert "for now they still say 'praise'" in outcomes["3"].reason
-    assert "Taken back and sent alone it is learned again" in outcomes["4"].reason
+    assert [outcome.still for outcome in outcomes.values()] == ["", "", "praise", "", ""]
+    assert "For now they still say 'praise'" in outcomes["3"].reason
 
 
 def test_in_one_sentence_those_not_followed_come_first() -> None:
