@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sb_api.arrays import Matrix, Scores, Targets
+from sb_api.bootstrap.archive import archive_weights
 from sb_api.bootstrap.cross_validation import judge_by_folds
 from sb_api.bootstrap.datasets import SYNTHETIC, Split, divide_into_folds
 from sb_api.bootstrap.no_class import (
@@ -39,7 +40,7 @@ from sb_api.models.classifiers import ARCHITECTURES, Classifier
 from sb_api.models.explanations.neighbours import FOLDER, pack_neighbours
 from sb_api.models.networks import message_width
 from sb_api.preprocessing import FEATURES, WORDS, message_features, message_words
-from sb_api.records import INTENTS, LabelledMessage, RecordType
+from sb_api.records import INTENTS, NO_CLASS_NAME, LabelledMessage, RecordType
 from sb_api.synthetic.messages import SyntheticMessage, generate_messages, split_by_core
 from sb_api.synthetic.sources import SOURCES
 from sb_api.text.tokenizers import TextEncoder, Vocabularies, fit_vocabulary
@@ -131,11 +132,8 @@ def _prepare(
     behind them."""
     labels = sorted({message.label for message in messages if message.label is not None})
     if len(labels) < 2:
-        raise InvalidRecords(
-            f"All messages to learn are of the class {labels[0]!r}; at least 2 classes are needed."
-            if labels
-            else "No message to learn is of a class; at least 2 classes are needed."
-        )
+        alone = repr(labels[0]) if labels else NO_CLASS_NAME
+        raise InvalidRecords(f"All messages to learn are of {alone}; at least 2 classes are needed.")
     learned = [*messages, *spell_out(labels)]
     vocabularies = replace(fit_message_vocabularies(learned, features), encoder=encoder)
     fitting = Fitting(architecture_for(vocabularies, record_type), labels, vocabularies)
@@ -201,7 +199,7 @@ def bootstrap_messages(
     progress: Callable[[int], None] | None = None,
     encoder: TextEncoder | None = None,
 ) -> Version:
-    """Make the original of the classifier of these messages and start its chain anew.
+    """Make the original of the classifier of these messages and start its chain anew; what it replaces is kept.
 
     A network that has learned the train part alone says how good the recipe is, and what it says of the others chooses
     the threshold; then one learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the
@@ -232,6 +230,7 @@ def bootstrap_messages(
     }
     chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
     replay = labelled_vectors([replayed[place] for place in chosen], fitting.labels, vocabularies)
+    archive_weights(settings, classifier.name)
     write_vocabularies(settings, classifier, vocabularies)
     write_reference(settings, classifier, guard, corrections, replay=replay)
     count = len(split.train) + len(others) + len(guards)

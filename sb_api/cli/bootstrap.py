@@ -17,8 +17,11 @@ import msgspec
 from sb_api.cli.terminal.options import MODEL, asked_of, read_labelled_file, with_format
 from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, show_line, tell, wants_json
 from sb_api.config import Settings
+from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.records import EDITORS, RecordType, Verdict, find_record_type
 from sb_api.versions import Version
+
+ARCHITECTURES = ("wide-deep-20", "lodbrok")  # of the editors' network, the first by default
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def make_from_messages(
 
     settings = target.settings
     encoder = load_encoder(settings.encoder) if encoded else None
+    in_use = _name_current(settings, record_type.name)
 
     if synthetic:
         divided = synthetic_split(record_type, seed, count)
@@ -107,8 +111,29 @@ def make_from_messages(
     tell(
         {"success": True, "model": record_type.name, "weights": version, "figures": about.figures},
         f"held out: accuracy {figures['accuracy']}, macro F1 {figures['macro_f1']}; threshold {about.threshold}. "
-        f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; {said}",
+        f"{expected}{describe_refusal(about.figures['no_class'])} All {about.learned} messages are learned; {said}."
+        f"{_tell_back(target, record_type.name, in_use)}",
     )
+
+
+def _name_current(settings: Settings, name: str) -> str:
+    """The version in use; "" where none can be used."""
+    from sb_api.models.weights_store import WeightsStore
+
+    try:
+        return WeightsStore.of(settings, name).load_current().about.version
+    except (InvalidWeights, UnknownVersion):
+        return ""
+
+
+def _tell_back(target: Target, name: str, in_use: str) -> str:
+    """The sentence on how what is replaced comes back; none where it stays."""
+    from sb_api.bootstrap.archive import SHIPPED, archived
+
+    if target.scratch:
+        return ""
+    back = in_use if in_use in archived(target.settings, name) else SHIPPED
+    return f" `sb-api bootstrap --model {name} --restore {back}` brings back those that were in use."
 
 
 @click.command()
@@ -125,8 +150,8 @@ def make_from_messages(
 @click.option("--seed", default=1, show_default=True, help="Same seed, same figures.")
 @click.option(
     "--architecture",
-    type=click.Choice(["wide-deep-20", "lodbrok"]),
-    default="wide-deep-20",
+    type=click.Choice(ARCHITECTURES),
+    default=ARCHITECTURES[0],
     show_default=True,
     help="Of the editors' network: Lodbrok pooled with hashed words and characters, or Lodbrok alone.",
 )
@@ -192,6 +217,8 @@ def bootstrap(
     record_type = find_record_type(model)
     if encoder and not record_type.of_messages:
         raise click.UsageError("--encoder goes with a --model of messages, such as intent.")
+    if record_type.of_messages:
+        _refuse_for_messages(model, editors, count is not None and not synthetic, architecture, caution)
     if stage and (restore or dry_run):
         raise click.UsageError("--stage goes with weights that are made, and not with --restore or --dry-run.")
     settings = read_settings()
@@ -212,6 +239,20 @@ def bootstrap(
             record_bootstrap(
                 target.place, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
             )
+
+
+def _refuse_for_messages(
+    model: str, editors: Path | None, counts_stored: bool, architecture: str, caution: float | None
+) -> None:
+    """Raises UsageError for what would be ignored, where weights of messages are made."""
+    if editors:
+        raise click.UsageError(
+            f"EDITORS go with --model lodbrok; `sb-api data run-all {editors} --model {model}` learns such a file."
+        )
+    if counts_stored:
+        raise click.UsageError("--count goes with --synthetic: of the stored messages all are learned.")
+    if caution is not None or architecture != ARCHITECTURES[0]:
+        raise click.UsageError("--caution and --architecture go with --model lodbrok.")
 
 
 def record_bootstrap(settings: Settings, model: str, parameters: dict[str, Any], seconds: float) -> None:
@@ -247,10 +288,10 @@ def bring_back(settings: Settings, model: str, version: str) -> None:
 def make_from_generator(target: Target, count: int | None, seed: int, architecture: str, caution: float | None) -> None:
     """Make weights of the editor classifier from synthetic editors."""
     from sb_api.bootstrap.editors import bootstrap_lodbrok, usual_count
-    from sb_api.models.classifiers import ARCHITECTURES
+    from sb_api.models import classifiers
     from sb_api.models.weights_store import WeightsStore
 
-    classifier = ARCHITECTURES[EDITORS.name, architecture]
+    classifier = classifiers.ARCHITECTURES[EDITORS.name, architecture]
     figures = bootstrap_lodbrok(
         target.place,
         count=count or usual_count(classifier),
@@ -277,12 +318,11 @@ def make_from_editors(
     dry_run: bool,
 ) -> None:
     """Make weights of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
-    from sb_api.bootstrap.archive import SHIPPED, archived
     from sb_api.bootstrap.checks import check_editors
     from sb_api.bootstrap.editors import from_verdicts
     from sb_api.bootstrap.own_editors import plan_original, replace_original
     from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
-    from sb_api.models.classifiers import ARCHITECTURES
+    from sb_api.models import classifiers
 
     settings = target.settings
     checked = check_editors(from_verdicts(verdicts))
@@ -299,7 +339,7 @@ def make_from_editors(
             settings,
             checked,
             seed=seed,
-            classifier=ARCHITECTURES[EDITORS.name, architecture],
+            classifier=classifiers.ARCHITECTURES[EDITORS.name, architecture],
             caution=caution,
             from_shipped=from_shipped,
             progress=draw,
@@ -312,11 +352,10 @@ def make_from_editors(
         return
     about = replace_original(target.place, plan)
     version, said = target.keep(about)
-    back = next((name for name in archived(settings, "lodbrok") if plan.in_use and name == plan.in_use[0]), SHIPPED)
-    replaced = "" if target.scratch else f" `sb-api bootstrap --restore {back}` brings back those that were in use."
     tell(
         {**document, "weights": version, "figures": about.figures["held_out"]},
-        f"All {len(plan.verdicts)} accounts are learned; {said}.{replaced}",
+        f"All {len(plan.verdicts)} accounts are learned; {said}."
+        f"{_tell_back(target, 'lodbrok', plan.in_use[0] if plan.in_use else '')}",
     )
 
 

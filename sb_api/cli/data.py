@@ -39,7 +39,7 @@ from sb_api.config import Settings, load_settings
 from sb_api.errors import InvalidParameter
 from sb_api.files import for_owner
 from sb_api.readers.batches import Asked, Format
-from sb_api.records import RecordType, field_of_label, find_record_type
+from sb_api.records import NO_CLASS_NAME, RecordType, field_of_label, find_record_type
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -161,7 +161,7 @@ def ingest(settings: Settings, source: Source) -> None:
 @JSON
 def data_rename(old: Sequence[str], new: str, model: str) -> None:
     """Give the class OLD of the stored messages the name NEW; several OLD are one from then on, and so is a class that
-    has that name already. `sb-api bootstrap` learns them so."""
+    has that name already. Messages of *no class* fit none. `sb-api bootstrap` learns them so."""
     from sb_api.bootstrap.csv_messages import LONGEST_CLASS
     from sb_api.bootstrap.datasets import open_messages
     from sb_api.text.normalization import clean_class
@@ -170,7 +170,7 @@ def data_rename(old: Sequence[str], new: str, model: str) -> None:
     if not 0 < len(name) <= LONGEST_CLASS:
         raise InvalidParameter(f"The name of a class has 1 to {LONGEST_CLASS} characters.")
     table = open_messages(load_settings(), find_record_type(model))
-    renamed = table.rename(old, name)
+    renamed = table.rename(old, "" if name == NO_CLASS_NAME else name)
     table.close()
     told = f"{count(renamed, 'message')} of {' and '.join(map(repr, old))} are of the class {name!r} now"
     tell({"success": True, "renamed": renamed, "class": name}, f"{told}; `sb-api bootstrap --model {model}` learns it.")

@@ -36,7 +36,7 @@ def test_many_messages_of_few_classes_are_learned_twice_as_often() -> None:
 
 def test_one_class_alone_is_named() -> None:
     messages = [LabelledMessage(id=n, text=f"a {n}", label="refund" if n else None) for n in range(3)]
-    with pytest.raises(InvalidRecords, match="All messages to learn are of the class 'refund'; at least 2"):
+    with pytest.raises(InvalidRecords, match="All messages to learn are of 'refund'; at least 2 classes"):
         fit_messages(messages, 1)
-    with pytest.raises(InvalidRecords, match="No message to learn is of a class"):
+    with pytest.raises(InvalidRecords, match="are of no class; at least 2"):
         fit_messages(messages[:1], 1)

@@ -397,6 +397,10 @@ def test_weights_that_were_never_replaced_cannot_be_brought_back(state: Path) ->
         ("--from", "shipped"),
         ("--restore", "shipped", __file__),
         ("--stage", "--restore", "shipped"),
+        ("--model", "intent", __file__),
+        ("--model", "intent", "--count", "100"),
+        ("--model", "sentiment", "--caution", "2"),
+        ("--model", "intent", "--architecture", "lodbrok"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(state: Path, options: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sb_api.bootstrap.datasets import open_messages
 from sb_api.cli import main
 from sb_api.config import load_settings
 from sb_api.models.weights_store import WeightsStore
@@ -57,6 +58,7 @@ def test_run_all_tells_what_it_did_and_what_it_did_not_use(pipeline: Result, fol
     assert f"{folder / 'raw.csv'}:64: holds no text; not used" in pipeline.output
     assert "fingerprint" in pipeline.output
     assert "macro F1" in pipeline.output
+    assert "`sb-api bootstrap --model intent --restore shipped` brings back those that were in use" in pipeline.output
 
 
 def test_personal_data_is_nowhere_in_the_state(pipeline: Result, folder: Path) -> None:
@@ -156,6 +158,8 @@ def test_the_steps_of_the_pipeline_as_json(folder: Path, monkeypatch: pytest.Mon
     flags = ("--no-class", "nothing", "--output", folder / "json-all", "--json")
     documents = call(state, "data", "run-all", raw, *flags).output.splitlines()
     assert current(state).labels == ["Return", *exported_labels]
+    call(state, "bootstrap", "--model", "intent", "--restore", made["weights"])
+    assert (current(state).version, current(state).labels) == (made["weights"], exported_labels)
     assert [set(json.loads(line)) & {"stored", "train", "source", "folder"} for line in documents] == [
         *({"stored"}, {"train"}, set(), {"source"}, {"folder"}),
     ]
@@ -223,6 +227,10 @@ def test_classes_that_look_alike_are_named_and_renamed(tmp_path: Path) -> None:
     assert "the class 'refund' looks like 'Refund'; `sb-api data rename`" in told.stderr
     assert "'Refund' are of the class 'refund' now" in call(tmp_path, "data", "rename", "Refund", "refund ").stdout
     assert json.loads(call(tmp_path, "data", "ingest", file, "--join", "--json").stdout)["alike"] == []
+    call(tmp_path, "data", "rename", "refund", "no class")
+    table = open_messages(load_settings({"SB_API_STATE_DIR": str(tmp_path)}))
+    assert table.classes() == {"": 3}
+    table.close()
     assert "no class 'Refund'" in call(tmp_path, "data", "rename", "Refund", "refund", code=2).stderr
 
 

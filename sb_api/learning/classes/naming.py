@@ -36,7 +36,7 @@ def name_new_classes(
     new = [name for name in found if name not in labels]
     folded = {fold_class(name): name for name in labels}
     for name in new:
-        _check(name, found[name], folded)
+        _check(name, found[name], folded, labels)
         folded[fold_class(name)] = name
     named = list(labels)
     for name in new:
@@ -53,7 +53,7 @@ def name_new_classes(
     return named
 
 
-def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str]) -> None:
+def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str], labels: Sequence[str]) -> None:
     detail = ""
     count = len({" ".join(message.text.casefold().split()) for message in messages})
     if not name:
@@ -61,7 +61,8 @@ def _check(name: str, messages: Sequence[LabelledMessage], folded: dict[str, str
     elif means_no_class(name):
         detail = f"{name[:60]!r} is what it is called that a message fits none: send null, or {NO_CLASS_NAME!r}"
     elif (other := folded.get(fold_class(name))) is not None:
-        detail = f"{name[:60]!r} is no class of the current weights, and looks like {other[:60]!r}, which is one"
+        which = "is one" if other in labels else "comes with it"
+        detail = f"{name[:60]!r} is no class of the current weights, and looks like {other[:60]!r}, which {which}"
     elif count < LEAST_EXAMPLES:
         detail = (
             f"{name[:60]!r} is new and has {count} of at least {LEAST_EXAMPLES} different examples: "

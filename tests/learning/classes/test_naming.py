@@ -44,6 +44,11 @@ def test_a_name_that_looks_like_another_or_is_none_is_refused(name: str) -> None
         name_new_classes(examples(name), OLD, [], 0)
 
 
+def test_two_new_names_that_look_alike_are_refused() -> None:
+    with pytest.raises(InvalidRecords, match=r"'Jokes' is no class .* looks like 'jokes', which comes with it"):
+        name_new_classes([*examples("jokes"), *examples("Jokes", start=50)], OLD, [], 0)
+
+
 @pytest.mark.parametrize("names", [["Billing!"], ["warranty", "Billing!"], ["Billing!", "warranty"]])
 def test_a_class_that_was_rolled_back_keeps_its_name(names: list[str]) -> None:
     messages = [message for n, name in enumerate(names) for message in examples(name, start=100 * n)]
