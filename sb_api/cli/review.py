@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -33,11 +33,12 @@ from sb_api.config import load_settings
 from sb_api.errors import InvalidParameter, MalformedBody
 from sb_api.readers.batches import NOTHING_ASKED
 from sb_api.readers.database import Mark, find_editors, open_database
-from sb_api.readers.rows import Batch
+from sb_api.readers.rows import Batch, Fields
 from sb_api.review.entries import Band
 from sb_api.versions import BANDS
 
 ROWS = 500  # accounts of one request or look-up
+RESULT_FIELDS = Fields(frozenset({"id", "band"}), ("id", "band"), strict=False)
 
 
 class _Result(msgspec.Struct):
@@ -151,8 +152,8 @@ def _read_lines(path: Path) -> Iterator[_Result]:
 def _read_table(path: Path) -> Iterator[_Result]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.reader(file)
-        columns: Sequence[str] = next(rows, [])
-        if not {"id", "band"} <= set(columns):
+        columns = RESULT_FIELDS.resolve(next(rows, []))
+        if RESULT_FIELDS.describe_missing(columns):
             raise MalformedBody(f"{path} has no columns `id` and `band`, which results of `sb-api predict` have.")
         for row in rows:
             named = dict(zip(columns, row, strict=False))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sb_api.client.result_tables import result_columns
 from sb_api.client.rows import Fault, Judgement
-from sb_api.errors import InvalidParameter
+from sb_api.errors import InvalidParameter, MalformedBody
 from sb_api.local.judge import Judge, Reference
 from sb_api.local.scan import load_once
-from sb_api.readers.columnar import import_pyarrow, to_records
+from sb_api.readers.columnar import find_columns, import_pyarrow, to_records
 from sb_api.readers.rows import RECORD_FIELDS
 from sb_api.records import RECORD_TYPES
 
@@ -32,12 +32,14 @@ def judge_table(judge: Judge, table: pa.Table | pa.RecordBatch) -> pa.Table:
     not be judged (then the others are null, but for `id`). Raises InvalidParameter for a table without `id`.
     """
     pa = import_pyarrow()
-    if "id" not in table.schema.names:
-        raise InvalidParameter(f"The table has no column `id`; it has {', '.join(table.schema.names)[:200] or 'none'}.")
-    names = [name for name in table.schema.names if name in RECORD_FIELDS.known]
-    parts = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    try:
+        names = find_columns(table.schema.names, RECORD_FIELDS, "The table")
+    except MalformedBody as error:
+        raise InvalidParameter(error.detail) from None
+    whole = pa.Table.from_batches([table]) if isinstance(table, pa.RecordBatch) else table
+    parts = whole.select(list(names)).rename_columns(list(names.values()))
     outcomes: list[Judgement | Fault] = []
-    for batch in parts.select(names).to_batches(ROWS):
+    for batch in parts.to_batches(ROWS):
         outcomes += judge(to_records(batch))
     judged = {"id": parts["id"]}
     for name, kind in result_columns(pa, of_messages=RECORD_TYPES[judge.reference.model].of_messages).items():

@@ -10,12 +10,13 @@ import msgspec
 
 from sb_api.errors import MalformedBody, TooLarge, nearest
 from sb_api.json_bodies import MOST_IGNORED, Records, decode_records, scan
-from sb_api.readers.delimited import find_table, names_columns, read_table
+from sb_api.readers.delimited import find_table, lacks_columns, names_columns, read_table
 from sb_api.readers.rows import RECORD_FIELDS, Fields
 from sb_api.records import Editor, Message
 from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
 
 EDITOR_FIELDS = RECORD_FIELDS
+BYTE_ORDER_MARK = "\ufeff"  # programs write it before a text, browsers leave it in what is pasted
 _BYTE = re.compile(r" \(byte (\d+)\)")
 MOST_TOKENS = 2_000_000  # strings, brackets and commas of a paste that are counted
 MESSAGE_FIELDS = Fields(RECORD_FIELDS.known, ("id", "text"))
@@ -28,10 +29,10 @@ def read_editors(text: str, limit: int) -> Records:
 
     Raises MalformedBody and TooLarge as `decode_records` does; wrong rows are listed in `errors`.
     """
+    text = text.removeprefix(BYTE_ORDER_MARK)
     if text.lstrip()[:1] in ("{", "["):
         return _decode_json(text, Editor, limit)
-    is_csv = _is_csv(text, EDITOR_FIELDS)
-    if is_csv:
+    if _is_csv(text, EDITOR_FIELDS) or lacks_columns(_first_line(text), EDITOR_FIELDS):
         return _decode_csv(text, EDITOR_FIELDS, Editor, limit)
     rows, faults = _read_copy(text)
     if not rows and faults and "\t" not in text:
@@ -46,6 +47,7 @@ def read_editors(text: str, limit: int) -> Records:
 def read_messages(text: str, limit: int) -> Records:
     """The messages of a paste: JSON as for editors, CSV with columns `id` and `text`, or one text a line, of which
     equal ones are one. Raises as `read_editors` does."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
     if text.lstrip()[:1] in ("{", "["):
         try:
             return _decode_json(text, Message, limit)
@@ -70,7 +72,11 @@ def name_text(text: str) -> str:
 
 
 def _is_csv(text: str, fields: Fields) -> bool:
-    return names_columns(text.lstrip().partition("\n")[0], fields)
+    return names_columns(_first_line(text), fields)
+
+
+def _first_line(text: str) -> str:
+    return text.lstrip().partition("\n")[0]
 
 
 def _decode_csv(text: str, fields: Fields, record: type[Any], limit: int) -> Records:
@@ -191,7 +197,7 @@ def _read_copy(text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str
         if not line.strip():
             continue
         if header := COPY_HEADER.fullmatch(line.strip()):
-            columns, more_allowed = tuple(name.strip(' "') for name in header[1].split(",")), False
+            columns, more_allowed = EDITOR_FIELDS.resolve(header[1].split(",")), False
             continue
         values = line.split("\t")
         if len(values) < len(columns) or (len(values) > len(columns) and not more_allowed):

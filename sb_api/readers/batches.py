@@ -16,7 +16,7 @@ import msgspec
 from sb_api.errors import InvalidParameter
 from sb_api.readers.columnar import ColumnarFormat, Columns, open_arrow, open_parquet, read_columns, tell_columnar
 from sb_api.readers.compression import SUFFIXES, read_blocks
-from sb_api.readers.delimited import Table, find_copy, find_table, names_columns, read_copy, read_table
+from sb_api.readers.delimited import Table, find_copy, find_table, lacks_columns, names_columns, read_copy, read_table
 from sb_api.readers.encodings import check_encoding, find_encoding, first_example, to_utf8, with_line_feeds
 from sb_api.readers.json_rows import read_document, read_json_lines
 from sb_api.readers.rows import RECORD_FIELDS, Batch, Fields, Position, collect, skip, split_lines
@@ -119,7 +119,9 @@ def open_blocks(blocks: Iterable[bytes], name: str, asked: Asked, fields: Fields
     found = _choose_format(asked, name, sample, fields)
     file = RecordFile(name, found, encoding, fields, rest, notes=notes)
     if found in ("csv", "copy"):
-        file.table = find_copy(sample, asked.columns) if found == "copy" else _find_table(sample, asked, fields, name)
+        file.table = (
+            find_copy(sample, asked.columns, fields) if found == "copy" else _find_table(sample, asked, fields, name)
+        )
         notes += fields.describe_unknown(file.table.columns)
     return file
 
@@ -196,6 +198,7 @@ def guess_format(name: str, start: bytes, fields: Fields = RECORD_FIELDS) -> For
         except (msgspec.DecodeError, UnicodeDecodeError):
             return "json"
         return "json" if all(isinstance(value, Mapping) for value in alone.values()) else "jsonl"
-    if names_columns(line.decode("utf-8", "replace"), fields):
+    named = line.decode("utf-8", "replace")
+    if names_columns(named, fields) or lacks_columns(named, fields):
         return "csv"
     return "copy" if b"\t" in line or stem.endswith(".tsv") or line.startswith(b"COPY ") else "csv"

@@ -65,9 +65,10 @@ def open_parquet(stream: BinaryIO, name: str, fields: Fields) -> Columns:
 
     def read(size: int) -> Iterator[Any]:
         with _whole(name):
-            yield from file.iter_batches(size, columns=list(names))
+            for batch in file.iter_batches(size, columns=list(names)):
+                yield batch.rename_columns(list(names.values()))
 
-    return Columns(tuple(found), rows, read)
+    return Columns(fields.resolve(found), rows, read)
 
 
 def open_arrow(blocks: Iterator[bytes], name: str, fields: Fields) -> Columns:
@@ -88,14 +89,14 @@ def open_arrow(blocks: Iterator[bytes], name: str, fields: Fields) -> Columns:
     def read(size: int) -> Iterator[Any]:
         with _whole(name):
             for batch in reader:
-                chosen = batch.select(list(names))
+                chosen = batch.select(list(names)).rename_columns(list(names.values()))
                 chosen.validate(full=True)  # a wrong offset would have the library read elsewhere in memory
                 for start in range(0, chosen.num_rows, size):
                     yield chosen.slice(start, size)
             if is_file and not source.ends_with(_ARROW_FILE[:6]):
                 raise MalformedBody(f"{name} is cut off: it lacks the end of an Arrow file.")
 
-    return Columns(tuple(found), None, read)
+    return Columns(fields.resolve(found), None, read)
 
 
 def read_columns(columns: Columns, size: int, skipped: int) -> Iterator[Row]:
@@ -140,17 +141,20 @@ def _whole(name: str) -> Iterator[None]:
         raise MalformedBody(f"{name} is damaged and cannot be read: {said.rstrip('.')}.") from None
 
 
-def _check_columns(schema: Any, fields: Fields, name: str) -> Sequence[str]:
-    """The columns that are read. Raises MalformedBody when one that must be there is not, one is there twice, or one
-    holds neither text, numbers nor dates."""
-    names = [column for column in schema.names if column in fields.known]
-    if missing := [column for column in fields.required if column not in names]:
-        raise MalformedBody(
-            f"{name} has no column {' and no column '.join(f'`{each}`' for each in missing)}; it has "
-            f"{', '.join(schema.names)[:200] or 'none'}."
-        )
-    if twice := [column for column in names if names.count(column) > 1]:
+def find_columns(found: Sequence[str], fields: Fields, name: str) -> dict[str, str]:
+    """Which of the columns of a file or a table are read, with the fields that they are. Raises MalformedBody when one
+    that must be there is not, or one is there twice."""
+    resolved = fields.resolve(found)
+    if missing := fields.describe_missing(resolved):
+        raise MalformedBody(f"{name} has {missing}")
+    if twice := [column for column in resolved if column in fields.known and resolved.count(column) > 1]:
         raise MalformedBody(f"{name} has the column `{twice[0]}` twice.")
+    return {column: meant for column, meant in zip(found, resolved, strict=True) if meant in fields.known}
+
+
+def _check_columns(schema: Any, fields: Fields, name: str) -> dict[str, str]:
+    """What `find_columns` finds. Raises MalformedBody also when one of these holds neither text, numbers nor dates."""
+    names = find_columns(schema.names, fields, name)
     for column in names:
         kind = schema.field(column).type
         if not _is_plain(kind):

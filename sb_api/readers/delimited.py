@@ -54,8 +54,15 @@ class Table:
 
 def names_columns(line: str, fields: Fields) -> bool:
     """Whether a line names the columns that must be there."""
-    found = (line.strip().split(separator) for separator in SEPARATORS)
-    return any(set(fields.required) <= {name.strip(' "') for name in names} for names in found)
+    return any(set(fields.required) <= set(fields.resolve(line.split(separator))) for separator in SEPARATORS)
+
+
+def lacks_columns(line: str, fields: Fields) -> bool:
+    """Whether a line seems to name columns, at least half of them fields, though not all that must be there."""
+    if names_columns(line, fields):
+        return False
+    found = (fields.resolve(line.split(separator)) for separator in SEPARATORS)
+    return any(2 * len(fields.known.intersection(names)) >= len(names) for names in found)
 
 
 def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str) -> Table:
@@ -69,13 +76,10 @@ def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str)
     separator = max(SEPARATORS, key=lambda each: _fitness(_split(first, each), fields, columns))
     quoted = separator != "\t" or _quotes_are_used(lines, separator)
     if columns:
-        return Table(separator, quoted, tuple(columns))
-    found = tuple(value.strip() for value in _split(first, separator, quoted))
-    if missing := [column for column in fields.required if column not in found]:
-        raise MalformedBody(
-            f"The first line of {name} names no column {' and no column '.join(f'`{each}`' for each in missing)}; it "
-            f"has {', '.join(found)[:200] or 'none'}."
-        )
+        return Table(separator, quoted, fields.resolve(columns))
+    found = fields.resolve(_split(first, separator, quoted))
+    if missing := fields.describe_missing(found):
+        raise MalformedBody(f"The first line of {name} names {missing}")
     if twice := [column for column in found if column in fields.known and found.count(column) > 1]:
         raise MalformedBody(f"The first line of {name} names the column `{twice[0]}` twice.")
     size = sum(len(line.encode("utf-8", "surrogateescape")) for line in lines[: blank + 1])
@@ -91,7 +95,7 @@ def _fitness(found: Sequence[str], fields: Fields, columns: Sequence[str]) -> tu
     """How well a separator divides the first line: by the columns that must be there, then by how many there are."""
     if columns:
         return int(len(found) == len(columns)), len(found)
-    return sum(column in map(str.strip, found) for column in fields.required), len(found)
+    return sum(column in fields.resolve(found) for column in fields.required), len(found)
 
 
 def _quotes_are_used(lines: Sequence[str], separator: str) -> bool:
@@ -234,7 +238,7 @@ def _describe(error: csv.Error, lines: int) -> str:
     return f"is not CSV: {said}"
 
 
-def find_copy(sample: bytes, columns: Sequence[str]) -> Table:
+def find_copy(sample: bytes, columns: Sequence[str], fields: Fields) -> Table:
     """The `COPY` text that begins with `sample`: its columns are given, in a line `COPY table (columns) FROM stdin;`,
     or those of MusicBrainz's table `editor`."""
     position = Position()
@@ -243,9 +247,8 @@ def find_copy(sample: bytes, columns: Sequence[str]) -> Table:
         if line.startswith((b"COPY ", b"copy ")) and (
             header := COPY_HEADER.fullmatch(line.decode("utf-8", "replace").strip())
         ):
-            named = tuple(name.strip(' "') for name in header[1].split(","))
-            return Table("\t", False, tuple(columns) or named, position)
-    return Table("\t", False, tuple(columns) or EDITOR_COLUMNS + PRIVATE_COLUMNS)
+            return Table("\t", False, fields.resolve(columns or header[1].split(",")), position)
+    return Table("\t", False, fields.resolve(columns) or EDITOR_COLUMNS + PRIVATE_COLUMNS)
 
 
 def read_copy(blocks: Iterator[bytes], table: Table, fields: Fields, start: Position) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from sb_api.text.pg_copy import PRIVATE_COLUMNS
 
 LONGEST_ROW = 2**20  # bytes
 TOO_LONG = f"is longer than {LONGEST_ROW} bytes"
+AROUND = ' "\t\r\n\v\f\xa0\ufeff'  # what may stand around the name of a column
 SHOWN = 200  # bytes of a row that is longer
 BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of its rows
 
@@ -28,6 +29,25 @@ class Fields:
     required: tuple[str, ...]
     ignored: frozenset[str] = frozenset()
     strict: bool = True
+
+    def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What columns of these names are: fields whatever their case, without blanks, quotation marks and a byte order
+        mark around them. A column that is called exactly as a field keeps others from being it."""
+        plain = [name.strip(AROUND) for name in names]
+        folded = {field.casefold(): field for field in sorted(self.known | self.ignored)}
+        meant = [folded.get(name.casefold(), name) for name in plain]
+        return tuple(
+            name if name in self.known or other in plain else other for name, other in zip(plain, meant, strict=True)
+        )
+
+    def describe_missing(self, columns: Sequence[str]) -> str:
+        """What is wrong with a file of these columns, and what to do; "" where none is missing."""
+        missing = [name for name in self.required if name not in columns]
+        if not missing:
+            return ""
+        names = " and no column ".join(f"`{name}`" for name in missing)
+        mend = " Add one, with another number or name in each row." if missing == ["id"] else ""
+        return f"no column {names}; it has {', '.join(columns)[:200] or 'none'}.{mend}"
 
     def describe_unknown(self, names: Iterable[str]) -> list[str]:
         """A sentence for each name that is no known field."""

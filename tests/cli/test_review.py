@@ -74,7 +74,7 @@ def test_results_of_a_scan_are_read_in_both_formats(tmp_path: Path) -> None:
 
 def test_accounts_of_the_editors_database_wait(run: Run, queue: ReviewStore, tmp_path: Path) -> None:
     results = tmp_path / "results.csv"
-    results.write_text("id,band\n9001,certain spam\n77,certain spam\n")
+    results.write_text("\ufeffID, Band\n9001,certain spam\n77,certain spam\n")
     with TemporaryDirectory(prefix="sb_api_") as folder, musicbrainz(Path(folder)) as url:
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
             for editor in SPAMMERS[:3]:

@@ -37,6 +37,8 @@ def test_rows_are_judged_in_order_and_a_wrong_one_says_why(judge: Judge) -> None
     expected = [(one.prediction, one.score, one.band, one.weights, None) for one in sound]
     columns = ("prediction", "score", "band", "weights", "fault")
     assert [tuple(row[name] for name in columns) for row in judged if row["id"] != 9] == expected
+    shouted = table.slice(0, 3).rename_columns([name.upper() for name in table.column_names])
+    assert judge_table(judge, shouted).to_pylist() == judged[:3]
     with pytest.raises(InvalidParameter, match="no column `id`; it has bio"):
         judge_table(judge, pa.table({"bio": ["x"]}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,32 @@ def test_rows_that_are_wrong_are_named_in_their_order_and_the_others_read() -> N
 )
 def test_json_may_be_one_editor_an_array_an_object_or_lines(text: str, keys: list[str]) -> None:
     assert list(read_editors(text, 10).sound) == keys
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("names", [("ID", "name", "bio"), ("\ufeffId", " Name ", '"Bio"'), ("id", "NAME", "bio")])
+def test_columns_of_csv_are_fields_whatever_their_case_and_what_is_around_them(names: Any, separator: str) -> None:
+    records = read_editors(f"{separator.join(names)}\r\n{separator.join(('7', 'ann', 'words'))}\r\n", 10)
+    assert (records.errors, records.ignored) == ({}, {})
+    assert [(e.id, e.name, e.bio) for e in records.sound.values()] == [(7, "ann", "words")]
+
+
+def test_a_byte_order_mark_is_no_part_of_what_was_pasted() -> None:
+    assert read_editors('\ufeff[{"id": 7}]', 10).sound["row 1"].id == 7
+    assert read_editors(f"\ufeff{line()}", 10).sound["line 1"].id == 42
+    assert read_messages("\ufeffhello", 10).sound["line 1"].text == "hello"
+    assert read_messages("\ufeffID,Text\n7,hello", 10).sound["line 2"].id == 7
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_of_a_list_without_ids_it_is_told_what_to_do(separator: str) -> None:
+    text = "\n".join(separator.join(row) for row in (("Name", "Bio", "remarks"), ("ann", "words", "")))
+    with pytest.raises(MalformedBody) as refused:
+        read_editors(text, 10)
+    assert refused.value.detail == (
+        "The first line of what was pasted names no column `id`; it has name, bio, remarks. Add one, with another "
+        "number or name in each row."
+    )
 
 
 @pytest.mark.parametrize(

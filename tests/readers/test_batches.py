@@ -89,6 +89,31 @@ def write(rows: Any, kind: str) -> bytes:
     return "".join("\t".join(row) + "\n" for row in fields).encode()
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("names", [("ID", "Name", "bio"), ("Id ", "name", '"Bio"'), ("\ufeffid", " NAME", "Bio")])
+def test_columns_are_fields_whatever_their_case_and_what_is_around_them(names: Any, separator: str) -> None:
+    content = "".join(separator.join(row) + "\r\n" for row in (names, ("7", "ann", "words"))).encode("utf-8-sig")
+    opened = open_blocks(iter([content]), "editors.txt", Asked(), RECORD_FIELDS)
+    assert (opened.format, records(list(opened.batches(5)))) == ("csv", [{"id": 7, "name": "ann", "bio": "words"}])
+    assert opened.notes == []
+
+
+def test_one_that_is_called_exactly_so_is_the_field() -> None:
+    assert records(read(b"ID,id,BIO\n1,2,x\n", "csv")) == [{"id": 2, "bio": "x"}]
+    with pytest.raises(MalformedBody, match="names the column `id` twice"):
+        read(b"ID,Id\n1,2\n", "csv")
+    assert records(read(b"7,x\n", "csv", columns=("ID", "Bio"))) == [{"id": 7, "bio": "x"}]
+    copy = b'COPY editor ("ID", bio) FROM stdin;\n7\tx\n'
+    assert records(read(copy, "copy")) == [{"id": 7, "bio": "x"}]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_without_the_column_that_must_be_there_it_is_told_what_to_do(separator: str) -> None:
+    content = separator.join(["Name", "Website", "bio", "remarks"]).encode() + b"\n"
+    with pytest.raises(MalformedBody, match=r"no column `id`; it has name, website, bio, remarks\. Add one, with"):
+        open_blocks(iter([content]), "editors.txt", Asked(), RECORD_FIELDS)
+
+
 def test_csv_columns_come_from_the_first_line_or_from_the_caller() -> None:
     content = b'name,id,bio,privs,password\nann,1,"a ""quoted""\nbio",0,secret\nbob,2,,,secret\n'
     batches = read(content, "csv")

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -107,6 +108,13 @@ def test_columns_that_nobody_knows_are_named() -> None:
     assert opened(content).notes == ["`websit` is no field of a record and is not used: did you mean `website`?"]
 
 
+@pytest.mark.parametrize("write", [parquet, stream])
+def test_columns_are_fields_whatever_their_case(write: Callable[[Any], bytes]) -> None:
+    content = write(pa.table({"ID": [1], "Other": ["x"], " Bio": ["words"], "Privs": [2.0]}))
+    assert next(iter(opened(content).batches(5))).rows == [b'{"id":1,"bio":"words","privs":2}']
+    assert opened(content).notes == ["`Other` is no field of a record and is not used"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -114,6 +122,7 @@ def test_columns_that_nobody_knows_are_named() -> None:
         (stream(pa.table({"bio": ["x"]})), "the file has no column `id`; it has bio"),
         (parquet(pa.table({"id": [1], "bio": [["x"]]})), r"The column `bio` of the file holds list<.*>, not text"),
         (stream(pa.Table.from_arrays([pa.array([1])] * 2, ["id", "id"])), "the column `id` twice"),
+        (parquet(pa.table({"ID": [1], "Id": [2]})), "the column `id` twice"),
         (b"PAR1 and nothing else", "the file is damaged and cannot be read"),
         (b"ARROW1\0\0 and nothing else", "the file is damaged and cannot be read"),
         (gzip.compress(parquet(pa.table({"id": [1]}))), "has to be unpacked"),

@@ -44,7 +44,7 @@ Command = Callable[..., Any]
 
 
 def _split_columns(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(",")) if value else ()
+    names = RECORD_FIELDS.resolve(value.split(",")) if value else ()
     if names and "id" not in names:
         raise click.BadParameter("names no column `id`")
     if len(set(names)) < len(names):
