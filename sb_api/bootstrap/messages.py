@@ -13,7 +13,7 @@ import numpy as np
 from sb_api.arrays import Matrix, Scores, Targets
 from sb_api.bootstrap.archive import archive_weights
 from sb_api.bootstrap.cross_validation import judge_by_folds
-from sb_api.bootstrap.datasets import SYNTHETIC, Split, divide_into_folds
+from sb_api.bootstrap.datasets import PARTS, SYNTHETIC, Split, divide_into_folds
 from sb_api.bootstrap.no_class import (
     DIGITS,
     NoClass,
@@ -235,10 +235,7 @@ def bootstrap_messages(
     write_reference(settings, classifier, guard, corrections, replay=replay)
     count = len(split.train) + len(others) + len(guards)
     about = install_original(settings, classifier, fitting, vocabularies, count, figures)
-    counts = {
-        name: len(part)
-        for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
-    }
+    counts = {str(name): len(getattr(split, name)) for name in PARTS}
     _keep_neighbours(settings, about, [*split.train, *others, *held.guard], vocabularies, seed)
     write_card(settings, classifier.name, _model_card(about, fitting, counts, recipe, seed, synthetic))
     return about
