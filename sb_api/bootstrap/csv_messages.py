@@ -89,7 +89,8 @@ def find_alike(names: Mapping[str, int]) -> list[list[str]]:
 
 def message_fields(class_column: str, text_column: str) -> Fields:
     """What is read of a file of messages: two columns, among whatever others."""
-    return Fields(frozenset({class_column, text_column}), (class_column, text_column), strict=False)
+    remedy = "`--class-column` and `--text-column` name those that are meant."
+    return Fields(frozenset({class_column, text_column}), (class_column, text_column), strict=False, remedy=remedy)
 
 
 def read_messages(

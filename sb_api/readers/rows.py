@@ -23,12 +23,14 @@ BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of 
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The fields that a command reads. Of others, those that are not among `ignored` are reported, with the known one
-    that is most like it; with `strict` false there may be any."""
+    that is most like it; with `strict` false there may be any. `remedy` is what to do where required ones are
+    missing."""
 
     known: frozenset[str]
     required: tuple[str, ...]
     ignored: frozenset[str] = frozenset()
     strict: bool = True
+    remedy: str = ""
 
     def resolve(self, names: Iterable[str]) -> tuple[str, ...]:
         """What columns of these names are: fields whatever their case, without blanks, quotation marks and a byte order
@@ -46,8 +48,8 @@ class Fields:
         if not missing:
             return ""
         names = " and no column ".join(f"`{name}`" for name in missing)
-        mend = " Add one, with another number or name in each row." if missing == ["id"] else ""
-        return f"no column {names}; it has {', '.join(columns)[:200] or 'none'}.{mend}"
+        remedy = "Add one, with another number or name in each row." if missing == ["id"] else self.remedy
+        return f"no column {names}; it has {', '.join(columns)[:200] or 'none'}. {remedy}".strip()
 
     def describe_unknown(self, names: Iterable[str]) -> list[str]:
         """A sentence for each name that is no known field."""

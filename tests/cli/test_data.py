@@ -216,6 +216,15 @@ def test_a_version_is_exported_once(pipeline: Result, folder: Path) -> None:
     assert "is there already" in result.output
 
 
+def test_a_file_of_other_columns_is_refused_with_the_options_that_name_them(tmp_path: Path) -> None:
+    file = tmp_path / "raw.csv"
+    file.write_text("message,category\ngive it back,refund\n")
+    told = call(tmp_path, "data", "ingest", file, code=1).stderr
+    assert "no column `intent` and no column `query`; it has message, category. `--class-column` and" in told
+    named = ("--class-column", "category", "--text-column", "message")
+    assert "1 message stored" in call(tmp_path, "data", "ingest", file, *named).stdout
+
+
 def test_bootstrap_without_messages_says_what_to_do(tmp_path: Path) -> None:
     assert "sb-api data ingest" in call(tmp_path, "bootstrap", "--model", "intent", code=1).output
 
