@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from sb_api.errors import InvalidRecords
 from sb_api.json_bodies import decode_records
@@ -60,10 +61,11 @@ Status = Literal["learning", "learned", "refused", "held", "waiting", "supersede
 class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict that was given, as the log has it, and what became of it: its `status`, and the `reason` where it is
     not learned. `label` and `predicted` are numbers of labels, -1 is no class. `score` is the probability that the
-    weights named by `weights` gave to its label before it was learned; `received` is in UTC, `version` the weights that
-    a training first made of it, `supersedes` the number of the verdict that it took the place of, `attempts` how many
-    trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same. "" in
-    rows of older releases."""
+    weights named by `weights` gave to its own label before it was learned, and `spam` that of spam, as `/predict` says
+    it: with a verdict of not spam the one is what the other lacks to 1. `received` is in UTC, `version` the weights
+    that a training first made of it, `supersedes` the number of the verdict that it took the place of, `attempts` how
+    many trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same.
+    "" in rows of older releases."""
 
     number: int
     record: str
@@ -72,7 +74,7 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     label_name: str
     predicted: int
     predicted_name: str
-    score: float
+    score: Annotated[float, Meta(description="the probability of the label of the verdict, before it was learned")]
     weights: str
     received: str
     status: Status
@@ -81,6 +83,10 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: int | None = None
     attempts: int = 0
     digest: str = ""
+    spam: Annotated[
+        float | None,
+        Meta(description="of an editor: the score as /predict says it, that of spam, before the verdict was learned"),
+    ] = None
 
 
 AuditKind = Literal[

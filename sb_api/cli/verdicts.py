@@ -59,7 +59,8 @@ def list_verdicts(
         else:
             who = f"{verdict.record} by {verdict.reporter or 'nobody named'}"
             said = "the same" if verdict.predicted == verdict.label else verdict.predicted_name
-            before = f"{verdict.weights} had said {said}, and gave {verdict.score:.3f} to the verdict"
+            share = f"gave {verdict.score:.3f} to the verdict" if verdict.spam is None else f"{verdict.spam:.3f} spam"
+            before = f"{verdict.weights} had said {said}, {share}"
             outcome = f"{verdict.status} {verdict.version or ''}".strip()
             reason = f" ({verdict.reason})" if verdict.reason else ""
             moment = verdict.received[:16].replace("T", " ")

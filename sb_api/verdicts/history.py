@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from sb_api.judgements import NO_CLASS, PastVerdict, VerdictQuery
-from sb_api.records import NO_CLASS_NAME
+from sb_api.records import EDITORS, NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT
 from sb_api.verdicts.verdict_log import VerdictLog
@@ -66,6 +66,7 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[P
             supersedes=verdict.supersedes,
             attempts=verdict.attempts,
             digest=verdict.digest,
+            spam=verdict.spam if verdict.classifier == EDITORS.name else None,
         )
         for verdict in verdicts
     ]

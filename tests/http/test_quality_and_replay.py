@@ -149,7 +149,8 @@ def test_verdicts_are_listed_and_purged(service: Service) -> None:
     assert [row["record"] for row in rows] == ["51", "50", "2", "1", "0"]
     assert {(row["label"], row["label_name"]) for row in rows} <= {(0, NOT_SPAM), (1, SPAM)}
     told = invoke(service, "verdicts", "list", "--reporter", "ann").output
-    assert re.search(r"0 by ann: (Non )?Spam Editor Account; \S+ had said (the same|\S+ .*), and gave [01]\.", told)
+    assert re.search(r"0 by ann: (Non )?Spam Editor Account; \S+ had said (the same|\S+ .*), [01]\.\d+ spam; ", told)
+    assert all(row["score"] == (row["spam"] if row["label"] else 1 - row["spam"]) for row in rows)
     assert json.loads(invoke(service, "verdicts", "purge", "--id", "x", "--json").output) == {"purged": 0}
     purged = invoke(service, "verdicts", "purge", "--reporter", "ann", input="y\n")
     assert "3 verdicts taken out" in purged.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from sb_api.verdicts.history import describe_verdicts
@@ -33,6 +34,16 @@ def test_a_class_that_was_rolled_back_is_called_as_by_those_who_learned_it(label
 def test_what_weights_had_said_that_were_rolled_back_is_called_as_they_called_it() -> None:
     kept = version(OTHER, "praise", "spam", "delivery"), version(GROWN, "praise", "spam", "refund")
     assert name(0, *kept, predicted=2, weights=GROWN) == ("praise", "refund")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_score_of_spam_before_a_verdict_is_told_of_editors_alone(label: int) -> None:
+    about = verdict(label=label, score=0.25)
+    chain = Chain({"current": ORIGINAL}, [version(ORIGINAL, "Non Spam Editor Account", "Spam Editor Account")])
+    (editor,) = describe_verdicts([about], chain)
+    (message,) = describe_verdicts([msgspec.structs.replace(about, classifier="intent")], chain)
+    assert (editor.score, editor.spam) == (0.25, 0.25 if label else 0.75)
+    assert (message.score, message.spam) == (0.25, None)
 
 
 def test_of_weights_that_are_no_longer_kept_the_nearest_name_it() -> None:
