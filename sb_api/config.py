@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from sb_api.database_urls import DATABASES, parse_database_url
-from sb_api.errors import InvalidSettings, nearest
+from sb_api.errors import InvalidSettings, explain, nearest
 
 PREFIX = "SB_API_"
 MOST_PROCESSES = 8  # of a kind, unless a setting says otherwise; each takes memory
@@ -343,7 +343,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: Any
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidSettings(f"A setting is wrong: {error}.") from None
+        raise InvalidSettings(f"A setting is wrong: {explain(error, Settings)}.") from None
     for name, url in (("VERDICT_LOG", settings.verdict_log), ("MESSAGES_URL", settings.messages_url)):
         if url and url != "off":
             parse_database_url(url, f"{PREFIX}{name}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import msgspec
+
 LEAST_LIKENESS = 0.6  # share of letters that a word must have in common with one that may be meant
 
 
@@ -298,6 +300,27 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         score_cutoff=LEAST_LIKENESS,
     )
     return found[0] if found else None
+
+
+def explain(error: msgspec.ValidationError, struct: Any) -> str:
+    """What is wrong with something that is no `struct`; where a field of that may have few values, what they are."""
+    said, separator, path = str(error).partition(" - at `$.")
+    if not said.startswith("Invalid enum value"):
+        return str(error)
+    import msgspec.inspect as types  # loaded when something is wrong alone
+
+    about = types.type_info(struct)
+    fields = {field.encode_name: field.type for field in about.fields} if isinstance(about, types.StructType) else {}
+    kind = fields.get(path.rstrip("`"), types.AnyType())
+    kind = kind.type if isinstance(kind, types.Metadata) else kind
+    allowed: list[str] = []
+    for each in kind.types if isinstance(kind, types.UnionType) else (kind,):
+        if isinstance(each, types.LiteralType):
+            allowed += [msgspec.json.encode(value).decode() for value in each.values]
+        elif isinstance(each, types.IntType | types.NoneType):
+            allowed.append("a whole number" if isinstance(each, types.IntType) else "null")
+    more = f": it may be {', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else ""
+    return f"{said}{more}{separator}{path}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

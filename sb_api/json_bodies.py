@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, nearest
+from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, explain, nearest
 from sb_api.records import RECORD_TYPES, Editor, FieldError, Message
 
 # What decoding takes at most for a comma and for a brace, in bytes: an undecoded value, and a record with its key.
@@ -111,7 +111,7 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
             try:
                 keyed[key] = decode_json(bytes(text), _decoder(struct))
             except msgspec.ValidationError as error:
-                records.errors[key] = _fault(error)
+                records.errors[key] = _fault(error, struct)
         records.ignored = _name_unknown(raw, struct)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
@@ -201,10 +201,10 @@ def _keyed(decoded: Any, limit: int) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {str(key): value for key, value in enumerate(decoded)}
 
 
-def _fault(error: msgspec.ValidationError) -> dict[str, str]:
+def _fault(error: msgspec.ValidationError, struct: Any) -> dict[str, str]:
     if isinstance(error.__cause__, FieldError):
         return {"field": error.__cause__.field, "detail": str(error.__cause__)}
-    detail, _, path = str(error).partition(" - at `$.")
+    detail, _, path = explain(error, struct).partition(" - at `$.")
     missing = re.search(r"missing required field `(\w+)`", detail)
     return {"field": missing[1] if missing else path.rstrip("`"), "detail": detail}
 

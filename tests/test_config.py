@@ -278,6 +278,11 @@ def test_a_home_that_is_not_there_is_a_wrong_setting(setting: str, path: str) ->
         assert settings.state and settings.credentials_file  # noqa: PT018
 
 
+def test_of_a_setting_that_may_have_few_values_these_are_named() -> None:
+    with pytest.raises(InvalidSettings, match='"keras" or "onnx"'):
+        load_settings({"SB_API_ENGINE": "tensorflow"})
+
+
 def test_without_a_home_the_state_directory_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container that is run by a user whom it does not know; it was a RuntimeError."""
     monkeypatch.delenv("HOME", raising=False)

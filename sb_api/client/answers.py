@@ -80,7 +80,8 @@ class RolledBack(msgspec.Struct, frozen=True):
 
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a verdict that was to be taken back: how many were `withdrawn`, 0 where there was none. It counts
-    no longer; where it is not `unlearned`, the weights still know it, because the guard refused those without it.
+    no longer; where one was withdrawn and is not `unlearned`, the weights still know it, because the guard refused
+    those without it.
     `standing` is the label that the newest verdict on the same record gives which still counts, null where none does:
     the weights follow that, and where none does, say what they said before."""
 

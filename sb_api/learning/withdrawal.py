@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[], None]) -> dict[str, Any]:
     """Take back what a reporter says of a record now: it counts no longer, and what the current weights have learned of
     it is undone, as far as no other verdict on the record says the same; `unlearned` is False where the guard refuses
-    that. `standing` is what the newest verdict on it says that counts still, `digest` is of what the verdict was on.
-    `check` raises when this process may no longer.
+    that, and where there is nothing to take back. `standing` is what the newest verdict on it says that counts still,
+    `digest` is of what the verdict was on. `check` raises when this process may no longer.
 
     A task that was done before its process died is not done twice. Raises JobFailed without a log.
     """
@@ -45,7 +45,7 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     verdict = done[0] if done else log.newest(wanted.record, wanted.digest, wanted.reporter)
     known = _find_known(log, verdict, trainer.ancestry()) if verdict else []
     heir = _find_heir(known, verdict) if verdict else None
-    unlearned = True
+    unlearned = verdict is not None
     if verdict is not None and not done:
         if made is None and any(row.number == verdict.number for row in known):
             unlearned = _undo(trainer, log, task, current, Retraction(verdict, known, heir), check)
@@ -60,7 +60,7 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     standing = None if heir is None else name_label(heir.label, current.about.labels)
     if standing is not None:
         said += f"; the newest verdict on it that still counts says {standing!r}"
-    if not unlearned:
+    if verdict is not None and not unlearned:
         said += ", but the weights still know it: the guard refused the training without it"
     digest = "" if verdict is None else verdict.digest
     done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest, "standing": standing}

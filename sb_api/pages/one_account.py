@@ -45,7 +45,8 @@ MEANINGS = {
     "birth_date": "Whether there is one counts, and how old it makes the person.",
     "area": "A name, or the number that MusicBrainz gives it.",
     "gender": "A word, or the number that MusicBrainz gives it.",
-    "privs": "The privileges of the account, as the number that MusicBrainz keeps: 0 is none.",
+    "privs": "The privileges of the account, as the number that MusicBrainz keeps: 0 is none, 8192 a beginner, which "
+    "every new account is since 2024. What counts is whether it is trusted with more than that.",
 }
 EXAMPLE = {
     "id": "2451873",

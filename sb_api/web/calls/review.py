@@ -6,7 +6,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from sb_api.auth.access import require
-from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody
+from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, explain
 from sb_api.review.entries import Action, GiveVerdicts, ListQuery
 from sb_api.web.calls.parameters import accept_task, read_flag, read_parameter, wants_no_wait
 from sb_api.web.http import answer_json, read_body, takes
@@ -27,7 +27,7 @@ def list_review() -> Response:
     try:
         query = msgspec.convert(given, ListQuery, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidParameter(f"The query cannot be read: {error}.") from None
+        raise InvalidParameter(f"The query cannot be read: {explain(error, ListQuery)}.") from None
     if nothing := [name for name in given if getattr(query, name) is None]:  # what msgspec makes of the word null
         raise InvalidParameter(f"`{nothing[0]}` cannot be null; leave it out.")
     return answer_json(list_entries(get_service(), query)[0])
