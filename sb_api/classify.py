@@ -127,6 +127,7 @@ def _judge_batch(
             judged.bands[start:end],
             reasons,
             neighbours,
+            predictor.judge_usual() if explained else None,
         )
         if note is not None:
             note(predictor, claim, records, scores[start:end], own)

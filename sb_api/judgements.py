@@ -201,7 +201,8 @@ class Judged(msgspec.Struct, frozen=True):
     position why one could not be judged (what else is said of it means nothing).
 
     `bands` has the band of each record where the classifier has bands, `reasons` those of each when they were asked
-    for, `neighbours` learned messages like each where such are kept; all are empty otherwise.
+    for, `neighbours` learned messages like each where such are kept; all are empty otherwise. `usual` is with reasons
+    the score of an editor with all as usual, from which they count.
     """
 
     version: str
@@ -211,6 +212,7 @@ class Judged(msgspec.Struct, frozen=True):
     bands: Sequence[str] = ()
     reasons: Sequence[Any] = ()
     neighbours: Sequence[Any] = ()
+    usual: float | None = None
 
 
 def describe_answers(records: Sequence[Any], judged: Judged) -> dict[str, Any]:
@@ -225,7 +227,8 @@ def describe_answers(records: Sequence[Any], judged: Judged) -> dict[str, Any]:
         else dict(zip(keys, column, strict=True))
         for name, column in columns.items()
     }
-    return answer | {"weights": judged.version}
+    usual = {} if judged.usual is None else {"usual": judged.usual}
+    return answer | usual | {"weights": judged.version}
 
 
 def answer_body(

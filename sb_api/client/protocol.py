@@ -88,7 +88,8 @@ def go_on(steps: Steps[T], outcome: Reply | Lost | None) -> Request | float | Do
 
 
 class Predictions(msgspec.Struct, frozen=True):
-    """The answer to `predict`, by the ids of the records; `errors` is by their keys, or positions in a list."""
+    """The answer to `predict`, by the ids of the records; `errors` is by their keys, or positions in a list. `usual` is
+    the score that reasons count from, where they were asked for."""
 
     predictions: dict[str, str | None]
     scores: dict[str, float | dict[str, float]]
@@ -96,6 +97,7 @@ class Predictions(msgspec.Struct, frozen=True):
     bands: dict[str, str] = {}
     reasons: dict[str, list[Reason]] = {}
     neighbours: dict[str, list[Neighbour]] = {}
+    usual: float | None = None
     errors: dict[str, Fault] = {}
 
 

@@ -16,7 +16,7 @@ from sb_api.errors import InvalidRecords, InvalidWeights
 from sb_api.judgements import NO_CLASS, Reason
 from sb_api.models import encoder, explain_wide, measures, networks, onnx_graphs, wide_features
 from sb_api.models.encoder import load_encoder
-from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor
+from sb_api.models.explain import Judge, explain_editors, explain_messages, usual_editor, usual_inputs
 from sb_api.records import (
     EDITORS,
     INTENTS,
@@ -50,7 +50,8 @@ class Classifier:
     `answer` is what a client is told of n rows of probabilities: the predictions and the scores. A row whose largest
     probability lies below the weights' threshold is of no class. `caution` is how many times as much a record of the
     first label weighs in the loss. An `encoded` one needs a sentence encoder beside its vocabularies. `explain` says
-    what moved the scores of n records; `usual` is what it compares them with, from the vectors of innocent records.
+    what moved the scores of n records; `usual` is what it compares them with, from the vectors of innocent records, and
+    `usual_inputs` is that as the arrays of one record.
     """
 
     record_type: RecordType
@@ -71,6 +72,7 @@ class Classifier:
     encoded: bool = False
     explain: Callable[[Sequence[Any], Sequence[float], Judge, Vocabularies, Arrays], list[list[Reason]]] | None = None
     usual: Callable[[Any], list[float]] | None = None
+    usual_inputs: Callable[[Sequence[float]], Arrays] | None = None
 
     @property
     def name(self) -> str:
@@ -182,6 +184,7 @@ LODBROK = Classifier(
     caution=8.0,
     explain=explain_editors,
     usual=usual_editor,
+    usual_inputs=usual_inputs,
 )
 # Without caution in its loss, so that its scores are what they say: it stands in the borders of the bands.
 WIDE_DEEP = replace(
@@ -197,6 +200,7 @@ WIDE_DEEP = replace(
     caution=1.0,
     explain=explain_wide.explain_editors,
     usual=explain_wide.usual_editor,
+    usual_inputs=explain_wide.usual_inputs,
 )
 
 

@@ -18,7 +18,7 @@ from sb_api.arrays import Arrays, Matrix
 from sb_api.judgements import Reason
 from sb_api.models import encoder
 from sb_api.models.explanations.pieces import cut_message, join_without, name_piece
-from sb_api.preprocessing import editor_vectors, name_inputs, preprocess_messages
+from sb_api.preprocessing import VECTOR_LENGTH, editor_vectors, name_inputs, preprocess_messages
 from sb_api.records import Editor, Message
 from sb_api.text.hosts import email_domain, website_host
 from sb_api.text.tokenizers import Vocabularies
@@ -147,6 +147,13 @@ def usual_editor(vectors: Matrix) -> list[float]:
         float(np.median(vectors[:, column])) if column in numbers else most_common(vectors[:, column])
         for column in range(1, 12)
     ]
+
+
+def usual_inputs(usual: Sequence[float]) -> Arrays:
+    """The arrays of one editor that has what is usual, and no words: what reasons are told from."""
+    vector = np.zeros((1, VECTOR_LENGTH), np.float32)
+    vector[0, 1:12] = usual[:11]
+    return name_inputs(vector)
 
 
 def most_common(values: Matrix) -> float:

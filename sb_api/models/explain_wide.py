@@ -79,6 +79,13 @@ def usual_editor(vectors: Matrix) -> list[float]:
     return [*explain.usual_editor(vectors), *map(explain.most_common, bins)]
 
 
+def usual_inputs(usual: Sequence[float]) -> Arrays:
+    """As in `explain`: one of which nothing was learned by itself either."""
+    vector = np.zeros((1, wide_features.VECTOR_LENGTH + 1), np.float32)
+    vector[0, 1:12], vector[0, _BINS:-1] = usual[:11], usual[11:]
+    return _name_inputs(vector)
+
+
 def _occlude_fields(
     editor: Editor, vector: Vector, usual: Sequence[float], vocabularies: Vocabularies
 ) -> Iterator[Occlusion]:

@@ -78,6 +78,7 @@ class Predictor:
         self.vocabularies = vocabularies
         self._load: Load | None = None
         self._recent: dict[str, Weights] = {}
+        self._usual_scores: dict[str, float] = {}
         self.swap(weights, vocabularies)
 
     def swap(self, weights: Weights, vocabularies: Vocabularies) -> None:
@@ -140,6 +141,17 @@ class Predictor:
             return [[] for _ in records]
         numbers = self._recent[self.version].arrays
         return self.classifier.explain(records, self.about.usual, self.score, self.vocabularies, numbers)
+
+    def judge_usual(self) -> float | None:
+        """The probability of spam of a record with all as usual, from which the reasons of others count; None where
+        there is none to compare with. Judged once for each of the recent versions."""
+        if self.classifier.usual_inputs is None or not self.about.usual:
+            return None
+        if self.version not in self._usual_scores:
+            self._usual_scores = {name: score for name, score in self._usual_scores.items() if name in self._recent}
+            scores = self.score(self.classifier.usual_inputs(self.about.usual))
+            self._usual_scores[self.version] = round(float(scores[0, 1]), 6)
+        return self._usual_scores[self.version]
 
     def find_neighbours(self, records: Sequence[Any]) -> list[list[Neighbour]]:
         """The learned messages most like each of n records; [] where none are kept for these weights."""

@@ -341,6 +341,7 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History
             "score": judged.scores[position],
             "band": judged.bands[position] if judged.bands else None,
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+            "usual": judged.usual,
             "neighbours": msgspec.to_builtins(judged.neighbours[position]) if judged.neighbours else [],
             "sparse": bool(judged.bands) and judged.bands[position] == BANDS[-1] and says_little(record),
             **(history.describe(record) if history else {"past": [], "given": None}),

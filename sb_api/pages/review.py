@@ -213,6 +213,7 @@ def _cards(entries: list[Waiting]) -> list[dict[str, Any]]:
             "score": judged.scores[position],
             "band": judged.bands[position],
             "reasons": msgspec.to_builtins(judged.reasons[position]) if judged.reasons else [],
+            "usual": judged.usual,
             **history.describe(entry.editor),
         }
         for position, entry in enumerate(entries)

@@ -88,7 +88,8 @@ class Undo(msgspec.Struct):
 
 class EditorPredictions(msgspec.Struct, kw_only=True):
     """By the editor's id: the label, the calibrated probability of spam, its band, and when asked for the reasons,
-    strongest first. `errors` lists by key the records that could not be judged, with `partial=true` alone."""
+    strongest first. These count from `usual`, the score of an account with all as usual. `errors` lists by key the
+    records that could not be judged, with `partial=true` alone."""
 
     success: Success
     predictions: dict[str, Literal["Non Spam Editor Account", "Spam Editor Account"]]
@@ -97,6 +98,7 @@ class EditorPredictions(msgspec.Struct, kw_only=True):
         msgspec.UNSET
     )
     reasons: dict[str, list[Reason]] | msgspec.UnsetType = msgspec.UNSET
+    usual: Annotated[float, Meta(ge=0, le=1)] | msgspec.UnsetType = msgspec.UNSET
     errors: dict[str, Fault] | msgspec.UnsetType = msgspec.UNSET
     ignored: Ignored | msgspec.UnsetType = msgspec.UNSET
     weights: str

@@ -168,7 +168,7 @@ def _join(parts: Sequence[Judged], size: int) -> Judged:
     }
     columns = ("predictions", "scores", "bands", "reasons", "neighbours")
     joined = {name: [value for part in parts for value in getattr(part, name)] for name in columns}
-    return Judged(parts[0].version, errors=errors, **joined)
+    return Judged(parts[0].version, errors=errors, usual=parts[0].usual, **joined)
 
 
 def find_result(service: Service, task: str) -> Answer | None:

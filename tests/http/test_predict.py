@@ -446,6 +446,7 @@ def test_records_are_judged_by_the_weights_that_are_named_and_by_no_others(
     assert predict(client, editors).get_json() == now
     explained = predict(client, editors[:1], "?weights=original&explain=true").get_json()
     assert explained["reasons"].keys() == explained["scores"].keys()
+    assert 0 < explained["usual"] < 0.01
     with Client(service.address) as asking:
         told = asking.predict(editors, weights="original")
     assert (told.weights, dict(told.scores)) == (before["weights"], before["scores"])

@@ -25,7 +25,7 @@ from sb_api.models.explain import (
 )
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights
-from sb_api.preprocessing import editor_vectors, name_inputs
+from sb_api.preprocessing import VECTOR_LENGTH, editor_vectors, name_inputs
 from sb_api.records import Editor, LabelledMessage, Message
 from sb_api.text.tokenizers import TextEncoder, Vocabularies
 from tests.support.encoders import small_encoder
@@ -120,6 +120,23 @@ def test_effects_are_with_and_without_by_the_real_model(lodbrok: Predictor) -> N
     (reason,) = [reason for reason in reasons if reason.feature == "website win.example"]
     assert reason.effect == pytest.approx(float(scores[0, 1] - without), abs=1e-4)
     assert reason.log_odds == pytest.approx(float(logit(scores[0, 1]) - logit(without)), abs=0.01)
+
+
+def test_the_usual_editor_is_judged_once_for_its_weights(
+    lodbrok: Predictor, original: tuple[Weights, Vocabularies], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vector = np.zeros((1, VECTOR_LENGTH), np.float32)
+    vector[0, 1:12] = lodbrok.about.usual
+    assert lodbrok.judge_usual() == pytest.approx(float(lodbrok.score(name_inputs(vector))[0, 1]), abs=1e-6)
+    weights, vocabularies = original
+    about = msgspec.structs.replace(weights.about, version="000001-other", temperature=3.0)
+    first = lodbrok.judge_usual()
+    lodbrok.swap(replace(weights, about=about), vocabularies)
+    second = lodbrok.judge_usual()
+    assert second != first
+    lodbrok.swap(weights, vocabularies)
+    monkeypatch.setattr(lodbrok, "score", None)
+    assert lodbrok.judge_usual() == first
 
 
 def test_the_usual_editor_has_the_commonest_flags_and_the_median_numbers() -> None:

@@ -11,7 +11,7 @@ import pytest
 from sb_api.arrays import Arrays
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS
-from sb_api.models.explain_wide import TABLE, explain_editors, usual_editor
+from sb_api.models.explain_wide import TABLE, explain_editors, usual_editor, usual_inputs
 from sb_api.models.wide_features import (
     ACCOUNT_TABLE,
     ACCOUNTS,
@@ -20,8 +20,10 @@ from sb_api.models.wide_features import (
     SLOTS,
     editor_vectors,
     find_words,
+    name_inputs,
     preprocess_editors,
 )
+from sb_api.preprocessing import VECTOR_LENGTH as LODBROKS_LENGTH
 from sb_api.records import Editor
 from tests.support.factories import VOCABULARIES
 
@@ -164,6 +166,16 @@ def test_words_are_the_ones_that_are_hashed(bio: str, words: set[str]) -> None:
 def test_an_editor_like_any_other_has_no_reasons_but_words() -> None:
     reasons = explain({}, [*of_field("dates"), *of_field("set")])
     assert [reason for reason in reasons if not reason.feature.startswith("word ")] == []
+
+
+def test_the_usual_account_is_one_with_all_as_usual_and_no_words_that_nothing_was_learned_of() -> None:
+    vectors = editor_vectors([Editor(**PLAIN)], VOCABULARIES)
+    vectors[:, 12 : LODBROKS_LENGTH + FIRST_BIN] = 0
+    expected = {**name_inputs(vectors), "account_input": np.zeros((1, 1), np.int32)}
+    arrays = usual_inputs(USUAL)
+    assert arrays.keys() == expected.keys() == preprocess_editors([Editor(**PLAIN)], VOCABULARIES).keys()
+    for name in expected:
+        np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
 
 
 def test_what_was_learned_of_an_account_is_a_reason_and_in_no_other() -> None:

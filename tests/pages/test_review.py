@@ -188,6 +188,15 @@ def test_what_counts_after_an_undo_is_told(client: FlaskClient, arguments: str, 
         assert render_template_string(template).strip() == told
 
 
+@pytest.mark.parametrize(("usual", "told"), [("0.00123", "A usual account: 0.12% spam."), ("none", "")])
+def test_reasons_say_where_they_count_from(client: FlaskClient, usual: str, told: str) -> None:
+    with client.application.test_request_context():
+        template = "{% from '_cards.html' import reasons with context %}{{ reasons(found, usual=" + usual + ") }}"
+        page = render_template_string(template, found=[{"feature": "no e-mail", "log_odds": 1.0}])
+    assert told in page
+    assert ("A usual account" in page) == bool(told)
+
+
 def test_without_a_queue_there_is_no_tab(client: FlaskClient) -> None:
     assert "/page/review" not in client.get("/").text
     assert client.get("/page/review").status_code == 404
