@@ -135,8 +135,8 @@ def _undo(
 
 def follows(said: Scores, verdict: LoggedVerdict, about: Version) -> bool:
     """Whether what weights say of a record (labels,) is what a verdict says."""
-    (label,) = merge_targets(np.array([verdict.label]), about.labels)
-    return bool(best_labels(said[None], about.threshold)[0] == label)
+    (best,) = best_labels(said[None], about.threshold).tolist()
+    return name_label(best, about.labels) == name_label(verdict.label, about.labels)
 
 
 def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> Examples:
@@ -159,11 +159,19 @@ def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> 
     wanted = _with_shares(said, shares)
     if taken.heir and not follows(wanted, taken.heir, about):
         (label,) = merge_targets(np.array([taken.heir.label]), about.labels).tolist()
-        likeliest = int(said.argmax())
-        below = {likeliest: max(about.threshold - BESIDE_THRESHOLD, 0.0)}
-        wanted = _with_shares(said, below if label == NO_CLASS else {label: RETRAINING.margin})
+        if label == NO_CLASS:
+            wanted = _flatten(wanted, about.threshold - BESIDE_THRESHOLD)
+        else:
+            wanted = _with_shares(said, {label: RETRAINING.margin})
     raw = undo_temperature(wanted[None], about.temperature).astype(np.float32)
     return Examples(arrays, np.array([(wanted - said).argmax()], np.int64), raw)
+
+
+def _flatten(said: Scores, most: float) -> Scores:
+    """Probabilities (labels,) of which none is above `most`, or as far that way as may be, mixed with equal ones."""
+    equal, highest = 1 / len(said), float(said.max())
+    share = min(1.0, max(0.0, highest - most) / (highest - equal)) if highest > equal else 0.0
+    return (1 - share) * said + share * equal
 
 
 def _with_shares(said: Scores, shares: Mapping[int, float]) -> Scores:
