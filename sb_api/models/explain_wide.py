@@ -57,10 +57,10 @@ def explain_editors(
             ]
             for editor, vector, of_one, words in zip(part, vectors, terms, find_words(part), strict=True)
         ]
-        # The account's number is a column more: derived, it would be another one, whatever is left out.
+        # The account's places are columns more: derived, they would be others, whatever is left out.
         accounts = wide_features.number_accounts(features)
-        for of_one, account in zip(occlusions, accounts[:, 0].tolist(), strict=True):
-            if numbers[ACCOUNT_TABLE][account, 0]:
+        for of_one, places in zip(occlusions, accounts, strict=True):
+            if numbers[ACCOUNT_TABLE][places, (0, 1)].all():
                 of_one.append(Occlusion(vectors.shape[1], 0.0, "learned of this very account", None))
         numbered = np.concatenate([vectors, accounts], axis=1, dtype=np.float32)
         reasons += explain.judge_occlusions(numbered, occlusions, judge, _name_inputs)
@@ -68,8 +68,8 @@ def explain_editors(
 
 
 def _name_inputs(vectors: Matrix) -> Arrays:
-    """As in `wide_features`, of vectors with the number of the account as the last column."""
-    return {**wide_features.name_inputs(vectors[:, :-1]), "account_input": vectors[:, -1:].astype(np.int32)}
+    """As in `wide_features`, of vectors with the places of the account as the last two columns."""
+    return {**wide_features.name_inputs(vectors[:, :-2]), "account_input": vectors[:, -2:].astype(np.int32)}
 
 
 def usual_editor(vectors: Matrix) -> list[float]:
@@ -81,8 +81,8 @@ def usual_editor(vectors: Matrix) -> list[float]:
 
 def usual_inputs(usual: Sequence[float]) -> Arrays:
     """As in `explain`: one of which nothing was learned by itself either."""
-    vector = np.zeros((1, wide_features.VECTOR_LENGTH + 1), np.float32)
-    vector[0, 1:12], vector[0, _BINS:-1] = usual[:11], usual[11:]
+    vector = np.zeros((1, wide_features.VECTOR_LENGTH + 2), np.float32)
+    vector[0, 1:12], vector[0, _BINS:-2] = usual[:11], usual[11:]
     return _name_inputs(vector)
 
 

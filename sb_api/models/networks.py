@@ -122,13 +122,13 @@ def build_lodbrok() -> keras.Model:
 
 def build_wide_deep() -> keras.Model:
     """The wide-and-deep editor network (Cheng et al., Wide & Deep Learning for Recommender Systems, 2016): the inputs
-    of `build_lodbrok` and `feature_input`, `weight_input` (n, SLOTS) and `account_input` (n, 1) of `wide_features`;
+    of `build_lodbrok` and `feature_input`, `weight_input` (n, SLOTS) and `account_input` (n, 2) of `wide_features`;
     output as there.
 
     The deep member is Lodbrok, the wide one a linear classifier of the features. What the features of one field add up
-    to is squashed, so that no field alone makes an account sure spam. What was said of this one account is added; that
-    is 0 until it is set, and no gradient moves it. While it trains it gives (n, members, labels), for a loss of each
-    member's own.
+    to is squashed, so that no field alone makes an account sure spam. What was said of this one account is added: a
+    number, where the account's other place is marked too. Both are 0 until they are set, and no gradient moves them.
+    While it trains it gives (n, members, labels), for a loss of each member's own.
     """
     keras = import_keras()
     layers = keras.layers
@@ -137,10 +137,13 @@ def build_wide_deep() -> keras.Model:
     weights = keras.Input((SLOTS,), name="weight_input")
     line = layers.Embedding(FEATURES, 1, embeddings_initializer="zeros", name="line_embedding")(features)
     terms = layers.Multiply(name="line_terms")([_scaled_for_line(keras, weights), layers.Reshape((SLOTS,))(line)])
-    account = keras.Input((1,), name="account_input", dtype="int32")
-    said = layers.Embedding(ACCOUNTS, 1, embeddings_initializer="zeros", trainable=False, name="account_embedding")
+    account = keras.Input((2,), name="account_input", dtype="int32")
+    table = layers.Embedding(ACCOUNTS, 2, embeddings_initializer="zeros", trainable=False, name="account_embedding")
+    places = table(account)
+    # Of a mark the sign: what goes a part of the way between two versions has only a part of it.
+    said = layers.Multiply(name="said")([places[:, 0, :1], keras.ops.sign(places[:, 1, 1:])])
     sums = _fields_layer(keras)(name="field_sums")(terms)
-    odds = layers.Add(name="line_odds")([sums, layers.Reshape((1,))(said(account))])
+    odds = layers.Add(name="line_odds")([sums, said])
     wide = layers.Activation("softmax", name="line_output")(layers.Concatenate(name="odds")([-odds / 2, odds / 2]))
     members = layers.Concatenate(axis=1, name="members")([layers.Reshape((1, 2))(m) for m in (deep.output, wide)])
     output = _members_layer(keras)(WIDE_DEEP_SHARES, name="pool")(members)

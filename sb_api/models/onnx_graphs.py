@@ -37,12 +37,12 @@ lodbrok ({_LODBROK_INPUTS},
 
 def wide_deep_graph() -> str:
     """The graph of `networks.build_wide_deep`."""
-    numbers = {**_lodbrok_numbers(), "line_embedding/embeddings": (FEATURES, 1), ACCOUNT_TABLE: (ACCOUNTS, 1)}
+    numbers = {**_lodbrok_numbers(), "line_embedding/embeddings": (FEATURES, 1), ACCOUNT_TABLE: (ACCOUNTS, 2)}
     fields = ", ".join(str(FIELDS.index(field)) for field in SLOT_FIELDS)
     deep_share, wide_share = WIDE_DEEP_SHARES
     return f"""{VERSION}
 wide_deep ({_LODBROK_INPUTS}, int32[n, {SLOTS}] feature_input, float[n, {SLOTS}] weight_input,
-int32[n, 1] account_input,
+int32[n, 2] account_input,
 {_declare(numbers)}) => (float[n, 2] scores)
 <float zero = {{0.0}}, float one = {{1.0}}, int64[1] second = {{1}}, float scale = {{{LINE_SCALE}}},
 float least = {{{LEAST_PROBABILITY}}}, float limit = {{{FIELD_LIMIT}}}, float half = {{0.5}},
@@ -63,7 +63,10 @@ over_limit = Div (field_sums, limit)
 squashed = Tanh (over_limit)
 limited = Mul (squashed, limit)
 line_odds = ReduceSum <keepdims = 1> (limited, second)
-said = GatherElements <axis = 0> ("{ACCOUNT_TABLE}", account_input)
+of_account = GatherElements <axis = 0> ("{ACCOUNT_TABLE}", account_input)
+number, mark = Split <axis = 1, num_outputs = 2> (of_account)
+marked = Sign (mark)
+said = Mul (number, marked)
 odds = Add (line_odds, said)
 for_spam = Mul (odds, half)
 against = Neg (for_spam)

@@ -94,7 +94,7 @@ def parse_weights(content: bytes, source: str) -> Weights:
         about = parse_about(file)
         if about.architecture == ARCHITECTURE and ACCOUNT_TABLE not in arrays:
             # Of before accounts had numbers: nothing was learned of any.
-            arrays[ACCOUNT_TABLE] = np.zeros((ACCOUNTS, 1), np.float32)
+            arrays[ACCOUNT_TABLE] = np.zeros((ACCOUNTS, 2), np.float32)
         return Weights(about, arrays, optimizer)
 
 

@@ -47,8 +47,8 @@ ARCHITECTURE = "wide-deep-20"
 TABLE_BITS = 20
 RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
-ACCOUNTS = 1 << 19  # account 0 is none
-ACCOUNT_TABLE = "account_embedding/embeddings"  # what the network's numbers of accounts are called
+ACCOUNTS = 1 << 18  # places of accounts; place 0 is of none
+ACCOUNT_TABLE = "account_embedding/embeddings"  # what the network's numbers and marks of accounts are called
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 
@@ -127,10 +127,11 @@ def _name_inputs(vectors: Matrix, buckets: Buckets) -> dict[str, npt.NDArray[Any
 
 
 def number_accounts(buckets: Buckets) -> Buckets:
-    """The numbers (n, 1) of n accounts with these features (n, SLOTS): of two that say the same and registered at about
-    the same time the same one, whenever they were seen last."""
+    """The places (n, 2) of the numbers of n accounts with these features (n, SLOTS), and of the marks that these were
+    set: of two that say the same and registered at about the same time the same ones, whenever they were seen last."""
     hashes = mix(buckets.astype(np.uint32) @ _FACTORS)
-    return (1 + hashes % np.uint32(ACCOUNTS - 1)).astype(np.int32)[:, None]
+    both = np.stack([hashes, mix(~hashes)], axis=1)  # that two share the one says nothing of the other
+    return (1 + both % np.uint32(ACCOUNTS - 1)).astype(np.int32)
 
 
 def _lodbrok_and_wide(editors: Sequence[Editor], vocabularies: Vocabularies) -> tuple[Matrix, Buckets]:

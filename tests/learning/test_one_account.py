@@ -74,7 +74,37 @@ def test_a_wrong_verdict_moves_its_account_and_nobody_else(bare: Bare, wrong: We
     bands, bands_after = (name_bands(spam, tuple(about.borders)) for spam in (before, after))
     assert sum(one != other for one, other in zip(bands, bands_after, strict=True)) <= 5
     assert ((before > 0.5) == (after > 0.5)).all()
-    assert np.flatnonzero(wrong.arrays[ACCOUNT_TABLE]).tolist() == account["account_input"].ravel().tolist()
+    number, mark = account["account_input"][0].tolist()
+    assert np.argwhere(wrong.arrays[ACCOUNT_TABLE]).tolist() == sorted([[number, 0], [mark, 1]])
+    assert wrong.arrays[ACCOUNT_TABLE][mark, 1] == 1
+
+
+def test_who_shares_one_of_its_two_places_has_the_same_score_to_the_bit(bare: Bare, wrong: Weights) -> None:
+    account = SHIPPED.preprocess([PLAIN], bare.model.vocabularies)
+    unlearned = replace(wrong, arrays=wrong.arrays | {ACCOUNT_TABLE: bare.original.arrays[ACCOUNT_TABLE]})
+    scores = {}
+    for moved in ((0, 0), (0, 1), (1, 0)):
+        stranger = {**account, "account_input": account["account_input"] + np.array([moved], np.int32)}
+        scores[moved] = [float(judge(bare, weights, stranger)[0]) for weights in (wrong, unlearned)]
+    assert scores[0, 0][0] != scores[0, 0][1]
+    assert scores[0, 1] == scores[1, 0] == [scores[0, 0][1]] * 2
+
+
+@pytest.mark.parametrize("of_another", [-9.0, -1.0, 9.0])
+def test_an_account_whose_number_is_another_ones_too_ends_where_its_verdict_says(
+    bare: Bare, known: Examples, of_another: float
+) -> None:
+    account = SHIPPED.preprocess([PLAIN], bare.model.vocabularies)
+    number, mark = account["account_input"][0].tolist()
+    table = bare.original.arrays[ACCOUNT_TABLE].copy()
+    table[[number, mark + 1], [0, 1]] = of_another, 1.0
+    taken = replace(bare.original, arrays=bare.original.arrays | {ACCOUNT_TABLE: table})
+    assert judge(bare, taken, account) == judge(bare, bare.original, account)
+    taught = teach(bare, known, taken, [PLAIN], 1)
+    assert taught.arrays[ACCOUNT_TABLE][mark, 1] == 1
+    assert judge(bare, taught, account) > 0.5
+    corrected = teach(bare, known, taught, [PLAIN], 0, floors=1 - judge(bare, taken, account))
+    assert judge(bare, corrected, account) < 0.02
 
 
 def test_what_was_learned_of_an_account_is_known_when_it_has_signed_in_since(bare: Bare, wrong: Weights) -> None:

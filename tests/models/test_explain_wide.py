@@ -41,7 +41,7 @@ PLAIN: dict[str, Any] = {
 USUAL = usual_editor(editor_vectors([Editor(**PLAIN)], VOCABULARIES))
 NUMBERS = {
     TABLE: np.random.default_rng(0).normal(size=(FEATURES, 1)).astype(np.float32),
-    ACCOUNT_TABLE: np.zeros((ACCOUNTS, 1), np.float32),
+    ACCOUNT_TABLE: np.zeros((ACCOUNTS, 2), np.float32),
 }
 FIRST_BIN = SLOTS - len(COLUMNS)
 
@@ -171,7 +171,7 @@ def test_an_editor_like_any_other_has_no_reasons_but_words() -> None:
 def test_the_usual_account_is_one_with_all_as_usual_and_no_words_that_nothing_was_learned_of() -> None:
     vectors = editor_vectors([Editor(**PLAIN)], VOCABULARIES)
     vectors[:, 12 : LODBROKS_LENGTH + FIRST_BIN] = 0
-    expected = {**name_inputs(vectors), "account_input": np.zeros((1, 1), np.int32)}
+    expected = {**name_inputs(vectors), "account_input": np.zeros((1, 2), np.int32)}
     arrays = usual_inputs(USUAL)
     assert arrays.keys() == expected.keys() == preprocess_editors([Editor(**PLAIN)], VOCABULARIES).keys()
     for name in expected:
@@ -180,18 +180,22 @@ def test_the_usual_account_is_one_with_all_as_usual_and_no_words_that_nothing_wa
 
 def test_what_was_learned_of_an_account_is_a_reason_and_in_no_other() -> None:
     editor = Editor(**{**PLAIN, "bio": "best casino", "website": "http://a.example"})
-    account = int(preprocess_editors([editor], VOCABULARIES)["account_input"][0, 0])
+    number, mark = preprocess_editors([editor], VOCABULARIES)["account_input"][0].tolist()
     taught = NUMBERS[ACCOUNT_TABLE].copy()
-    taught[account] = 3.0
+    taught[[number, mark], [0, 1]] = 3.0, 1.0
 
     def judge(arrays: Arrays) -> Any:
-        spam = np.where(arrays["account_input"][:, 0] == account, 0.9, 0.1).astype(np.float32)
+        of_account = taught[arrays["account_input"], (0, 1)].prod(axis=1)
+        spam = np.where(of_account == 3.0, 0.9, 0.1).astype(np.float32)
         return np.stack([1 - spam, spam], axis=1)
 
     (reasons,) = explain_editors([editor], USUAL, judge, VOCABULARIES, {**NUMBERS, ACCOUNT_TABLE: taught})
     assert [(reason.feature, reason.value) for reason in reasons] == [("learned of this very account", None)]
     assert reasons[0].effect == pytest.approx(0.8)
     assert explain_editors([editor], USUAL, judge, VOCABULARIES, NUMBERS) == [[]], "of which nothing was learned"
+    taught[mark, 1] = 0.0
+    of_another = {**NUMBERS, ACCOUNT_TABLE: taught}
+    assert explain_editors([editor], USUAL, judge, VOCABULARIES, of_another) == [[]], "whose one place is another's"
 
 
 def test_nobody_is_told_numbers_of_features() -> None:

@@ -73,7 +73,7 @@ def inputs(count: int, seed: int = 0) -> dict[str, Any]:
         **make_inputs(count, seed),
         "feature_input": features,
         "weight_input": weights.astype(np.float32),
-        "account_input": random.integers(0, ACCOUNTS, (count, 1), np.int32),
+        "account_input": random.integers(0, ACCOUNTS, (count, 2), np.int32),
     }
 
 
@@ -119,7 +119,7 @@ def test_features_that_nobody_had_weigh_nothing(original: Weights) -> None:
 
 
 def test_nothing_is_known_of_any_account_by_itself(original: Weights) -> None:
-    assert original.arrays[ACCOUNT_TABLE].shape == (ACCOUNTS, 1)
+    assert original.arrays[ACCOUNT_TABLE].shape == (ACCOUNTS, 2)
     assert not original.arrays[ACCOUNT_TABLE].any()
 
 
@@ -166,6 +166,28 @@ def test_the_graph_is_the_network(fitting: Fitting, model: Predictor) -> None:
     for count in (1, 2, 300):
         rows = inputs(count, count)
         np.testing.assert_allclose(predict(rows), fitting.predict(rows), rtol=0, atol=1e-5)
+
+
+def test_the_graph_is_the_network_where_accounts_have_numbers_and_marks(
+    fitting: Fitting, original: Weights, model: Predictor
+) -> None:
+    random = np.random.default_rng(2)
+    filled = np.stack([4 * random.normal(size=ACCOUNTS), random.uniform(0.1, 1, ACCOUNTS)], axis=1)
+    filled[random.random((ACCOUNTS, 2)) < 0.5] = 0
+    numbers = {**original.arrays, ACCOUNT_TABLE: filled.astype(np.float32)}
+    rows = inputs(300)
+    scores = []
+    for arrays in (original.arrays, numbers):
+        set_arrays(fitting.network, arrays)
+        scores.append(fitting.predict(rows))
+        predict = load_engine("onnx", WIDE_DEEP, model.about.labels, model.vocabularies)(arrays)
+        np.testing.assert_allclose(predict(rows), scores[-1], rtol=0, atol=1e-5)
+    both = (numbers[ACCOUNT_TABLE][rows["account_input"], (0, 1)] != 0).all(axis=1)
+    assert 0.15 < both.mean() < 0.35
+    np.testing.assert_array_equal((scores[0] != scores[1]).any(axis=1), both)
+    numbers[ACCOUNT_TABLE][:, 1] = filled[:, 1] > 0
+    set_arrays(fitting.network, numbers)
+    np.testing.assert_array_equal(fitting.predict(rows), scores[1], "a part of a mark is a mark")
 
 
 def model_weights(fitting: Fitting, model: Predictor) -> Weights:

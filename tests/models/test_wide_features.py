@@ -125,8 +125,8 @@ VISITED = {
 }
 
 
-def numbers(*records: dict[str, Any]) -> list[int]:
-    return wide_features.number_accounts(features(*records)[0]).ravel().tolist()
+def places(*records: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(first, second) for first, second in wide_features.number_accounts(features(*records)[0]).tolist()]
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def numbers(*records: dict[str, Any]) -> list[int]:
         {"website": "http://A.Example/ann", "area": "NEW YORK", "gender": "Female"},
     ],
 )
-def test_the_number_of_an_account_is_the_same_whenever_it_was_seen(changes: dict[str, Any]) -> None:
-    (before,) = numbers(VISITED)
-    assert numbers({"bio": "another"}, VISITED | changes, {}, VISITED)[1::2] == [before, before]
+def test_the_places_of_an_account_are_the_same_whenever_it_was_seen(changes: dict[str, Any]) -> None:
+    (before,) = places(VISITED)
+    assert places({"bio": "another"}, VISITED | changes, {}, VISITED)[1::2] == [before, before]
 
 
 @pytest.mark.parametrize(
@@ -161,27 +161,37 @@ def test_the_number_of_an_account_is_the_same_whenever_it_was_seen(changes: dict
         {"member_since": "2013-03-04T05:06:07"},
     ],
 )
-def test_an_account_that_says_something_else_has_another_number(changes: dict[str, Any]) -> None:
-    before, after = numbers(VISITED, VISITED | changes)
-    assert before != after
+def test_an_account_that_says_something_else_has_other_places(changes: dict[str, Any]) -> None:
+    before, after = places(VISITED, VISITED | changes)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
 
 
 @settings(max_examples=60, deadline=None)
 @given(EDITORS, DATES, DATES)
-def test_every_account_has_a_number_that_no_visit_changes(editors: list[Editor], updated: str, login: str) -> None:
+def test_every_account_has_two_places_that_no_visit_changes(editors: list[Editor], updated: str, login: str) -> None:
     has_url = np.zeros(len(editors), np.bool_)
     visited = [msgspec.structs.replace(one, last_updated=updated, last_login_date=login) for one in editors]
     before, after = (
         wide_features.number_accounts(wide_features.wide_features(some, has_url)) for some in (editors, visited)
     )
     np.testing.assert_array_equal(before, after)
-    assert before.shape == (len(editors), 1)
+    assert before.shape == (len(editors), 2)
     assert ((before >= 1) & (before < ACCOUNTS)).all()
 
 
-def test_hardly_two_accounts_share_a_number() -> None:
-    found = numbers(*(editor.record for editor in generate_editors(400, seed=9)))
-    assert len(set(found)) >= 398
+def test_hardly_two_accounts_share_a_place() -> None:
+    found = np.array(places(*(editor.record for editor in generate_editors(400, seed=9))))
+    assert all(len(set(column)) >= 398 for column in found.T.tolist())
+
+
+def test_accounts_that_share_one_place_share_the_other_no_more_than_any() -> None:
+    buckets = np.random.default_rng(0).integers(0, FEATURES, (6000, SLOTS), np.int32)
+    found = wide_features.number_accounts(buckets) % 100
+    for first, second in ((0, 1), (1, 0)):
+        of_one = found[found[:, first] == 7, second]
+        assert 35 < len(of_one) < 90
+        assert len(set(of_one.tolist())) > 0.5 * len(of_one)
 
 
 def test_what_is_common_is_what_so_many_accounts_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,8 @@ BEYOND, CLOSE = 0.01, 0.02
 LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
 MOST_PACE = 30.0  # what a text has more slots for than that is learned no faster
 SPARING = 2.0  # times the least cost
-# By how much log-odds grow with the account's number, and what it costs to move that: as much as if so many known
-# accounts moved along.
+# By how much log-odds grow with the account's number, once that is marked, and what it costs to move it: as much as if
+# so many known accounts moved along.
 ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 8.0
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
@@ -50,8 +50,8 @@ MOST_TOGETHER, MOST_KNOWN = 10, 8_000
 
 
 class OwnFeatures:
-    """The tables of a wide-and-deep network with the numbers of features (FEATURES, 1) and of accounts (ACCOUNTS, 1),
-    and how they move its scores."""
+    """The tables of a wide-and-deep network with the numbers of features (FEATURES, 1) and of accounts (ACCOUNTS, 2),
+    these with their marks, and how they move its scores."""
 
     def __init__(self, table: Any, accounts: Any, predict: Predict) -> None:
         self.table = table
@@ -100,7 +100,7 @@ class OwnFeatures:
         by the pairs of them (k, k) where new rows are few, else for each alone (k,)."""
         own = [numbers_of_row(new, row) for row in range(len(new["account_input"]))]
         if len(own) > MOST_TOGETHER:
-            accounts = np.bincount(known["account_input"].ravel(), minlength=ACCOUNTS)
+            accounts = np.bincount(known["account_input"][:, 0], minlength=ACCOUNTS)
             prices = np.concatenate([count_features(known, FEATURES) + 1, accounts + ACCOUNT_PRICE])
             return [prices[mine] for mine in own]
         step = -(-len(known["account_input"]) // MOST_KNOWN) or 1
@@ -114,8 +114,8 @@ class OwnFeatures:
         """The numbers that n rows are made of (n, slots + 1), and by how much log-odds grow with each."""
         features, weights, accounts = (arrays[name] for name in INPUTS)
         slopes = line_slopes(self.table.value.numpy()[:, 0], features, weights)
-        numbers = np.concatenate([features, FEATURES + accounts], axis=1)
-        return numbers, np.concatenate([slopes, np.full(accounts.shape, ACCOUNT_SLOPE)], axis=1)
+        numbers = np.concatenate([features, FEATURES + accounts[:, :1]], axis=1)
+        return numbers, np.concatenate([slopes, np.full((len(accounts), 1), ACCOUNT_SLOPE)], axis=1)
 
     def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
         """What the log-odds of each row lack; 0 where nothing."""
@@ -133,14 +133,16 @@ class OwnFeatures:
         np.add.at(slopes, np.searchsorted(own, numbers[found]), by_slot[found])
         way = slopes / prices if prices.ndim == 1 else find_way(slopes, prices)
         moves = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
-        _move(self.table, own[:-1], moves[:-1])
-        _move(self.accounts, own[-1:] - FEATURES, moves[-1:])
-
-
-def _move(table: Any, places: npt.NDArray[np.int64], by: Numbers) -> None:
-    values = np.array(table.value.numpy())
-    values[places, 0] += by
-    table.assign(values)
+        values = np.array(self.table.value.numpy())
+        values[own[:-1], 0] += moves[:-1]
+        self.table.assign(values)
+        if moves[-1]:
+            # Another account's number at this place counts for this one from now on; the next pass makes up for it.
+            ((number, mark),) = arrays["account_input"]
+            values = np.array(self.accounts.value.numpy())
+            values[number, 0] += moves[-1]
+            values[mark, 1] = 1
+            self.accounts.assign(values)
 
 
 def find_way(slopes: Numbers, prices: Numbers) -> Numbers:
@@ -164,7 +166,7 @@ def numbers_of_row(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
     """The numbers that a row is made of (k,), each once, in order: its features, and last its account, which is counted
     on from the last of all features."""
     features = np.unique(arrays["feature_input"][row][arrays["weight_input"][row] != 0])
-    return np.append(features, FEATURES + arrays["account_input"][row]).astype(np.int64)
+    return np.append(features, FEATURES + arrays["account_input"][row, :1]).astype(np.int64)
 
 
 def line_slopes(
