@@ -44,16 +44,13 @@ class Recipe:
     of all steps.
 
     No more than `own_rows` rows are learned by what is their own instead, where that is enough for each to reach
-    `margin` as the probability of its label (`own_features`). Else, of fewer than half of `settle_steps` steps, so many
-    more follow at `settle_rate`: they bring known rows back to where they stood, by `anchor` times the mean square of
-    how far their log-odds have moved, while the new ones keep their margin.
+    `margin` as the probability of its label (`own_features`). So are any number of verdicts that nearly all have the
+    same label, to reach `one_sided_margin`. Else, of fewer than half of `settle_steps` steps, so many more follow at
+    `settle_rate`: they bring known rows back to where they stood, by `anchor` times the mean square of how far their
+    log-odds have moved, while the new ones keep their margin.
 
     The numbers of hashed features learn faster, by `pace` and by how little they weigh (`pace_features`); at 0 as fast
     as all others.
-
-    When a training of more than `own_rows` begins of which one label has nearly all, verdicts, new ones and those of
-    the log, whose label has more than the probability `held_above` are taught what is said of them in place of their
-    label, and their features learn no faster for them.
 
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
@@ -74,8 +71,8 @@ class Recipe:
     settle_rate: float = 0.0003
     anchor: float = 0.0
     margin: float = 1.0
+    one_sided_margin: float = 1.0
     pace: float = 0.0
-    held_above: float = 1.0
     label_weights: tuple[float, ...] | None = None
 
     def rate(self, epoch: int) -> float:
@@ -86,6 +83,15 @@ class Recipe:
     def most_settled(self) -> int:
         """So many new rows at most are settled (`settle_steps`) whatever is asked of them."""
         return self.batch_size * max(0, self.settle_steps // 2 - 1)
+
+    def own_margin(self, new: Examples) -> float | None:
+        """The probability of its label that each of n new rows is to reach by what is its own; None where they are
+        not to be learned that way."""
+        if not len(new) or not self.own_rows:
+            return None
+        if len(new) <= self.own_rows:
+            return self.margin
+        return self.one_sided_margin if new.scores is None and are_one_sided(new.targets) else None
 
 
 def weigh_labels(caution: float) -> tuple[float, float] | None:
@@ -108,17 +114,17 @@ RETRAINING = replace(
     settle_steps=64,
     anchor=10.0,
     margin=0.7,
+    one_sided_margin=0.9,
     pace=1.0,
-    held_above=0.5,
 )
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.
-RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0, held_above=1.0)
+RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0)
 RETRAININGS = {name: RETRAINING_OF_MESSAGES if each.of_messages else RETRAINING for name, each in RECORD_TYPES.items()}
 
 
-# Verdicts are of one label where that has so large a share of them. Who was said to be what he is teaches, where both
-# labels come, what sets them apart; where one comes, how common it is that day.
+# Verdicts are of one label where that has so large a share of them. Steps on both labels teach what sets them apart;
+# on one, how common that is, and so they move all others along.
 ONE_SIDED = 0.9
 
 

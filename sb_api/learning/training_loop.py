@@ -18,7 +18,7 @@ from sb_api.learning.classes.imprint import imprint
 from sb_api.learning.fitting.adam import make_adam
 from sb_api.learning.fitting.own_features import OwnFeatures, pace_features
 from sb_api.learning.fitting.rows import Known, are_low, make_tensors, wanted_log_odds
-from sb_api.learning.recipe import NEVER, RETRAINING, Examples, Recipe, are_one_sided, join
+from sb_api.learning.recipe import NEVER, RETRAINING, Examples, Recipe, join
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import Classifier
@@ -163,13 +163,8 @@ class TrainingLoop:
         known = Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
-        taught = new.arrays
-        holds = recipe.held_above < 1 and len(new) > recipe.own_rows and new.scores is None and len(known.rows) > 0
-        if holds and are_one_sided(new.targets):
-            known, held = known.hold(self.predict(join(known.log, new).arrays), recipe.held_above, floors)
-            taught = {name: array[~held] for name, array in taught.items()}
         if self._own is not None:
-            self._paces.assign(pace_features(taught, self._paces.shape[0], recipe.pace))
+            self._paces.assign(pace_features(new.arrays, self._paces.shape[0], recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
         settling = settling and own is None
@@ -206,17 +201,17 @@ class TrainingLoop:
         return True
 
     def _learn_own(self, recipe: Recipe, new: Examples, known: Known, floors: RowWeights) -> Arrays | None:
-        """What the network would be if the new rows were learned by what is their own; None where they are too many, or
-        that is not enough. The network stays as it is."""
-        if self._own is None or not 0 < len(new) <= recipe.own_rows:
+        """What the network would be if the new rows were learned by what is their own; None where they are not to be,
+        or where that is not enough for few. The network stays as it is."""
+        if self._own is None or (margin := recipe.own_margin(new)) is None:
             return None
         before = networks.get_arrays(self.network)
-        least = np.maximum(floors, recipe.margin)
+        least = np.maximum(floors, margin)
         wanted = log_odds(new.scores) if new.scores is not None else wanted_log_odds(new, least)
-        reached = self._own.reach(new, wanted, new.scores is not None, join(known.reference, known.log))
+        reached = self._own.approach(new, wanted, new.scores is not None, join(known.reference, known.log))
         after = networks.get_arrays(self.network)
         networks.set_arrays(self.network, before)
-        return after if reached else None
+        return after if reached or len(new) > recipe.own_rows else None
 
     def _settle(
         self,

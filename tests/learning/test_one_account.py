@@ -123,7 +123,8 @@ def test_a_correction_brings_an_account_without_anything_else_back(bare: Bare, k
 def test_steps_of_gradients_move_no_account(bare: Bare, wrong: Weights) -> None:
     arrays = SHIPPED.preprocess([PLAIN] * 12, bare.model.vocabularies)
     bare.fitting.load(wrong)
-    bare.fitting.fit(Examples(arrays, np.zeros(12, np.int64)), 1, bare.reference.replay, recipe=RECIPE)
+    by_steps = replace(RECIPE, own_rows=0)
+    bare.fitting.fit(Examples(arrays, np.zeros(12, np.int64)), 1, bare.reference.replay, recipe=by_steps)
     learned = bare.fitting.snapshot(wrong.about).arrays
     assert judge(bare, replace(wrong, arrays=learned), arrays)[0] < judge(bare, wrong, arrays)[0]
     np.testing.assert_array_equal(learned[ACCOUNT_TABLE], wrong.arrays[ACCOUNT_TABLE])

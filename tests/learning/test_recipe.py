@@ -117,9 +117,8 @@ def test_the_specified_recipe_is_adam_row_by_row_twice_over_the_verdicts(fitted:
     assert int(fitted.optimizer.iterations) == 14
 
 
-@pytest.mark.parametrize(("held_above", "one_sided"), [(1.0, True), (0.6, True), (0.6, False)])
 def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_second_half_comes_out(
-    held_above: float, one_sided: bool, fitted: Fitted
+    fitted: Fitted,
 ) -> None:
     recipe = Recipe(
         dropout_epochs=0,
@@ -129,12 +128,9 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
         hard_share=0.5,
         distilled=0.7,
         averaged=True,
-        held_above=held_above,
         label_weights=weigh_labels(8.0),
     )
-    new, log, reference = rows(30, seed=1), rows(10, seed=3), rows(40, seed=2)
-    new = some(new, np.flatnonzero(new.targets == 1)[:6] if one_sided else np.arange(6))
-    assert len(np.unique(new.targets)) == (1 if one_sided else 2)
+    new, log, reference = rows(6, seed=1), rows(10, seed=3), rows(40, seed=2)
     scores = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
     reference = replace(reference, scores=scores)
     fitted.fit(recipe, new, 9, reference, log)
@@ -143,12 +139,7 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
     random, iterates = np.random.default_rng(9), []
     known = join(reference, log, new)
     targets = np.eye(2)[known.targets]
-    said = np.asarray(fitted.network(dict(known.arrays), training=False))
-    held = np.flatnonzero(said[np.arange(56), known.targets] > (held_above if one_sided else 1))
-    targets[held] = said[held]
     targets[:40] = 0.3 * np.eye(2)[reference.targets] + 0.7 * scores
-    if one_sided and held_above < 1:
-        assert 0 < (held >= 50).sum() < 6, "some new ones are yet to be learned"
     for _ in range(2):
         order = random.permutation(6)
         draws = draw_replay(reference.targets, join(log, new).targets, 6, recipe, random, scores)
@@ -161,6 +152,21 @@ def test_each_step_adds_known_rows_with_softened_targets_and_the_mean_of_the_sec
     mean = {path: np.mean([iterate[path] for iterate in iterates[6:]], axis=0) for path in iterates[0]}
     assert differs(learned, mean) < 1e-6
     assert differs(learned, iterates[-1]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("innocent", "spam", "margin"),
+    [(0, 0, None), (5, 5, 0.7), (10, 0, 0.7), (11, 0, 0.9), (1, 10, 0.9), (2, 10, None), (900, 100, 0.9)],
+)
+def test_few_and_those_of_one_label_are_learned_by_what_is_their_own(
+    innocent: int, spam: int, margin: float | None
+) -> None:
+    new = rows(innocent + spam, seed=1)
+    new.targets[:] = [0] * innocent + [1] * spam
+    assert RETRAINING.own_margin(new) == margin
+    assert SPECIFIED.own_margin(new) is None
+    taken_back = replace(new, scores=np.eye(2, dtype=np.float32)[new.targets])
+    assert RETRAINING.own_margin(taken_back) == (margin if innocent + spam <= 10 else None)
 
 
 @pytest.mark.parametrize("recipe", [SPECIFIED, RETRAINING], ids=["specified", "retraining"])

@@ -66,21 +66,13 @@ class OwnFeatures:
             return None
         return cls(network.get_layer(TABLE).embeddings, network.get_layer(ACCOUNTS_TABLE).embeddings, predict)
 
-    def reach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
+    def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
         """Move the tables until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them
-        on the side of its label unless they are `exact`. False, with the tables as they were, where that cannot be.
+        on the side of its label unless they are `exact`. Whether all of them are: rows that contradict each other
+        cannot be, and hold up no other.
 
         `known` are the rows that are to be moved as little as can be.
         """
-        before = [np.array(table.value.numpy()) for table in (self.table, self.accounts)]
-        if self.approach(new, wanted, exact, known):
-            return True
-        for table, numbers in zip((self.table, self.accounts), before, strict=True):
-            table.assign(numbers)
-        return False
-
-    def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
-        """As `reach`, but where not all rows can be where they should, the others are all the same."""
         prices = self._price(new.arrays, known.arrays)
         sides = np.where(new.targets == 1, 1.0, -1.0)
         for _ in range(MOST_PASSES):

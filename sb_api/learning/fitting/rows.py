@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,6 @@ class Known:
     new: Examples
     targets: npt.NDArray[np.float32]
     anchors: npt.NDArray[np.float32]
-
-    def hold(self, said: Scores, above: float, floors: RowWeights) -> tuple[Known, npt.NDArray[np.bool_]]:
-        """With verdicts taught what is `said` of them, in place of their label, where that has more than the
-        probability `above` in it; and which of the new ones those are. What is said is of those of the log and of the
-        new ones (n, labels), of which those with floors are taught their labels."""
-        start = len(self.reference)
-        held = said[np.arange(len(said)), self.rows.targets[start:]] > above
-        held[len(self.log) :] &= floors == 0
-        targets = self.targets.copy()
-        targets[start:][held] = said[held]
-        return replace(self, targets=targets), held[len(self.log) :]
 
     @classmethod
     def of(cls, recipe: Recipe, new: Examples, reference: Examples | None, log: Examples | None, classes: int) -> Known:
