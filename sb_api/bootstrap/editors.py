@@ -60,7 +60,7 @@ LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep-20": 0}, 0.7
 # By how many made-up texts are of unknown words the level of the scores is set, but roughly: one seed calls ten times
 # as many people spam as the next. In the end it is set by so many of the accounts of `generate_people`.
-PEOPLE_CALLED_SPAM = 0.065
+PEOPLE_CALLED_SPAM = 0.095
 ACCOUNTS_OF_A_SENTENCE = 3
 TEST_SHARE = 0.15
 EDITORS_AT_A_TIME = 150_000  # in 7 GB of memory
@@ -69,8 +69,9 @@ _SEED_OF_NEXT_PART = 10_000_000  # far from those that measure
 GUARD_INNOCENT, GUARD_SPAM = 3000, 1000
 # A host, a domain, a word or a part of one that fewer accounts have tells the network nothing but who they were. A
 # hundred thousand accounts have two million such, four for each number of the wide member's table: by what it learned
-# of them it judged the words of everybody. Of fewer accounts, one more for each so many.
-LEAST_ACCOUNTS, ACCOUNTS_FOR_ONE_MORE = 8, 16_000
+# of them it judged the words of everybody. Eight was better for one part alone; where several are averaged, what one
+# knows of a rare word is worth more than what it costs. Of fewer accounts, one more for each so many.
+LEAST_ACCOUNTS, ACCOUNTS_FOR_ONE_MORE = 4, 16_000
 # Of the main inputs: bio length in characters, and the three deltas in minutes, because what tells a script from a
 # person happens within the first hour.
 LOG_UNITS = np.array([0, 0, 0, 0, 1, 0, 60, 60, 60], np.float32)
@@ -134,7 +135,7 @@ def bootstrap_lodbrok(
 
 def usual_count(classifier: Classifier) -> int:
     """How many synthetic editors an architecture is made from where nobody says."""
-    return 5 * EDITORS_AT_A_TIME if classifier.architecture == WIDE_DEEP.architecture else EDITORS_AT_A_TIME
+    return 6 * EDITORS_AT_A_TIME if classifier.architecture == WIDE_DEEP.architecture else EDITORS_AT_A_TIME
 
 
 def part_sizes(count: int, classifier: Classifier) -> list[int]:

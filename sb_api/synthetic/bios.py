@@ -90,7 +90,7 @@ def alphabets(language: str) -> tuple[str, ...]:
 
 def searched_for(rng: Random, kind: str, language: str) -> tuple[str, ...]:
     """The keywords of a kind of spam in the language, or the English ones, which are used everywhere now and then."""
-    return languages()["en" if rng.random() < 0.25 else language].keywords[kind]
+    return languages()["en" if rng.random() < 0.12 else language].keywords[kind]
 
 
 def make_link(style: str, url: str, text: str) -> str:

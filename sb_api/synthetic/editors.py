@@ -37,6 +37,7 @@ from sb_api.synthetic.parts import (
     make_place,
     make_url,
     make_user_name,
+    public_host,
     weighted,
 )
 from sb_api.synthetic.phrases import CAMPAIGNS, languages
@@ -58,7 +59,7 @@ _CAMPAIGN_IDS = 50_000_000
 _EMPLOYER_ENDINGS = (".com", ".com", ".net", ".edu", ".ac.uk", ".de", ".org")
 
 _LEFT = Habits(0.72, 7, 0.35, 12, 12, 1.9, 0.24, odd_share=0.03, area_share=0.05)
-_NEWCOMER = Habits(0.85, 4, 0.95, 7, 6, 1.2, 0.4, area_share=0.15, login_share=0.7)
+_NEWCOMER = Habits(0.85, 4, 0.95, 7, 6, 1.2, 0.6, birth_share=0.3, area_share=0.25, login_share=0.7)
 _RETURNED = Habits(0.85, 10, 0.5, 3 * _DAY, 70 * _DAY, 1.9, 0.3, area_share=0.1, odd_share=0.03)
 _REGULAR = Habits(0.93, 15, 0.8, 250 * _DAY, 1100 * _DAY, 1.3, 0.35, birth_share=0.2, area_share=0.2, privs_share=0.03)
 _VETERAN = replace(_REGULAR, odd_share=0.6, privs_share=0.06)
@@ -143,7 +144,7 @@ def _real_editor(
     if rng.random() < entry.site_share:
         where = weighted(rng, ((28, "public"), (12, "platform"), (60, "own")))
         if where == "public":
-            host = rng.choice(phrases.PUBLIC_HOSTS)
+            host = public_host(rng, 0.5)
         elif where == "platform":
             host = f"{name}{rng.randint(1, 999)}.{rng.choice(phrases.PLATFORMS)}"
         else:

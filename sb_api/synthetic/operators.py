@@ -33,6 +33,7 @@ from sb_api.synthetic.parts import (
     make_place,
     make_url,
     make_user_name,
+    public_host,
     weighted,
 )
 from sb_api.synthetic.phrases import languages
@@ -41,21 +42,24 @@ _DAY = 24 * 60.0
 _FIRST_SPAM = datetime(2006, 1, 1)
 _LINK = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _MAIL_ENDINGS = ("mails.com", "mail.com", "mailbox.net", "box.info", ".com", ".online")
-_GENDERS = (12, 44, 44)
 # Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits.
 # The numbers in order: confirm share, confirm, update share, update, login, spread, gender share.
 HABITS = (
-    (38, Habits(0.92, 2, 0.7, 4, 3, 0.9, 0.9, _GENDERS, 0.5, area_share=0.03, login_share=0.8)),
-    (18, Habits(0.06, 30, 0.5, 7, 5, 1.1, 0.8, _GENDERS, 0.3, area_share=0.03, login_share=0.8)),
-    (26, Habits(0.85, 8, 0.6, 16, 60, 1.6, 0.5, (40, 35, 25), 0.3, area_share=0.08)),
-    (18, Habits(0.8, 12, 0.9, 9 * _DAY, 12 * _DAY, 1.5, 0.5, (40, 35, 25), 0.25, area_share=0.06)),
+    (38, Habits(0.92, 2, 0.7, 4, 3, 0.9, 0.9, 0.5, area_share=0.03, login_share=0.8)),
+    (18, Habits(0.06, 30, 0.5, 7, 5, 1.1, 0.8, 0.3, area_share=0.03, login_share=0.8)),
+    (26, Habits(0.85, 8, 0.6, 16, 60, 1.6, 0.5, 0.3, area_share=0.08)),
+    (18, Habits(0.8, 12, 0.9, 9 * _DAY, 12 * _DAY, 1.5, 0.5, 0.25, area_share=0.06)),
 )
 # What an operator's accounts show: nothing, a word, a pitch; what moderators want to read, polite phrases of a machine
 # with ordinary talk, names that mean nothing. The last three are rare, because innocent accounts look much like them.
 _PRESENCES = ((11, "no bio"), (10, "short"), (64, "pitch"), (3, "pose"), (9, "polite"), (3, "wordless"))
 
 # Of the operators with a pitch, how many have a single sentence of it, and how many nothing but what is searched for.
-ONE_LINE_SHARES = (0.3, 0.15)
+ONE_LINE_SHARES = (0.3, 0.25)
+# How many of an operator's pitches end with some of what is searched for. Without these most keywords of the smaller
+# languages would occur in fewer accounts than it takes to learn a word.
+LISTED_SHARE = 0.5
+_LIST_MARKS, _LISTS = (". ", " - ", "\n", " | ", " "), (", ", ", ", " | ", " / ")
 
 
 @dataclass(slots=True)
@@ -89,7 +93,7 @@ class Operator:
         """The next account of this operator, one of `left`."""
         self.left -= 1
         host = rng.choice(self.hosts or (_new_host(rng, pools, self.kind, self.language),))
-        shown = rng.choice(phrases.SPAM_PUBLIC_HOSTS) if rng.random() < 0.1 else host
+        shown = public_host(rng, 0.75) if rng.random() < 0.12 else host
         has_site = rng.random() < self.site_share
         bio = self._bio(rng, pools, host) if rng.random() < self.bio_share else None
         # One in ten of the accounts that would advertise nothing stays empty: it waits for its first edit.
@@ -144,6 +148,9 @@ class Operator:
             bio = f"{said} {bio}" if rng.random() < 0.4 else f"{bio} {said}"
         if self.way is not None:
             bio = disguise(rng, bio, self.way, 0.5)
+        if self.presence == "pitch" and rng.random() < LISTED_SHARE:
+            listed = rng.sample(self.keywords, min(rng.choice((2, 3, 3, 4, 5, 6)), len(self.keywords)))
+            bio += rng.choice(_LIST_MARKS) + rng.choice(_LISTS).join(listed)
         if rng.random() < self.stuffing:
             stuffed = rng.choices(self.keywords, k=int(rng.lognormvariate(2.9, 0.9)) + 3)
             bio += "\n" + rng.choice((", ", " ", " | ", "\n")).join(stuffed)
@@ -194,7 +201,7 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         way=rng.randrange(WAYS) if presence == "pitch" and rng.random() < 0.1 else None,
         since=_FIRST_SPAM + (REFERENCE_TIME - _FIRST_SPAM) * rng.random() ** 0.65,
         burst_days=rng.choice((1, 5, 30, 200)),
-        left=min(int(3 * rng.paretovariate(1.1)), 60),
+        left=min(int(3 * rng.paretovariate(1.1)), 20),
     )
 
 

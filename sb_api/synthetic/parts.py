@@ -147,6 +147,11 @@ def add_ending(rng: Random, label: str, language: str) -> str:
     return f"{label}.{_COUNTRY_TOP_LEVEL.get(language, language) if local else rng.choice(_TOP_LEVEL)}"
 
 
+def public_host(rng: Random, social: float) -> str:
+    """A site where anybody may have a page, with the probability `social` one of those that everybody knows."""
+    return rng.choice(phrases.SOCIAL_HOSTS if rng.random() < social else phrases.PUBLIC_HOSTS)
+
+
 def make_url(rng: Random, pools: Pools, host: str) -> str:
     """An address on the host, a user's page on a public one; two in a hundred lack the scheme."""
     scheme = "" if rng.random() < 0.02 else "https://" if rng.random() < 0.6 else "http://"

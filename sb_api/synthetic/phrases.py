@@ -132,7 +132,7 @@ PUBLIC_HOSTS = _words("""bandcamp.com soundcloud.com facebook.com youtube.com tw
     listenbrainz.org archive.org wikidata.org steamcommunity.com flickr.com vimeo.com goodreads.com libre.fm yahoo.com
     docs.google.com drive.google.com goo.gl beacons.ai lnk.bio carrd.co bio.link gravatar.com yelp.com weibo.com
     bilibili.com music.163.com douban.com note.com ameblo.jp blog.naver.com ok.ru livejournal.com letterboxd.com""")
-SPAM_PUBLIC_HOSTS = _words("""facebook.com youtube.com twitter.com instagram.com medium.com about.me linktr.ee
+SOCIAL_HOSTS = _words("""facebook.com youtube.com twitter.com instagram.com medium.com about.me linktr.ee
     tumblr.com vk.com pinterest.com t.me sites.google.com linkedin.com soundcloud.com bit.ly t.co youtu.be x.com
     tinyurl.com tiktok.com docs.google.com goo.gl gravatar.com flickr.com mixcloud.com""")
 PLATFORMS = _words("""bandcamp.com blogspot.com wordpress.com tumblr.com github.io weebly.com wixsite.com neocities.org

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sb_api.bootstrap.editors import BOOTSTRAPPING, MASKED_COPIES, add_masked, from_verdicts
+from sb_api.bootstrap.editors import BOOTSTRAPPING, LEAST_ACCOUNTS, MASKED_COPIES, add_masked, from_verdicts
 from sb_api.bootstrap.originals import install_vocabularies, install_weights
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, InvalidTokenizer, InvalidWeights
@@ -170,7 +170,7 @@ def test_the_vocabularies_leave_out_what_few_accounts_have(made: Made) -> None:
         assert 0 < len(vocabularies[name].words) <= size
     assert len(vocabularies["bio"].words) == BIO_WORDS
     for name in ("email", "website"):
-        assert min(count for _, count in vocabularies[name].words) >= 8
+        assert min(count for _, count in vocabularies[name].words) >= LEAST_ACCOUNTS
 
 
 def test_the_model_card_says_what_the_figures_are_worth(made: Made) -> None:

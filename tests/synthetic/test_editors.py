@@ -31,8 +31,10 @@ from sb_api.synthetic.phrases import (
     COMMON_HOST_WORDS,
     MUSIC_HOST_WORDS,
     PUBLIC_HOSTS,
+    SOCIAL_HOSTS,
     SPAM_HOST_WORDS,
     TRADE_HOST_WORDS,
+    languages,
 )
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
@@ -205,6 +207,26 @@ def test_privileges_are_those_that_musicbrainz_gives(editors: list[SyntheticEdit
         assert mean(FEATURES["beginner"](editor) for editor in before) < 0.01
         shares.append(mean(after))
     assert min(shares) > 0.5
+
+
+def test_nobody_is_a_spammer_by_gender(editors: list[SyntheticEditor]) -> None:
+    for gender, share in ((1, 0.6), (2, 0.3), (3, 0.1)):
+        for verdict in (0, 1):
+            given = [e.record["gender"] for e in editors if e.verdict == verdict and e.record["gender"] is not None]
+            assert mean(each == gender for each in given) == pytest.approx(share, abs=0.05)
+
+
+def test_every_public_site_is_of_both_sides(editors: list[SyntheticEditor]) -> None:
+    """A page at a site that few spammers use must not make any text innocent."""
+    for hosts in (set(SOCIAL_HOSTS), set(PUBLIC_HOSTS) - set(SOCIAL_HOSTS)):
+        verdicts = [editor.verdict for editor in editors if editor.host in hosts]
+        assert 0.25 < mean(verdicts) < 0.75
+
+
+def test_the_keywords_of_a_small_language_occur() -> None:
+    bios = [str(e.record["bio"]).lower() for e in generate_in_language("el", 600, 1) if e.verdict]
+    keywords = [keyword.lower() for kind in languages()["el"].keywords.values() for keyword in kind]
+    assert mean(any(keyword in bio for bio in bios) for keyword in keywords) > 0.45
 
 
 def test_who_fills_in_a_profile_at_once_may_be_innocent(editors: list[SyntheticEditor]) -> None:
