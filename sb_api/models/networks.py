@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Predict
 from sb_api.errors import InvalidWeights
 from sb_api.memory import HEAVY, hiding, keep_freed_memory, page_out
-from sb_api.models.wide_features import ACCOUNTS, FEATURES, FIELDS, SLOT_FIELDS, SLOTS
+from sb_api.models.wide_features import ACCOUNT_LAYER, ACCOUNTS, FEATURES, FIELDS, SLOT_FIELDS, SLOTS
 from sb_api.preprocessing import FEATURES_PER_MESSAGE, WORDS_PER_MESSAGE
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def build_wide_deep() -> keras.Model:
     line = layers.Embedding(FEATURES, 1, embeddings_initializer="zeros", name="line_embedding")(features)
     terms = layers.Multiply(name="line_terms")([_scaled_for_line(keras, weights), layers.Reshape((SLOTS,))(line)])
     account = keras.Input((2,), name="account_input", dtype="int32")
-    table = layers.Embedding(ACCOUNTS, 2, embeddings_initializer="zeros", trainable=False, name="account_embedding")
+    table = layers.Embedding(ACCOUNTS, 2, embeddings_initializer="zeros", trainable=False, name=ACCOUNT_LAYER)
     places = table(account)
     # Of a mark the sign: what goes a part of the way between two versions has only a part of it.
     said = layers.Multiply(name="said")([places[:, 0, :1], keras.ops.sign(places[:, 1, 1:])])

@@ -48,7 +48,8 @@ TABLE_BITS = 20
 RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
 ACCOUNTS = 1 << 18  # places of accounts; place 0 is of none
-ACCOUNT_TABLE = "account_embedding/embeddings"  # what the network's numbers and marks of accounts are called
+ACCOUNT_LAYER = "account_embedding"  # the network's layer that has the numbers and marks of accounts
+ACCOUNT_TABLE = f"{ACCOUNT_LAYER}/embeddings"
 LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 

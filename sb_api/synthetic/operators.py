@@ -43,7 +43,7 @@ _FIRST_SPAM = datetime(2006, 1, 1)
 _LINK = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _MAIL_ENDINGS = ("mails.com", "mail.com", "mailbox.net", "box.info", ".com", ".online")
 # Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits.
-# The numbers in order: confirm share, confirm, update share, update, login, spread, gender share.
+# The numbers in order: confirm share, confirm, update share, update, login, spread, gender share, birth share.
 HABITS = (
     (38, Habits(0.92, 2, 0.7, 4, 3, 0.9, 0.9, 0.5, area_share=0.03, login_share=0.8)),
     (18, Habits(0.06, 30, 0.5, 7, 5, 1.1, 0.8, 0.3, area_share=0.03, login_share=0.8)),

@@ -26,14 +26,14 @@ from sb_api.learning.recipe import Examples
 from sb_api.models import networks
 from sb_api.models.calibration import log_odds
 from sb_api.models.networks import FIELD_LIMIT, LINE_SCALE, WIDE_DEEP_SHARES
-from sb_api.models.wide_features import ACCOUNTS, FEATURES
+from sb_api.models.wide_features import ACCOUNT_LAYER, ACCOUNTS, FEATURES
 
 if TYPE_CHECKING:
     import keras
 
 Numbers = npt.NDArray[np.float64]
 
-TABLE, ACCOUNTS_TABLE = "line_embedding", "account_embedding"  # the layers with the numbers of features, of accounts
+TABLE = "line_embedding"  # the layer that has the number of every feature
 INPUTS = ("feature_input", "weight_input", "account_input")
 MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
 # Log-odds: how far past the wanted ones to aim, and what is near enough where they are exact.
@@ -64,7 +64,7 @@ class OwnFeatures:
         # That of messages has a layer of the same name, and may have two labels.
         if network.name != networks.WIDE_DEEP:
             return None
-        return cls(network.get_layer(TABLE).embeddings, network.get_layer(ACCOUNTS_TABLE).embeddings, predict)
+        return cls(network.get_layer(TABLE).embeddings, network.get_layer(ACCOUNT_LAYER).embeddings, predict)
 
     def approach(self, new: Examples, wanted: Numbers, exact: bool, known: Examples) -> bool:
         """Move the tables until each of n new rows has the log-odds of label 1 that are `wanted` (n,), or is past them
@@ -73,12 +73,13 @@ class OwnFeatures:
 
         `known` are the rows that are to be moved as little as can be.
         """
-        prices = self._price(new.arrays, known.arrays)
+        prices: list[Numbers] = []
         sides = np.where(new.targets == 1, 1.0, -1.0)
         for _ in range(MOST_PASSES):
             gaps = self._gaps(new.arrays, wanted, sides, exact)
             if not gaps.any():
                 return True
+            prices = prices or self._price(new.arrays, known.arrays)
             for row in np.flatnonzero(gaps):
                 one = slice(row, row + 1)
                 arrays = {name: array[one] for name, array in new.arrays.items()}
