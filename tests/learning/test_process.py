@@ -22,6 +22,7 @@ from tests.support.service import (
     ROOT,
     Service,
     assert_stays,
+    carries,
     clean_environment,
     make_verdicts,
     start_service,
@@ -31,12 +32,8 @@ from tests.support.service import (
 PATIENCE = 150.0  # seconds; to load TensorFlow takes long beside other tests, for which train processes make way
 
 
-def carries_tensorflow(process: psutil.Process) -> bool:
-    return any("tensorflow" in region.path for region in process.memory_maps())
-
-
 def is_let_go(process: psutil.Process) -> bool:
-    return "--cold" in process.cmdline() and not carries_tensorflow(process)
+    return "--cold" in process.cmdline() and not carries(process, "tensorflow")
 
 
 def is_listed(started: Service) -> bool:
@@ -52,7 +49,7 @@ def test_without_idle_time_it_is_not_loaded_at_the_start(jobs: Jobs, settings: S
             train = psutil.Process(process.pid)
             wait_until(lambda: jobs.registry.published("intent"), 60)
             # Where it is loaded at the start, that is what comes next.
-            assert_stays(lambda: not carries_tensorflow(train), 2, interval=0.1)  # to look costs much
+            assert_stays(lambda: not carries(train, "tensorflow"), 2)
         finally:
             process.terminate()
 
@@ -112,7 +109,7 @@ def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_what_w
     with start_service(tmp_path / "state", tmp_path, **settings) as service:
         # At the start it is warmed, so that the first verdicts need not wait.
         train = service.child("sb_api trainer")
-        wait_until(lambda: carries_tensorflow(train), PATIENCE)
+        wait_until(lambda: carries(train, "tensorflow"), PATIENCE)
         answer = service.post("/train", [{**verdict, "reporter": "ann"} for verdict in make_verdicts(3)]).json()
         original = answer["weights"]["previous"]
 
@@ -131,7 +128,7 @@ def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_what_w
 
         # Going back needs no TensorFlow.
         assert service.post("/rollback", {"to": "original"}).json()["weights"]["version"] == original
-        assert not carries_tensorflow(train)
+        assert not carries(train, "tensorflow")
 
         # Whatever happens to the weights meanwhile is seen.
         wait_until(lambda: is_let_go(train), PATIENCE)

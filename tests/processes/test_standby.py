@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import join, wait_until
-from tests.support.service import Service, make_editors, start_service
+from tests.support.service import Service, carries, make_editors, start_service
 
 HELPER = "sb_api worker --helper"
 
@@ -24,11 +24,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def stands_by(process: psutil.Process) -> bool:
-    return "--standby" in process.cmdline() and not carries_networks(process)
-
-
-def carries_networks(process: psutil.Process) -> bool:
-    return any("onnxruntime" in region.path for region in process.memory_maps())
+    return "--standby" in process.cmdline() and not carries(process, "onnxruntime")
 
 
 @contextmanager
@@ -60,7 +56,7 @@ def test_it_stands_by_until_it_is_needed_and_again_afterwards(service: Service) 
     editors = make_editors(1000)
     with again_and_again(lambda: service.post("/predict", editors)):
         wait_until(lambda: service.ready()["classify_processes"] == 2, 60)
-        assert carries_networks(helper)
+        assert carries(helper, "onnxruntime")
     wait_until(lambda: stands_by(helper), 60)
 
     # A small request that nobody takes.
@@ -72,7 +68,7 @@ def test_it_stands_by_until_it_is_needed_and_again_afterwards(service: Service) 
     finally:
         first.resume()
     assert answer.status_code == 200
-    assert carries_networks(helper)
+    assert carries(helper, "onnxruntime")
     assert helper.nice() == niceness
     assert service.child(HELPER).pid == helper.pid
     assert "Traceback" not in service.log

@@ -123,6 +123,13 @@ WRONG_RECORDS = {
 }
 
 
+def carries(process: psutil.Process, *libraries: str) -> bool:
+    """Whether one of these is in its memory. psutil adds up the pages of every region, which takes longer than what is
+    waited for."""
+    regions = Path(f"/proc/{process.pid}/maps").read_text("utf-8")
+    return any(f"/{library}" in regions for library in libraries)
+
+
 def assert_stays(condition: Callable[[], object], seconds: float, interval: float = 0.02) -> None:
     """Fail as soon as `condition()` is not true within the next `seconds`."""
     end = time.monotonic() + seconds
