@@ -60,7 +60,7 @@ LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep-20": 0}, 0.7
 # By how many made-up texts are of unknown words the level of the scores is set, but roughly: one seed calls ten times
 # as many people spam as the next. In the end it is set by so many of the accounts of `generate_people`.
-PEOPLE_CALLED_SPAM = 0.095
+PEOPLE_CALLED_SPAM = 0.115
 ACCOUNTS_OF_A_SENTENCE = 3
 TEST_SHARE = 0.15
 EDITORS_AT_A_TIME = 150_000  # in 7 GB of memory

@@ -122,6 +122,17 @@ SPAM_HOST_WORDS = {
     "gaming": _words("hack cheats gems coins codes unblocked games mod generator robux"),
     "support": _words("support helpline customer service number antivirus helpdesk fix care"),
     "loans": _words("loan loans credit money cash lending finance fast debt mortgage"),
+    "occult": _words("magic spells psychic tarot medium oracle spirit healer luck love"),
+    "cars": _words("cars auto motors garage parts tyres rental taxi transfer drive"),
+    "factory": _words("machinery industrial steel pipe supply factory tools pump agro wholesale"),
+    "papers": _words("certificates documents tax accounting invoice company papers exam license consulting"),
+    "jobs": _words("jobs work income earn career salary home task bonus team"),
+    "building": _words("windows doors builders construction renovation roof floor garden heating homes"),
+    "beauty": _words("beauty cosmetics perfume salon lashes nails skin surgery hair aesthetic"),
+    "gifts": _words("flowers gifts pets puppies dress jewelry fashion boutique roses kittens"),
+    "events": _words("events wedding party print catering photo dj banner studio hall"),
+    "phones": _words("phone mobile sim unlock repair cell smart gsm laptop fix"),
+    "adult": _words("adult cams massage spa hot lady sexy video relax club"),
 }
 
 PUBLIC_HOSTS = _words("""bandcamp.com soundcloud.com facebook.com youtube.com twitter.com instagram.com last.fm

@@ -224,7 +224,7 @@ def test_every_public_site_is_of_both_sides(editors: list[SyntheticEditor]) -> N
 
 
 def test_the_keywords_of_a_small_language_occur() -> None:
-    bios = [str(e.record["bio"]).lower() for e in generate_in_language("el", 600, 1) if e.verdict]
+    bios = [str(e.record["bio"]).lower() for e in generate_in_language("el", 900, 1) if e.verdict]
     keywords = [keyword.lower() for kind in languages()["el"].keywords.values() for keyword in kind]
     assert mean(any(keyword in bio for bio in bios) for keyword in keywords) > 0.45
 
@@ -327,12 +327,12 @@ def test_mail_providers_of_many_countries_are_nobodys_own(shared_domains: frozen
 
 
 def test_accounts_of_one_language_have_bios_of_its_letters_and_both_verdicts() -> None:
-    made = list(generate_in_language("el", 20, seed=1))
-    assert [editor.verdict for editor in made] == [0, 1] * 10
-    assert len({editor.record["id"] for editor in made}) == 20
+    made = list(generate_in_language("el", 100, seed=1))
+    assert [editor.verdict for editor in made] == [0, 1] * 50
+    assert len({editor.record["id"] for editor in made}) == 100
     greek = [re.search("[\u0370-\u03ff]", str(editor.record["bio"])) is not None for editor in made]
-    assert sum(greek) >= 14, "some bios are names and links alone"
-    assert made == list(generate_in_language("el", 20, seed=1))
+    assert sum(greek) >= 80, "some bios are names and links alone"
+    assert made == list(generate_in_language("el", 100, seed=1))
     with pytest.raises(KeyError):
         next(generate_in_language("tlh", 1, seed=1))
 
