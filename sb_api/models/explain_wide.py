@@ -175,10 +175,11 @@ def _describe_trust(editor: Editor, vector: Vector, _: Any) -> tuple[str, Any]:
     return ("has privileges" if vector[4] else "no privileges"), editor.privs or 0
 
 
-def _yes_or_no(place: int, yes: str, no: str) -> Describe:
-    """What a column of bins says that holds yes, no, or that it cannot be told."""
-    yes_bin = editor_bins.first_bin(place) + 2 + 1
-    return lambda _, vector, __: ((yes if vector[_BINS + place] == yes_bin else no), None)
+def _alike(place: int, yes: str, no: str, things: str) -> Describe:
+    """What a column of bins says that holds whether two `things` are alike: that it cannot be told, no, or yes."""
+    first = editor_bins.first_bin(place) + 1
+    said = (f"{things} cannot be compared", no, yes)
+    return lambda _, vector, __: (said[int(vector[_BINS + place]) - first], None)
 
 
 def _undone(place: int) -> Describe:
@@ -191,7 +192,7 @@ def _date(name: str, never: str, ever: str) -> Describe:
 
 
 _ALIKE = COLUMNS.index(editor_bins.SAME_DOMAIN)
-_NAMES = ("the website", "the e-mail")
+_NAMES = ("website", "e-mail")
 _THINGS: tuple[tuple[npt.NDArray[np.int64], Describe], ...] = (
     (_columns(1, "area"), _plain(lambda editor: explain.set_or_not("area", editor.area))),
     (_columns(2, "gender"), _plain(lambda editor: explain.set_or_not("gender", editor.gender))),
@@ -223,12 +224,22 @@ _THINGS: tuple[tuple[npt.NDArray[np.int64], Describe], ...] = (
     (_columns(bins=editor_bins.SET), lambda *_: (editor_bins.SET, None)),
     (
         np.array([_BINS + _ALIKE]),
-        _yes_or_no(_ALIKE, "e-mail and website of one domain", "e-mail and website of different domains"),
+        _alike(
+            _ALIKE,
+            "e-mail and website of one domain",
+            "e-mail and website of different domains",
+            "e-mail and website",
+        ),
     ),
     *(
         (
             np.array([_BINS + _ALIKE + number]),
-            _yes_or_no(_ALIKE + number, f"the name stands in {where}", f"the name does not stand in {where}"),
+            _alike(
+                _ALIKE + number,
+                f"the name stands in the {where}",
+                f"the name does not stand in the {where}",
+                f"name and {where}",
+            ),
         )
         for number, where in enumerate(_NAMES, start=1)
     ),

@@ -112,6 +112,8 @@ def test_a_field_comes_first_with_all_that_is_made_of_it(
         ({"website": None, "email": None}, editor_bins.SET, "which fields are set"),
         ({"website": "http://other.example"}, editor_bins.SAME_DOMAIN, "e-mail and website of different domains"),
         ({"name": "casino", "website": "http://casino.example"}, "name in the website", "the name stands in the website"),  # noqa: E501
+        ({"name": "casino", "website": "http://other.example"}, "name in the website", "the name does not stand in the website"),  # noqa: E501
+        ({"website": None}, editor_bins.SAME_DOMAIN, "e-mail and website cannot be compared"),
     ],
 )  # fmt: skip
 def test_what_a_number_says_comes_first_in_words(changes: dict[str, Any], column: str, named: str) -> None:
