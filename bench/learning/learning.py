@@ -1,4 +1,5 @@
-"""What learning does to Lodbrok: new campaigns, many in a row, wrong verdicts, one-sided days, and how long it takes.
+"""What learning does to Lodbrok: new campaigns, many in a row, wrong verdicts, one-sided days, accounts of one day, and
+how long it takes.
 
 Synthetic streams from `sb_api/synthetic/editors.py`, five seeds, medians. Three recipes side by side: none, the
 specified one alone (Adam, batch size 1, 2 epochs over the new verdicts, always taken), and this one: the service's own
@@ -45,6 +46,7 @@ from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors
+from sb_api.synthetic.people import generate_people
 
 RESULTS = Path(__file__).parents[1] / "results" / "learning.json"
 SEEDS = (21, 22, 23, 24, 25)  # while the recipe was worked on, others were looked at
@@ -52,6 +54,13 @@ NONE, ALONE, OURS = RECIPES = ("none", "specified", "this one")
 BATCHES, BATCH = 10, 20
 ORDINARY_SEED, INNOCENT = 777, 8000
 CAMPAIGNS_A_SEED = 3  # all of the fourteen occur
+DAY = {
+    "member_since": "2026-05-14T08:21:10",
+    "email_confirm_date": "2026-05-14T08:24:02",
+    "last_updated": "2026-05-14T08:27:45",
+    "last_login_date": "2026-05-14T08:21:11",
+    "privs": 8192,
+}
 
 Figure = tuple[str, str]  # what is measured, and its unit
 Figures = dict[Figure, list[float]]
@@ -232,6 +241,24 @@ def one_sided_days(learner: Learner, data: Data, recipe: str, seed: int, figures
         figures[f"500 {name} verdicts: trainings refused of 5", "trainings"].append(learner.refused)
 
 
+def one_day(learner: Learner, data: Data, recipe: str, seed: int, figures: Figures) -> None:
+    """Twenty verdicts of either label on accounts that registered within the same minutes, and people who did so too,
+    of whom they say nothing."""
+    people = data.examples(of_one_day(to_verdicts(list(generate_people(1, seed)))))
+    learner.restart(recipe)
+    before = learner.scores(people).argmax(axis=1)
+    random = np.random.default_rng(seed)
+    chosen = [rows[place] for rows in (data.spam, data.ordinary) for place in random.choice(len(rows), BATCH, False)]
+    learner.learn(of_one_day(chosen))
+    moved = 100 * float((learner.scores(people).argmax(axis=1) != before).mean())
+    figures["one day: people of that day with another label", "%"].append(moved)
+    figures["one day: trainings refused", "trainings"].append(learner.refused)
+
+
+def of_one_day(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    return [msgspec.convert(builtins(verdict) | DAY, Verdict) for verdict in verdicts]
+
+
 def replay_share(learner: Learner, data: Data, seed: int) -> float:
     """What part of the time to fit a hundred verdicts goes into known rows."""
     spam, _ = data.campaign(seed, seed)
@@ -267,12 +294,13 @@ def builtins(verdict: Verdict) -> dict[str, Any]:
     return msgspec.to_builtins(verdict)  # type: ignore[no-any-return]
 
 
-PARTS = (new_campaigns, one_sided_days, wrong_verdicts, ten_campaigns, single.single_verdicts)
+PARTS = (new_campaigns, one_sided_days, one_day, wrong_verdicts, ten_campaigns, single.single_verdicts)
 SCENARIOS = {run.__name__: run for run in PARTS}
 # Verdicts that a seed's run of each learns, for the time left.
 SIZES = {
     "new_campaigns": 600,
     "one_sided_days": 1000,
+    "one_day": 2 * BATCH,
     "wrong_verdicts": 600,
     "ten_campaigns": 2000,
     # Each with a training of its own, which takes as long as one of twenty.
@@ -297,6 +325,7 @@ GOALS = {
     MEANWHILE: (0.7, True),
     ("500 spam verdicts: points of recall lost by the other class", "points"): (1.0, False),
     ("500 innocent verdicts: points of recall lost by the other class", "points"): (1.0, False),
+    ("one day: people of that day with another label", "%"): (15.0, False),
     **single.GOALS,
 }
 

@@ -37,11 +37,11 @@ class Recipe:
     others fit the network as it predicts.
 
     Each step also draws `replay_rows` known rows, as many of each label and at least one of it; of each label's draws a
-    share `log_share` comes from the verdicts so far, and of the others, where reference rows carry scores, a share
-    `hard_share` from the tenth of the label's reference rows that score worst. Their mean loss weighs `replay_weight`
-    times the mean loss of the step's own rows. The targets of reference rows that carry scores are a mixture of these,
-    by the share `distilled`, and their label. With `averaged` the result is the mean of the iterates of the second half
-    of all steps.
+    share `log_share` comes from the verdicts so far, the new ones among them, each at most `log_times` an epoch; and of
+    the others, where reference rows carry scores, a share `hard_share` from the tenth of the label's reference rows
+    that score worst. Their mean loss weighs `replay_weight` times the mean loss of the step's own rows. The targets of
+    reference rows that carry scores are a mixture of these, by the share `distilled`, and their label. With `averaged`
+    the result is the mean of the iterates of the second half of all steps.
 
     No more than `own_rows` rows are learned by what is their own instead, where that is enough for each to reach
     `margin` as the probability of its label (`own_features`). So are any number of verdicts that nearly all have the
@@ -49,8 +49,8 @@ class Recipe:
     `settle_rate`: they bring known rows back to where they stood, by `anchor` times the mean square of how far their
     log-odds have moved, while the new ones keep their margin.
 
-    The numbers of hashed features learn faster, by `pace` and by how little they weigh (`pace_features`); at 0 as fast
-    as all others.
+    The numbers of hashed features learn faster, by `pace` and by how little they weigh, and the slower, the more alike
+    both labels of the new rows have them (`pace_features`); at 0 as fast as all others.
 
     `label_weights` holds the weight of a row's loss by its label; None weighs all alike.
     """
@@ -63,6 +63,7 @@ class Recipe:
     replay_rows: int = 0
     replay_weight: float = 1.0
     log_share: float = 0.0
+    log_times: int = NEVER
     hard_share: float = 0.0
     distilled: float = 0.0
     averaged: bool = False
@@ -107,6 +108,7 @@ RETRAINING = replace(
     replay_rows=128,
     replay_weight=4.0,
     log_share=0.25,
+    log_times=3,
     hard_share=0.5,
     distilled=0.7,
     averaged=True,
@@ -119,7 +121,7 @@ RETRAINING = replace(
 )
 # Messages have many labels, and are learned by heart at the full rate, at the cost of others: it is smaller, what is
 # known weighs more, and several at a time leave it to settling to bring each of them where it should be.
-RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0)
+RETRAINING_OF_MESSAGES = replace(RETRAINING, learning_rate=0.0002, batch_size=8, replay_weight=16.0, log_times=NEVER)
 RETRAININGS = {name: RETRAINING_OF_MESSAGES if each.of_messages else RETRAINING for name, each in RECORD_TYPES.items()}
 
 
@@ -190,7 +192,7 @@ def draw_replay(
     recipe: Recipe,
     random: np.random.Generator,
     scores: npt.NDArray[np.float32] | None = None,
-    most: int | None = None,
+    most: int = NEVER,
 ) -> npt.NDArray[np.int32]:
     """The places (steps, k) of the known rows of each step in the reference rows followed by those of the log.
     `scores` (n, labels) say which of the reference rows are hard; no row of the log comes more than `most` times.
@@ -209,8 +211,7 @@ def draw_replay(
         if label == NO_CLASS and not len(mine):  # where it has no reference rows
             count = round(count * recipe.log_share)
         from_log = count if not len(mine) else round(count * recipe.log_share) if len(logged) else 0
-        if most is not None:
-            from_log = min(from_log, len(logged) * most // max(steps, 1))
+        from_log = min(from_log, len(logged) * most // max(steps, 1))
         hard = mine[:0]
         if scores is not None:
             likely = -scores[mine].max(axis=1) if label == NO_CLASS else scores[mine, label]

@@ -164,7 +164,7 @@ class TrainingLoop:
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
         if self._own is not None:
-            self._paces.assign(pace_features(new.arrays, self._paces.shape[0], recipe.pace))
+            self._paces.assign(pace_features(new, self._paces.shape[0], recipe.pace))
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
         settling = settling and own is None

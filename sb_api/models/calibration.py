@@ -14,8 +14,9 @@ from sb_api.versions import BANDS
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 # Shares of innocent accounts that a border may let through where there are too few rows for the wanted one.
 BUDGETS = (0.0025, 0.005, 0.01, 0.02)
-# A border that was chosen at a confidence of 0.9 stays while the rows above it are as many as these would allow.
-STAYS_BETWEEN = (0.99, 0.75)
+# A border that was chosen at a confidence of 0.9 stays while the rows above it are as many as these would allow: at the
+# most those that are as likely within the budget as not.
+STAYS_BETWEEN = (0.99, 0.5)
 _MOST_SHIFT = 3.0  # of log odds
 _LEAST_PROBABILITY = 1e-7  # what float32 scores tell apart from 0 and 1
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from sb_api.judgements import NO_CLASS
+from sb_api.learning.fitting.rows import Known
 from sb_api.learning.recipe import (
     RETRAINING,
     RETRAININGS,
@@ -303,6 +304,19 @@ class TestDraws:
         assert ((labels == -1).sum(axis=1) == 2).all(), "a quarter of eight"
         few = draw_replay(self.reference, log, 50, self.recipe, np.random.default_rng(1), most=1)
         assert not (np.concatenate([self.reference, log])[few] == -1).any(), "six are too few for fifty steps"
+
+    def test_no_verdict_is_drawn_more_often_than_the_recipe_has_it(self) -> None:
+        """Else a few verdicts, all that there are in the beginning, would be learned by heart."""
+        recipe = replace(self.recipe, log_times=3)
+        rows = Examples({"number": np.arange(140)}, np.concatenate([self.reference, self.log]))
+        reference, log, new = map(rows.take, np.split(np.arange(140), [100, 130]))
+        known = Known.of(recipe, new, reference, log, 2)
+        for steps in (10, 50):
+            draws = known.draw(steps, recipe, np.random.default_rng(1))
+            assert draws.shape == (steps, 16)
+            times = np.bincount(draws.ravel(), minlength=140)[100:]
+            assert times.max() <= 3
+            assert times.sum() > 0
 
     def test_the_share_of_hard_rows_comes_from_the_tenth_that_score_worst_of_either_label(self) -> None:
         right = np.random.default_rng(1).permutation(100) / 100

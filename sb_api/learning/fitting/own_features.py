@@ -35,15 +35,15 @@ Numbers = npt.NDArray[np.float64]
 
 TABLE = "line_embedding"  # the layer that has the number of every feature
 INPUTS = ("feature_input", "weight_input", "account_input")
-MOST_PASSES = 12  # over all verdicts, until each of them is where it should be
+MOST_PASSES = 24  # over all verdicts, until each of them is where it should be
 # Log-odds: how far past the wanted ones to aim, and what is near enough where they are exact.
 BEYOND, CLOSE = 0.01, 0.02
-LONGEST_STEP = 4.0  # log-odds: further away the slopes are others
+LONGEST_STEP = 2.0  # log-odds: further away the slopes are others
 MOST_PACE = 30.0  # what a text has more slots for than that is learned no faster
 SPARING = 2.0  # times the least cost
 # By how much log-odds grow with the account's number, once that is marked, and what it costs to move it: as much as if
 # so many known accounts moved along.
-ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 8.0
+ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 2.0
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
 MOST_TOGETHER, MOST_KNOWN = 10, 8_000
@@ -195,15 +195,26 @@ def count_features(arrays: Arrays, size: int) -> Numbers:
     return np.bincount(arrays["feature_input"].ravel(), weights.ravel(), minlength=size).astype(np.float64)
 
 
-def pace_features(arrays: Arrays, size: int, pace: float) -> npt.NDArray[np.float32]:
-    """How many times faster than all other numbers those of features learn, of so many (size, 1): `pace` over the mean
-    weight with which n rows have the feature, between 1 and MOST_PACE; 1 for what none has.
+def pace_features(new: Examples, size: int, pace: float) -> npt.NDArray[np.float32]:
+    """How many times faster than all other numbers those of features learn from n new rows, of so many (size, 1); 1 for
+    what none has, and for all where `pace` is 0.
 
-    Adam moves every number by about as much, so an account by a feature the more, the more that weighs: words and
-    n-grams, which share the weight of a text among them, would hardly be learned beside what has a slot of its own.
+    It is `pace` over the mean weight with which they have the feature, between 1 and MOST_PACE: Adam moves every number
+    by about as much, so an account by a feature the more, the more that weighs, and words and n-grams, which share the
+    weight of a text among them, would hardly be learned beside what has a slot of its own.
+
+    Where the rows are of both labels, it is less by how evenly these have the feature: times the difference of the
+    shares of either label's rows that have it, over their sum. What all have alike tells nothing of who of them is
+    spam, and would take along everybody else who has it. Accounts of one day have the day in common.
     """
-    features, weights = arrays["feature_input"].ravel(), arrays["weight_input"].ravel()
-    times = np.bincount(features, weights > 0, minlength=size)
-    total = np.bincount(features, weights, minlength=size)
-    paces = np.where(times > 0, pace * times / np.maximum(total, 1e-9), 1.0)
-    return np.clip(paces, 1.0, MOST_PACE).astype(np.float32)[:, None]
+    if not pace:
+        return np.ones((size, 1), np.float32)
+    features, weights = (new.arrays[name] for name in INPUTS[:2])
+    sides = [np.flatnonzero(new.targets == label) for label in (0, 1)]
+    has = [np.bincount(features[side].ravel(), weights[side].ravel() > 0, minlength=size) for side in sides]
+    times, total = has[0] + has[1], np.bincount(features.ravel(), weights.ravel(), minlength=size)
+    paces = np.clip(pace * times / np.maximum(total, 1e-9), 1.0, MOST_PACE)
+    if len(sides[0]) and len(sides[1]):
+        shares = [of_side / len(side) for of_side, side in zip(has, sides, strict=True)]
+        paces *= np.abs(shares[1] - shares[0]) / np.maximum(shares[0] + shares[1], 1e-9)
+    return np.where(times > 0, paces, 1.0).astype(np.float32)[:, None]

@@ -45,7 +45,8 @@ class Known:
     def draw(self, steps: int, recipe: Recipe, random: np.random.Generator) -> npt.NDArray[np.int32]:
         """The places of the known rows of each step, the new ones among them."""
         logged = np.concatenate([self.log.targets, self.new.targets])
-        return draw_replay(self.reference.targets, logged, steps, recipe, random, self.reference.scores)
+        scores = self.reference.scores
+        return draw_replay(self.reference.targets, logged, steps, recipe, random, scores, recipe.log_times)
 
     def draw_settled(self, steps: int, recipe: Recipe, random: np.random.Generator, most: int) -> npt.NDArray[np.int32]:
         """The places of the known rows of each step of settling, in which each new row comes `most` times: none of the
@@ -59,7 +60,8 @@ def make_tensors(known: Known, new: Examples, recipe: Recipe, classes: int, floo
     import tensorflow as tf
 
     drawn = recipe.replay_rows if len(known.rows) else 0
-    drawn = known.draw(1, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
+    steps = -(-len(new) // recipe.batch_size)
+    drawn = known.draw(steps, recipe, np.random.default_rng(0)).shape[1] if drawn else 0
     weights = _row_weights(recipe, known.rows.targets) * np.float32(recipe.replay_weight / max(drawn, 1))
     aims = np.minimum(np.where(floors > 0, floors + SLACK, 0), HIGHEST_FLOOR)
     margins = np.maximum(aims, recipe.margin).astype(np.float32)
