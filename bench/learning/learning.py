@@ -45,6 +45,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
 from sb_api.records import Verdict
+from sb_api.synthetic.accounts import BEGINNER
 from sb_api.synthetic.editors import CAMPAIGNS, generate_campaign, generate_editors
 from sb_api.synthetic.people import generate_people
 
@@ -59,7 +60,7 @@ DAY = {
     "email_confirm_date": "2026-05-14T08:24:02",
     "last_updated": "2026-05-14T08:27:45",
     "last_login_date": "2026-05-14T08:21:11",
-    "privs": 8192,
+    "privs": BEGINNER,
 }
 
 Figure = tuple[str, str]  # what is measured, and its unit
@@ -256,6 +257,7 @@ def one_day(learner: Learner, data: Data, recipe: str, seed: int, figures: Figur
 
 
 def of_one_day(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The accounts as if all had registered, and filled in their profiles, within the same minutes."""
     return [msgspec.convert(builtins(verdict) | DAY, Verdict) for verdict in verdicts]
 
 

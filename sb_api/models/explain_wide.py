@@ -175,7 +175,7 @@ def _describe_trust(editor: Editor, vector: Vector, _: Any) -> tuple[str, Any]:
     return ("has privileges" if vector[4] else "no privileges"), editor.privs or 0
 
 
-def _alike(place: int, yes: str, no: str, things: str) -> Describe:
+def _alike(place: int, things: str, yes: str, no: str) -> Describe:
     """What a column of bins says that holds whether two `things` are alike: that it cannot be told, no, or yes."""
     first = editor_bins.first_bin(place) + 1
     said = (f"{things} cannot be compared", no, yes)
@@ -191,8 +191,13 @@ def _date(name: str, never: str, ever: str) -> Describe:
     return lambda editor, *_: ((ever if getattr(editor, name) else never), getattr(editor, name) or None)
 
 
+# Of every column that holds whether two things are alike: which things, and what it says for yes and for no.
 _ALIKE = COLUMNS.index(editor_bins.SAME_DOMAIN)
-_NAMES = ("website", "e-mail")
+_COMPARED = (
+    ("e-mail and website", "e-mail and website of one domain", "e-mail and website of different domains"),
+    ("name and website", "the name stands in the website", "the name does not stand in the website"),
+    ("name and e-mail", "the name stands in the e-mail", "the name does not stand in the e-mail"),
+)
 _THINGS: tuple[tuple[npt.NDArray[np.int64], Describe], ...] = (
     (_columns(1, "area"), _plain(lambda editor: explain.set_or_not("area", editor.area))),
     (_columns(2, "gender"), _plain(lambda editor: explain.set_or_not("gender", editor.gender))),
@@ -222,26 +227,6 @@ _THINGS: tuple[tuple[npt.NDArray[np.int64], Describe], ...] = (
     ),
     (_columns(bins=editor_bins.MARKUP), lambda *_: (editor_bins.MARKUP, None)),
     (_columns(bins=editor_bins.SET), lambda *_: (editor_bins.SET, None)),
-    (
-        np.array([_BINS + _ALIKE]),
-        _alike(
-            _ALIKE,
-            "e-mail and website of one domain",
-            "e-mail and website of different domains",
-            "e-mail and website",
-        ),
-    ),
-    *(
-        (
-            np.array([_BINS + _ALIKE + number]),
-            _alike(
-                _ALIKE + number,
-                f"the name stands in the {where}",
-                f"the name does not stand in the {where}",
-                f"name and {where}",
-            ),
-        )
-        for number, where in enumerate(_NAMES, start=1)
-    ),
+    *((np.array([_BINS + place]), _alike(place, *said)) for place, said in enumerate(_COMPARED, start=_ALIKE)),
     *((np.array([_BINS + place]), _undone(place)) for place in range(_UNDONE, _UNDONE + editor_bins.UNDONE_COUNT)),
 )
