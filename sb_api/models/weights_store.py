@@ -40,6 +40,8 @@ class WeightsStore:
         # What was read of a file, by what the system says of it: reading ten files for each look at the chain is slow.
         self._known: dict[tuple[int, int], Version] = {}
         self._unusable: dict[Path, tuple[int, int]] = {}
+        # What was last read or written, by the same: a training begins with what the one before it has made current.
+        self._last: tuple[tuple[int, int], Weights, bytes] | None = None
 
     @classmethod
     def of(cls, settings: Settings, classifier: str) -> WeightsStore:
@@ -106,7 +108,9 @@ class WeightsStore:
 
     def save(self, weights: Weights) -> None:
         """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
-        write_private(self._version_path(weights.about.version), dump_weights(weights))
+        path, content = self._version_path(weights.about.version), dump_weights(weights)
+        write_private(path, content)
+        self._note(_state_of(path.stat()), weights, content)
 
     def promote(self, version: str) -> tuple[Weights, bytes]:
         """Make a kept version, or the original, current; what was current becomes previous. Returns it and its file.
@@ -218,6 +222,8 @@ class WeightsStore:
         FileNotFoundError for what is not."""
         try:
             state = _state_of(path.stat())
+            if self._last is not None and self._last[0] == state:
+                return self._last[1:]
             content = path.read_bytes()
         except FileNotFoundError:
             raise
@@ -225,8 +231,15 @@ class WeightsStore:
             raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
         weights = parse_weights(content, str(path))
         self._check_owner(weights.about, path)
-        self._known[state] = weights.about
+        self._note(state, weights, content)
         return weights, content
+
+    def _note(self, state: tuple[int, int], weights: Weights, content: bytes) -> None:
+        """Remember what a file holds while it is in this state."""
+        for array in (*weights.arrays.values(), *weights.optimizer.values()):
+            array.setflags(write=False)  # whoever is given them again is given what is in the file
+        self._known[state] = weights.about
+        self._last = state, weights, content
 
     def _check_owner(self, about: Version, path: Path) -> None:
         if about.classifier != self.classifier:
@@ -274,6 +287,8 @@ class WeightsStore:
             return
         if (known := self._known.get(_state_of(before))) is not None:
             self._known[_state_of(now)] = known
+        if self._last is not None and self._last[0] == _state_of(before):
+            self._last = (_state_of(now), *self._last[1:])
 
     def _prune(self) -> None:
         chain = self.chain()

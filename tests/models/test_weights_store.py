@@ -460,7 +460,7 @@ def test_promoting_what_is_current_changes_nothing(store: WeightsStore) -> None:
     assert {path: path.read_bytes() for path in store.directory.rglob("*.h5")} == files
 
 
-def test_a_promotion_reads_the_file_that_it_promotes_and_no_other(
+def test_a_promotion_reads_the_file_that_it_promotes_and_no_other_nor_what_it_has_just_written(
     store: WeightsStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new name of a file, or one less, is not another content: all of it was read anew, ten megabytes each time."""
@@ -471,9 +471,12 @@ def test_a_promotion_reads_the_file_that_it_promotes_and_no_other(
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))
     four = learn(store, 4)
     assert slots(store) == (0, 3, 4)
+    assert same_weights(store.load_current(), four)
+    assert read == []
     back = store.promote(store.chain().resolve("previous"))[0]
     assert slots(store) == (0, 4, 3)
-    assert read == [version_path(store, four), version_path(store, back)]
+    assert same_weights(store.load_current(), back)
+    assert read == [version_path(store, back)]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -489,6 +492,17 @@ def test_what_changes_a_file_is_seen_after_a_promotion_though_its_time_is_set_ba
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_mtime_ns == status.st_mtime_ns
     assert number not in {about.number for about in store.chain().versions}
+
+
+def test_what_is_remembered_of_a_file_is_what_is_in_it(store: WeightsStore) -> None:
+    """Whoever is given weights cannot change them for the next; and what was changed in the file is seen."""
+    learn(store, 1)
+    kept = store.load_current()
+    for array in kept.arrays.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    damage(version_path(store, kept))
+    assert same_weights(store.load_current(), ORIGINAL)
 
 
 def test_promoting_the_original_when_it_is_current_already_loses_nothing(store: WeightsStore) -> None:
