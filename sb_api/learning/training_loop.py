@@ -133,8 +133,10 @@ class TrainingLoop:
         self._settling = self._compile(dropout=False, anchored=True)
         self._own = OwnFeatures.of(network, lambda arrays: self.predict(arrays))
         if self._own is not None:
-            self._paces = tf.Variable(tf.ones(self._own.table.shape), trainable=False)
-            optimizer.pace(self._own.table, self._paces)
+            # The rows of the table that have a pace of their own, and which.
+            self._paced = tf.Variable(np.zeros(0, np.int32), shape=(None,), trainable=False)
+            self._paces = tf.Variable(np.zeros((0, 1), np.float32), shape=(None, 1), trainable=False)
+            optimizer.pace(self._own.table, self._paced, self._paces)
 
     @cached_property
     def predict(self) -> Predict:
@@ -164,7 +166,10 @@ class TrainingLoop:
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         steps = -(-len(new) // recipe.batch_size)
         if self._own is not None:
-            self._paces.assign(pace_features(new, self._paces.shape[0], recipe.pace))
+            paces = pace_features(new, self._own.table.shape[0], recipe.pace)
+            paced = np.flatnonzero(paces != 1).astype(np.int32)
+            self._paced.assign(paced)
+            self._paces.assign(paces[paced])
         own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
         settling = settling and own is None
