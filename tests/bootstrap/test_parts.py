@@ -16,6 +16,7 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.synthetic.people import generate_people
 
 SIZE = 300
+STEPS = 30  # of each fitting: fewer than are worth while, and enough to move what a part has by itself
 LEVEL = "output/bias"
 
 
@@ -25,6 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Settings, 
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(editors, "EDITORS_AT_A_TIME", SIZE)
+        patch.setattr(editors, "LEAST_STEPS", STEPS)
         for parts in (1, 2):
             settings, lines = Settings(state_dir=str(tmp_path_factory.mktemp("parts"))), list[str]()
             editors.bootstrap_lodbrok(settings, count=parts * SIZE, seed=2, echo=lines.append)
