@@ -279,7 +279,9 @@ def test_a_helper_leaves_small_requests_to_who_wakes_for_them(queue: Jobs, monke
                 wait_until(lambda number=number: completed(queue, str(number)))
             first.stopping.set()
             helper.stopping.set()
-            queue.submit(BULK, [make_job("wakes both, to stop"), make_job("the other too")])
+            # Who takes small requests again and again waits for no others, and would stop half a minute later.
+            queue.submit(SMALL, [make_job("wakes one, to stop")])
+            queue.submit(BULK, [make_job("wakes the other")])
     assert not [task for task in asked if task.isdigit()]
 
 
