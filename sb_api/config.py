@@ -199,7 +199,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replay_rows: Annotated[int, _integer("known records that stand beside each verdict of a training", 0)] = 128
     replay_records: Annotated[int, _integer("learned verdicts of each label that a training may draw on", 0)] = 2_000
     guard_tolerance: Annotated[
-        float, Meta(ge=0, le=1, description="how far a training may lower the figures on the reference set")
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="how far a training may lower the figures on the reference set; the recall of innocent "
+            "accounts by a quarter of that",
+        ),
     ] = 0.01
     fp_budget: Annotated[
         float, Meta(gt=0, lt=1, description="share of innocent editors that may be called certain spam")
@@ -232,7 +238,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refusals_in_a_row: Annotated[
         int,
         _integer(
-            "trainings of one credential that the guard refuses in a row before the credential is set aside; 0: never",
+            "trainings of one credential, each with something new, that the guard refuses in a row before the "
+            "credential is set aside; 0: never",
             0,
         ),
     ] = 5

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
-from sb_api.learning.guard import appraise, find_losses, guarded_budget
+from sb_api.learning.guard import BEFORE, appraise, find_fallen, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Before, Observed, Reference, calibrate
 from sb_api.learning.training_loop import Fitting
@@ -89,8 +89,9 @@ def retrain_model(
     appraise_guard = partial(appraise, guard.targets, budget=spared, times=reference.resamples)
     standards = {
         "original": appraise_guard(guard.scores),
-        "weights before": appraise_guard(reference.unlearn(fitting.predict(guard.arrays))),
+        BEFORE: appraise_guard(reference.unlearn(fitting.predict(guard.arrays))),
     }
+    fallen = find_fallen(standards, tolerance, current.about.fallen)
     before = classifier.score(new.targets, fitting.predict(new.arrays), threshold)
 
     # Fitted, until corrections are where they should be; of what comes of each fitting, as much as the guard lets pass.
@@ -113,7 +114,7 @@ def retrain_model(
             temperature, borders, on_guard, held = _hold(fitting, new, floors, reference, known, calibrate_now)
             unlearned = reference.unlearn(on_guard)
             appraisal = appraise_guard(unlearned)
-            losses = find_losses(appraisal, standards, tolerance)
+            losses = find_losses(appraisal, standards, tolerance, fallen)
             if force or not losses:
                 break
         if held:
@@ -126,6 +127,8 @@ def retrain_model(
         "reference": classifier.score(guard.targets, unlearned) | appraisal.figures,
         "bands": measure_bands(guard.targets, apply_temperature(unlearned, temperature)[:, -1], borders),
     }
+    if fallen and not force:  # what is forced is a new place to begin from
+        figures["fallen"] = fallen
     about = _describe(
         current.about, figures, now, task=task, learned=len(new), temperature=temperature, borders=borders
     )

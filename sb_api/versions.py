@@ -74,8 +74,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> dict[str, Any]:
-        """The figures that whoever had it made is told: all but those of its bands, which are many."""
-        return {name: value for name, value in self.figures.items() if name != "bands"}
+        """The figures that whoever had it made is told: all but those of its bands, which are many, and what the
+        guard notes for itself."""
+        return {name: value for name, value in self.figures.items() if name not in ("bands", "fallen")}
+
+    @property
+    def fallen(self) -> dict[str, float]:
+        """The guarded figures that trainings found too low when they began, as they were then."""
+        return dict(self.figures.get("fallen", {}))
 
     @property
     def threshold(self) -> float:

@@ -18,6 +18,7 @@ RESAMPLES, CONFIDENCE = 400, 0.99
 # Of the tolerance, what the recall of innocent accounts may lose: an innocent called spam is worse than spam that is
 # missed, and there is little to lose before many are.
 INNOCENT_SHARE = 0.25
+BEFORE = "weights before"  # the standard that a training begins from
 Times = Mapping[int, npt.NDArray[np.int64]]
 
 
@@ -89,19 +90,60 @@ def _resample_recall(targets: Targets, scores: Scores, times: Times, budget: flo
     return np.asarray(found[np.arange(RESAMPLES), above] / len(guilty), np.float64)
 
 
-def find_losses(candidate: Appraisal, standards: Mapping[str, Appraisal], tolerance: float) -> list[str]:
-    """What a candidate would lose: a sentence for every guarded figure that is lower than that of one of the
-    `standards` (such as the original and the current weights) by more than `tolerance`, and surely so.
+def find_fallen(
+    standards: Mapping[str, Appraisal], tolerance: float, earlier: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """The guarded figures that the weights before a training, which are one of the `standards`, have lost to another
+    as no training may: by force, by a promotion, or because the tolerance was larger. Each as it was when a training
+    first began from there, which `earlier` has of those that were found before."""
+    before = standards[BEFORE]
+    return {
+        name: (earlier or {}).get(name, figure)
+        for name, figure in before.figures.items()
+        if any(_is_lower(before, one, name, max(0.0, _allowed(name, tolerance))) for one in standards.values())
+    }
 
-    Surely: in 99 of 100 resamples of the records (paired bootstrap; Efron, 1979), so that the set's size and noise
-    decide what is a difference: of a set of forty records, one more that is wrong is none.
+
+def find_losses(
+    candidate: Appraisal,
+    standards: Mapping[str, Appraisal],
+    tolerance: float,
+    fallen: Mapping[str, float] | None = None,
+) -> list[str]:
+    """What a candidate would lose: a sentence for every guarded figure that is lower than that of one of the
+    `standards` (such as the original and the weights before) by more than `tolerance`, and surely so.
+
+    A training answers for what it makes worse itself: in a figure that has `fallen` already, as `find_fallen` has it,
+    the weights before are the one standard, and nothing may be lost to them that can be told. What cannot be told adds
+    up in many trainings: all of them together may not lower it further than by the tolerance.
     """
     losses = []
-    for owner, standard in standards.items():
-        for name, figure in candidate.figures.items():
-            allowed = tolerance * (INNOCENT_SHARE if name == "innocent_recall" else 1.0)
-            lost = standard.resampled[name] - candidate.resampled[name]
-            if np.quantile(lost, 1 - CONFIDENCE) > allowed:
-                named = name.replace("_", " ")
-                losses.append(f"{named} would fall to {figure:.4f}, from {standard.figures[name]:.4f} of the {owner}")
+    for name, figure in candidate.figures.items():
+        allowed, had = _allowed(name, tolerance), {}
+        if fallen and name in fallen:
+            before = standards[BEFORE]
+            if _is_lower(candidate, before, name, 0.0):
+                had[BEFORE] = before.figures[name]
+            elif figure < min(fallen[name] - allowed, before.figures[name]):
+                had["weights that were first below the original"] = fallen[name]
+        else:
+            had = {who: one.figures[name] for who, one in standards.items() if _is_lower(candidate, one, name, allowed)}
+        now = f" (it is {standards[BEFORE].figures[name]:.4f} now)" if BEFORE in standards else ""
+        losses += [
+            f"{name.replace('_', ' ')} would fall to {figure:.4f}, from {height:.4f} of the {owner}"
+            + (now if owner != BEFORE else "")
+            for owner, height in had.items()
+        ]
     return losses
+
+
+def _allowed(name: str, tolerance: float) -> float:
+    return tolerance * (INNOCENT_SHARE if name == "innocent_recall" else 1.0)
+
+
+def _is_lower(one: Appraisal, other: Appraisal, name: str, allowed: float) -> bool:
+    """Whether a figure of one is lower than that of the other by more than `allowed`, and surely so: in 99 of 100
+    resamples of the records (paired bootstrap; Efron, 1979), so that the set's size and noise decide what is a
+    difference: of a set of forty records, one more that is wrong is none."""
+    lost = other.resampled[name] - one.resampled[name]
+    return bool(np.quantile(lost, 1 - CONFIDENCE) > allowed)

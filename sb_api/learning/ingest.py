@@ -175,10 +175,12 @@ class Intake:
 
     def settle_refused_training(self, rows: Sequence[LoggedVerdict], refused: SbApiError) -> None:
         """Say that the guard has refused a training of these verdicts; whose they all are is set aside after some such
-        trainings in a row, and `refused` says so."""
+        trainings in a row with something new in each, and `refused` says so."""
         self.settle_refused(rows)
         accounts = {row.account for row in rows}
         if self.log is None or not isinstance(refused, TrainingRefused) or len(accounts) != 1 or "" in accounts:
+            return
+        if not self._says_anew(rows):
             return
         (account,), most = accounts, self.settings.refusals_in_a_row
         count = self.log.note_refusal(account, self._now(), most)
@@ -189,6 +191,15 @@ class Intake:
                 "what it sends is kept and not learned, until an admin lets it back (`sb-api let-back`)."
             )
             logger.error("%s is set aside: %d trainings in a row were refused", account, count)
+
+    def _says_anew(self, rows: Sequence[LoggedVerdict]) -> bool:
+        """Whether any of these verdicts says something that the guard has not refused before; else they are a request
+        that is repeated."""
+        if self.log is None:
+            return True
+        replaced = self.log.numbered(row.supersedes for row in rows if row.supersedes is not None)
+        refused = {row.number: row.label for row in replaced if row.attempts and row.version is None}
+        return any(row.supersedes not in refused or refused[row.supersedes] != row.label for row in rows)
 
     def discard(self, task: str) -> None:
         """Keep nothing of a training that was refused."""

@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[], None]) -> dict[str, Any]:
     """Take back what a reporter says of a record now: it counts no longer, and what the current weights have learned of
     it is undone, as far as no other verdict on the record says the same; `unlearned` is False where the guard refuses
-    that, and where there is nothing to take back. `standing` is what the newest verdict on it says that counts still,
-    `digest` is of what the verdict was on. `check` raises when this process may no longer.
+    that, and where there is nothing to take back; asked for once more, it is tried again. `standing` is what the newest
+    verdict on it says that counts still, `digest` is of what the verdict was on. `check` raises when this process may
+    no longer.
 
     A task that was done before its process died is not done twice. Raises JobFailed without a log.
     """
@@ -42,7 +43,9 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
         raise JobFailed("The verdict log is off, so there is no verdict to take back.")
     current = trainer.begin(task)
     done, made = log.of_task(task), trainer.made_by(task)
-    verdict = done[0] if done else log.newest(wanted.record, wanted.digest, wanted.reporter)
+    verdict = done[0] if done else _find_refused(trainer, log, current, wanted, made is not None)
+    if verdict is None:
+        verdict = log.newest(wanted.record, wanted.digest, wanted.reporter)
     known = _find_known(log, verdict, trainer.ancestry()) if verdict else []
     heir = _find_heir(known, verdict) if verdict else None
     unlearned = verdict is not None
@@ -61,7 +64,7 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     if standing is not None:
         said += f"; the newest verdict on it that still counts says {standing!r}"
     if verdict is not None and not unlearned:
-        said += ", but the weights still know it: the guard refused the training without it"
+        said += ", but the weights still know it: the guard refused the training without it. Undo it again to try again"
     digest = "" if verdict is None else verdict.digest
     done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest, "standing": standing}
     return {**done_with, "unlearned": unlearned, "weights": weights}
@@ -94,6 +97,30 @@ def _find_heir(known: Sequence[LoggedVerdict], verdict: LoggedVerdict) -> Logged
     return counting[-1] if counting else None
 
 
+def _find_refused(
+    trainer: Trainer, log: VerdictLog, current: Weights, wanted: Withdrawal, begun: bool
+) -> LoggedVerdict | None:
+    """The last verdict of a reporter on a record if it was taken back and the guard refused to undo it: the current
+    weights have learned it, and do not follow what counts in its place; if that was `begun` again, they may."""
+    said = log.find(record=wanted.record, reporter=wanted.reporter)
+    last = next((row for row in said if not wanted.digest or row.digest in ("", wanted.digest)), None)
+    if last is None or last.status != "withdrawn":
+        return None
+    known = _find_known(log, last, trainer.ancestry())
+    if last.number not in {row.number for row in known}:
+        return None
+    heir = _find_heir(known, last)
+    followed = not begun and heir is not None and follows(_judge(trainer, current, last), heir, current.about)
+    return None if followed else last
+
+
+def _judge(trainer: Trainer, weights: Weights, verdict: LoggedVerdict) -> Scores:
+    """What weights, which the network then has, say of the record of a verdict (labels,)."""
+    trainer.fitting.load(weights)
+    arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
+    return np.asarray(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0], np.float64)
+
+
 def _undo(
     trainer: Trainer, log: VerdictLog, task: str, current: Weights, taken: Retraction, check: Callable[[], None]
 ) -> bool:
@@ -105,11 +132,6 @@ def _undo(
     alone = verdict.version == version and before in kept and log.learned_with(verdict) == 1
     arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
 
-    def judge(weights: Weights) -> Scores:
-        """What weights, which the network then has, say of the record (labels,)."""
-        trainer.fitting.load(weights)
-        return np.asarray(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0], np.float64)
-
     def go_back() -> bool:
         check()
         trainer.promote("rollback", str(before), version)
@@ -117,9 +139,9 @@ def _undo(
 
     if alone:
         earlier = trainer.fitting.widen(trainer.store.load_version(str(before)))
-        if follows(judge(earlier), heir, earlier.about) if heir else len(taken.known) == 1:
+        if follows(_judge(trainer, earlier, verdict), heir, earlier.about) if heir else len(taken.known) == 1:
             return go_back()
-    said = judge(current)
+    said = _judge(trainer, current, verdict)
     if heir and follows(said, heir, current.about):
         return True
     try:

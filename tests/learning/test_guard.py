@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights
-from sb_api.learning.guard import RESAMPLES, appraise, find_losses, guarded_budget, measure
+from sb_api.learning.guard import (
+    BEFORE,
+    INNOCENT_SHARE,
+    RESAMPLES,
+    Appraisal,
+    appraise,
+    find_fallen,
+    find_losses,
+    guarded_budget,
+    measure,
+)
 from sb_api.learning.reference_set import (
     FLATTEST_OF_VERDICTS,
     HALF_THEIRS,
@@ -116,6 +127,60 @@ def test_more_innocents_called_spam_are_a_loss_though_the_scores_rank_as_well() 
     worse[order[:13]] = (0.45, 0.55)
     (loss,) = losses(worse, good)
     assert "innocent recall would fall to 0.987" in loss
+
+
+@cache
+def with_innocents_called_spam(count: int) -> Appraisal:
+    """What good scores are worth with so many more innocent records, from one on, called spam."""
+    worse = scores(0.95, 0.003)
+    worse[np.flatnonzero((TARGETS == 0) & (worse[:, 1] < 0.5))[:count]] = (0.45, 0.55)
+    return appraise(TARGETS, worse, BUDGET)
+
+
+def judge(candidate: Appraisal, current: Appraisal, fallen: dict[str, float]) -> tuple[list[str], dict[str, float]]:
+    """What a training from current weights would lose, and what had fallen before it, of which some was `fallen` when
+    an earlier one began."""
+    standards = {"original": with_innocents_called_spam(0), BEFORE: current}
+    found = find_fallen(standards, 0.01, fallen)
+    return find_losses(candidate, standards, 0.01, found), found
+
+
+def test_what_has_been_lost_already_is_no_loss_of_a_training_that_leaves_it_so() -> None:
+    """After a forced training every later one was refused, for a fall to where the weights were already."""
+    forced = with_innocents_called_spam(20)
+    lost, fallen = judge(forced, forced, {})
+    assert (lost, list(fallen)) == ([], ["innocent_recall"])
+    lost, _ = judge(with_innocents_called_spam(19), forced, {})
+    assert lost == [], "better"
+    (loss,), _ = judge(with_innocents_called_spam(30), forced, {})
+    assert loss == "innocent recall would fall to 0.9690, from 0.9790 of the weights before"
+
+
+def test_what_has_not_been_lost_is_held_to_the_original_and_said_with_what_it_is_now() -> None:
+    (loss,), fallen = judge(with_innocents_called_spam(14), with_innocents_called_spam(8), {})
+    assert fallen == {}
+    assert loss == "innocent recall would fall to 0.9850, from 0.9990 of the original (it is 0.9910 now)"
+
+
+@pytest.mark.parametrize("forced", [0, 20])
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_many_small_losses_do_not_add_up(forced: int, step: int) -> None:
+    """Not from the original, and from where force has taken the weights not either: there by the tolerance and no
+    further."""
+    first = current = with_innocents_called_spam(forced)
+    wrong, fallen, found = forced, {}, {}
+    for _ in range(40):
+        candidate = with_innocents_called_spam(wrong + step)
+        lost, found = judge(candidate, current, fallen)
+        if lost:
+            break
+        current, wrong, fallen = candidate, wrong + step, found
+    assert lost
+    _, fallen = judge(current, current, {})
+    assert bool(fallen) == bool(forced), "what no force took there is not fallen"
+    if forced:
+        assert "weights that were first below the original" in lost[0] or step == 6
+        assert current.figures["innocent_recall"] >= first.figures["innocent_recall"] - 0.01 * INNOCENT_SHARE
 
 
 def test_the_shipped_weights_keep_the_budget_on_the_guards_records(bare: Bare) -> None:

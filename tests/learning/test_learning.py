@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from sb_api.broker.jobs import Withdrawal
+from sb_api.broker.jobs import Promotion, Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.kept import has_kept, try_kept
 from sb_api.learning.replay import replay
+from sb_api.learning.staging.promotion import promote_staged
+from sb_api.learning.staging.staging import stage_kept
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
@@ -284,6 +286,69 @@ def test_who_is_refused_again_and_again_is_set_aside_until_an_admin_lets_them_ba
     assert try_kept(trainer, proceed) == 4
     with pytest.raises(NotSetAside, match="not set aside"):
         trainer.let_back("tool")
+
+
+def test_a_refused_request_that_is_sent_again_sets_nobody_aside(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is a training with something new in it, be it one verdict or another word on the same record."""
+    trainer = make_trainer(refusals_in_a_row=3)
+    log = trainer.intake.log
+    assert log is not None
+    refuse_any_of(trainer, {"1", "2"}, monkeypatch)
+
+    def send(task: str, *verdicts: Verdict) -> bool:
+        with pytest.raises(TrainingRefused) as refused:
+            trainer.train(task, verdicts, proceed)
+        return "set_aside" in refused.value.members
+
+    (one,), (two,), (other_word,) = (pat(0, id=1), pat(0, id=2), pat(1, id=1))
+    assert not any(send(f"repeated {number}", one) for number in range(4))
+    assert not send("one new among them", one, two)
+    assert not any(send(f"both {number}", two, one) for number in range(3))
+    assert log.set_aside() == []
+    assert send("another word", other_word)
+    assert [(row.account, row.refused) for row in log.set_aside()] == [("mod A", 3)]
+
+
+def force(trainer: Trainer, make_trainer: Callable[..., Trainer]) -> Trainer:
+    trainer.train("lies", lies(), proceed, force=True)
+    return trainer
+
+
+def promote_by_force(trainer: Trainer, make_trainer: Callable[..., Trainer]) -> Trainer:
+    before = trainer.publication.version
+    version = trainer.train("lies", lies(), proceed, force=True)["weights"]["version"]
+    trainer.roll_back(before, proceed)
+    stage_kept(trainer, version)
+    promote_staged(trainer, "promoted", Promotion(version, force=True, as_is=True), proceed, lambda _: None)
+    return trainer
+
+
+def lower_the_tolerance(trainer: Trainer, make_trainer: Callable[..., Trainer]) -> Trainer:
+    lax = make_trainer(guard_tolerance=1.0)
+    lax.train("lies", lies(), proceed)
+    return make_trainer()
+
+
+def lies() -> list[Verdict]:
+    return flipped(everyone(100))
+
+
+@pytest.mark.parametrize("fall", [force, promote_by_force, lower_the_tolerance])
+def test_where_the_weights_have_fallen_already_right_verdicts_corrections_and_undo_get_through(
+    fall: Callable[[Trainer, Callable[..., Trainer]], Trainer], make_trainer: Callable[..., Trainer]
+) -> None:
+    """Every later training was refused, for a fall to where the weights were before it, and its reporter set aside."""
+    trainer = fall(make_trainer(refusals_in_a_row=1), make_trainer)
+    said = lies()
+    assert trainer.train("right", pat(0), proceed)["learned"] == 1
+    assert trainer.store.load_current().about.fallen, "the guard was not put to the test"
+    corrected = msgspec.structs.replace(said[0], verdict=1 - said[0].verdict)
+    assert trainer.train("corrected", [corrected], proceed)["learned"] == 1
+    assert take_back(trainer, "taken back", said[1])["unlearned"]
+    assert trainer.intake.log is not None
+    assert trainer.intake.log.set_aside() == []
 
 
 def test_nothing_that_a_rollback_undid_is_drawn_or_observed_by_what_is_learned_then(
@@ -598,6 +663,45 @@ def test_where_the_guard_refuses_to_unlearn_a_verdict_it_counts_no_longer_all_th
     assert (answer["withdrawn"], answer["unlearned"], answer["weights"]["version"]) == (1, False, version)
     assert "still know it" in answer["response"]
     assert statuses(trainer) == ["withdrawn", "learned", "learned"]
+
+
+def test_an_undo_that_the_guard_refused_can_be_tried_again(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    trainer.train("one", pat(1), proceed)
+    trainer.train("two", campaign(1), proceed)
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"9001"}, patch)
+        for number in range(2):
+            answer = take_back(trainer, f"refused {number}", pat(1)[0])
+            assert (answer["withdrawn"], answer["unlearned"]) == (1, False)
+    answer = take_back(trainer, "again", pat(1)[0])
+    assert (answer["withdrawn"], answer["unlearned"]) == (1, True)
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+    assert take_back(trainer, "again", pat(1)[0])["withdrawn"] == 1, "the same task again"
+    assert take_back(trainer, "once more", pat(1)[0])["withdrawn"] == 0
+    assert statuses(trainer) == ["withdrawn", "learned", "learned"]
+
+
+def test_an_undo_that_is_tried_again_takes_back_what_it_was_about_and_not_what_counts_since(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a verdict had replaced counts again once it is taken back; that is not what was to be undone."""
+    trainer = make_trainer()
+    trainer.train("first", pat(0), proceed)
+    trainer.train("second", pat(1), proceed)
+    trainer.train("others", campaign(1), proceed)
+    with monkeypatch.context() as patch:
+        refuse_any_of(trainer, {"9001"}, patch)
+        assert not take_back(trainer, "refused", pat(1)[0])["unlearned"]
+    assert is_on_side(trainer, 1)
+    assert take_back(trainer, "again", pat(1)[0])["unlearned"]
+    assert is_on_side(trainer, 0)
+    assert statuses(trainer)[:2] == ["learned", "withdrawn"]
+    assert take_back(trainer, "the first", pat(0)[0])["standing"] is None
+    assert statuses(trainer)[:2] == ["withdrawn", "withdrawn"]
 
 
 def test_without_a_log_there_is_nothing_to_take_back(make_trainer: Callable[..., Trainer]) -> None:
