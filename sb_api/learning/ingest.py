@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -95,7 +96,7 @@ class Intake:
         standing = self.log.standing(row.record for row in rows) if self.log else []
         learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
         caps = self.caps()
-        contradicting = self._contradicting(rows, scores, standing, current)
+        contradicting = self._contradicting(_follow_up(rows, standing), current)
         aside = {one.account for one in self.log.set_aside()} if self.log else ()
         unheeded = describe_unheeded(rows, [row.predicted for row in rows], current.about.labels)
         admission = admit(
@@ -304,23 +305,14 @@ class Intake:
             fit = (r for r in kept if r.tokenizers == current.about.features and r.number not in superseded)
             return choose_retried(fit, self._now(), caps, MOST_RETRIED)
 
-    def _contradicting(
-        self, rows: Sequence[LoggedVerdict], scores: Any, standing: Sequence[LoggedVerdict], current: Weights
-    ) -> set[int]:
-        """The positions of verdicts against a certain score. Who takes back a verdict of their own says nothing against
-        the score that it has led to: there, what counts is the score before."""
-        if not current.about.borders:
+    def _contradicting(self, rows: Sequence[LoggedVerdict], current: Weights) -> set[int]:
+        """The numbers of verdicts against a certain score, for the second reporter that such ones need. Who takes back
+        a verdict of their own says nothing against the score that it has led to: there, what counts is the score
+        before."""
+        if not self._rules.two_reporters or not current.about.borders:
             return set()
-        learned = {(row.record, row.reporter): row for row in standing if row.version}
-        found = set()
-        for position, row in enumerate(rows):
-            spam = float(scores[position][1])
-            own = learned.get((row.record, row.reporter))
-            if own is not None and own.label != row.label and own.is_about_the_same(row):
-                spam = own.spam
-            if _contradicts(row.label, spam, current.about):
-                found.add(position)
-        return found
+        before = self.log.taken_back(rows) if self.log else {}
+        return {row.number for row in rows if _contradicts(row.label, before.get(row.number, row).spam, current.about)}
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)
@@ -365,6 +357,24 @@ def observed_rows(log: VerdictLog, count: int) -> list[tuple[LoggedVerdict, Logg
     taken_back = log.taken_back(rows)
     pairs = [(row, taken_back.get(row.number, row)) for row in rows]
     return [(row, said) for row, said in pairs if said.temperature is not None]
+
+
+def _follow_up(rows: Sequence[LoggedVerdict], standing: Sequence[LoggedVerdict]) -> list[LoggedVerdict]:
+    """n new verdicts, numbered by their positions, each with the number of what it would supersede of those `standing`,
+    oldest first."""
+    said: dict[tuple[str, str], list[LoggedVerdict]] = defaultdict(list)
+    for other in standing:
+        said[other.record, other.reporter].append(other)
+    return [
+        msgspec.structs.replace(
+            row,
+            number=position,
+            supersedes=max(
+                (o.number for o in said[row.record, row.reporter] if o.is_about_the_same(row)), default=None
+            ),
+        )
+        for position, row in enumerate(rows)
+    ]
 
 
 def _contradicts(label: int, spam: float, about: Version) -> bool:

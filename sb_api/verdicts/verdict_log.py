@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sb_api.config import Settings
 from sb_api.records import EDITORS
 from sb_api.verdicts import lineage, set_aside
+from sb_api.verdicts.corrections import find_taken_back
 from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
@@ -128,23 +129,19 @@ class VerdictLog:
             return connection.scalar(query) is not None
 
     def taken_back(self, verdicts: Iterable[LoggedVerdict]) -> dict[int, LoggedVerdict]:
-        """By the number of those of `verdicts` that correct one: what its reporter said before, otherwise than now, and
-        weights had learned."""
-        found = {}
-        pairs = [(verdict, verdict.supersedes) for verdict in verdicts if verdict.supersedes is not None]
-        while pairs:
-            earlier = {row.number: row for row in self.numbered({number for _, number in pairs})}
-            further = []
-            for verdict, number in pairs:
-                row = earlier.get(number)
-                if row is None or (row.version and row.label == verdict.label):
-                    continue
-                if row.version:
-                    found[verdict.number] = row
-                elif row.supersedes is not None:  # it was never learned, so what it replaced still is
-                    further.append((verdict, row.supersedes))
-            pairs = further
-        return found
+        """By the number of those of `verdicts` that correct one: the first of what its reporter said before, otherwise
+        than now, and weights had learned that it goes back to; without its vector where it has a digest."""
+        later = [verdict for verdict in verdicts if verdict.supersedes is not None]
+        if not later:
+            return {}
+        query = self._query(*_WITHOUT_VECTOR)
+        with self._begin() as connection:
+            rows = {
+                row.number: _verdict(row)
+                for part in parts(sorted({verdict.record for verdict in later}))
+                for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
+            }
+            return find_taken_back(connection, self.classifier, later, rows)
 
     def learned_by(self, versions: Iterable[str], numbers: Iterable[int]) -> set[int]:
         """Which of some verdicts any of these versions has learned."""

@@ -707,3 +707,33 @@ def test_an_undo_that_is_tried_again_takes_back_what_it_was_about_and_not_what_c
 def test_without_a_log_there_is_nothing_to_take_back(make_trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(JobFailed, match="verdict log is off"):
         take_back(make_trainer(verdict_log="off"), "one", pat(1)[0])
+
+
+def says(trainer: Trainer, reporter: str, label: int, task: str) -> float:
+    trainer.train(task, by(reporter, label), proceed)
+    return score(trainer, pat(1))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["ann 1", "ann 0", "back", "ann 0"],
+        ["ann 1", "ann 0", "back", "ann 1", "ann 0"],
+        ["ann 1", "bob 0", "ann 1", "ann 0"],
+        ["ann 1", "ann 0", "back", "ann 0", "back", "ann 0"],
+    ],
+    ids=", ".join,
+)
+def test_a_correction_goes_back_to_before_the_first_of_the_wrong_verdicts(
+    said: list[str], make_trainer: Callable[..., Trainer]
+) -> None:
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    assert before < 0.2
+    for number, step in enumerate(said):
+        if step == "back":
+            trainer.roll_back("previous", proceed)
+        else:
+            reporter, label = step.split()
+            trainer.train(f"step {number}", by(reporter, int(label)), proceed)
+    assert score(trainer, pat(1)) < before + 0.01

@@ -110,7 +110,7 @@ def test_the_latest_are_found_behind_any_number_of_others(log: VerdictLog) -> No
 
 
 def test_a_verdict_takes_back_the_one_before_that_was_learned(log: VerdictLog) -> None:
-    """Also where what lies between was never learned; not where the same was said and learned since."""
+    """Also where what lies between was never learned; not where the same was said."""
     log.add([verdict("1", version="v1"), verdict("2", version="v1", label=0)])
     first, second = numbers(log)
     log.add([verdict("1", label=0, status="superseded", supersedes=first)], superseded=[first])
@@ -119,6 +119,34 @@ def test_a_verdict_takes_back_the_one_before_that_was_learned(log: VerdictLog) -
     assert {number: row.number for number, row in log.taken_back([correction, again]).items()} == {
         correction.number: first
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        # Each with its label, the weights that it found and those that learned it.
+        ([(1, 0, 1), (0, 1, 2), (0, 1, 3)], 0),  # the first correction was rolled back
+        ([(1, 0, 1), (1, 1, 2), (0, 2, 4)], 0),  # the wrong one was sent again
+        ([(1, 0, 1), (0, 1, None), (1, 1, 2), (0, 2, 4)], 0),  # what was over a cap changes nothing
+        ([(1, 0, 1), (0, 1, 2), (1, 1, 3), (0, 3, 5)], 0),  # the same after a rollback of the correction between
+        ([(1, 0, 1), (0, 1, 2), (1, 2, 4), (0, 4, 6)], 2),  # it had come back between
+        ([(1, 0, 1), (0, 1, 2), (0, 2, 4)], 0),  # the correction is sent again
+        ([(1, 1, 3), (1, 2, 4), (0, 4, 6)], 1),  # the first wrong one was rolled back
+        ([(1, 1, 3), (0, 2, 4)], None),  # and was the only one
+        ([(2, 0, 1), (1, 1, 2), (0, 2, 4)], 1),  # of a third label, which says nothing of this one
+    ],
+)
+def test_a_verdict_takes_back_the_first_wrong_one_that_the_weights_had_learned(
+    said: list[tuple[int, int, int | None]], first: int | None, log: VerdictLog
+) -> None:
+    """The weights v2 and v3 were made from v1, v4 from v2, v5 from v3 and v6 from v4."""
+    log.follow("v6", {"v0": None, "v1": "v0", "v2": "v1", "v3": "v1", "v4": "v2", "v5": "v3", "v6": "v4"})
+    for place, (label, found, learned) in enumerate(said, start=1):
+        log.add([verdict(label=label, weights=f"v{found}", supersedes=place - 1 or None)], superseded=[place - 1])
+        if learned is not None:
+            log.settle_learned([place], f"v{learned}")
+    (correction,) = log.numbered([len(said)])
+    assert [row.number - 1 for row in log.taken_back([correction]).values()] == [first] * (first is not None)
 
 
 def test_settled_verdicts_say_what_became_of_them(log: VerdictLog) -> None:
