@@ -96,7 +96,7 @@ class Intake:
         standing = self.log.standing(row.record for row in rows) if self.log else []
         learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
         caps = self.caps()
-        contradicting = self._contradicting(_follow_up(rows, standing), current)
+        contradicting = self.contradicting(_follow_up(rows, standing), current.about)
         aside = {one.account for one in self.log.set_aside()} if self.log else ()
         unheeded = describe_unheeded(rows, [row.predicted for row in rows], current.about.labels)
         admission = admit(
@@ -202,17 +202,6 @@ class Intake:
         refused = {row.number: row.label for row in replaced if row.attempts and row.version is None}
         return any(row.supersedes not in refused or refused[row.supersedes] != row.label for row in rows)
 
-    def discard(self, task: str) -> None:
-        """Keep nothing of a training that was refused."""
-        if self.log:
-            self.log.discard(task)
-
-    def discard_unknown(self, about: Version, task: str) -> None:
-        """Take back what was kept of classes that the weights do not have, so that their numbers are free; but for
-        those that come with a task, which may have been begun before."""
-        if self.log and self.classifier.record_type is not EDITORS:
-            self.log.discard(task, len(about.labels))
-
     def let_back(self, account: str) -> int:
         """Let an account back that is set aside; how many of its verdicts may be learned again. Raises
         NotSetAside where it is not."""
@@ -305,14 +294,14 @@ class Intake:
             fit = (r for r in kept if r.tokenizers == current.about.features and r.number not in superseded)
             return choose_retried(fit, self._now(), caps, MOST_RETRIED)
 
-    def _contradicting(self, rows: Sequence[LoggedVerdict], current: Weights) -> set[int]:
+    def contradicting(self, rows: Sequence[LoggedVerdict], about: Version) -> set[int]:
         """The numbers of verdicts against a certain score, for the second reporter that such ones need. Who takes back
         a verdict of their own says nothing against the score that it has led to: there, what counts is the score
         before."""
-        if not self._rules.two_reporters or not current.about.borders:
+        if not self._rules.two_reporters or not about.borders:
             return set()
         before = self.log.taken_back(rows) if self.log else {}
-        return {row.number for row in rows if _contradicts(row.label, before.get(row.number, row).spam, current.about)}
+        return {row.number for row in rows if _contradicts(row.label, before.get(row.number, row).spam, about)}
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)

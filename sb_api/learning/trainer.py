@@ -23,6 +23,7 @@ from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
+from sb_api.learning.restoration import discard, discard_unknown
 from sb_api.learning.staging.promotion import judge_verdicts
 from sb_api.learning.staging.staging import Staging
 from sb_api.learning.training_loop import Fitting
@@ -158,7 +159,7 @@ class Trainer:
         known = len(self.publication.labels)
         grows = len(current.about.labels) > known
         if grows and not any(row.label >= known for row in batch.learn):
-            self.intake.discard(task)
+            discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
             raise TrainingRefused(NOT_BEGUN)
         logged()
         judge_verdicts(self, verdicts, self.intake.log.of_task(task) if self.intake.log else batch.learn)
@@ -175,7 +176,7 @@ class Trainer:
                 learned, rows = self._learn_all_or_new(task, current, batch, check, force)
             except TrainingRefused as refused:
                 if grows:
-                    self.intake.discard(task)
+                    discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
                     raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
                 told = self._describe(task, verdicts, batch, {}) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
@@ -207,7 +208,7 @@ class Trainer:
         self.fitting.load(current)
         self.follow()
         self.intake.settle_abandoned(task, self._learned_from)
-        self.intake.discard_unknown(known, task)
+        discard_unknown(self.intake, task, known, self.ancestry)
         return current
 
     def _learn_all_or_new(

@@ -15,11 +15,12 @@ from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.ingest import BESIDE_THRESHOLD
 from sb_api.learning.recipe import RETRAINING, Examples, merge_targets
+from sb_api.learning.restoration import states_again
 from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
-from sb_api.verdicts.outcomes import name_label
+from sb_api.verdicts.outcomes import KEPT, name_label
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Version
 
@@ -55,7 +56,8 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
         elif made is not None and made.about.parent == current.about.version:
             trainer.promote("training", made.about.version, current.about.version)
         taught_away = heir is None and trainer.made_by(task) is not None
-        log.withdraw(verdict, task, trainer.ancestry(), [row.number for row in known] if taught_away else ())
+        again = states_again(trainer.intake, [verdict], current.about, trainer.ancestry())
+        log.withdraw([verdict.number], again, task, [row.number for row in known] if taught_away else ())
         trainer.follow()
         trainer.publication.publish_quality()
     weights = {"version": trainer.publication.version, "previous": current.about.version}
@@ -66,6 +68,9 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
     if verdict is not None and not unlearned:
         said += ", but the weights still know it: the guard refused the training without it. Undo it again to try again"
     digest = "" if verdict is None else verdict.digest
+    left = log.newest(wanted.record, digest, wanted.reporter) if verdict else None
+    if left is not None and left.status in KEPT:
+        said += f"; what it had replaced, {name_label(left.label, current.about.labels)!r}, is kept again"
     done_with = {"response": said, "withdrawn": int(verdict is not None), "digest": digest, "standing": standing}
     return {**done_with, "unlearned": unlearned, "weights": weights}
 

@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sb_api.config import Settings
+from sb_api.judgements import Status
 from sb_api.records import EDITORS
 from sb_api.verdicts import lineage, set_aside
 from sb_api.verdicts.corrections import find_taken_back
@@ -88,22 +89,22 @@ class VerdictLog:
         return self.numbered([said[-1].number])[0] if said else None
 
     def withdraw(
-        self, verdict: LoggedVerdict, task: str, ancestry: Collection[str], taught_away: Collection[int] = ()
+        self,
+        numbers: Sequence[int],
+        again: Mapping[int, Status],
+        task: str | None = None,
+        taught_away: Collection[int] = (),
     ) -> None:
-        """Take back a verdict, as the work of a task. What it superseded counts again, if weights had learned that: as
-        learned where those of the `ancestry` of the current ones have, else as undone. Of verdicts that were
-        `taught_away`, all that no longer count, it is forgotten that weights have learned them."""
+        """Take back verdicts, as the work of a task if one is given; by their numbers, what they superseded counts
+        `again`, in these states. Of verdicts that were `taught_away`, all that no longer count, it is forgotten that
+        weights have learned them."""
+        withdrawn = {"status": "withdrawn"} if task is None else {"status": "withdrawn", "task": task}
         with self._begin() as connection:
             connection.execute(LEARNINGS.delete().where(LEARNINGS.c.number.in_(sorted(taught_away))))
-            mine = VERDICTS.update().where(VERDICTS.c.number == verdict.number)
-            connection.execute(mine.values(status="withdrawn", task=task))
-            if verdict.supersedes is not None:
-                earlier = [verdict.supersedes]
-                known = lineage.learned_by(connection, self.classifier, ancestry)
-                again = VERDICTS.update().where(
-                    VERDICTS.c.number.in_(earlier), VERDICTS.c.status == "superseded", VERDICTS.c.version.is_not(None)
-                )
-                connection.execute(again.values(status="learned" if known.issuperset(earlier) else "undone"))
+            for part in parts(numbers):
+                connection.execute(VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(**withdrawn))
+            for number, status in again.items():
+                connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
 
     def learned_with(self, verdict: LoggedVerdict) -> int:
         """How many verdicts the version that first learned this one has learned in that training, this one included."""
@@ -196,16 +197,13 @@ class VerdictLog:
                 mine = VERDICTS.update().where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "learning")
                 connection.execute(mine.values(**refused))
 
-    def discard(self, task: str, others_from: int | None = None) -> int:
-        """Take back verdicts that were never learned: those of a task, or of all others those of labels from a number
-        on; how many."""
+    def unlearned(self, task: str, others_from: int | None = None) -> list[LoggedVerdict]:
+        """The verdicts that count and were never learned: those of a task, or of all others those of labels from a
+        number on."""
         whose = VERDICTS.c.task == task
         if others_from is not None:
             whose = sa.and_(VERDICTS.c.task != task, VERDICTS.c.label >= others_from)
-        never = (VERDICTS.c.classifier == self.classifier, VERDICTS.c.version.is_(None), _STANDING)
-        taken = VERDICTS.update().where(whose, *never).values(status="withdrawn")
-        with self._begin() as connection:
-            return connection.execute(taken).rowcount
+        return self._select(whose, VERDICTS.c.version.is_(None), _STANDING)
 
     def highest_label(self, tokenizers: str) -> int:
         """The highest number of a label that any verdict has which weights with these numbers learned; -1 for none."""

@@ -558,6 +558,12 @@ def by(reporter: str, label: int) -> list[Verdict]:
     return pat(label, reporter=reporter)
 
 
+def sure(label: int, reporter: str) -> list[Verdict]:
+    """A verdict on an account that the weights are sure is fine."""
+    editor = next(iter(generate_editors(1, seed=9, spam_share=0.0)))
+    return [msgspec.convert({**editor.record, "verdict": label, "reporter": reporter}, Verdict)]
+
+
 def is_on_side(trainer: Trainer, label: int) -> bool:
     return (score(trainer, pat(label)) > 0.5) == bool(label)
 
@@ -630,6 +636,57 @@ def test_however_verdicts_come_and_go_the_newest_that_counts_has_the_last_word(
             assert abs(score(trainer, pat(1)) - before) < 0.01, steps
         elif steps[-1].endswith("undoes"):
             assert is_on_side(trainer, standing[-1].label), steps
+
+
+def test_a_kept_verdict_that_a_taken_back_one_had_replaced_is_kept_again(make_trainer: Callable[..., Trainer]) -> None:
+    """Each step back is one verdict: the last of them brings back the one that was learned."""
+    trainer = make_trainer(reporter_day_cap=1)
+    for number, label in enumerate((1, 0, 0)):
+        trainer.train(f"said {number}", pat(label), proceed)
+    assert statuses(trainer) == ["superseded", "superseded", "held"]
+    taught = score(trainer, pat(1))
+    answer = take_back(trainer, "one", pat(0)[0])
+    fine, spam = trainer.publication.labels
+    assert answer["response"] == f"Took the verdict back; what it had replaced, {fine!r}, is kept again"
+    assert statuses(trainer) == ["superseded", "held", "withdrawn"]
+    assert take_back(trainer, "one", pat(0)[0]) == answer, "the same task again"
+    answer = take_back(trainer, "two", pat(0)[0])
+    assert (answer["withdrawn"], answer["standing"]) == (1, spam)
+    assert statuses(trainer) == ["learned", "withdrawn", "withdrawn"]
+    assert score(trainer, pat(1)) == taught
+
+
+def test_what_waited_for_a_second_reporter_waits_again_once_what_replaced_it_is_taken_back(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """Where the second one has come meanwhile, both may be learned."""
+    trainer = make_trainer(two_reporters="on")
+    before = score(trainer, sure(1, "ann"))
+    for number, (reporter, label) in enumerate((("ann", 1), ("ann", 0))):
+        trainer.train(f"said {number}", sure(label, reporter), proceed)
+    assert statuses(trainer) == ["superseded", "learned"]
+    answer = take_back(trainer, "one", sure(0, "ann")[0])
+    assert "is kept again" in answer["response"]
+    assert statuses(trainer) == ["waiting", "withdrawn"]
+    assert score(trainer, sure(1, "ann")) == before
+    trainer.train("again", sure(0, "ann"), proceed)
+    trainer.train("bob's", sure(1, "bob"), proceed)
+    assert statuses(trainer) == ["superseded", "withdrawn", "learned", "waiting"]
+    take_back(trainer, "two", sure(0, "ann")[0])
+    assert statuses(trainer) == ["held", "withdrawn", "withdrawn", "held"]
+    assert try_kept(trainer, proceed) == 2
+    assert score(trainer, sure(1, "ann")) > 0.5
+
+
+def test_what_was_learned_and_rolled_back_is_undone_again_once_what_replaced_it_is_taken_back(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer()
+    trainer.train("one", pat(1), proceed)
+    trainer.roll_back("original", proceed)
+    trainer.train("two", pat(0), proceed)
+    take_back(trainer, "three", pat(0)[0])
+    assert statuses(trainer) == ["undone", "withdrawn"]
 
 
 def test_nobody_takes_back_what_another_said_nor_what_was_said_of_other_content(
@@ -707,11 +764,6 @@ def test_an_undo_that_is_tried_again_takes_back_what_it_was_about_and_not_what_c
 def test_without_a_log_there_is_nothing_to_take_back(make_trainer: Callable[..., Trainer]) -> None:
     with pytest.raises(JobFailed, match="verdict log is off"):
         take_back(make_trainer(verdict_log="off"), "one", pat(1)[0])
-
-
-def says(trainer: Trainer, reporter: str, label: int, task: str) -> float:
-    trainer.train(task, by(reporter, label), proceed)
-    return score(trainer, pat(1))
 
 
 @pytest.mark.parametrize(

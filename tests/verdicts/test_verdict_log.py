@@ -379,7 +379,7 @@ def test_what_is_withdrawn_counts_nowhere_and_what_it_replaced_counts_again(log:
     assert (newest.number, newest.vector) == (2, verdict(1).vector)
     assert log.newest("1", "other", "ann") is None
     assert log.newest("1", "d", "ben") is None
-    log.withdraw(newest, "three", {"v1"})
+    log.withdraw([newest.number], {1: "learned"}, "three")
     assert [(row.number, row.status) for row in log.find()] == [(2, "withdrawn"), (1, "learned")]
     assert [row.number for row in log.of_task("three")] == [2]
     assert [row.number for row in log.latest(10)] == [1]

@@ -1,0 +1,88 @@
+"""Verdicts that no longer count, and what they had replaced, which counts again then: as what it would be now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from sb_api.judgements import Status
+from sb_api.learning.ingest import Batch, Intake
+from sb_api.records import EDITORS
+from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.verdict_log import VerdictLog
+from sb_api.versions import Version
+
+Ancestry = Callable[[], Collection[str]]
+
+
+def discard(intake: Intake, task: str, batch: Batch, about: Version, ancestry: Ancestry) -> None:
+    """Keep nothing of a training that was refused, but what was kept before and tried along. `about` is of the current
+    weights, and `ancestry` what those came from."""
+    if intake.log:
+        along = {row.number for row in batch.retried}
+        rows = [row for row in intake.log.unlearned(task) if row.number not in along]
+        _discard(intake, rows, about, ancestry)
+
+
+def discard_unknown(intake: Intake, task: str, about: Version, ancestry: Ancestry) -> None:
+    """Take back what was kept of classes that the weights do not have, so that their numbers are free; but for those
+    that come with a task, which may have been begun before."""
+    if intake.log and intake.classifier.record_type is not EDITORS:
+        _discard(intake, intake.log.unlearned(task, len(about.labels)), about, ancestry)
+
+
+def _discard(intake: Intake, rows: Sequence[LoggedVerdict], about: Version, ancestry: Ancestry) -> None:
+    if intake.log and rows:
+        again = states_again(intake, rows, about, ancestry())
+        intake.log.withdraw([row.number for row in rows], again)
+
+
+def states_again(
+    intake: Intake, verdicts: Sequence[LoggedVerdict], about: Version, ancestry: Collection[str]
+) -> dict[int, Status]:
+    """By the number of each verdict that counts again once some are taken back, its state: learned where weights of the
+    `ancestry` of the current ones have learned it, undone where only others have, and else kept, for the reason that
+    there is for it now."""
+    log = intake.log
+    if log is None:
+        return {}
+    replaced = list(_find_replaced(log, verdicts, len(about.labels)))
+    learned = log.learned_by(ancestry, [row.number for row in replaced])
+    never = [row for row in replaced if row.version is None]
+    contradicting = intake.contradicting(never, about)
+    aside = {one.account for one in log.set_aside()} if never else set()
+    states: dict[int, Status] = {}
+    for row in replaced:
+        if row.version is not None:
+            states[row.number] = "learned" if row.number in learned else "undone"
+        elif row.account in aside:
+            states[row.number] = "set aside"
+        elif row.attempts:
+            states[row.number] = "refused"
+        elif row.number not in contradicting:
+            states[row.number] = "held"
+        else:
+            # A second reporter may have come since; both are learned with what follows then.
+            agreeing = [other for other in log.standing([row.record]) if _agree(row, other, aside)]
+            states[row.number] = "held" if agreeing else "waiting"
+            states |= {other.number: "held" for other in agreeing if other.status == "waiting"}
+    return states
+
+
+def _find_replaced(log: VerdictLog, verdicts: Sequence[LoggedVerdict], known: int) -> Iterator[LoggedVerdict]:
+    """What each of some verdicts has replaced; before that, where it was of a class that none of the `known` ones is,
+    and so can never be learned."""
+    numbers = {verdict.supersedes for verdict in verdicts}
+    while wanted := numbers - {None}:
+        rows = [row for row in log.numbered(n for n in wanted if n is not None) if row.status == "superseded"]
+        lost = [row for row in rows if row.version is None and row.label >= known]
+        yield from (row for row in rows if row not in lost)
+        numbers = {row.supersedes for row in lost}
+
+
+def _agree(row: LoggedVerdict, other: LoggedVerdict, aside: Collection[str]) -> bool:
+    return (
+        other.reporter != row.reporter
+        and other.label == row.label
+        and other.account not in aside
+        and other.is_about_the_same(row)
+    )
