@@ -83,7 +83,8 @@ class Undone(msgspec.Struct, frozen=True, kw_only=True):
     no longer; where one was withdrawn and is not `unlearned`, the weights still know it, because the guard refused
     those without it.
     `standing` is the label that the newest verdict on the same record gives which still counts, null where none does:
-    the weights follow that, and where none does, say what they said before."""
+    the weights follow that, and where none does, say what they said before. What is kept, and not learned yet, does not
+    count; where the verdict had replaced such a one, `response` says that it is kept again."""
 
     success: Success = True
     response: str

@@ -77,9 +77,10 @@ class WantedNames(msgspec.Struct, frozen=True):
     new: ClassName
 
 
-class Undo(msgspec.Struct):
+class Undo(msgspec.Struct, forbid_unknown_fields=True):
     """Which verdict to take back: the newest of a reporter on the record `id`; where a `digest` of `GET /verdicts` is
-    given, on what was judged then. With credentials the reporter is the credential, or one that it may name."""
+    given, on what was judged then. With credentials the reporter is the credential, or one that it may name. Another
+    member is an error: a mistyped one would have another verdict taken back."""
 
     id: IntegerId | StringId
     digest: Annotated[str, Meta(max_length=32)] = ""

@@ -213,6 +213,7 @@ def test_a_verdict_is_taken_back_by_whoever_gave_it(service: Service) -> None:
         *((body, 400, "malformed-body") for body in (b"", b"{", b"\xff")),
         *((body, 422, "invalid-records") for body in (b"[]", b"{}", b'{"id": null}', b'{"id": 1.5}')),
         *((body, 422, "invalid-records") for body in (b'{"id": "a\\u0000"}', b'{"id": 1, "reporter": 5}')),
+        (b'{"id": 1, "reporte": "ann"}', 422, "invalid-records"),
     ],
 )
 def test_what_does_not_say_which_verdict_is_refused(

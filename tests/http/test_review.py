@@ -108,6 +108,8 @@ def test_verdicts_are_learned_as_those_of_train_and_can_be_taken_back(
     assert {one["status"] for one in reviewing.get("/verdicts?id=9002").get_json()["verdicts"]} == {"withdrawn"}
     unknown = reviewing.post("/review", json={"action": "undo", "entry": "0" * 24})
     assert_problem(unknown, 404, "unknown-entry")
+    mistyped = reviewing.post("/review", json={"action": "undo", "entry": entries[2], "saw": "0" * 32})
+    assert_problem(mistyped, 422, "invalid-records")
 
 
 def test_verdicts_by_train_end_the_wait_too_until_none_stands(reviewing: FlaskClient, queue: ReviewStore) -> None:
