@@ -766,6 +766,45 @@ def test_without_a_log_there_is_nothing_to_take_back(make_trainer: Callable[...,
         take_back(make_trainer(verdict_log="off"), "one", pat(1)[0])
 
 
+@pytest.mark.parametrize("seed", [10, 11])
+def test_however_verdicts_come_and_go_a_correction_goes_back_to_before_the_first_wrong_one(
+    seed: int, make_trainer: Callable[..., Trainer]
+) -> None:
+    """Of two reporters who change their minds, undo and roll back. By version, what its weights have learned: the
+    step, who said so, the label and the score before."""
+    trainer = make_trainer(guard_tolerance=1.0)
+    random = np.random.default_rng(seed)
+    learned: dict[str, list[tuple[int, str, int, float]]] = {trainer.publication.version: []}
+    counting: dict[str, list[int]] = {"ann": [], "bob": []}  # what each would take back, step by step
+    steps: list[str] = []
+    for number in range(10):
+        reporter, label = str(random.choice(["ann", "bob"], p=[0.8, 0.2])), int(random.integers(2))
+        before, stood, chance = trainer.publication.version, score(trainer, pat(1)), random.random()
+        if number and chance < 0.25:
+            steps.append("back")
+            trainer.roll_back("previous", proceed)
+        elif chance < 0.35:
+            steps.append(f"{reporter} undoes")
+            answer = take_back(trainer, f"step {number}", by(reporter, 1)[0])
+            after = trainer.publication.version
+            taught = after not in learned
+            gone = {counting[reporter].pop()} if answer["withdrawn"] else set()
+            if taught and answer["standing"] is None:
+                gone |= {step for step, *_ in learned[before]}
+            learned.setdefault(after, learned[before])
+            learned = {v: [said for said in all_said if said[0] not in gone] for v, all_said in learned.items()}
+        elif trainer.train(f"step {number}", by(reporter, label), proceed)["learned"]:
+            steps.append(f"{reporter} says {label}")
+            mine = [said for said in learned[before] if said[1] == reporter]
+            runs = [(said, list(run)) for said, run in itertools.groupby(mine, key=lambda said: said[2])]
+            wrong = next((run for said, run in reversed(runs) if said != label), None)
+            if wrong is not None:
+                moved = (score(trainer, pat(1)) - wrong[0][3]) * (1 - 2 * label)
+                assert moved <= 0.01, steps
+            learned[trainer.publication.version] = [*learned[before], (number, reporter, label, stood)]
+            counting[reporter].append(number)
+
+
 @pytest.mark.parametrize(
     "said",
     [
