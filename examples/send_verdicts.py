@@ -2,9 +2,9 @@
 """Send moderators' verdicts back, each exactly once as far as anybody can know.
 
 Reads a file of JSON Lines, editors with "verdict" (1 is spam) and "reporter", and keeps beside it how many lines were
-learned. When a connection is lost at the wrong moment nobody knows whether the service has the verdicts: the script
-stops and says so. To run it again is safe while the verdict log is on, which it is unless it was turned off: verdicts
-that are known are not learned twice.
+learned, or kept to be learned later, as those are that the service refuses to learn now. When a connection is lost at
+the wrong moment nobody knows whether the service has the verdicts: the script stops and says so. To run it again is
+safe while the verdict log is on, which it is unless it was turned off: verdicts that are known are not learned twice.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     state = arguments.file.with_name(f"{arguments.file.name}.sent")
     sent = int(state.read_text()) if state.exists() else 0
+    status = 0
     with arguments.file.open("rb") as lines, Client(arguments.url, token()) as client:
         rest = itertools.islice(lines, sent, None)
         while batch := list(itertools.islice(rest, BATCH)):
@@ -56,7 +57,10 @@ def main() -> int:
                 return 1
             except TrainingRefused as error:
                 print(f"lines {sent + 1} to {sent + len(batch)} were refused: {error.detail}", file=sys.stderr)
-                return 1
+                if "kept" not in error.members:
+                    return 1
+                # The rest is sent all the same: it may correct what is kept.
+                done, status = None, 1
             except InvalidRecords as error:
                 for key, fault in error.members["errors"].items():
                     print(f"line {list(verdicts)[int(key)]}: {fault['field']} {fault['detail']}", file=sys.stderr)
@@ -71,7 +75,7 @@ def main() -> int:
             state.write_text(f"{sent}\n")
             if done is not None:
                 print(f"{done.learned} learned, {done.known} known before; current is {done.weights.version}")
-    return 0
+    return status
 
 
 def token() -> str | None:

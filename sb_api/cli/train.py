@@ -18,7 +18,7 @@ from sb_api.cli.terminal.options import asked_of, client_of, open_input, open_re
 from sb_api.cli.terminal.output import count, show, show_line, show_note, tell, wants_json, with_notes
 from sb_api.client.answers import Trained
 from sb_api.client.http import Client
-from sb_api.errors import InvalidParameter, InvalidRecords
+from sb_api.errors import InvalidParameter, InvalidRecords, TrainingRefused
 from sb_api.readers.rows import Batch, WrongRow
 
 COUNTED = ("learned", "known", "superseded", "kept")  # what is added up over the trainings of a file
@@ -45,6 +45,61 @@ class _Wrong:
         self.count += 1
 
 
+class _Tally:
+    """What became of the trainings of a file."""
+
+    def __init__(self, faults: _Wrong) -> None:
+        self.faults = faults
+        self.last_refusal: TrainingRefused | None = None
+        self._trainings, self._refused, self._unheeded = 0, 0, 0
+        self._totals = dict.fromkeys((*COUNTED, "lost"), 0)
+
+    def add(self, sent: int, came: Trained | TrainingRefused) -> None:
+        """Count what came of a training of so many verdicts, and say it."""
+        self._trainings += 1
+        if isinstance(came, TrainingRefused):
+            self._refused += 1
+            self.last_refusal = came
+            numbers = _count_refused(sent, came.members)
+            tell(came.problem(), f"{_count(numbers)}; the guard refused it, so the weights are as before.")
+        else:
+            self._unheeded += sum(outcome.still != "" for outcome in came.records.values())
+            numbers = {"lost": 0, **{name: getattr(came, name) for name in COUNTED}}
+            tell(came, f"{_count(numbers)}; current is {came.weights.version}, was {came.weights.previous}.")
+        self._totals = {name: total + numbers[name] for name, total in self._totals.items()}
+
+    def tell(self, whole: bool) -> None:
+        """Say what became of all. Where that is not of the `whole` file, an error comes next, which says why."""
+        if wants_json():
+            about = {"trainings": self._trainings, **self._totals, "refused": self._refused, "wrong": self.faults.count}
+            show({"success": whole and not self._refused, **about, "whole": whole})
+            return
+        if self._trainings != 1 or not whole:
+            refused = f", of which {self._refused} {'was' if self._refused == 1 else 'were'} refused"
+            trainings = f"{count(self._trainings, 'training')}{refused if self._refused else ''}"
+            click.echo(f"In all {_count(self._totals)}, in {trainings}.")
+        if not whole:
+            click.echo("The rest of the file was not sent, or it is not known what became of it.", err=True)
+        if self._unheeded:
+            verbs = f"{'is' if self._unheeded == 1 else 'are'} learned, but the weights still say"
+            text = f"{count(self._unheeded, 'verdict')} {verbs} otherwise: one training moves them a part of the way."
+            click.echo(text, err=True)
+        if self._totals["kept"]:
+            click.echo("What is kept is learned later: `sb-api verdicts list --kept` says why.", err=True)
+        if self.faults.count:
+            verbs = "is wrong and was" if self.faults.count == 1 else "are wrong and were"
+            show_line(f"{count(self.faults.count, 'row')} {verbs} not learned; see {self.faults.path}.", err=True)
+
+
+def _count_refused(sent: int, told: Mapping[str, Any]) -> dict[str, int]:
+    """What became of so many verdicts of a training that was refused, by the members of its problem. They are kept,
+    but for those that name new classes, or without a verdict log."""
+    outcomes, kept = told.get("records", {}).values(), told.get("kept", 0)
+    known = sum(outcome["state"] == "known" for outcome in outcomes)
+    superseded = sum(outcome.get("superseded", 0) for outcome in outcomes)
+    return {"learned": 0, "known": known, "superseded": superseded, "kept": kept, "lost": sent - known - kept}
+
+
 @click.command()
 @with_input
 @click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="Records in a training.")
@@ -65,7 +120,8 @@ def train(
 ) -> None:
     """Have the labelled records of FILE learned, in one training after the other.
 
-    Verdicts on one record are learned one after the other, each in a training of its own.
+    Verdicts on one record are learned one after the other, each in a training of its own. Where the guard refuses a
+    training, the others are sent all the same, and the exit code is 6.
 
     None is ever sent twice blindly. To send a file again does no harm while the verdict log is on: what is known is not
     learned again. Rows that are wrong go to a file of their own, each with what is wrong with it.
@@ -73,36 +129,25 @@ def train(
     path = wrong or Path("wrong.jsonl" if str(file) == "-" else f"{file}.wrong")
     if path.resolve() == file.resolve():
         raise InvalidParameter(f"{path} is the file to learn from; choose another one for the wrong rows.")
-    trainings, unheeded, totals = 0, 0, dict.fromkeys(COUNTED, 0)
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options))
         records = open_record_file(open_input(stack, file), file, asked_of(options))
-        faults = _Wrong(stack, path)
-        for batch in with_notes(records.batches(rows)):
-            for row in batch.wrong:
-                faults.add(row)
-            for trained in _train_batch(client, batch, model, faults, force=force, new_classes=new_classes):
-                trainings += 1
-                unheeded += sum(outcome.still != "" for outcome in trained.records.values())
-                totals = {name: total + getattr(trained, name) for name, total in totals.items()}
-                now, was = trained.weights.version, trained.weights.previous
-                told = _count({name: getattr(trained, name) for name in COUNTED})
-                tell(trained, f"{told}; current is {now}, was {was}.")
-    if wants_json():
-        show({"success": True, "trainings": trainings, **totals, "wrong": faults.count})
-    elif trainings != 1:
-        click.echo(f"In all {_count(totals)}, in {count(trainings, 'training')}.")
-    if unheeded and not wants_json():
-        verbs = "is learned, but the weights still say" if unheeded == 1 else "are learned, but the weights still say"
-        click.echo(
-            f"{count(unheeded, 'verdict')} {verbs} otherwise: one training moves them a part of the way.", err=True
-        )
-    if totals["kept"] and not wants_json():
-        click.echo("What is kept is learned later: `sb-api verdicts list --kept` says why.", err=True)
-    if faults.count and not wants_json():
-        verbs = "is wrong and was" if faults.count == 1 else "are wrong and were"
-        show_line(f"{count(faults.count, 'row')} {verbs} not learned; see {path}.", err=True)
-    if faults.count:
+        tally = _Tally(_Wrong(stack, path))
+        whole = False
+        try:
+            for batch in with_notes(records.batches(rows)):
+                for row in batch.wrong:
+                    tally.faults.add(row)
+                for sent, came in _train_batch(
+                    client, batch, model, tally.faults, force=force, new_classes=new_classes
+                ):
+                    tally.add(sent, came)
+            whole = True
+        finally:
+            tally.tell(whole)
+    if tally.last_refusal is not None:
+        raise tally.last_refusal
+    if tally.faults.count:
         sys.exit(exit_codes.SOME_WRONG)
 
 
@@ -111,11 +156,15 @@ def _count(numbers: Mapping[str, int]) -> str:
     told = f"{numbers['learned']} learned, {numbers['known']} known before"
     if numbers["superseded"]:
         told += f", {numbers['superseded']} earlier ones replaced"
-    return f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
+    told = f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
+    return f"{told}, {numbers['lost']} refused and not kept" if numbers["lost"] else told
 
 
-def _train_batch(client: Client, batch: Batch, model: str, faults: _Wrong, **flags: bool) -> Iterator[Trained]:
-    """Trainings of the rows that are sound: one, and another for those on a record of which an earlier row is."""
+def _train_batch(
+    client: Client, batch: Batch, model: str, faults: _Wrong, **flags: bool
+) -> Iterator[tuple[int, Trained | TrainingRefused]]:
+    """Trainings of the rows that are sound: one, and another for those on a record of which an earlier row is. How many
+    rows each has, and what came of it."""
     rows, lines, texts = batch.rows, batch.lines, batch.texts or batch.rows
     sound = []
     for place, row in enumerate(rows):
@@ -162,8 +211,8 @@ def _record_of(row: bytes) -> str | None:
 
 def _train_part(
     client: Client, batch: Batch, part: Sequence[int], model: str, faults: _Wrong, **flags: bool
-) -> Trained | None:
-    """One training of some rows; none when none is sound."""
+) -> tuple[int, Trained | TrainingRefused] | None:
+    """One training of some rows, how many they were, and what came of it; none when none is sound."""
     texts, sound = batch.texts or batch.rows, list(part)
     while sound:
         # By their ids: faults that are found in training are told by these.
@@ -172,7 +221,9 @@ def _train_part(
             msgspec.json.encode(name) + b":" + batch.rows[place] for name, place in named.items()
         )
         try:
-            return client.train(body, model=model, **flags)
+            return len(sound), client.train(body, model=model, **flags)
+        except TrainingRefused as error:
+            return len(sound), error
         except InvalidRecords as error:
             told = error.members.get("errors", {})
             if not told or not told.keys() <= named.keys():

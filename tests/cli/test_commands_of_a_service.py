@@ -208,7 +208,17 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     done = call(service, "train", file, "--json", code=exit_codes.SOME_WRONG)
     trained, in_all = rows(done.stdout)
     assert trained["learned"] == 5
-    assert in_all == {"success": True, "trainings": 1, "learned": 5, "known": 0, "superseded": 0, "kept": 0, "wrong": 2}
+    counted = {
+        "trainings": 1,
+        "learned": 5,
+        "known": 0,
+        "superseded": 0,
+        "kept": 0,
+        "lost": 0,
+        "refused": 0,
+        "wrong": 2,
+    }
+    assert in_all == {"success": True, "whole": True, **counted}
     assert [row["line"] for row in rows((tmp_path / "verdicts.jsonl.wrong").read_bytes())] == [7, 6]
     assert "0 learned, 5 known before" in call(service, "train", file, code=exit_codes.SOME_WRONG).stdout
     current = service.get("/weights").json()["slots"]["current"]
@@ -268,6 +278,54 @@ def test_two_verdicts_on_one_record_are_two_trainings_and_are_named_by_their_lin
     ]
     assert "line 3 is on the same record as line 1" in done.stderr
     assert "In all 2 learned, 0 known before, in 2 trainings." in done.stdout
+
+
+def test_a_refused_training_does_not_keep_the_rest_of_a_file_from_being_sent(tmp_path: Path) -> None:
+    """It ended there: the correction of the third line was lost, and the wrong verdict was kept to be learned."""
+    verdicts = [{"id": 7, "verdict": 1}, {"id": 8, "verdict": 0}, {"id": 7, "verdict": 0}, {"id": 9, "verdict": 1}]
+    (tmp_path / "in.jsonl").write_bytes(lines(verdicts))
+    accepted = (202, {}, json.dumps({"task_id": "a" * 32}).encode())
+
+    def ended(**members: Any) -> Any:
+        return (200, {}, json.dumps({"success": True, "task_id": "a" * 32, **members}).encode())
+
+    def refused(**members: Any) -> Any:
+        error = {"type": "urn:sb_api:problem:training-refused", "detail": "It would be worse.", **members}
+        return ended(status="failed", error=error)
+
+    kept = {"7": {"state": "kept", "superseded": 1}, "8": {"state": "known"}}
+    learned = ended(status="completed", data={"learned": 1, "weights": {"version": "1", "previous": None}})
+    script = (accepted, refused(kept=1, records=kept), accepted, refused(), accepted, learned)
+    counted = {"learned": 1, "known": 1, "superseded": 1, "kept": 1, "lost": 1}
+    with scripted(*script) as server:
+        done = call(server.address, "train", tmp_path / "in.jsonl", "--rows", 3, "--json", code=exit_codes.REFUSED)
+    assert [json.loads(body) for *_, body in server.seen if body] == [
+        {"7": verdicts[0], "8": verdicts[1]},
+        {"7": verdicts[2]},
+        {"9": verdicts[3]},
+    ]
+    *_, in_all = rows(done.stdout)
+    about = {"trainings": 3, "refused": 2, "wrong": 0}
+    assert in_all == {"success": False, "whole": True, **about, **counted}
+    assert json.loads(done.stderr.splitlines()[-1])["type"] == "urn:sb_api:problem:training-refused"
+    with scripted(*script) as server:
+        said = call(server.address, "train", tmp_path / "in.jsonl", "--rows", 3, code=exit_codes.REFUSED)
+    assert (
+        "In all 1 learned, 1 known before, 1 earlier ones replaced, 1 kept, 1 refused and not kept, in 3 trainings, of "
+        "which 2 were refused." in said.stdout
+    )
+
+
+def test_a_file_that_ends_in_an_error_is_said_to_be_sent_in_part(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(lines(make_verdicts(4)))
+    accepted = (202, {}, json.dumps({"task_id": "a" * 32}).encode())
+    data = {"learned": 2, "weights": {"version": "1", "previous": None}}
+    learned = (200, {}, json.dumps({"success": True, "status": "completed", "data": data}).encode())
+    forbidden = (403, {}, json.dumps({"type": "urn:sb_api:problem:forbidden", "detail": "No."}).encode())
+    with scripted(accepted, learned, forbidden) as server:
+        done = call(server.address, "train", tmp_path / "in.jsonl", "--rows", 2, "--json", code=exit_codes.NOT_ALLOWED)
+    *_, in_all = rows(done.stdout)
+    assert (in_all["success"], in_all["whole"], in_all["learned"]) == (False, False, 2)
 
 
 def test_of_no_records_nothing_is_learned_and_it_says_so(service: Service, tmp_path: Path) -> None:

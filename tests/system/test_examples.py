@@ -172,6 +172,24 @@ def test_verdicts_are_sent_back_once(service: Service, tmp_path: Path) -> None:
     assert run(service, "send_verdicts.py", file, code=1)[1].startswith("line 8: is not JSON")
 
 
+def test_what_follows_a_refused_training_is_sent_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "verdicts.jsonl"
+    file.write_text("".join(f'{{"id": {number}, "verdict": 1}}\n' for number in range(201)))
+    accepted = (202, {}, b'{"task_id": "a"}')
+    error = {"type": "urn:sb_api:problem:training-refused", "detail": "Worse.", "kept": 200}
+    refused = (200, {}, json.dumps({"status": "failed", "error": error}).encode())
+    learned = (
+        200,
+        {},
+        b'{"status": "completed", "data": {"learned": 1, "weights": {"version": "1", "previous": "0"}}}',
+    )
+    with scripted(accepted, refused, accepted, learned) as server:
+        printed, told = run(server.address, "send_verdicts.py", file, code=1)
+    assert "lines 1 to 200 were refused: Worse." in told
+    assert printed.startswith("1 learned")
+    assert file.with_name("verdicts.jsonl.sent").read_text() == "201\n"
+
+
 def test_verdicts_that_may_have_been_learned_are_not_sent_again_by_themselves(tmp_path: Path) -> None:
     file = tmp_path / "verdicts.jsonl"
     file.write_text('{"id": 1, "verdict": 1}\n')

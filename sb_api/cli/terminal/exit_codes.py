@@ -23,7 +23,7 @@ EXIT_CODES = {
     SOME_WRONG: "done, but for rows that are wrong",
     AWAY: "the service is away, not ready, or did not answer in time; try later",
     NOT_ALLOWED: "the service did not accept the token, or its role is too low",
-    REFUSED: "the training was refused by the guard; nothing changed",
+    REFUSED: "a training was refused by the guard; nothing changed by it, and `train` has sent the rest of its file",
     UNKNOWN: "it is not known whether it was done; look before doing it again",
     BROKEN_OFF: "broken off by Ctrl-C; the same command goes on with it where it can",
 }
