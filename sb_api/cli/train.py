@@ -21,7 +21,7 @@ from sb_api.client.http import Client
 from sb_api.errors import InvalidParameter, InvalidRecords, TrainingRefused
 from sb_api.readers.rows import Batch, WrongRow
 
-COUNTED = ("learned", "known", "superseded", "kept")  # what is added up over the trainings of a file
+COUNTED = ("learned", "along", "known", "superseded", "kept")  # what is added up over the trainings of a file
 
 
 class _Named(msgspec.Struct):
@@ -97,7 +97,14 @@ def _count_refused(sent: int, told: Mapping[str, Any]) -> dict[str, int]:
     outcomes, kept = told.get("records", {}).values(), told.get("kept", 0)
     known = sum(outcome["state"] == "known" for outcome in outcomes)
     superseded = sum(outcome.get("superseded", 0) for outcome in outcomes)
-    return {"learned": 0, "known": known, "superseded": superseded, "kept": kept, "lost": sent - known - kept}
+    return {
+        "learned": 0,
+        "along": 0,
+        "known": known,
+        "superseded": superseded,
+        "kept": kept,
+        "lost": sent - known - kept,
+    }
 
 
 @click.command()
@@ -156,6 +163,8 @@ def _count(numbers: Mapping[str, int]) -> str:
     told = f"{numbers['learned']} learned, {numbers['known']} known before"
     if numbers["superseded"]:
         told += f", {numbers['superseded']} earlier ones replaced"
+    if numbers["along"]:
+        told += f", {numbers['along']} kept before and learned now"
     told = f"{told}, {numbers['kept']} kept" if numbers["kept"] else told
     return f"{told}, {numbers['lost']} refused and not kept" if numbers["lost"] else told
 

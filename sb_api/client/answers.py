@@ -49,15 +49,17 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training did, in words (`response`) and in numbers. Verdicts that are not learned were `known`, or are
+    """What a training did, in words (`response`) and in numbers. Verdicts that are not `learned` were `known`, or are
     `kept` to be learned later: `held` over their reporter's cap, `waiting` for a second reporter, or refused by the
-    guard. `superseded` counts the earlier verdicts that these replace, `records` says what became of each. Figures of
-    the verdicts `before` and `after`, and of the reference set; none where nothing was learned.
+    guard. `along` counts those that were kept before, of whomever, and were learned along with these. `superseded`
+    counts the earlier verdicts that these replace, `records` says what became of each. Figures of the verdicts `before`
+    and `after`, and of the reference set; none where nothing was learned.
     """
 
     success: Success = True
     response: str = ""
     learned: int
+    along: int = 0
     known: int = 0
     superseded: int = 0
     kept: int = 0

@@ -178,7 +178,7 @@ class Trainer:
                 if grows:
                     discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
                     raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
-                told = self._describe(task, verdicts, batch, {}) if self.intake.log else {}
+                told = self._describe(task, verdicts, batch, {}, 0) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
                 also = " The verdicts are kept, and tried again with those that follow." if kept else ""
                 raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
@@ -189,7 +189,7 @@ class Trainer:
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
-            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows)),
+            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows), len(rows) if learned else 0),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -246,15 +246,21 @@ class Trainer:
             # They are learned; the next training tells the log so.
             logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
 
-    def _describe(self, task: str, verdicts: Sequence[Any], batch: Batch, unheeded: Unheeded) -> dict[str, Any]:
-        """What became of the verdicts of a request, in numbers and one by one."""
+    def _describe(
+        self, task: str, verdicts: Sequence[Any], batch: Batch, unheeded: Unheeded, learned: int
+    ) -> dict[str, Any]:
+        """What became of the verdicts of a request, in numbers and one by one; `learned` are all of its training, with
+        those that were kept before."""
         sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
         logged = self.intake.log.of_task(task) if self.intake.log else batch.learn
         outcomes = describe_outcomes(sent, logged, unheeded)
         states = Counter(outcome.state for outcome in outcomes.values())
+        unfollowed = sum(one.still != "" and one.state == "learned" for one in outcomes.values())
+        along = max(0, learned - states["learned"])
         return {
-            "response": say(states, sum(one.still != "" and one.state == "learned" for one in outcomes.values())),
-            "learned": len(batch.learn),
+            "response": say(states, unfollowed, along),
+            "learned": states["learned"],
+            "along": along,
             "known": batch.known,
             "superseded": sum(outcome.superseded for outcome in outcomes.values()),
             "kept": states["kept"],

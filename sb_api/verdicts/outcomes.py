@@ -27,15 +27,20 @@ KEPT: dict[Status, str] = {
 Unheeded = Mapping[tuple[str, str], str]
 
 
-def say(states: Mapping[State, int], unheeded: int = 0) -> str:
-    """In one sentence what a training did, from how many of the verdicts sent are learned, known and kept, and how many
-    of those learned the weights do not follow."""
+def say(states: Mapping[State, int], unheeded: int = 0, along: int = 0) -> str:
+    """In one sentence what a training did, from how many of the verdicts sent are learned, known and kept, how many of
+    those learned the weights do not follow, and how many that were kept before were learned `along` with them."""
     others = [f"{unheeded} learned but not followed yet"] if unheeded else []
+    if along:
+        others.append(f"{along} kept before and learned now")
     if states.get("known"):
         others.append(f"{states['known']} known already")
     if states.get("kept"):
         others.append(f"{states['kept']} kept, to be learned later")
-    head = "Successfully retrained the model" if states.get("learned") else "Nothing new was learned"
+    if states.get("learned"):
+        head = "Successfully retrained the model"
+    else:
+        head = "Nothing of this request was learned" if along else "Nothing new was learned"
     return f"{head}: {', '.join(others)}" if others else head
 
 

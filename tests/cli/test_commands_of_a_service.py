@@ -208,16 +208,8 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     done = call(service, "train", file, "--json", code=exit_codes.SOME_WRONG)
     trained, in_all = rows(done.stdout)
     assert trained["learned"] == 5
-    counted = {
-        "trainings": 1,
-        "learned": 5,
-        "known": 0,
-        "superseded": 0,
-        "kept": 0,
-        "lost": 0,
-        "refused": 0,
-        "wrong": 2,
-    }
+    counted = {"trainings": 1, "learned": 5, **dict.fromkeys(("along", "known", "superseded", "kept", "lost"), 0)}
+    counted |= {"refused": 0, "wrong": 2}
     assert in_all == {"success": True, "whole": True, **counted}
     assert [row["line"] for row in rows((tmp_path / "verdicts.jsonl.wrong").read_bytes())] == [7, 6]
     assert "0 learned, 5 known before" in call(service, "train", file, code=exit_codes.SOME_WRONG).stdout
@@ -294,9 +286,9 @@ def test_a_refused_training_does_not_keep_the_rest_of_a_file_from_being_sent(tmp
         return ended(status="failed", error=error)
 
     kept = {"7": {"state": "kept", "superseded": 1}, "8": {"state": "known"}}
-    learned = ended(status="completed", data={"learned": 1, "weights": {"version": "1", "previous": None}})
+    learned = ended(status="completed", data={"learned": 1, "along": 1, "weights": {"version": "1", "previous": None}})
     script = (accepted, refused(kept=1, records=kept), accepted, refused(), accepted, learned)
-    counted = {"learned": 1, "known": 1, "superseded": 1, "kept": 1, "lost": 1}
+    counted = {"learned": 1, "along": 1, "known": 1, "superseded": 1, "kept": 1, "lost": 1}
     with scripted(*script) as server:
         done = call(server.address, "train", tmp_path / "in.jsonl", "--rows", 3, "--json", code=exit_codes.REFUSED)
     assert [json.loads(body) for *_, body in server.seen if body] == [
@@ -311,8 +303,8 @@ def test_a_refused_training_does_not_keep_the_rest_of_a_file_from_being_sent(tmp
     with scripted(*script) as server:
         said = call(server.address, "train", tmp_path / "in.jsonl", "--rows", 3, code=exit_codes.REFUSED)
     assert (
-        "In all 1 learned, 1 known before, 1 earlier ones replaced, 1 kept, 1 refused and not kept, in 3 trainings, of "
-        "which 2 were refused." in said.stdout
+        "In all 1 learned, 1 known before, 1 earlier ones replaced, 1 kept before and learned now, 1 kept, 1 refused "
+        "and not kept, in 3 trainings, of which 2 were refused." in said.stdout
     )
 
 

@@ -384,9 +384,29 @@ def test_what_was_refused_is_learned_along_with_what_follows(
     trainer = make_trainer()
     have_pat_refused(trainer, monkeypatch)
     answer = trainer.train("two", pat(0, id=9002, bio="Another bio"), proceed)
-    assert (answer["learned"], list(answer["records"])) == (1, ["9002"])
+    assert (answer["learned"], answer["along"], list(answer["records"])) == (1, 1, ["9002"])
+    assert answer["response"] == "Successfully retrained the model: 1 kept before and learned now"
     assert statuses(trainer) == ["learned", "learned"]
     assert replay(trainer, "three", proceed, False, lambda _: None)["learned"] == 2
+
+
+def test_what_a_second_reporter_over_a_cap_releases_is_told_apart_from_what_was_sent(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """It said that nothing new was learned, beside one that was learned and new weights."""
+    trainer = make_trainer(two_reporters="on", reporter_day_cap=1)
+    (spam,) = pat(1)
+    spam = msgspec.structs.replace(spam, bio="best online casino bonus", website="http://win-casino.example")
+    against = [msgspec.structs.replace(spam, verdict=0, reporter=name) for name in ("bob", "carol")]
+    assert trainer.train("one", against[:1], proceed)["waiting"] == 1
+    trainer.train("two", pat(0, id=9002, bio="Another bio", reporter="carol"), proceed)
+    answer = trainer.train("three", against[1:], proceed)
+    assert (answer["learned"], answer["along"], answer["held"]) == (0, 1, 1)
+    assert answer["response"] == (
+        "Nothing of this request was learned: 1 kept before and learned now, 1 kept, to be learned later"
+    )
+    dave = msgspec.structs.replace(against[0], reporter="dave")
+    assert trainer.train("four", [dave], proceed)["response"] == "Successfully retrained the model"
 
 
 def test_a_verdict_is_learned_alone_where_those_kept_before_stand_in_its_way(

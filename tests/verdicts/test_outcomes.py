@@ -22,5 +22,6 @@ def test_a_verdict_that_weights_do_not_follow_is_told_with_what_they_say() -> No
 
 def test_in_one_sentence_those_not_followed_come_first() -> None:
     assert say({"learned": 3}) == "Successfully retrained the model"
+    assert say({"learned": 1}, along=2) == "Successfully retrained the model: 2 kept before and learned now"
     told = say({"learned": 3, "known": 2, "kept": 1}, 1)
     assert told.endswith(": 1 learned but not followed yet, 2 known already, 1 kept, to be learned later")
