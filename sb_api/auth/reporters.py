@@ -15,7 +15,8 @@ def set_reporters(verdicts: Sequence[Any], identity: Identity) -> int:
     """Make each verdict that of its reporter; returns how many named another one without the right to.
 
     Without credentials the names are free text, as they come. With them the reporter is the credential; one that may
-    name reporters speaks for `credential/name`. Raises InvalidRecords for a name that is too long with that.
+    name reporters speaks for `credential/name`, and may name them so, as answers do. Raises InvalidRecords for a name
+    that is too long with that.
     """
     if not identity.name:
         return 0
@@ -27,6 +28,9 @@ def set_reporters(verdicts: Sequence[Any], identity: Identity) -> int:
             continue
         if not identity.may_name_reporters:
             ignored += 1
+            continue
+        # Once alone: whatever else is in front belongs to the name, which stays among the credential's own.
+        if not (named := named.removeprefix(f"{identity.name}/").strip()):
             continue
         verdict.reporter = f"{identity.name}/{named}"
         if len(verdict.reporter) > LONGEST:

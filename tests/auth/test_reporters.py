@@ -32,6 +32,18 @@ def test_who_may_name_reporters_speaks_for_them_and_for_itself() -> None:
     assert reporters(identity, "mod A", None, "ninja") == (["ninja/mod A", "ninja", "ninja"], 0)
 
 
+def test_a_name_may_be_given_as_it_is_told_and_stays_within_the_credential() -> None:
+    """`ninja/mod A` was made `ninja/ninja/mod A`: its verdicts could not be taken back, and it was a second reporter."""
+    identity = Identity("ninja", "train", may_name_reporters=True)
+    told = ["ninja/mod A", "ninja/ninja/mod A", "ninja//mod A"]
+    assert reporters(identity, *told) == (told, 0)
+    assert reporters(identity, "ninja/", " ninja/ mod A ", "NINJA/x", "ninjas/x", "/x", "../ann", "ann/x") == (
+        ["ninja", "ninja/mod A", "ninja/NINJA/x", "ninja/ninjas/x", "ninja//x", "ninja/../ann", "ninja/ann/x"],
+        0,
+    )
+    assert reporters(Identity("ann", "train"), "ann/mod A") == (["ann"], 1)
+
+
 def test_a_name_that_is_too_long_with_the_credential_is_refused() -> None:
     identity = Identity("ninja", "train", may_name_reporters=True)
     assert len(reporters(identity, "x" * (LONGEST - 6))[0][0] or "") == LONGEST
