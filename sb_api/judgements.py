@@ -51,6 +51,11 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     still: str = ""
 
 
+def say_overruled(count: int) -> str:
+    """What is said where so many verdicts named a reporter and are their credential's own all the same."""
+    return f"{count} named a reporter, which this credential may not: they are its own" if count else ""
+
+
 # learning: taken by a training that is not over yet. refused: by the guard, to be tried again. held: over its
 # reporter's cap. waiting: for a second reporter. superseded: its reporter has said something since. withdrawn: its
 # reporter has taken it back. undone: learned once, by weights that were rolled back. set aside: its credential's

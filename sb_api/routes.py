@@ -24,7 +24,7 @@ from sb_api.errors import (
     UnknownTask,
 )
 from sb_api.json_bodies import decode_records, decode_task
-from sb_api.judgements import Status, VerdictQuery
+from sb_api.judgements import Status, VerdictQuery, say_overruled
 from sb_api.records import EDITORS, RECORD_TYPES, RecordType, encode_payload, find_record_type
 from sb_api.telemetry.logs import current_request
 from sb_api.telemetry.tracing import current_trace
@@ -135,19 +135,19 @@ for _each in RECORD_TYPES.values():
 def answer_train(record_type: RecordType) -> Response:
     """Have the labelled records of this request learned."""
     service = get_service()
-    flags = {"force": read_flag("force"), "new_classes": read_flag("new_classes")}
+    flags: dict[str, Any] = {"force": read_flag("force"), "new_classes": read_flag("new_classes")}
     if any(flags.values()):
         check_role("admin")
     with _body(service) as body:
         records = decode_records(body, record_type.verdict, service.settings.max_records)
         verdicts = records.all_sound()
-        ignored = set_reporters(verdicts, current_identity())
+        overruled = set_reporters(verdicts, current_identity())
+        about = {**flags, "overruled": overruled}
         actor = current_actor()
         if wants_no_wait():
-            return accept_task(submit_training(service, record_type, verdicts, actor, **flags), records)
-        trained = await_training(service, record_type, verdicts, actor, **flags)
-    if ignored:
-        trained["response"] += f". {ignored} named a reporter, which this credential may not: they are its own"
+            task = submit_training(service, record_type, verdicts, actor, **about)
+            return accept_task(task, records, say_overruled(overruled))
+        trained = await_training(service, record_type, verdicts, actor, **about)
     return answer_json({"success": True, **trained, **records.describe_ignored()})
 
 

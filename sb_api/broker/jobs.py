@@ -81,12 +81,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Training(msgspec.Struct, frozen=True):
-    """The body of a train job: verdicts, packed, whether they are to be learned against the guard's word, and whether
-    classes may come with them."""
+    """The body of a train job: verdicts, packed, whether they are to be learned against the guard's word, whether
+    classes may come with them, and how many of them named a reporter that their credential may not."""
 
     verdicts: bytes
     force: bool = False
     new_classes: bool = False
+    overruled: int = 0
 
 
 class Replay(msgspec.Struct, frozen=True):

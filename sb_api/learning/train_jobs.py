@@ -11,7 +11,7 @@ import msgspec
 
 from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Renaming, Replay, Training, Withdrawal, unknown_classifier
 from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
-from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now
+from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now, say_overruled
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.review.deciding import note_verdicts, note_withdrawal
@@ -90,7 +90,14 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
                 worker.consumer.acknowledge(claim)
                 note_verdicts(worker.consumer.broker, job.classifier, verdicts)
 
-            data = trainer.train(job.task, verdicts, check, training.force, logged, training.new_classes)
+            # Here, so that it is told to whoever waits, to whoever asks later, and with a refusal.
+            note = say_overruled(training.overruled)
+            try:
+                data = trainer.train(job.task, verdicts, check, training.force, logged, training.new_classes)
+            except TrainingRefused as refused:
+                refused.detail += note and f" {note}."
+                raise
+            data["response"] += note and f". {note}"
         elif job.operation == "replay":
             from sb_api.learning.replay import replay
 

@@ -33,7 +33,7 @@ def test_who_may_name_reporters_speaks_for_them_and_for_itself() -> None:
 
 
 def test_a_name_may_be_given_as_it_is_told_and_stays_within_the_credential() -> None:
-    """`ninja/mod A` was made `ninja/ninja/mod A`: its verdicts could not be taken back, and it was a second reporter."""
+    """`ninja/mod A` was made `ninja/ninja/mod A`: a second reporter, and nobody could take back his."""
     identity = Identity("ninja", "train", may_name_reporters=True)
     told = ["ninja/mod A", "ninja/ninja/mod A", "ninja//mod A"]
     assert reporters(identity, *told) == (told, 0)

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from sb_api import create_app
+from sb_api.auth.credentials import add_credential
 from sb_api.broker.jobs import TRAIN, Answer
 from sb_api.config import Settings
 from tests.conftest import wait_until
@@ -94,6 +95,19 @@ def test_trainings_sent_at_the_same_time_follow_upon_each_other(client: FlaskCli
 
 
 # Asynchronously
+
+
+def test_a_name_that_does_not_count_is_told_at_once(lonely_client: FlaskClient, jobs: Jobs, settings: Settings) -> None:
+    settings.state.mkdir(exist_ok=True)
+    token = add_credential(settings.credentials_file, "ann", "train")
+    headers = {"Prefer": "respond-async", "Authorization": f"Bearer {token}"}
+    response = lonely_client.post("/train", json=[{"id": 1, "verdict": 1, "reporter": "zed"}], headers=headers)
+    assert response.status_code == 202
+    assert response.get_json()["message"] == (
+        "The task is queued. 1 named a reporter, which this credential may not: they are its own."
+    )
+    own = lonely_client.post("/train", json=[{"id": 1, "verdict": 1, "reporter": "ann"}], headers=headers)
+    assert own.get_json()["message"] == "The task is queued."
 
 
 def test_with_respond_async_the_task_is_named_at_once_and_its_result_comes(client: FlaskClient) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from sb_api import train
-from sb_api.broker.jobs import TRAIN, Claim, Job
+from sb_api.broker.jobs import TRAIN, Claim, Job, Training
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.config import load_settings
-from sb_api.errors import InvalidWeights, LeaseLost, Unavailable, UnknownVersion
+from sb_api.errors import InvalidWeights, LeaseLost, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.fitting.adam import make_adam
 from sb_api.learning.guard import measure
@@ -579,6 +579,31 @@ def test_a_job_trains_or_rolls_back_under_the_lock_of_its_classifier(
     assert back.data["weights"]["version"] == trainer.publication.version == original
     assert locked == [True, True]
     assert not jobs.lock("train:lodbrok").locked()
+
+
+def test_a_name_that_does_not_count_is_told_in_the_result_and_with_a_refusal(
+    make_trainer: Callable[..., Trainer], jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of a request that waited said it alone, and only where the training was not refused."""
+    trainer = make_trainer()
+    patient = Jobs(jobs.redis, msgspec.structs.replace(jobs.settings, lease=600.0))
+    worker = Worker(patient, "train", OneAtATime(TRAIN), lambda _: [], dict)
+    verdicts = encode_payload(as_verdicts(make_verdicts(3)))
+    claim = make_claim("train", encode_payload(Training(verdicts, overruled=1)))
+    said = "1 named a reporter, which this credential may not"
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "learn", refuse)
+        with pytest.raises(TrainingRefused) as refused:
+            do_job({"lodbrok": trainer}, worker, claim, AuditLog(None))
+        assert said in refused.value.detail
+    done = do_job({"lodbrok": trainer}, worker, claim, AuditLog(None))
+    assert said in done.data["response"]
+    claim = make_claim("train", encode_payload(Training(verdicts)))
+    assert "reporter" not in do_job({"lodbrok": trainer}, worker, claim, AuditLog(None)).data["response"]
+
+
+def refuse(*_: Any, **__: Any) -> Weights:
+    raise TrainingRefused("It would be worse.")
 
 
 def test_a_rollback_that_is_done_twice_goes_back_once(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:

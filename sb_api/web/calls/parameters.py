@@ -15,9 +15,10 @@ from sb_api.web.http import answer_json, read_body
 T = TypeVar("T")
 
 
-def accept_task(task: str, records: Records | None = None) -> Response:
-    """202, where the result will be, and what of the records that were sent is not used."""
-    accepted = {"success": True, "task_id": task, "message": "The task is queued."}
+def accept_task(task: str, records: Records | None = None, note: str = "") -> Response:
+    """202, where the result will be, what is to be known by then, and what of the records that were sent is not
+    used."""
+    accepted = {"success": True, "task_id": task, "message": f"The task is queued.{note and f' {note}.'}"}
     response = answer_json(accepted | (records.describe_ignored() if records else {}), 202)
     response.headers["Location"] = f"{request.script_root}/get-result/{task}"
     response.headers["Retry-After"] = "1"

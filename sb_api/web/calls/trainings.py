@@ -24,9 +24,11 @@ def await_training(
     *,
     force: bool = False,
     new_classes: bool = False,
+    overruled: int = 0,
 ) -> dict[str, Any]:
-    """Have verdicts learned; what came of it. Raises QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
-    return await_job(service, _training(service, record_type, verdicts, actor, force, new_classes))
+    """Have verdicts learned, of which `overruled` ones named a reporter that they may not; what came of it. Raises
+    QueueFull, Unavailable, NoAnswerInTime, TrainingRefused."""
+    return await_job(service, _training(service, record_type, verdicts, actor, force, new_classes, overruled))
 
 
 def submit_training(
@@ -37,12 +39,13 @@ def submit_training(
     *,
     force: bool,
     new_classes: bool = False,
+    overruled: int = 0,
 ) -> str:
     """Queue a training; its task. Where Redis may evict it, its verdicts are in the log by then, if there is one.
 
     Raises QueueFull, Unavailable; where they had to be logged, also what refuses them.
     """
-    job = _training(service, record_type, verdicts, actor, force, new_classes)
+    job = _training(service, record_type, verdicts, actor, force, new_classes, overruled)
     with unavailable_when_lost():
         evicts = examine(service.broker.redis).evicts
     if not evicts or service.settings.verdict_log == "off":
@@ -113,6 +116,7 @@ def _training(
     actor: Actor,
     force: bool,
     new_classes: bool,
+    overruled: int,
 ) -> Job:
-    body = encode_payload(Training(encode_payload(verdicts), force, new_classes))
+    body = encode_payload(Training(encode_payload(verdicts), force, new_classes, overruled))
     return make_job(service, "train", record_type, body, keep=service.settings.result_ttl, actor=actor)
