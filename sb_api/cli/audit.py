@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from sb_api.cli.terminal.output import JSON, show, show_line, wants_json
+from sb_api.cli.terminal.output import JSON, count, show, show_line, wants_json
 from sb_api.config import Settings, load_settings
 from sb_api.judgements import AuditEntry, AuditKind, now
 from sb_api.telemetry.logs import log_entry
@@ -47,7 +47,7 @@ def describe_entry(entry: AuditEntry) -> str:
     who = entry.credential or ("the service" if not entry.address else "nobody signed in")
     named = f" for {entry.name}" if entry.name and entry.credential else f" {entry.name}" if entry.name else ""
     place = f" from {entry.address}" if entry.address else ""
-    told = [entry.classifier, f"{entry.count} verdicts" if entry.count else "", entry.version, entry.detail]
+    told = [entry.classifier, count(entry.count, "verdict") if entry.count else "", entry.version, entry.detail]
     outcome = "" if entry.outcome == "done" else f" {entry.outcome}"
     what = "; ".join(part for part in told if part)
     return f"{entry.moment:%Y-%m-%d %H:%M:%S}  {entry.kind}{outcome}, by {who}{named}{place}: {what}".rstrip(": ")

@@ -86,8 +86,10 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
         chosen = {"reporter": reporter, "since": since, "id": record}
         by = ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
         write_down(load_settings(), "purge", f"by {by}", count=purged, classifier=model)
-    text = f"{count(purged, 'verdict')} taken out. The weights still know them; `sb-api replay` rebuilds them without."
-    tell({"purged": purged}, text)
+    told = (
+        f"{count(purged, 'verdict')} taken out. The weights keep what they have learned; `sb-api replay` rebuilds them"
+    )
+    tell({"purged": purged}, f"{told} without." if purged else "No such verdicts; none was taken out.")
 
 
 @verdicts.command("undo")

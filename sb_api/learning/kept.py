@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from sb_api.errors import EngineDisagrees, TrainingRefused
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
+    from sb_api.verdicts.log_schema import LoggedVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,14 @@ def has_kept(trainer: Trainer) -> bool:
     return trainer.intake.log is not None and trainer.intake.log.has_kept()
 
 
-def try_kept(trainer: Trainer, check: Callable[[], None]) -> int:
+def try_kept(
+    trainer: Trainer,
+    check: Callable[[], None],
+    note: Callable[[Sequence[LoggedVerdict]], None] = lambda _: None,
+) -> int:
     """Learn those of the kept verdicts that may be tried again by now, all at once; where the guard refuses that,
-    one half after the other, and so on for a while. Returns how many are learned."""
+    one half after the other, and so on for a while. Returns how many are learned; `note` is called with those of each
+    training."""
     task = uuid.uuid4().hex
     current = trainer.begin(task)
     waiting = [trainer.intake.take_kept(task, current)]
@@ -48,6 +54,7 @@ def try_kept(trainer: Trainer, check: Callable[[], None]) -> int:
                 waiting += [rows[:middle], rows[middle:]]
         else:
             trainer.settle(current, made, rows, check, start)
+            note(rows)
             current, learned = made, learned + len(rows)
     if tries:
         logger.info("%d kept verdicts are learned now", learned)

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import AuditEntry, now
 from sb_api.learning.kept import has_kept, try_kept
-from sb_api.learning.train_jobs import do_job
+from sb_api.learning.train_jobs import describe_retry, do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
 from sb_api.processes.supervisor import PYTHON, ends
@@ -30,6 +30,7 @@ from sb_api.webhooks.endpoints import parse_endpoints
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
     from sb_api.verdicts.audit import AuditLog
+    from sb_api.verdicts.log_schema import LoggedVerdict
 
 logger = logging.getLogger(__name__)
 
@@ -148,13 +149,17 @@ class TrainProcess:
             try:
                 with self.worker.alone(f"train:{name}") as check:
                     trainer.publication.synchronize()
-                    try_kept(trainer, check)
+                    try_kept(trainer, check, partial(self._write_down_retry, trainer))
             except SbApiError as error:
                 logger.error("kept verdicts of %s could not be tried again: %s", name, error.detail)
         self._write_down_promotions()
         release_memory()
         self.used = monotonic()
         self._plan_retry()
+
+    def _write_down_retry(self, trainer: Trainer, rows: Sequence[LoggedVerdict]) -> None:
+        """Have the audit log know of kept verdicts that are learned now, and that nobody has sent again."""
+        self.audit.append(describe_retry(trainer, rows))
 
     def _write_down_promotions(self) -> None:
         """Have the audit log know of other weights that are current, whoever has made them so."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sb_api.broker.shared_state import Broker
     from sb_api.learning.trainer import Trainer
     from sb_api.verdicts.audit import AuditLog
+    from sb_api.verdicts.log_schema import LoggedVerdict
 
 KINDS_OF_ENTRIES: dict[str, AuditKind] = {
     "train": "verdicts",
@@ -208,13 +209,31 @@ def telling(job: Job, deed: Deed, broker: Broker) -> Iterator[None]:
         raise
 
 
+def describe_retry(trainer: Trainer, rows: Sequence[LoggedVerdict]) -> AuditEntry:
+    """What the audit log says of kept verdicts that are learned now and that nobody has sent again."""
+    reporters = sorted({row.reporter for row in rows})
+    return AuditEntry(
+        kind="verdicts",
+        moment=now(),
+        classifier=trainer.classifier.name,
+        count=len(rows),
+        version=trainer.publication.version,
+        detail=f"kept before and learned now, of {len(reporters)} reporter{'' if len(reporters) == 1 else 's'}: "
+        + _name_some([reporter or "nobody named" for reporter in reporters]),
+    )
+
+
+def _name_some(names: Sequence[str]) -> str:
+    told, more = names[:NAMES_TOLD], len(names) - NAMES_TOLD
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
 def _entry(job: Job, deed: Deed, outcome: Any) -> AuditEntry:
-    told, more = deed.names[:NAMES_TOLD], len(deed.names) - NAMES_TOLD
     return AuditEntry(
         kind=KINDS_OF_ENTRIES[job.operation],
         moment=now(),
         credential=job.actor.credential,
-        name=", ".join(told) + (f" and {more} more" if more > 0 else ""),
+        name=_name_some(deed.names),
         address=job.actor.address,
         classifier=job.classifier,
         count=deed.count,

@@ -432,7 +432,9 @@ def test_kept_verdicts_are_tried_by_themselves_and_one_that_is_wrong_holds_up_no
             trainer.train("one", several, proceed)
     assert has_kept(trainer)
     refuse_any_of(trainer, {"2"}, monkeypatch)
-    assert try_kept(trainer, proceed) == 3
+    told: list[list[str]] = []
+    assert try_kept(trainer, proceed, lambda rows: told.append([row.record for row in rows])) == 3
+    assert sorted(record for records in told for record in records) == ["1", "3", "4"]
     assert statuses(trainer) == ["learned", "refused", "learned", "learned"]
     assert try_kept(trainer, proceed) == 0
     assert has_kept(trainer)

@@ -16,6 +16,7 @@ from sb_api.config import Settings, load_settings
 from sb_api.learning.process import TrainProcess
 from sb_api.processes.supervisor import ends
 from sb_api.records import RECORD_TYPES
+from sb_api.verdicts.audit import open_audit_log
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
@@ -119,6 +120,12 @@ def test_tensorflow_is_let_go_when_no_training_comes_and_loaded_again_for_what_w
         wait_until(lambda: {row.status for row in service.verdict_log().find()} == {"learned"}, PATIENCE)
         newest = service.get("/weights").json()["versions"][0]
         assert (newest["learned"], newest["parent"]) == (1, answer["weights"]["version"])
+
+        # That is nobody's request, and the audit log tells of it all the same.
+        wait_until(lambda: len(open_audit_log(service.settings).latest(0, kind="verdicts")) == 2, PATIENCE)
+        entry = open_audit_log(service.settings).latest(1, kind="verdicts")[0]
+        assert (entry.credential, entry.address, entry.count, entry.version) == ("", "", 1, newest["version"])
+        assert entry.detail == "kept before and learned now, of 1 reporter: ann"
 
         wait_until(lambda: is_let_go(train) and "--retry-in" not in train.cmdline(), PATIENCE)
         wait_until(lambda: is_listed(service))

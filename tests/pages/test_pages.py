@@ -20,6 +20,8 @@ from sb_api import create_app
 from sb_api.auth.credentials import add_credential
 from sb_api.broker.jobs import BULK
 from sb_api.config import Settings, load_settings
+from sb_api.judgements import Judged
+from sb_api.web.service import judge
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import EDITOR, Service, make_editors, make_verdicts, shown_score
@@ -337,6 +339,28 @@ def test_credentials_that_cannot_be_read_are_told_of_on_a_page(settings: Setting
     answer = create_app(settings).test_client().get("/")
     assert (answer.status_code, answer.mimetype) == (503, "text/html")
     assert "The credentials cannot be read" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("band", "score", "said"),
+    [
+        ("unsure", 0.17, "counts as unsure: 17.0%, as before"),
+        ("unsure", 0.6, "counts as unsure: 60.0%, as before"),
+        ("likely spam", 0.45, "counts as spam: 45.0%, as before"),
+        ("likely fine", 0.01, "counts as fine: 1.0%, as before"),
+    ],
+)
+def test_what_an_account_counts_as_goes_by_its_band(
+    band: str, score: float, said: str, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was called fine beside a band that says that nobody can tell."""
+
+    def judging(*arguments: Any, **options: Any) -> Judged:
+        return msgspec.structs.replace(judge(*arguments, **options), bands=[band], scores=[score])
+
+    monkeypatch.setattr("sb_api.pages.moderation.judge", judging)
+    shown = client.post("/page/verdict", data={"record": json.dumps({"id": "nobody"}), "instead": "undo"}).text
+    assert said in shown
 
 
 def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service) -> None:
