@@ -136,11 +136,12 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts are asked for: of a reporter, since a moment (UTC), on a record or on any of several, with one of
-    some statuses; the newest `limit` of them, all with 0."""
+    """Which verdicts are asked for: of a reporter ("" for nobody named), since a moment (UTC), with numbers before one,
+    on a record or on any of several, with one of some statuses; the newest `limit` of them, all with 0."""
 
     reporter: str | None = None
     since: datetime | None = None
+    before: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     record: str | None = None
     records: list[str] = []
     statuses: list[str] = []

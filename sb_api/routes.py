@@ -62,7 +62,7 @@ api.register_blueprint(review.calls)
 api.register_blueprint(staging.calls)
 
 MOST_VERDICTS = 1_000  # in one answer to GET /verdicts
-VERDICT_FILTERS = ("id", "reporter", "status", "since", "limit")
+VERDICT_FILTERS = ("id", "reporter", "status", "since", "before", "limit")
 
 
 @api.post("/predict")
@@ -197,8 +197,9 @@ def replay() -> Response:
 def verdicts() -> Response:
     """The verdicts that were given, newest first, and what became of each."""
     service, record_type = get_service(), read_record_type()
-    found = ask_verdicts(service, record_type, _read_query())
-    return answer_json({"success": True, "model": record_type.name, "verdicts": msgspec.to_builtins(found)})
+    found, more = ask_verdicts(service, record_type, _read_query())
+    told = {"verdicts": msgspec.to_builtins(found), "more": more}
+    return answer_json({"success": True, "model": record_type.name, **told})
 
 
 @api.post("/verdicts/undo")
@@ -341,7 +342,8 @@ def _body(service: Service) -> Iterator[bytes]:
 
 def _read_query() -> VerdictQuery:
     """Which verdicts the query string asks for. Raises InvalidParameter."""
-    given = {name: value for name in VERDICT_FILTERS if (value := read_parameter(name, ""))}
+    # An empty one is not passed over: `reporter=` asks for those of nobody named, and of the others it is refused.
+    given = {name: read_parameter(name, "") for name in VERDICT_FILTERS if name in request.args}
     wanted: dict[str, Any] = {"record" if name == "id" else name: value for name, value in given.items()}
     wanted["statuses"] = [wanted.pop("status")] if "status" in wanted else []
     try:

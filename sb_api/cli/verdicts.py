@@ -9,7 +9,7 @@ import click
 
 from sb_api.cli.audit import write_down
 from sb_api.cli.terminal.options import MODEL, client_of, with_options, with_service
-from sb_api.cli.terminal.output import JSON, count, show, show_line, tell, wants_json
+from sb_api.cli.terminal.output import JSON, count, show, show_line, show_note, tell, wants_json
 from sb_api.config import load_settings
 from sb_api.judgements import Status, VerdictQuery
 
@@ -30,6 +30,7 @@ def verdicts() -> None:
 @_filters
 @click.option("--status", multiple=True, type=click.Choice(get_args(Status)), help="Only those of this status.")
 @click.option("--kept", is_flag=True, help="Only those that are kept and not learned yet.")
+@click.option("--before", type=click.IntRange(1, 2**63 - 1), help="Only those with numbers below this one.")
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(0), help="At most so many, newest first; 0: all."
 )
@@ -41,6 +42,7 @@ def list_verdicts(
     model: str,
     status: tuple[str, ...],
     kept: bool,
+    before: int | None,
     limit: int,
 ) -> None:
     """Show verdicts, newest first, and what became of each."""
@@ -51,8 +53,8 @@ def list_verdicts(
     log = _open_log(model)
     chain = WeightsStore.of(load_settings(), model).chain()
     statuses = [*status, *(KEPT if kept else ())]
-    query = VerdictQuery(reporter=reporter, since=since, record=record, statuses=statuses, limit=limit)
-    found = find_verdicts(log, chain, query)
+    query = VerdictQuery(reporter=reporter, since=since, before=before, record=record, statuses=statuses, limit=limit)
+    found, more = find_verdicts(log, chain, query)
     for verdict in found:
         if wants_json():
             show(verdict)
@@ -60,11 +62,13 @@ def list_verdicts(
             who = f"{verdict.record} by {verdict.reporter or 'nobody named'}"
             said = "the same" if verdict.predicted == verdict.label else verdict.predicted_name
             share = f"gave {verdict.score:.3f} to the verdict" if verdict.spam is None else f"{verdict.spam:.3f} spam"
-            before = f"{verdict.weights} had said {said}, {share}"
+            earlier = f"{verdict.weights} had said {said}, {share}"
             outcome = f"{verdict.status} {verdict.version or ''}".strip()
             reason = f" ({verdict.reason})" if verdict.reason else ""
             moment = verdict.received[:16].replace("T", " ")
-            show_line(f"{moment}  {who}: {verdict.label_name}; {before}; {outcome}{reason}")
+            show_line(f"{moment}  {who}: {verdict.label_name}; {earlier}; {outcome}{reason}")
+    if more:
+        show_note(f"there are more; `--before {found[-1].number}` shows those before")
     if not found and not wants_json():
         click.echo("No such verdicts.", err=True)
 

@@ -164,11 +164,12 @@ class WeightsChain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Verdicts that were given, newest first."""
+    """Verdicts that were given, newest first, and whether there are `more`, `before` the number of the last of them."""
 
     success: Success = True
     model: Model
     verdicts: list[PastVerdict]
+    more: bool = False
 
 
 class FoundEditors(msgspec.Struct, frozen=True, kw_only=True):

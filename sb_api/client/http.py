@@ -166,7 +166,8 @@ class Client:
 
     def verdicts(self, *, model: str = "lodbrok", **query: str) -> list[PastVerdict]:
         """The verdicts that were given, newest first: those on the record `id`, of a `reporter`, of one `status`,
-        `since` a moment, at most `limit`."""
+        `since` a moment, `before` the verdict with a number, at most `limit` (50, up to 1,000). Where so many come
+        there may be more; `get("/verdicts", PastVerdicts)` says so."""
         return self.get("/verdicts", PastVerdicts, model=model, **query).verdicts
 
     def undo(

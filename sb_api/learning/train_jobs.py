@@ -156,12 +156,13 @@ def _do_staging(
 
 
 def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
-    """The verdicts that are asked for, newest first. Raises JobFailed without a log."""
+    """The verdicts that are asked for, newest first, and whether there are more. Raises JobFailed without a log."""
     from sb_api.verdicts.history import find_verdicts
 
     if trainer.intake.log is None:
         raise JobFailed("The verdict log is off.")
-    return {"verdicts": msgspec.to_builtins(find_verdicts(trainer.intake.log, trainer.store.chain(), query))}
+    found, more = find_verdicts(trainer.intake.log, trainer.store.chain(), query)
+    return {"verdicts": msgspec.to_builtins(found), "more": more}
 
 
 def _is_judged(trainer: Trainer, record: str, digest: str) -> bool:

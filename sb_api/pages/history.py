@@ -45,7 +45,7 @@ def recall(service: Service, record_type: RecordType, records: Sequence[Any]) ->
         if not any(beat.role == "train" for beat in service.broker.registry.alive()):
             return History(missing=BUSY)
         query = VerdictQuery(records=[str(record.id) for record in records], limit=MOST)
-        found = ask_verdicts(service, record_type, query, PATIENCE)
+        found, _ = ask_verdicts(service, record_type, query, PATIENCE)
     except SbApiError as error:
         return History(missing=error.detail if error.status == 500 else BUSY)
     verdicts = defaultdict(list)

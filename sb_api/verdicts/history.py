@@ -18,19 +18,21 @@ WITHDRAWN = "Its reporter has taken it back."
 NOT_LEARNED = {**KEPT, "undone": UNDONE, "superseded": SUPERSEDED, "withdrawn": WITHDRAWN}
 
 
-def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> list[PastVerdict]:
+def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> tuple[list[PastVerdict], bool]:
     """The verdicts that are asked for, newest first, their labels called as the current weights of the chain call
-    them."""
+    them; and whether there are more, before the last of them."""
     since = query.since.astimezone(UTC).replace(tzinfo=None) if query.since and query.since.tzinfo else query.since
     found = log.find(
         reporter=query.reporter,
         since=since,
+        before=query.before,
         record=query.record,
         records=query.records,
         statuses=query.statuses,
-        limit=query.limit,
+        limit=query.limit and query.limit + 1,  # the one too many says that there are more
     )
-    return describe_verdicts(found, chain)
+    told = found[: query.limit] if query.limit else found
+    return describe_verdicts(told, chain), len(found) > len(told)
 
 
 def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[PastVerdict]:

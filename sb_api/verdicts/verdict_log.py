@@ -320,14 +320,17 @@ class VerdictLog:
         *,
         reporter: str | None = None,
         since: datetime | None = None,
+        before: int | None = None,
         record: str | None = None,
         records: Sequence[str] = (),
         statuses: Sequence[str] = (),
         limit: int = 0,
     ) -> list[LoggedVerdict]:
-        """The verdicts of a reporter, since a moment (UTC), on a record or any of some, in one of some states; newest
-        first, at most `limit` if given."""
+        """The verdicts of a reporter, since a moment (UTC), with numbers `before` one, on a record or any of some, in
+        one of some states; newest first, at most `limit` if given."""
         conditions = [*_conditions(reporter, since, record)]
+        if before is not None:
+            conditions.append(VERDICTS.c.number < before)
         if records:
             conditions.append(VERDICTS.c.record.in_(records))
         if statuses:

@@ -179,13 +179,15 @@ def find_result(service: Service, task: str) -> Answer | None:
 
 def ask_verdicts(
     service: Service, record_type: RecordType, query: VerdictQuery, timeout: float | None = None
-) -> list[PastVerdict]:
-    """The verdicts that are asked for, from the train process, which has the log. Raises QueueFull, Unavailable,
-    NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may take, by default)."""
+) -> tuple[list[PastVerdict], bool]:
+    """The verdicts that are asked for, from the train process, which has the log, and whether there are more. Raises
+    QueueFull, Unavailable, NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may
+    take, by default)."""
     patience = timeout or service.settings.predict_timeout
     job = make_job(service, "verdicts", record_type, encode_payload(query))
     found = completed(service, job, service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
-    return msgspec.convert(found["verdicts"], list[PastVerdict])
+    # A train process of an older release does not say whether there are more.
+    return msgspec.convert(found["verdicts"], list[PastVerdict]), found.get("more", False)
 
 
 def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:

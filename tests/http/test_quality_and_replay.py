@@ -181,6 +181,17 @@ def test_the_verdicts_that_were_given_are_told_newest_first(service: Service) ->
     assert "said something since" in told["verdicts"][3]["reason"]
     only = service.get("/verdicts?id=0&status=superseded&reporter=ann&limit=1&since=2001-01-01T00:00:00Z").json()
     assert [row["record"] for row in only["verdicts"]] == ["0"]
+    assert (told["more"], only["more"]) == (False, False)
+    numbers = [row["number"] for row in told["verdicts"]]
+    first = service.get("/verdicts?limit=3").json()
+    assert ([row["number"] for row in first["verdicts"]], first["more"]) == (numbers[:3], True)
+    rest = service.get(f"/verdicts?limit=3&before={numbers[2]}").json()
+    assert ([row["number"] for row in rest["verdicts"]], rest["more"]) == (numbers[3:], False)
+    assert service.get("/verdicts?reporter=").json()["verdicts"] == [], "all of them have named somebody"
+    listing = invoke(service, "verdicts", "list", "--limit", "3", "--json")
+    assert f"`--before {numbers[2]}`" in listing.stderr
+    listed = invoke(service, "verdicts", "list", "--before", str(numbers[2]), "--json")
+    assert [json.loads(line)["number"] for line in listed.stdout.splitlines()] == numbers[3:]
     listed = invoke(service, "verdicts", "list", "--status", "superseded").output
     assert "superseded" in listed
     assert "said something since" in listed
@@ -202,7 +213,7 @@ def test_a_verdict_is_taken_back_by_whoever_gave_it(service: Service) -> None:
     assert service.post("/verdicts/undo", {"id": 70, "reporter": "ann"}).json()["withdrawn"] == 0
     audit = invoke(service, "audit", "--kind", "withdrawal", "--limit", "2").output.splitlines()
     assert all(" ann from 127.0.0.1" in line for line in audit)
-    assert "1 verdicts" in audit[1]
+    assert "; 1 verdict; " in audit[1]
     rows = re.findall(r"<tr><td.*?</tr>", service.get("/page/audit").text, re.DOTALL)
     withdrawal = next(row for row in rows if ">withdrawal<" in row and '<td class="number">1</td>' in row)
     for told in ("ann", "127.0.0.1", before, "Took the verdict back"):
@@ -226,7 +237,18 @@ def test_what_does_not_say_which_verdict_is_refused(
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=many", "limit=1001", "status=lost", "since=yesterday", "since=0001-01-01T00:00:00%2B14:00"],
+    [
+        "limit=0",
+        "limit=many",
+        "limit=",
+        "limit=1001",
+        "before=0",
+        f"before={2**63}",
+        "status=",
+        "status=lost",
+        "since=yesterday",
+        "since=0001-01-01T00:00:00%2B14:00",
+    ],
 )
 def test_a_query_for_verdicts_that_cannot_be_read_is_refused(client: FlaskClient, query: str) -> None:
     assert_problem(client.get(f"/verdicts?{query}"), 400, "invalid-parameter")

@@ -65,9 +65,14 @@ MODEL = _query("model", "which classifier", answers.Model, "lodbrok")
 MODEL_OF_MESSAGES = _filter("model", "which classifier", answers.ModelOfMessages) | {"required": True}
 VERDICT_QUERY = (
     _filter("id", "only those on this record", _Text),
-    _filter("reporter", "only those of this reporter", _Text),
+    _filter("reporter", "only those of this reporter, of nobody named where it is empty", _Text),
     _filter("status", "only those of this status", Status),
     _filter("since", "only those received since this moment (UTC)", datetime),
+    _filter(
+        "before",
+        "only those with numbers below this one: where there are `more`, that of the last one told",
+        Annotated[int, Meta(ge=1, le=2**63 - 1)],
+    ),
     _query("limit", "at most so many", Annotated[int, Meta(ge=1, le=1000)], 50),
 )
 REVIEW = _query("review", "have these accounts wait for review if their band is high enough; for the role train")
