@@ -68,6 +68,11 @@ class _Tally:
             tell(came, f"{_count(numbers)}; current is {came.weights.version}, was {came.weights.previous}.")
         self._totals = {name: total + numbers[name] for name, total in self._totals.items()}
 
+    def explain(self, last: TrainingRefused) -> TrainingRefused:
+        """The error that the file ends in: the last refusal, which says of its own training alone what it changed."""
+        told = f"The guard refused {self._refused} of {self._trainings} trainings. Of the last: {last.detail}"
+        return last if self._trainings == 1 else TrainingRefused(told, **last.members)
+
     def tell(self, whole: bool) -> None:
         """Say what became of all. Where that is not of the `whole` file, an error comes next, which says why."""
         if wants_json():
@@ -153,7 +158,7 @@ def train(
         finally:
             tally.tell(whole)
     if tally.last_refusal is not None:
-        raise tally.last_refusal
+        raise tally.explain(tally.last_refusal)
     if tally.faults.count:
         sys.exit(exit_codes.SOME_WRONG)
 

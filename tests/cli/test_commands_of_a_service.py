@@ -306,6 +306,7 @@ def test_a_refused_training_does_not_keep_the_rest_of_a_file_from_being_sent(tmp
         "In all 1 learned, 1 known before, 1 earlier ones replaced, 1 kept before and learned now, 1 kept, 1 refused "
         "and not kept, in 3 trainings, of which 2 were refused." in said.stdout
     )
+    assert "Error: The guard refused 2 of 3 trainings. Of the last: It would be worse." in said.stderr
 
 
 def test_a_file_that_ends_in_an_error_is_said_to_be_sent_in_part(tmp_path: Path) -> None:
