@@ -42,12 +42,16 @@ def replace_all(folder: Path, contents: Mapping[str, bytes | None]) -> None:
     partial = folder / f"{REPLACING}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     plan: dict[str, str | None] = {}
-    for number, (name, content) in enumerate(contents.items()):
-        plan[name] = None if content is None else str(number)
-        if content is not None:
-            write_private(partial / str(number), content)
-    write_private(partial / PLAN, json.dumps(plan).encode())
-    os.rename(partial, folder / REPLACING)
+    try:
+        for number, (name, content) in enumerate(contents.items()):
+            plan[name] = None if content is None else str(number)
+            if content is not None:
+                write_private(partial / str(number), content)
+        write_private(partial / PLAN, json.dumps(plan).encode())
+        os.rename(partial, folder / REPLACING)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # a disk that is full needs the room
+        raise
     sync_folder(folder)
     finish_replacing(folder)
 

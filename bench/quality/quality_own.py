@@ -37,7 +37,7 @@ PUBLIC = ("facebook.com", "twitter.com", "last.fm", "t.co", "youtu.be", "instagr
 AREAS = ("United States", "Germany", "France", "India", "United Kingdom")
 
 Record = dict[str, Any]
-Numbers = dict[str, float]
+Numbers = dict[str, Any]
 
 
 def bench_own(quick: bool) -> Figures:
@@ -55,7 +55,7 @@ def bench_own(quick: bool) -> Figures:
     auc = np.array([row["roc_auc"] for row in ours])
     gaps = [row["best_f1"] - row["f1"] for row in ours]
     ratios = [row["innocent_certain"] / row["budget"] for row in ours]
-    mean = {name: float(np.mean([row[name] for row in ours])) for name in ours[0]}
+    mean = {name: float(np.mean([row[name] for row in ours])) for name in ours[0] if ours[0][name] is not None}
     told = f"deviation {auc.std(ddof=1) if len(auc) > 1 else 0:.3f}; logistic regression {np.mean(theirs):.4f}"
     figures = [
         figure("Own accounts, other half: ROC AUC", mean["roc_auc"], "", told, round(float(np.mean(theirs)), 4)),

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 
 from sb_api.bootstrap.artefacts import Artefact, Judgement, Manifest, export_artefact, judge_artefact, read_artefact
+from sb_api.bootstrap.reports.model_card import card_name, card_of
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights, UnknownVersion
-from sb_api.files import make_private_folder, replace_all
+from sb_api.files import make_private_folder, replace_all, write_private
 from sb_api.learning.staging.staging import REFERENCE, adopt, refuse_current
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights, dump_weights
@@ -20,7 +21,8 @@ from sb_api.models.weights_store import WeightsStore
 from sb_api.versions import Version
 
 SHIPPED = "shipped"  # the name of the original that came with the release
-VERSIONS = "versions"  # beside what an artefact has: the files of those that were made of it
+# Beside what an artefact has: the files of the versions that were made of it, and its model card.
+VERSIONS, CARD = "versions", "model-card.md"
 
 
 def archive_folder(settings: Settings) -> Path:
@@ -43,6 +45,8 @@ def archive_weights(settings: Settings, name: str) -> None:
         is_needed = weights.about.version != shipped or (weights is slots[-1] and versions)
         if not target.exists() and is_needed:
             export_artefact(settings, CLASSIFIERS[name], archive_folder(settings), weights)
+        if target.exists() and (card := card_of(settings, name, weights.about.version)):
+            write_private(target / CARD, card)
     if versions:
         folder = _archive_of(settings, name, slots[-1].about.version) / VERSIONS
         make_private_folder(folder)
@@ -86,7 +90,8 @@ def restore_original(settings: Settings, name: str, version: str) -> Manifest:
             folder = export_artefact(_as_shipped(settings), CLASSIFIERS[name], Path(scratch), original)
         artefact = read_artefact(folder, settings.encoder)
         versions = {path.name: path.read_bytes() for path in (folder / VERSIONS).glob("*.h5")}
-        replace_original(settings, artefact.weights, artefact.files, versions)
+        card = {card_name(name): (folder / CARD).read_bytes()} if (folder / CARD).exists() else {}
+        replace_original(settings, artefact.weights, artefact.files | card, versions)
         return artefact.manifest
 
 
@@ -140,18 +145,22 @@ def replace_original(
     weights: Weights,
     files: Mapping[str, bytes | None],
     versions: Mapping[str, bytes] | None = None,
+    *,
+    anew: bool = False,
 ) -> None:
     """Make weights the original, with the `files` that go with them (by their paths in the state directory): all of it
-    or nothing. What there was is archived.
+    or nothing. What there was is archived, and its model card with it.
 
     Where the weights in use work with the same numbers of a record, they and the versions before them can be rolled
-    back to; else the chain starts anew, from `versions` if given (by the name of their file).
+    back to; else, or `anew`, the chain starts with them, and with `versions` if given (by the name of their file).
     """
     name = weights.about.classifier
     store = WeightsStore.of(settings, name)
     content = dump_weights(weights)
     versions = dict(versions or {})
     contents: dict[str, bytes | None] = dict.fromkeys(store.chain_paths())
+    if (settings.state / card_name(name)).exists():
+        contents[card_name(name)] = None  # it tells of what is replaced
     try:
         current = store.load_current()
     except (UnknownVersion, InvalidWeights):
@@ -159,7 +168,7 @@ def replace_original(
     else:
         archive_weights(settings, name)
     same = (weights.about.features, weights.about.labels) == (current.about.features, current.about.labels)
-    if same and current.about.version != weights.about.version:
+    if same and not anew and current.about.version != weights.about.version:
         kept = {path.name: path.read_bytes() for path in store.version_files()}
         versions = kept | versions | {f"{about.about.version}.h5": dump_weights(about) for about in (current, weights)}
         contents[f"weights/previous_{name}.h5"] = dump_weights(current)

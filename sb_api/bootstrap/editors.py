@@ -19,13 +19,14 @@ from sb_api.bootstrap.originals import (
     CALIBRATION_SPAM,
     REPLAY_RECORDS,
     install_original,
+    make_original,
+    pack_reference,
     to_examples,
     to_verdicts,
-    write_reference,
-    write_vocabularies,
+    unpack_reference,
 )
 from sb_api.bootstrap.reports.editor_card import MOST_OF_A_LANGUAGE, TITLE, USE, figure_tables, measure_languages
-from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.training_loop import Fitting
@@ -101,7 +102,8 @@ def bootstrap_lodbrok(
     `caution` a false positive weighs so many times as much as a miss while it learns, if not as its architecture has
     it.
 
-    Writes weights, tokenizers, the reference set and the model card; returns the held-out figures.
+    Writes weights, tokenizers, the reference set and the model card, all of it or nothing; what is replaced is kept.
+    Returns the held-out figures.
     """
     sizes = part_sizes(count, classifier)
     echo(f"making {count} synthetic editors" + (f", {len(sizes)} parts one after another" if len(sizes) > 1 else ""))
@@ -121,15 +123,17 @@ def bootstrap_lodbrok(
 
     test = to_examples(classifier, parts.test)
     figures = classifier.score(test.targets, fitting.predict(test.arrays))
-    write_vocabularies(settings, classifier, vocabularies)
-    write_reference(settings, classifier, parts.guard, replay=parts.replay, calibration=parts.calibration)
-    about = install_original(
-        settings, classifier, fitting, vocabularies, learned, {"held_out": figures}, caution=caution
+    reference = pack_reference(parts.guard, replay=parts.replay, calibration=parts.calibration)
+    unpacked = unpack_reference(classifier, reference)
+    weights = make_original(
+        settings, classifier, fitting, vocabularies, unpacked, learned, {"held_out": figures}, caution=caution
     )
+    about = weights.about
     by_language = measure_languages(fitting, vocabularies, about, min(count // 100, MOST_OF_A_LANGUAGE), seed + 1)
-    card = write_card(settings, classifier.name, _model_card(about, recipe, seed, parts, by_language))
+    card = _model_card(about, recipe, seed, parts, by_language)
+    path = install_original(settings, classifier, weights, vocabularies, reference, card)
     echo(f"held out: {_line(figures)}")
-    echo(f"the original weights are {about.version}; model card: {card}")
+    echo(f"the original weights are {about.version}; model card: {path}")
     return figures
 
 

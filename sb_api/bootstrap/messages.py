@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sb_api.arrays import Matrix, Scores, Targets
-from sb_api.bootstrap.archive import archive_weights
 from sb_api.bootstrap.cross_validation import judge_by_folds
 from sb_api.bootstrap.datasets import PARTS, SYNTHETIC, Split, divide_into_folds
 from sb_api.bootstrap.no_class import (
@@ -25,12 +24,17 @@ from sb_api.bootstrap.no_class import (
     measure_crosswise,
     measure_threshold,
 )
-from sb_api.bootstrap.originals import install_original, to_examples, write_reference, write_vocabularies
-from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.originals import (
+    install_original,
+    make_original,
+    pack_reference,
+    to_examples,
+    unpack_reference,
+)
+from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.bootstrap.sentence_head import learn_messages
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
-from sb_api.files import make_private_folder, write_private
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import GUARD
@@ -204,7 +208,7 @@ def bootstrap_messages(
     A network that has learned the train part alone says how good the recipe is, and what it says of the others chooses
     the threshold; then one learns all parts. Writes its weights, tokenizers, the reference set (the test part) and the
     model card. `progress` is called after each of `count_epochs`. Where few were held out, cross-validation over all of
-    them says what to expect. Raises InvalidRecords.
+    them says what to expect. Raises InvalidRecords or EngineDisagrees, and then nothing is changed.
     """
     encoder = None if encoder is None else Remembering(encoder)
     source = SOURCES[record_type.name]
@@ -230,27 +234,28 @@ def bootstrap_messages(
     }
     chosen = np.sort(np.random.default_rng(seed).permutation(len(replayed))[:REPLAY_MESSAGES])
     replay = labelled_vectors([replayed[place] for place in chosen], fitting.labels, vocabularies)
-    archive_weights(settings, classifier.name)
-    write_vocabularies(settings, classifier, vocabularies)
-    write_reference(settings, classifier, guard, corrections, replay=replay)
+    reference = pack_reference(guard, corrections, replay=replay)
     count = len(split.train) + len(others) + len(guards)
-    about = install_original(settings, classifier, fitting, vocabularies, count, figures)
+    unpacked = unpack_reference(classifier, reference)
+    weights = make_original(settings, classifier, fitting, vocabularies, unpacked, count, figures)
+    about = weights.about
     counts = {str(name): len(getattr(split, name)) for name in PARTS}
-    _keep_neighbours(settings, about, [*split.train, *others, *held.guard], vocabularies, seed)
-    write_card(settings, classifier.name, _model_card(about, fitting, counts, recipe, seed, synthetic))
+    card = _model_card(about, fitting, counts, recipe, seed, synthetic)
+    neighbours = _neighbours(settings, about, [*split.train, *others, *held.guard], vocabularies, seed)
+    install_original(settings, classifier, weights, vocabularies, reference, card, neighbours)
     return about
 
 
-def _keep_neighbours(
+def _neighbours(
     settings: Settings, about: Version, messages: Messages, vocabularies: Vocabularies, seed: int
-) -> None:
-    """Keep messages that explain others, as many as the setting says; without it those of before are forgotten."""
-    path = settings.state / FOLDER / f"{about.classifier}.npz"
-    path.unlink(missing_ok=True)
+) -> dict[str, bytes | None]:
+    """The file of messages that explain others, as many as the setting says; without it those of before are forgotten,
+    if there are any."""
+    name = f"{FOLDER}/{about.classifier}.npz"
     if settings.neighbours:
         vectors = message_vectors(architecture_for(vocabularies), messages, vocabularies)
-        make_private_folder(path.parent)
-        write_private(path, pack_neighbours(messages, vectors, about.features, settings.neighbours, seed))
+        return {name: pack_neighbours(messages, vectors, about.features, settings.neighbours, seed)}
+    return {name: None} if (settings.state / name).exists() else {}
 
 
 def count_epochs(split: Split) -> int:

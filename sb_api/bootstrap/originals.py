@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ import numpy as np
 
 from sb_api.arrays import Arrays, Matrix, Scores
 from sb_api.bootstrap.archive import replace_original
+from sb_api.bootstrap.reports.model_card import ModelCard, card_name, render_card
 from sb_api.config import Settings
 from sb_api.errors import InvalidTokenizer, InvalidWeights, UnknownVersion
-from sb_api.files import make_private_folder, replace_all, write_private
+from sb_api.files import make_private_folder, replace_all
 from sb_api.learning.guard import guarded_budget, measure
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import GUARD, Reference, calibrate, load_reference, pack_parts, read_reference
@@ -89,7 +91,7 @@ def migrate_original(settings: Settings, vocabularies: Vocabularies, arrays: Arr
     fitting = Fitting(classifier, classifier.labels, vocabularies)
     set_arrays(fitting.network, arrays)
     content = make_reference(vocabularies)
-    reference = read_reference(io.BytesIO(content), "made of synthetic editors", classifier)
+    reference = unpack_reference(classifier, content)
     weights = make_original(settings, classifier, fitting, vocabularies, reference, 0, {}, temperature=1.0)
     replace_original(settings, weights, classifier.vocabulary_files(vocabularies) | {LODBROK_REFERENCE: content})
     return weights.about
@@ -114,21 +116,29 @@ def install_weights(settings: Settings, arrays: Arrays) -> str:
 def install_original(
     settings: Settings,
     classifier: Classifier,
-    fitting: Fitting,
+    weights: Weights,
     vocabularies: Vocabularies,
-    learned: int,
-    figures: dict[str, Any],
-    temperature: float | None = None,
-    caution: float | None = None,
-) -> Version:
-    """Make what was fitted the original, and start its chain anew: `make_original` on the classifier's reference set,
-    which must have been written before."""
-    reference = load_reference(settings.find(f"reference/{classifier.name}.npz"), classifier)
-    weights = make_original(
-        settings, classifier, fitting, vocabularies, reference, learned, figures, temperature, caution
-    )
-    WeightsStore.of(settings, classifier.name).install_original(weights)
-    return weights.about
+    reference: bytes,
+    card: ModelCard,
+    others: Mapping[str, bytes | None] | None = None,
+) -> Path:
+    """Make what `make_original` gave the original, with its vocabularies, reference set, model card and `others` (by
+    their paths in the state directory), and start its chain anew: all of it or nothing. What is replaced is kept.
+
+    Returns where the card is: in a checkout's `docs/` when the shipped original is made, else in that of the state
+    directory.
+    """
+    files: dict[str, bytes | None] = {**classifier.vocabulary_files(vocabularies), **(others or {})}
+    files[f"reference/{classifier.name}.npz"] = reference
+    name, rendered = card_name(classifier.name), render_card(card).encode()
+    is_shipped = settings.state == settings.static
+    replace_original(settings, weights, files if is_shipped else files | {name: rendered}, anew=True)
+    if is_shipped:
+        path = settings.state.parent / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(rendered)
+        return path
+    return settings.state / name
 
 
 def make_original(
@@ -188,21 +198,9 @@ def to_examples(classifier: Classifier, vectors: Matrix) -> Examples:
     return Examples(classifier.name_inputs(vectors), vectors[:, 0].astype(np.int64))
 
 
-def write_vocabularies(settings: Settings, classifier: Classifier, vocabularies: Vocabularies) -> None:
-    """Keep the vocabularies of a classifier in the state directory."""
-    for path, content in classifier.vocabulary_files(vocabularies).items():
-        write_private(settings.state / path, content)
-
-
-def write_reference(
-    settings: Settings,
-    classifier: Classifier,
-    guard: Matrix,
-    corrections: Mapping[str, Scores] | None = None,
-    **others: Matrix,
-) -> None:
-    """Keep the reference set of a classifier: `pack_reference`."""
-    write_private(settings.state / "reference" / f"{classifier.name}.npz", pack_reference(guard, corrections, **others))
+def unpack_reference(classifier: Classifier, content: bytes) -> Reference:
+    """What `pack_reference` gave, as trainings take it."""
+    return read_reference(io.BytesIO(content), "that was made", classifier)
 
 
 def pack_reference(guard: Matrix, corrections: Mapping[str, Scores] | None = None, **others: Matrix) -> bytes:

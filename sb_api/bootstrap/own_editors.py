@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from sb_api.arrays import Matrix, Scores, Targets
-from sb_api.bootstrap.archive import archive_weights
 from sb_api.bootstrap.checks import Checked
 from sb_api.bootstrap.cross_validation import (
     FOLDS,
@@ -29,12 +28,13 @@ from sb_api.bootstrap.editors import editor_facts, fit_vocabularies
 from sb_api.bootstrap.originals import (
     REPLAY_RECORDS,
     install_original,
+    make_original,
+    pack_reference,
     to_verdicts,
-    write_reference,
-    write_vocabularies,
+    unpack_reference,
 )
 from sb_api.bootstrap.reports.editor_card import TITLE, USE, figure_tables
-from sb_api.bootstrap.reports.model_card import ModelCard, Table, write_card
+from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError
 from sb_api.learning.recipe import weigh_labels
@@ -59,14 +59,16 @@ LEAST_OF_A_VERDICT, LEAST_TO_FINE_TUNE = 50, 10
 REFERENCE_ROWS = 5000  # that later trainings are measured and calibrated on
 SURELY = 1.645  # standard errors: 95%, one-sided
 ALARMS = (1, 2, 5)  # false alarms per thousand innocent accounts
+UNKNOWN = "unknown"
+SURE = 0.9  # of what accounts without a false alarm say of others
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that is known before anything is replaced: what the new weights would say of n accounts that they have not
     learned, and what those in use say of the same accounts. `shift` is what scores lack on the whole (log odds), which
-    those of `crossed` have been given. `untouched` is the loss of the shipped weights where these
-    are what is fine-tuned, `wanted` the budget of false positives that is asked for."""
+    those of `crossed` have been given. `losses` are those of the shipped weights, untouched and fine-tuned, where these
+    are what is learned from; `wanted` is the budget of false positives that is asked for."""
 
     classifier: Classifier
     fitting: Fitting
@@ -80,12 +82,16 @@ class Plan:
     calibration: Calibration
     new: dict[str, Any]
     in_use: tuple[str, dict[str, Any]] | None
-    untouched: float | None
+    losses: tuple[float, float] | None
     wanted: float
 
     @property
     def targets(self) -> Targets:
         return np.array([verdict.verdict for verdict in self.verdicts])
+
+    @property
+    def innocent(self) -> int:
+        return int((self.targets == 0).sum())
 
 
 def plan_original(
@@ -111,7 +117,7 @@ def plan_original(
     tried = fine_tuning_recipes if from_shipped else recipes_for
     crossed = cross_fit(start, fitting, verdicts, folds, tried(classifier, len(verdicts), caution), seed, progress)
     targets = np.array([verdict.verdict for verdict in verdicts])
-    untouched = _judge_untouched(start, fitting, verdicts, crossed) if from_shipped else None
+    losses = _compare_losses(start, fitting, verdicts, crossed) if from_shipped else None
     weighed = classifier.caution if caution is None else caution
     shift = fit_shift(targets, crossed.scores, np.array(weigh_labels(weighed) or (1.0, 1.0))[targets])
     shifted = correct_log_odds(crossed.scores, np.full(len(targets), shift))
@@ -132,7 +138,7 @@ def plan_original(
         calibration=calibration,
         new=new,
         in_use=_judge_in_use(settings, verdicts, targets),
-        untouched=untouched,
+        losses=losses,
         wanted=settings.fp_budget,
     )
 
@@ -140,7 +146,7 @@ def plan_original(
 def replace_original(settings: Settings, plan: Plan) -> Version:
     """Learn all editors of a plan and make that the original; the weights that it replaces are kept.
 
-    Writes weights, tokenizers, the reference set and the model card. Raises EngineDisagrees.
+    Writes weights, tokenizers, the reference set and the model card: all of it or nothing. Raises EngineDisagrees.
     """
     classifier, fitting, targets = plan.classifier, plan.fitting, plan.targets
     vocabularies = fit_from(plan.start, fitting, plan.verdicts, plan.crossed.recipe, plan.seed)
@@ -154,14 +160,19 @@ def replace_original(settings: Settings, plan: Plan) -> Version:
         "calibrated": plan.new,
         "budget": plan.calibration.budget,
     }
-    archive_weights(settings, classifier.name)
-    _write_reference(settings, plan, vectors, corrections)
-    write_vocabularies(settings, classifier, vocabularies)
-    about = install_original(
-        settings, classifier, fitting, vocabularies, len(plan.verdicts), figures, caution=plan.caution
+    reference = _make_reference(settings, plan, vectors, corrections)
+    weights = make_original(
+        settings,
+        classifier,
+        fitting,
+        vocabularies,
+        unpack_reference(classifier, reference),
+        len(plan.verdicts),
+        figures,
+        caution=plan.caution,
     )
-    write_card(settings, classifier.name, _model_card(plan, about))
-    return about
+    install_original(settings, classifier, weights, vocabularies, reference, _model_card(plan, weights.about))
+    return weights.about
 
 
 def require_enough(editors: Sequence[SyntheticEditor], from_shipped: bool) -> None:
@@ -189,19 +200,23 @@ def require_enough(editors: Sequence[SyntheticEditor], from_shipped: bool) -> No
 def describe_scores(targets: Targets, spam: Scores, borders: Sequence[float]) -> dict[str, Any]:
     """What n calibrated scores (n,) of label 1 are worth to those who decide by them.
 
-    `caught`: the share of spam above the threshold that lets through 1, 2 and 5 of 1,000 innocent accounts; `certain`:
-    the shares of innocent accounts and of spam in that band; `unsure`: the share of all in that one.
+    `caught`: the share of spam above the threshold that lets through 1, 2 and 5 of 1,000 innocent accounts, None where
+    one of these is more than that, and of none; `certain`: the shares of innocent accounts and of spam in that band;
+    `unsure`: the share of all in that one.
     """
     from sklearn.metrics import f1_score, roc_auc_score
 
     innocent = targets == 0
-    described = {
+    described: dict[str, Any] = {
         "roc_auc": roc_auc_score(targets, spam),
         "f1": f1_score(targets, spam > 0.5),
         "best_f1": best_f1(targets, spam),
         "calibration_error": reliability(spam, targets == 1)["expected_calibration_error"],
     }
-    described |= {f"caught_at_{alarms}": recall_at_budget(targets, spam, alarms / 1000) for alarms in ALARMS}
+    for alarms in ALARMS:
+        can_show = innocent.sum() * alarms >= 1000
+        described[f"caught_at_{alarms}"] = recall_at_budget(targets, spam, alarms / 1000) if can_show else None
+    described["caught_at_none"] = recall_at_budget(targets, spam, 0)
     if borders:
         certain, probable, fine = borders
         described |= {
@@ -209,7 +224,7 @@ def describe_scores(targets: Targets, spam: Scores, borders: Sequence[float]) ->
             "spam_certain": float((spam[~innocent] > certain).mean()),
             "unsure": float(((spam <= probable) & (spam >= fine)).mean()),
         }
-    return {name: round(float(value), 4) for name, value in described.items()}
+    return {name: None if value is None else round(float(value), 4) for name, value in described.items()}
 
 
 def _from_nothing(classifier: Classifier, verdicts: Sequence[Verdict]) -> tuple[Start, Fitting]:
@@ -226,9 +241,11 @@ def _from_shipped(settings: Settings, name: str) -> tuple[Start, Fitting]:
     return Start(weights, vocabularies), Fitting(classifier, weights.about.labels, vocabularies)
 
 
-def _judge_untouched(start: Start, fitting: Fitting, verdicts: Sequence[Verdict], crossed: CrossFitted) -> float:
-    """The loss of weights before they learn any of n accounts. Raises InvalidRecords unless
-    learning the others surely makes it less."""
+def _compare_losses(
+    start: Start, fitting: Fitting, verdicts: Sequence[Verdict], crossed: CrossFitted
+) -> tuple[float, float]:
+    """The loss on n accounts of weights before they learn any of them, and once they have learned the others. Raises
+    InvalidRecords unless it is surely less then."""
     if start.vocabularies is None:
         raise ValueError("There is nothing to judge with that has not learned anything.")
     fitting.load(start.weights)
@@ -244,7 +261,7 @@ def _judge_untouched(start: Start, fitting: Fitting, verdicts: Sequence[Verdict]
             "Nothing was changed; send them as verdicts instead (`sb-api train`), and come back with more.",
             errors={},
         )
-    return float(before.mean())
+    return float(before.mean()), float(after.mean())
 
 
 def _losses(targets: Targets, scores: Scores) -> Scores:
@@ -272,7 +289,7 @@ def _judge_in_use(
     return weights.about.version, describe_scores(targets, scores[:, 1].astype(np.float64), weights.about.borders)
 
 
-def _write_reference(settings: Settings, plan: Plan, vectors: Matrix, corrections: Scores) -> None:
+def _make_reference(settings: Settings, plan: Plan, vectors: Matrix, corrections: Scores) -> bytes:
     """All rows are replayed; some thousand of them are what later trainings are measured and calibrated on. Where the
     shipped weights are fine-tuned, what they know is replayed and guarded too."""
     random = np.random.default_rng(plan.seed)
@@ -287,20 +304,15 @@ def _write_reference(settings: Settings, plan: Plan, vectors: Matrix, correction
         guarded = np.concatenate([corrected, np.zeros(len(known))])
     else:
         guarded = corrected
-    write_reference(
-        settings,
-        plan.classifier,
-        guard,
-        {GUARD: guarded, "calibration": corrected},
-        replay=replay,
-        calibration=own,
-    )
+    return pack_reference(guard, {GUARD: guarded, "calibration": corrected}, replay=replay, calibration=own)
 
 
 def _model_card(plan: Plan, about: Version) -> ModelCard:
     spam = int(plan.targets.sum())
     start = "the shipped weights" if plan.start.vocabularies else "nothing"
-    caught = [(f"{alarms} of 1,000", f"{plan.new[f'caught_at_{alarms}']:.1%}") for alarms in ALARMS]
+    shares = {f"{alarms} of 1,000": plan.new[f"caught_at_{alarms}"] for alarms in ALARMS}
+    shares[f"none of these {plan.innocent}"] = plan.new["caught_at_none"]
+    caught = [(called, UNKNOWN if share is None else f"{share:.1%}") for called, share in shares.items()]
     beside = [("new", about.version, plan.new), *([("in use before", *plan.in_use)] if plan.in_use else [])]
     names = ("roc_auc", "f1", "best_f1", "calibration_error")
     return ModelCard(
@@ -325,14 +337,26 @@ def _model_card(plan: Plan, about: Version) -> ModelCard:
             ),
             Table(("innocent accounts called spam", "spam caught"), caught),
         ],
-        notes=[describe_budget(plan)],
+        notes=[*describe_alarms(plan), describe_budget(plan)],
         use=USE,
     )
 
 
+def describe_alarms(plan: Plan) -> list[str]:
+    """Why figures at so few false alarms cannot be told, and what can be; nothing where all can."""
+    if plan.new[f"caught_at_{ALARMS[0]}"] is not None:
+        return []
+    # Of n others drawn alike, none lies above a threshold that a share p exceeds with the probability (1 - p)^n.
+    most = 1 - (1 - SURE) ** (1 / plan.innocent)
+    return [
+        f"So few false alarms in 1,000 cannot be told of {plan.innocent} accounts that are not spam: with none of them "
+        f"called spam, it may be up to {1000 * most:.0f} in 1,000 of others ({SURE:.0%} sure)."
+    ]
+
+
 def describe_budget(plan: Plan) -> str:
     """Which share of innocent accounts `certain spam` is known to keep to, and why not the wanted one."""
-    innocent, kept = int((plan.targets == 0).sum()), plan.calibration.budget
+    innocent, kept = plan.innocent, plan.calibration.budget
     wanted = plan.wanted
     if kept == wanted:
         return f"`certain spam` lets at most {kept:.2%} of innocent accounts through (90% sure, of {innocent})."

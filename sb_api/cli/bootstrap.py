@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from sb_api.cli.terminal.options import MODEL, asked_of, read_labelled_file, with_format
 from sb_api.cli.terminal.output import JSON, progress_bar, read_settings, show, show_line, tell, wants_json
@@ -210,17 +211,22 @@ def bootstrap(
     `sb-api data` stored and split; with --synthetic from a seeded generator of messages. With --stage nothing is
     replaced: the new weights judge in shadow until they are promoted.
     """
-    if editors is None and (dry_run or start != "nothing"):
-        raise click.UsageError("--dry-run and --from go with a file of labelled editors.")
-    if restore and editors:
-        raise click.UsageError("--restore brings back what there was; it takes no EDITORS.")
+    given = _options_given()
+    if restore and (ignored := given - {"--restore", "--model"}):
+        raise click.UsageError(f"--restore brings back what there was; it takes no {' or '.join(sorted(ignored))}.")
+    if editors is None and (of_a_file := given & {"--dry-run", "--from", "--format", "--columns", "--encoding"}):
+        raise click.UsageError(f"{' and '.join(sorted(of_a_file))}: only with a file of labelled editors.")
     record_type = find_record_type(model)
     if encoder and not record_type.of_messages:
         raise click.UsageError("--encoder goes with a --model of messages, such as intent.")
     if record_type.of_messages:
         _refuse_for_messages(model, editors, count is not None and not synthetic, architecture, caution)
-    if stage and (restore or dry_run):
-        raise click.UsageError("--stage goes with weights that are made, and not with --restore or --dry-run.")
+    elif editors and (of_made_up := given & {"--count", "--synthetic"}):
+        raise click.UsageError(f"{' and '.join(sorted(of_made_up))}: not with EDITORS, all of which are learned.")
+    if start == "shipped" and "--architecture" in given:
+        raise click.UsageError("--from shipped has the architecture of these weights; leave out --architecture.")
+    if stage and dry_run:
+        raise click.UsageError("--stage goes with weights that are made, and not with --dry-run.")
     settings = read_settings()
     begun = time.monotonic()
     with open_target(settings, stage) as target:
@@ -239,6 +245,16 @@ def bootstrap(
             record_bootstrap(
                 target.place, model, {"source": source, "seed": seed, "count": count}, time.monotonic() - begun
             )
+
+
+def _options_given() -> set[str]:
+    """The options of this command that stand in the command line, but for --json; EDITORS among them."""
+    context = click.get_current_context()
+    return {
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        for parameter in context.command.params
+        if parameter.expose_value and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
 
 
 def _refuse_for_messages(

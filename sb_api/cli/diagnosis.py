@@ -191,7 +191,7 @@ def _weights(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     for name, classifier in CLASSIFIERS.items():
         store, check = WeightsStore.of(settings, name), f"weights of {name}"
-        again = f"`sb-api rollback original --model {name}`, or `sb-api bootstrap --model {name}`"
+        again = f"`sb-api bootstrap --model {name} --restore shipped`, or `sb-api bootstrap --model {name}`"
         try:
             fingerprint = _trained(store, classifier).load_vocabularies(settings).fingerprint
         except SbApiError as error:
@@ -205,7 +205,9 @@ def _weights(patient: Patient) -> Iterator[Finding]:
                 about = store.load(slot).about
                 find_classifier(about)
             except (SbApiError, OSError) as error:
-                yield Finding(check, "wrong", f"{slot}: {getattr(error, 'detail', error)}", again)
+                # A service starts with another slot, and can be asked, but not without an original.
+                back = again if slot == "original" else f"`sb-api rollback original --model {name}`, or {again}"
+                yield Finding(check, "wrong", f"{slot}: {getattr(error, 'detail', error)}", back)
                 continue
             if about.tokenizers != fingerprint:
                 detail = f"{slot} was trained with the tokenizers {about.tokenizers}; here are {fingerprint}"

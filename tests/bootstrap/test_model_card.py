@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from sb_api.bootstrap.reports.model_card import ModelCard, Table, render_card, write_card
+from sb_api.bootstrap.reports.model_card import ModelCard, Table, card_of, render_card
 from sb_api.config import Settings
 
 CARD = ModelCard(
@@ -43,8 +43,11 @@ def test_a_card_is_markdown_with_a_line_between_its_parts() -> None:
     assert render_card(CARD).endswith("For people.\n")
 
 
-def test_a_card_lies_with_the_state_that_it_describes(tmp_path: Path) -> None:
+def test_a_card_is_that_of_one_version(tmp_path: Path) -> None:
     settings = Settings(state_dir=str(tmp_path))
-    path = write_card(settings, "oracle", CARD)
-    assert path == tmp_path / "docs" / "model-card-oracle.md"
-    assert path.read_text("utf-8") == render_card(CARD)
+    assert card_of(settings, "oracle", "000001-aaaa") is None
+    path = tmp_path / "docs" / "model-card-oracle.md"
+    path.parent.mkdir()
+    path.write_text(render_card(CARD), "utf-8")
+    assert card_of(settings, "oracle", "000001-aaaa") == path.read_bytes()
+    assert card_of(settings, "oracle", "000002-aaaa") is None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from sb_api.bootstrap.checks import check_editors
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.bootstrap.own_editors import (
     Plan,
+    _losses,
     describe_budget,
     describe_scores,
     plan_original,
@@ -24,7 +28,7 @@ from sb_api.bootstrap.own_editors import (
 )
 from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
 from sb_api.config import Settings
-from sb_api.errors import InvalidRecords, UnknownVersion
+from sb_api.errors import EngineDisagrees, InvalidRecords, UnknownVersion
 from sb_api.learning.reference_set import load_reference
 from sb_api.models.calibration import apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import WIDE_DEEP
@@ -134,6 +138,8 @@ def test_both_sides_are_told_before_anything_is_replaced(made: Made, capsys: pyt
     said = capsys.readouterr().out
     for words in ("ROC AUC", "spam caught at 1 false alarm in 1,000", shipped.about.version, "cannot be kept"):
         assert words in said
+    innocent = int((made.plan.targets == 0).sum())
+    assert f"cannot be told of {innocent} accounts" in " ".join(said.split())
 
 
 def test_a_budget_that_so_few_cannot_keep_is_named_with_one_that_they_can(made: Made) -> None:
@@ -152,7 +158,8 @@ def test_the_card_says_on_what_the_figures_are_from(made: Made) -> None:
     assert f"| weights | `{made.about.version}` |" in card
     assert "from cross-validation" in said
     assert "Synthetic" not in said
-    assert f"| 1 of 1,000 | {made.plan.new['caught_at_1']:.1%} |" in card
+    assert "| 1 of 1,000 | unknown |" in card
+    assert f"| none of these {made.plan.innocent} | {made.plan.new['caught_at_none']:.1%} |" in card
     assert describe_budget(made.plan) in said
 
 
@@ -176,6 +183,48 @@ def test_what_is_replaced_is_kept_and_brought_back_by_its_name(made: Made) -> No
     assert judge() == own
     with pytest.raises(UnknownVersion, match=f"there are .*{made.about.version}, shipped"):
         restore_original(settings, "lodbrok", "../weights")
+
+
+@contextmanager
+def full_disk(most: int) -> Iterator[None]:
+    """No file may have more bytes, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_bootstrap_that_cannot_write_its_weights_changes_nothing(made: Made, tmp_path: Path) -> None:
+    """Tokenizers without their weights would let no service start."""
+    settings = Settings(state_dir=str(tmp_path))
+    with full_disk(4_000_000), pytest.raises(OSError, match="File too large"):
+        replace_original(settings, made.plan)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_would_be_served_otherwise_than_they_were_fitted_change_nothing(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagree(*_: object) -> None:
+        raise EngineDisagrees("They differ.")
+
+    monkeypatch.setattr("sb_api.bootstrap.originals.check_engine", lambda *_: disagree)
+    with pytest.raises(EngineDisagrees):
+        replace_original(Settings(state_dir=str(tmp_path)), made.plan)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_card_goes_and_comes_back_with_its_weights(made: Made, tmp_path: Path) -> None:
+    settings = Settings(state_dir=str(tmp_path))
+    about = replace_original(settings, made.plan)
+    path = tmp_path / "docs" / "model-card-lodbrok.md"
+    card = path.read_bytes()
+    restore_original(settings, "lodbrok", "shipped")
+    assert not path.exists()
+    restore_original(settings, "lodbrok", about.version)
+    assert path.read_bytes() == card
 
 
 # Too few
@@ -212,6 +261,22 @@ def test_enough_are_enough(spam: int, innocent: int, from_shipped: bool) -> None
     require_enough(editors(spam, innocent), from_shipped)
 
 
+@pytest.mark.parametrize(
+    ("innocent", "told"), [(60, {}), (200, {5: 0.9}), (500, {2: 0.9, 5: 1.0}), (1000, {1: 0.9, 2: 1.0, 5: 1.0})]
+)
+def test_no_figure_is_told_of_fewer_false_alarms_than_so_many_innocents_can_show(
+    innocent: int, told: dict[int, float]
+) -> None:
+    targets = np.array([0] * innocent + [1] * 10)
+    # Of the most suspicious innocents, the first is above two spammers, the second above one.
+    spam = np.array([0.75, 0.65, *[0.1] * (innocent - 2), 0.7, 0.6, *[0.9] * 8])
+    figures = describe_scores(targets, spam, [])
+    assert {alarms: figures[f"caught_at_{alarms}"] for alarms in (1, 2, 5)} == {
+        alarms: told.get(alarms) for alarms in (1, 2, 5)
+    }
+    assert figures["caught_at_none"] == 0.8
+
+
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fine-tuning: what is held here is what becomes of its scores, and not how good they are."""
@@ -232,13 +297,24 @@ def test_the_shipped_weights_are_fine_tuned_only_where_that_makes_them_better(tm
 
 
 @pytest.mark.usefixtures("few_steps")
-def test_fine_tuned_weights_keep_what_the_shipped_ones_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuned_weights_keep_what_the_shipped_ones_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What is known stays in guard and replay, also where little is gained."""
     monkeypatch.setattr("sb_api.bootstrap.own_editors.SURELY", -np.inf)
     settings = Settings(state_dir=str(tmp_path))
     checked = check_editors(list(generate_editors(60, seed=5)))
     plan = plan_original(settings, checked, seed=1, from_shipped=True, progress=lambda *_: None)
-    assert plan.untouched is not None
+    assert plan.losses is not None
+    document = describe_plan(plan)
+    assert (document["untouched_loss"], document["fine_tuned_loss"]) == tuple(round(loss, 4) for loss in plan.losses)
+    scores = plan.crossed.scores.astype(np.float64)
+    learned = _losses(plan.targets, scores).mean()
+    assert plan.losses[1] == pytest.approx(learned, abs=1e-3), "one measure of both, of all accounts"
+    print_plan(plan)
+    assert f"untouched have a loss of {plan.losses[0]:.4f} on them, fine-tuned {plan.losses[1]:.4f}." in " ".join(
+        capsys.readouterr().out.split()
+    )
     shipped = WeightsStore.of(settings, "lodbrok").load("original").about
     about = replace_original(settings, plan)
     assert (about.tokenizers, about.architecture or "lodbrok") == (shipped.tokenizers, plan.classifier.architecture)

@@ -380,7 +380,7 @@ def test_a_bootstrap_is_staged_while_the_current_weights_stay_and_then_promoted(
     assert promoted.version == document["weights"]
     assert promoted.vocabularies.fingerprint != shipped.vocabularies.fingerprint
     assert run("weights", "promote", "--stopped").exit_code == 1  # nothing is staged any more
-    assert run("bootstrap", "--restore", "shipped").exit_code == 0
+    assert run("bootstrap", "--restore", "shipped", "--json").exit_code == 0
     assert load_model(state).version == shipped.version
 
 
@@ -397,6 +397,16 @@ def test_weights_that_were_never_replaced_cannot_be_brought_back(state: Path) ->
         ("--from", "shipped"),
         ("--restore", "shipped", __file__),
         ("--stage", "--restore", "shipped"),
+        ("--restore", "shipped", "--count", "3"),
+        ("--restore", "shipped", "--synthetic"),
+        ("--restore", "shipped", "--seed", "1"),
+        ("--restore", "shipped", "--architecture", "lodbrok"),
+        ("--restore", "shipped", "--caution", "4"),
+        ("--stage", "--dry-run", __file__),
+        ("--count", "7", __file__),
+        ("--synthetic", __file__),
+        ("--from", "shipped", "--architecture", "lodbrok", __file__),
+        ("--encoding", "cp1252"),
         ("--model", "intent", __file__),
         ("--model", "intent", "--count", "100"),
         ("--model", "sentiment", "--caution", "2"),

@@ -138,6 +138,7 @@ def test_weights_of_an_architecture_that_this_release_does_not_have(state: Path)
     assert finding["check"] == "weights of lodbrok"
     assert "'wide-deep', which this release does not have" in finding["detail"]
     assert "sb-api bootstrap" in finding["remedy"]
+    assert "rollback" not in finding["remedy"], "no service starts that could be asked"
 
 
 def test_secrets_that_others_may_read(state: Path) -> None:

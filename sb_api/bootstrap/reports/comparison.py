@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb_api.bootstrap.own_editors import ALARMS, Plan, describe_budget
+from sb_api.bootstrap.own_editors import ALARMS, UNKNOWN, Plan, describe_alarms, describe_budget
 
 # How each figure is called, and whether it is a share that reads better in percent.
 _ROWS = {
@@ -16,6 +16,7 @@ _ROWS = {
         f"caught_at_{alarms}": (f"spam caught at {alarms} false alarm{'s' * (alarms > 1)} in 1,000", True)
         for alarms in ALARMS
     },
+    "caught_at_none": ("spam caught at no false alarm", True),
     "innocent_certain": ("innocent accounts in `certain spam`", True),
     "spam_certain": ("spam in `certain spam`", True),
     "unsure": ("accounts in `unsure`", True),
@@ -38,7 +39,8 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "budget": {"wanted": plan.wanted, "kept": plan.calibration.budget, "said": describe_budget(plan)},
         "new": plan.new,
         "in_use": {"weights": version, "figures": figures} if version else None,
-        "untouched_loss": plan.untouched and round(plan.untouched, 4),
+        "untouched_loss": plan.losses and round(plan.losses[0], 4),
+        "fine_tuned_loss": plan.losses and round(plan.losses[1], 4),
     }
 
 
@@ -58,14 +60,20 @@ def print_plan(plan: Plan) -> None:
     beside = [("new", plan.new), *([(f"in use ({plan.in_use[0]})", plan.in_use[1])] if plan.in_use else [])]
     table = Table("", *(name for name, _ in beside))
     for figure, (name, is_share) in _ROWS.items():
-        values = [figures.get(figure) for _, figures in beside]
-        table.add_row(name, *("" if v is None else f"{v:.1%}" if is_share else f"{v:.4f}" for v in values))
+        table.add_row(name, *(_show(figures, figure, is_share) for _, figures in beside))
     console.print(table)
-    if plan.untouched is not None:
-        losses = [trial.loss for trial in plan.crossed.trials if trial.recipe == recipe]
-        console.print(
-            f"The shipped weights untouched have a loss of {plan.untouched:.4f} on them, fine-tuned {min(losses):.4f}."
-        )
+    if plan.losses:
+        untouched, tuned = plan.losses
+        console.print(f"The shipped weights untouched have a loss of {untouched:.4f} on them, fine-tuned {tuned:.4f}.")
+    for line in describe_alarms(plan):
+        console.print(line)
     console.print(describe_budget(plan))
     if plan.in_use:
         console.print("Those in use may have learned some of these accounts as verdicts, and look better by that.")
+
+
+def _show(figures: dict[str, Any], figure: str, is_share: bool) -> str:
+    if figure not in figures:
+        return ""
+    value = figures[figure]
+    return UNKNOWN if value is None else f"{value:.1%}" if is_share else f"{value:.4f}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sb_api.config import Settings
 
@@ -53,11 +52,15 @@ def _fill(paragraph: str) -> str:
     return textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def write_card(settings: Settings, classifier: str, card: ModelCard) -> Path:
-    """Write the card of a classifier: to a checkout's `docs/` when the shipped original is made, else to that of the
-    state directory."""
-    checkout = settings.state == settings.static
-    path = (settings.state.parent if checkout else settings.state) / "docs" / f"model-card-{classifier}.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_card(card), "utf-8")
-    return path
+def card_name(classifier: str) -> str:
+    """The path of the card of a classifier in the state directory, or in a checkout."""
+    return f"docs/model-card-{classifier}.md"
+
+
+def card_of(settings: Settings, classifier: str, version: str) -> bytes | None:
+    """The card in the state directory, if it is one of this version."""
+    try:
+        card = (settings.state / card_name(classifier)).read_bytes()
+    except FileNotFoundError:
+        return None
+    return card if f"`{version}`".encode() in card else None
