@@ -10,6 +10,7 @@ from random import Random
 from sb_api.synthetic import phrases
 from sb_api.synthetic.accounts import SyntheticEditor
 from sb_api.synthetic.parts import build_pools, free_mail_domains
+from sb_api.text.hosts import registered_domain, website_host
 
 _LINK = re.compile(r"(?:https?://|www\.)[^\s\]|<>\"')]+", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z]+://)?(?:www\.)?([^/?#:\s]+)", re.IGNORECASE)
@@ -30,7 +31,8 @@ def split_by_host(
     if not 0 <= test_share <= 1:
         raise ValueError(f"test_share must be between 0 and 1, not {test_share}")
     rng = Random(f"split {seed}")
-    groups, loners = _group_by_host(editors)
+    found = [set(_hosts(editor)) for editor in editors]
+    groups, loners = _group(found, _shared(editors, found))
     rng.shuffle(groups)
     rng.shuffle(loners)
     test = set(loners[: round(len(loners) * test_share)])
@@ -47,8 +49,13 @@ def split_by_host(
 
 def owners(editors: Sequence[SyntheticEditor]) -> list[int]:
     """A number for each editor, which those share that share a host or a mail domain of their own, as `split_by_host`
-    takes them."""
-    groups, loners = _group_by_host(editors)
+    takes them, or the registered domain of one, which a network knows too. Where anybody may have a host, such as below
+    blogspot.com, each is somebody's own."""
+    found = []
+    for editor in editors:
+        hosts = {host for each in _hosts(editor) if (host := website_host(each))}
+        found.append(hosts | set(map(registered_domain, hosts)))
+    groups, loners = _group(found, {*_shared(editors, found), *phrases.PLATFORMS})
     numbers = [0] * len(editors)
     for number, group in enumerate([*groups, *([place] for place in loners)]):
         for place in group:
@@ -71,11 +78,10 @@ def _shared(editors: Sequence[SyntheticEditor], found: Sequence[set[str]]) -> se
     return {*phrases.PUBLIC_HOSTS, *free_mail_domains(build_pools()), *_frequent(editors, found)}
 
 
-def _group_by_host(editors: Sequence[SyntheticEditor]) -> tuple[list[list[int]], list[int]]:
-    """The places of the editors joined by shared hosts and domains, and of those that have neither."""
-    found = [set(_hosts(editor)) for editor in editors]
-    shared = _shared(editors, found)
-    parents = list(range(len(editors)))
+def _group(found: Sequence[set[str]], shared: Set[str]) -> tuple[list[list[int]], list[int]]:
+    """The places of n editors joined by the hosts and domains that were `found` of each and are not `shared` by
+    everybody, and the places of those that have none."""
+    parents = list(range(len(found)))
 
     def find(place: int) -> int:
         while parents[place] != place:
@@ -92,7 +98,7 @@ def _group_by_host(editors: Sequence[SyntheticEditor]) -> tuple[list[list[int]],
         if not own:
             loners.append(place)
     groups: dict[int, list[int]] = {}
-    for place in range(len(editors)):
+    for place in range(len(found)):
         groups.setdefault(find(place), []).append(place)
     alone = set(loners)
     return [group for root, group in groups.items() if root not in alone], loners

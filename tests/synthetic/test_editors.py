@@ -36,6 +36,7 @@ from sb_api.synthetic.phrases import (
     TRADE_HOST_WORDS,
     languages,
 )
+from sb_api.synthetic.split import owners
 
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 KEYS = {"id", "name", "email", "website", "bio", "area", "privs", "gender", *DATES}
@@ -320,6 +321,17 @@ def test_hosts_of_many_users_of_both_verdicts_are_nobodys_own() -> None:
         assert len(test) == 50, host
     one_operator = [editor(2 * number + 1, "spam.example") for number in range(100)]
     assert not split_by_host(one_operator, 0.5, seed=1)[1]
+
+
+def test_hosts_of_one_registered_domain_are_one_owners_but_for_platforms() -> None:
+    def own(*hosts: str) -> int:
+        records = [dict.fromkeys(KEYS) | {"id": n, "website": f"https://{host}/"} for n, host in enumerate(hosts)]
+        return len(set(owners([SyntheticEditor(record, 1, "given", "") for record in records])))
+
+    assert own("u1.casinohub.net", "u2.casinohub.net", "www.casinohub.net", "CASINOHUB.NET:80") == 1
+    assert own("u1.casino.co.uk", "u2.casino.co.uk", "poker.co.uk") == 2
+    for platform in ("blogspot.com", "github.io", "wordpress.com", "tumblr.com", "livejournal.com"):
+        assert own(f"u1.{platform}", f"u2.{platform}", f"u2.{platform}") == 2, platform
 
 
 def test_mail_providers_of_many_countries_are_nobodys_own(shared_domains: frozenset[str]) -> None:
