@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sb_api.records import DATES
+from sb_api.records import DATES, Editor, content_digest
 from sb_api.synthetic.editors import SyntheticEditor
 from sb_api.text.dates import parse_moments
+from sb_api.text.hosts import website_host
+from sb_api.text.words import split_words
 
 # A single feature by which so many of either verdict are told from the others is more likely how they were collected
 # than how they are.
@@ -22,6 +26,8 @@ _PRIVILEGES = 16  # bits of `privs` that are looked at
 _LEAST_OF_A_VALUE = 5
 _FIELDS = ("name", "email", "website", "bio", "area", "gender", *DATES)
 _TELLING = ("name", "email", "website", "bio")
+_SCHEME = re.compile(r"\A[a-z]+://", re.IGNORECASE)
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,27 @@ def check_editors(editors: Sequence[SyntheticEditor]) -> Checked:
 
 
 def same_content(editor: SyntheticEditor) -> str:
-    """The same for accounts that differ in nothing but their ids and what is said of them."""
-    names = (*_FIELDS, "privs")
-    known = {name: editor.record[name] for name in names if editor.record.get(name) not in (None, "")}
-    return json.dumps(known, sort_keys=True, default=str)
+    """The same for accounts that say the same, in whatever form they say it: the `content_digest` of one form of it."""
+    known = {name: _in_one_form(name, value) for name in _FIELDS if (value := editor.record.get(name)) is not None}
+    return content_digest(msgspec.convert({"id": 0, **known}, Editor))
+
+
+def _in_one_form(name: str, value: object) -> object:
+    """A value of a field with single blanks, a date in UTC, a website without its scheme, `www.` and a slash at the
+    end."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.split())
+    if name in DATES:
+        try:
+            moment = datetime.fromisoformat(text)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        except (ValueError, OverflowError):  # before Christ, or on the last day of the calendar
+            return text
+    if name == "website" and (host := website_host(text)):
+        page = _SCHEME.sub("", text).partition("/")[2]
+        return f"{host}/{page}".rstrip("/")
+    return text
 
 
 def _without_repeated_ids(editors: Sequence[SyntheticEditor], unused: list[str]) -> list[SyntheticEditor]:
@@ -114,8 +137,27 @@ def _features(editors: Sequence[SyntheticEditor]) -> Iterator[tuple[str, npt.NDA
     for name in ("name", "email", "website", "bio"):
         lengths = np.array([len(str(record.get(name) or "")) for record in records], float)
         yield f"the length of `{name}`", lengths
+    registered = parse_moments([str(record.get("member_since") or "") or None for record in records])
+    yield "whether `member_since` is at midnight", np.where(np.isnan(registered), np.nan, registered % _DAY == 0)
+    words = [set(split_words(str(record.get("bio") or ""))) for record in records]
+    if word := _most_telling(words, [editor.verdict for editor in editors]):
+        yield f"the word {word[:40]!r} of `bio`", np.array([word in some for some in words], float)
     for name in ("area", "gender"):
         yield f"the value of `{name}`", _common_values([str(record.get(name) or "") for record in records])
+
+
+def _most_telling(words: Sequence[set[str]], verdicts: Sequence[int]) -> str | None:
+    """The word that stands in most texts of one verdict and in fewest of the other; None where there are no words."""
+    counts = (Counter[str](), Counter[str]())
+    for some, verdict in zip(words, verdicts, strict=True):
+        counts[verdict].update(some)
+    texts = Counter(verdicts)
+
+    def difference(word: str) -> float:
+        return abs(counts[0][word] / texts[0] - counts[1][word] / texts[1])
+
+    # Of equal ones the first in the alphabet: a set has no order that would be the same tomorrow.
+    return max(sorted({*counts[0], *counts[1]}), key=difference, default=None)
 
 
 def _common_values(values: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -37,12 +37,43 @@ def test_one_content_under_both_verdicts_is_not_used_and_named() -> None:
         [
             editor(1, 0, bio="hello", privs=1),
             editor(2, 1, bio="hello", privs=1, email=""),
-            editor(3, 1, bio="hello", privs=2),
-            editor(4, 1, bio="hello", privs=2),
+            editor(3, 1, bio="goodbye", privs=2),
+            editor(4, 1, bio="goodbye", privs=2),
         ]
     )
     assert [row.record["id"] for row in checked.editors] == [3, 4]
     assert checked.unused == ["ids 1 (not spam), 2 (spam): the same account under both verdicts; none of them is used"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"bio": "Hello world"}, {"bio": "Hello  world "}),
+        ({"member_since": "2024-01-01T10:00:00"}, {"member_since": "2024-01-01 10:00:00"}),
+        ({"member_since": "2024-01-01T10:00:00"}, {"member_since": "2024-01-01T12:00:00+02:00"}),
+        ({"website": "http://a.com/"}, {"website": "http://www.a.com"}),
+        ({"website": "https://A.com/x"}, {"website": "a.com/x/"}),
+        ({"bio": "x"}, {"bio": "x", "last_login_date": "2024-05-01", "last_updated": "2024-05-01", "privs": 1}),
+    ],
+)
+def test_one_content_in_two_forms_is_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    checked = check_editors([editor(1, 0, name="n", **one), editor(2, 1, name="n", **other)])
+    assert checked.editors == []
+    assert len(checked.unused) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"website": "http://a.com/?to=http://b.com"}, {"website": "http://a.com/?to=http://c.com"}),
+        ({"website": "http://a.com/x"}, {"website": "http://a.com/y"}),
+        ({"birth_date": "0044-03-15 BC"}, {"birth_date": "0043-03-15 BC"}),
+        ({"member_since": "0001-01-01T00:00:00+14:00"}, {}),
+    ],
+)
+def test_another_content_is_no_contradiction(one: dict[str, Any], other: dict[str, Any]) -> None:
+    checked = check_editors([editor(1, 0, name="n", **one), editor(2, 1, name="n", **other)])
+    assert (len(checked.editors), checked.unused) == (2, [])
 
 
 def test_accounts_that_say_nothing_are_no_contradiction() -> None:
@@ -64,6 +95,11 @@ def test_the_bit_that_moderators_set_on_spammers_is_named_as_the_verdict_itself(
         ("whether `gender` is set", lambda spam, _: {"gender": None if spam else 1}),
         ("the date `member_since`", lambda spam, _: {"member_since": "2024-03-01" if spam else "2011-03-01"}),
         ("the value of `area`", lambda spam, _: {"area": "India" if spam else "Germany"}),
+        (
+            "whether `member_since` is at midnight",
+            lambda spam, n: {"member_since": f"20{10 + n % 15}-03-01T{'00:00:00' if spam else f'10:00:{n % 60:02}'}"},
+        ),
+        ("the word 'removed' of `bio`", lambda spam, n: {"bio": f"{n} was here " + ("removed" if spam else "retired")}),
         ("the length of `bio`", lambda spam, n: {"bio": f"{n:0{40 if spam else 20}}"}),
     ],
 )
