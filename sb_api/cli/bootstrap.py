@@ -336,7 +336,7 @@ def make_from_editors(
     """Make weights of the editor classifier from labelled editors; with `dry_run`, say only what it would be."""
     from sb_api.bootstrap.checks import check_editors
     from sb_api.bootstrap.editors import from_verdicts
-    from sb_api.bootstrap.own_editors import plan_original, replace_original
+    from sb_api.bootstrap.own_editors import plan_original, replace_original, require_enough
     from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
     from sb_api.models import classifiers
 
@@ -344,6 +344,7 @@ def make_from_editors(
     checked = check_editors(from_verdicts(verdicts))
     for line in [] if wants_json() else [*checked.unused, *checked.warnings]:
         click.echo(f"{file}: {line}", err=True)
+    require_enough(checked.editors, from_shipped)  # before it is said that they are learned
     label = f"learning {len(checked.editors)} editors, fold by fold"
     with click.progressbar(length=1, label=label, file=sys.stderr, hidden=wants_json()) as bar:
 

@@ -184,12 +184,11 @@ class _Found:
 
 
 def first_example(sample: bytes, encoding: str) -> tuple[int, str]:
-    """The first line of a sample that is not ASCII, by its number, and as it reads in an encoding."""
-    text = sample.decode(encoding, "replace")
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        if not line.isascii():
-            return number, line.strip()[:100]
-    return 0, ""
+    """The first line of a sample that is not ASCII, or the first of all where there is none, by its number, and as it
+    reads in an encoding."""
+    lines = re.split(r"\r\n|\r|\n", sample.decode(encoding, "replace"))
+    number = next((number for number, line in enumerate(lines) if not line.isascii()), 0)
+    return number + 1, lines[number].strip()[:100]
 
 
 def to_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

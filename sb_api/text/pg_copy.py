@@ -33,9 +33,10 @@ def read_text(field: bytes, errors: Literal["replace", "surrogateescape"]) -> st
 
 
 def read_number(column: str, value: str) -> str | int:
-    """`value` as a number, where the column holds some and this is one."""
+    """`value` as a number, where the column holds some and this is one. An id such as 007 is a name: as 7 nobody would
+    find it again."""
     whole = column in INTEGER_COLUMNS and len(value) < 20 and value.removeprefix("-").isdecimal() and value.isascii()
-    return int(value) if whole else value
+    return int(value) if whole and (column != "id" or str(int(value)) == value) else value
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

@@ -331,6 +331,14 @@ def test_a_wrong_line_is_named(state: Path, tmp_path: Path, line: str, told: str
     assert contents(state) == {state / "run.lock": b""}
 
 
+def test_too_few_are_refused_before_it_is_said_that_they_are_learned(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "editors.jsonl"
+    write_editors(file, 20)
+    result = run("bootstrap", file)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: There are ")
+
+
 @pytest.mark.usefixtures("few_steps")
 def test_a_dry_run_tells_all_and_changes_nothing(state: Path, tmp_path: Path) -> None:
     """Also of rows that cannot be used."""

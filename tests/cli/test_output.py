@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from sb_api.cli import main
 from sb_api.cli.terminal import exit_codes
-from sb_api.cli.terminal.output import Screen, count, escape_controls
+from sb_api.cli.terminal.output import Screen, count, escape_controls, show_note
 from tests.client.test_http import scripted
 from tests.support.service import ROOT, clean_environment
 
@@ -69,6 +69,15 @@ def test_results_on_a_terminal_do_nothing_to_it() -> None:
     stream = io.BytesIO()
     Screen(stream).write(b'"x\x1b[2J\xc2\x9b",spam,0.5\r\n2,"\xc3\xa9"\r\n')
     assert stream.getvalue().decode() == r'"x\x1b[2J\x9b",spam,0.5' + '\n2,"é"\n'
+
+
+def test_a_note_has_one_mark_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    show_note("`webiste` is no field: did you mean `website`?", as_json=False)
+    show_note("`colour` is no field", as_json=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "Note: `webiste` is no field: did you mean `website`?",
+        "Note: `colour` is no field.",
+    ]
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])

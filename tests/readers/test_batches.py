@@ -194,6 +194,12 @@ def test_a_record_that_names_a_member_twice_is_refused() -> None:
     assert wrong(read(document, "json")) == [(2, "names `id` twice")]
 
 
+def test_ids_of_a_table_are_numbers_where_these_are_written_so() -> None:
+    batches = read(b"id,verdict\n7,1\n007,01\n-0,0\n", "csv")
+    rows = [json.loads(row) for batch in batches for row in batch.rows]
+    assert [(row["id"], row["verdict"]) for row in rows] == [(7, 1), ("007", 1), ("-0", 0)]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "json"])
 def test_members_that_are_no_fields_are_named_once(kind: str) -> None:
     rows = [b'{"id": 1, "webiste": "x"}', b'{"id": 2, "webiste": "y", "colour": "z"}']

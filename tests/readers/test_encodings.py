@@ -96,6 +96,11 @@ def test_bytes_that_are_zero_make_no_utf_16_where_line_feeds_are_one_byte(separa
         assert read(text.replace("\0", "no").encode(encoding))[0] == ["no", "fine", "nonono"]
 
 
+def test_plain_text_in_utf_16_without_a_mark_is_shown_by_its_first_line() -> None:
+    notes = read("id,bio\n1,x\n".encode("utf-16-le"))[2]
+    assert "Line 1 is then 'id,bio'" in notes[0]
+
+
 def test_encodings_that_are_none_are_refused() -> None:
     for name in ("latin-17", "rot13", "base64", "x" * 300, "\0"):
         with pytest.raises(InvalidParameter, match="no encoding"):

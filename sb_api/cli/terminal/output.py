@@ -104,7 +104,7 @@ def show_note(text: str, *, as_json: bool | None = None) -> None:
     if wants_json() if as_json is None else as_json:
         show({"note": text}, err=True)
     else:
-        show_line(f"Note: {text}.", err=True)
+        show_line(f"Note: {text}{'' if text.endswith('?') else '.'}", err=True)
 
 
 def with_notes(batches: Iterator[Batch]) -> Iterator[Batch]:
