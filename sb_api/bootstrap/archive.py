@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import msgspec
 from sb_api.bootstrap.artefacts import Artefact, Judgement, Manifest, export_artefact, judge_artefact, read_artefact
 from sb_api.bootstrap.reports.model_card import card_name, card_of
 from sb_api.config import Settings
-from sb_api.errors import InvalidWeights, UnknownVersion
+from sb_api.errors import InvalidTokenizer, InvalidWeights, UnknownVersion
 from sb_api.files import make_private_folder, replace_all, write_private
 from sb_api.learning.staging.staging import REFERENCE, adopt, refuse_current
 from sb_api.models.classifiers import CLASSIFIERS
@@ -20,9 +21,12 @@ from sb_api.models.weights_file import Weights, dump_weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.versions import Version
 
+logger = logging.getLogger(__name__)
+
 SHIPPED = "shipped"  # the name of the original that came with the release
 # Beside what an artefact has: the files of the versions that were made of it, and its model card.
 VERSIONS, CARD = "versions", "model-card.md"
+WITHOUT_TOKENIZERS = "without-tokenizers"  # beside the artefacts: weights alone
 
 
 def archive_folder(settings: Settings) -> Path:
@@ -39,6 +43,15 @@ def archive_weights(settings: Settings, name: str) -> None:
         shipped = "" if settings.state == settings.static else _shipped(settings, name).load("original").about.version
     except (UnknownVersion, InvalidWeights):
         return  # there is nothing to bring back
+    try:
+        CLASSIFIERS[name].load_vocabularies(settings)
+    except InvalidTokenizer as error:
+        # They are of no use here, which must not keep others from taking their place; a backup may have the tokenizers.
+        logger.warning("the weights that are replaced are kept without their tokenizers: %s", error.detail)
+        for weights in slots:
+            kept = archive_folder(settings) / WITHOUT_TOKENIZERS / f"{name}-{weights.about.version}.h5"
+            write_private(kept, dump_weights(weights))
+        return
     versions = [path for path in store.version_files() if path.stem != shipped]
     for weights in slots:
         target = _archive_of(settings, name, weights.about.version)

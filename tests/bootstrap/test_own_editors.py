@@ -227,6 +227,17 @@ def test_the_card_goes_and_comes_back_with_its_weights(made: Made, tmp_path: Pat
     assert path.read_bytes() == card
 
 
+def test_the_shipped_ones_come_back_where_the_tokenizers_are_damaged(made: Made, tmp_path: Path) -> None:
+    """As `sb-api doctor` advises; the weights that cannot be used are kept as they are."""
+    settings = Settings(state_dir=str(tmp_path))
+    about = replace_original(settings, made.plan)
+    (tmp_path / "tokenizers" / "bio.json").write_text("{")
+    shipped = restore_original(settings, "lodbrok", "shipped")
+    assert WeightsStore.of(settings, "lodbrok").load_current().about.version == shipped.version
+    assert archived(settings, "lodbrok") == ["shipped"]
+    assert (tmp_path / "originals" / "without-tokenizers" / f"lodbrok-{about.version}.h5").exists()
+
+
 # Too few
 
 
