@@ -113,9 +113,7 @@ class GiveVerdicts(msgspec.Struct, frozen=True, kw_only=True, tag_field="action"
     reporter: Reporter | None = None
 
 
-class TakeBack(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="action", tag="undo"
-):
+class TakeBack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="action", tag="undo"):
     """Take back one's verdict on an entry, which then waits again: on what had the digest `seen`, or on what it says
     now. Another member is an error: a mistyped one would have another verdict taken back."""
 
