@@ -2,9 +2,9 @@
 
 Bios are text messages, questions and requests that people wrote (`SB_API_BENCH_DATA`), on accounts with nothing else
 suspicious; innocents of nine languages and pairs that must score alike come from the folder `cases` beside the data;
-sentences of spam and of people in twenty languages are ours (`sentences.tsv`). All of it measures, and none of it is
-learned from. Other spam is the generator's, of a seed that nobody trained on, disguised in the ways of
-`synthetic.evasions`.
+sentences of spam and of people in twenty languages are ours (`sentences.tsv`), and so are accounts that give all that
+an account can give (`accounts.json`). All of it measures, and none of it is learned from. Other spam is the
+generator's, of a seed that nobody trained on, disguised in the ways of `synthetic.evasions`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
 
 from bench.figures import Figures, figure, tell
 from sb_api.config import load_settings
@@ -40,6 +41,8 @@ SAME = 0.01  # of a score: a subdomain that nobody has seen may differ by so muc
 SEED = 20_261_128  # of spam that nobody trained on
 
 SENTENCES = Path(__file__).parent / "sentences.tsv"  # written before the generator had such ones, and not for it
+# Invented names, addresses and websites, written by one who knew nothing of how accounts are judged.
+GIVEN = Path(__file__).parent / "accounts.json"
 SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
 
 Record = dict[str, Any]
@@ -74,6 +77,7 @@ def bench_real(quick: bool) -> Figures:
         *bench_innocent_words(predictor, share),
         *bench_languages(predictor),
         *bench_sentences(predictor),
+        *bench_given(predictor),
         *bench_evasions(predictor, SPAM // share),
         *bench_variants(predictor),
     ]
@@ -137,8 +141,7 @@ def bench_languages(predictor: Predictor) -> Figures:
 def bench_sentences(predictor: Predictor) -> Figures:
     """Sentences of spam and of people in twenty languages (`sentences.tsv`), each on new accounts with several websites
     that nobody has seen, and those of people without a website, too."""
-    with SENTENCES.open(encoding="utf-8", newline="") as file:
-        rows = [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    rows = read_sentences()
     called: dict[tuple[str, str], list[bool]] = {}
     certain = 0
     for sites in (*SITES, None):
@@ -163,6 +166,39 @@ def bench_sentences(predictor: Predictor) -> Figures:
         figure(f"{name}: innocent, 0.5 or more", float(np.mean(innocent)), "share", "", 0.0333, most=True),
         figure(f"{name}: innocent, certain spam", certain, "accounts", f"of {len(innocent)}", 0, most=True),
     ]
+
+
+def bench_given(predictor: Predictor) -> Figures:
+    """The same sentences on new accounts with a name, an address and a website of their own, all of it filled in within
+    six minutes: how much what is new about an account moves the score of what it says."""
+    rows = read_sentences()
+    spam = np.array([row["verdict"] == "spam" for row in rows])
+    given = json.loads(GIVEN.read_text("utf-8"))
+    minutes = {"email_confirm_date": 2, "last_updated": 4, "last_login_date": 6}
+    at_once = ACCOUNTS["new"] | {date: f"2024-05-01T10:0{minute}:00" for date, minute in minutes.items()}
+    told = [
+        judge(predictor, [at_once | account | {"id": number, "bio": row["text"]} for number, row in enumerate(rows)])
+        for account in given
+    ]
+    scores = np.array([scores for scores, _ in told])  # (accounts, sentences)
+    called = scores >= 0.5
+    certain = np.mean([band == BANDS[0] for _, bands in told for band in np.array(bands)[~spam]])
+    innocent = called[:, ~spam].mean(axis=1)
+    each = f"by account {innocent.min():.2f} to {innocent.max():.2f}, median {np.median(innocent):.2f}"
+    within = float(np.mean([roc_auc_score(spam, one) for one in scores]))
+    pooled = float(roc_auc_score(np.tile(spam, len(given)), scores.ravel()))
+    name = f"Shipped weights, these sentences on {len(given)} accounts with name, e-mail and website"
+    return [
+        figure(f"{name}: innocent, 0.5 or more", float(innocent.mean()), "share", each),
+        figure(f"{name}: innocent, certain spam", float(certain), "share", "", 0.005, most=True),
+        figure(f"{name}: spam caught", float(called[:, spam].mean()), "share", ""),
+        figure(f"{name}: ROC AUC", pooled, "", f"within one account {within:.4f}"),
+    ]
+
+
+def read_sentences() -> list[dict[str, str]]:
+    with SENTENCES.open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
 def bench_evasions(predictor: Predictor, count: int) -> Figures:

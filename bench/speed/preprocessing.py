@@ -57,7 +57,7 @@ def make_cases(records: Sequence[dict[str, Any]], plain: bool) -> dict[str, Call
         "encode for the queue": lambda: encode_payload(editors),
         "decode from the queue": lambda: decode_payload(payload, list[lodbrok.record_type.queued]),
         "preprocess": lambda: editor_vectors(editors, vocabularies),
-        "preprocess, wide-deep-20": lambda: WIDE_DEEP.preprocess(editors, vocabularies),
+        "preprocess, wide-deep-3": lambda: WIDE_DEEP.preprocess(editors, vocabularies),
         "has_url": lambda: [has_url(bio) for bio in bios],
         "describe answers": lambda: describe_answers(editors, judged),
         "encode answers": lambda: msgspec.json.encode(answer),

@@ -58,7 +58,7 @@ def bench_local(options: Options) -> Iterator[Figure]:
     weights of either architecture. The goal is of the first, which leaves most of the time to all around it."""
     file = options.folder / "editors.jsonl"
     write_editors(file, options.count)
-    for architecture, goal in (("lodbrok", 0.6), ("wide-deep-20", None)):
+    for architecture, goal in (("lodbrok", 0.6), ("wide-deep-3", None)):
         weights = options.folder / architecture
         make_weights(weights, architecture)
         runs = [judge_both_ways(file, weights, options.folder) for _ in range(min(options.rounds, 3))]

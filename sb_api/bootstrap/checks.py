@@ -106,7 +106,7 @@ def _find_marked(editors: Sequence[SyntheticEditor]) -> Iterator[str]:
     if marked:
         yield (
             f"{marked[1]} spam accounts and {marked[0]} others have {SPAMMER} (spammer) in `privs`: moderators had "
-            "judged them, so it is the verdict itself. --architecture wide-deep-20 does not look at it; lodbrok does, "
+            "judged them, so it is the verdict itself. --architecture wide-deep-3 does not look at it; lodbrok does, "
             "and new spam will not have it. Export them without it."
         )
 

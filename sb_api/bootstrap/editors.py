@@ -35,8 +35,8 @@ from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import WIDE_DEEP, Classifier
 from sb_api.models.explain_wide import TABLE
 from sb_api.models.networks import get_arrays, set_arrays, shift_odds
-from sb_api.models.wide_features import FEATURES, HAS_URL
-from sb_api.preprocessing import VECTOR_LENGTH, read_bios, texts_of_words
+from sb_api.models.wide_features import FEATURES, FULL, HAS_URL, weigh_features
+from sb_api.preprocessing import VECTOR_LENGTH, in_parts, read_bios, texts_of_words
 from sb_api.records import Verdict
 from sb_api.synthetic.editors import SyntheticEditor, generate_editors, split_by_host
 from sb_api.synthetic.people import generate_people
@@ -53,15 +53,15 @@ Common = npt.NDArray[np.bool_]  # (n, slots)
 # to the end, and by more epochs: most of its features are rare.
 BOOTSTRAPPING = {
     "lodbrok": Recipe(learning_rate=0.002, batch_size=64, epochs=4, final=0.1, dropout_epochs=1, averaged=True),
-    "wide-deep-20": Recipe(learning_rate=0.002, batch_size=64, epochs=8, final=0.1, averaged=True),
+    "wide-deep-3": Recipe(learning_rate=0.002, batch_size=64, epochs=8, final=0.1, averaged=True),
 }
 LEAST_STEPS = 300  # of the wide-and-deep network, however few the rows
 # Words tell most, so a network that always sees them learns little else. Held-out bios have fewer words that it knows.
 # The wide member needs no such copies: dropout of its features is the same to it.
-MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep-20": 0}, 0.7
+MASKED_COPIES, MASKED_SHARE = {"lodbrok": 2, "wide-deep-3": 0}, 0.7
 # By how many made-up texts are of unknown words the level of the scores is set, but roughly: one seed calls ten times
 # as many people spam as the next. In the end it is set by so many of the accounts of `generate_people`.
-PEOPLE_CALLED_SPAM = 0.115
+PEOPLE_CALLED_SPAM = 0.07
 ACCOUNTS_OF_A_SENTENCE = 3
 TEST_SHARE = 0.15
 EDITORS_AT_A_TIME = 150_000  # in 7 GB of memory
@@ -192,7 +192,7 @@ def _fit(
     vectors: Matrix,
     common: Common | None,
 ) -> None:
-    """Fit to n vectors, of whose slots (n, slots) those that are not common say nothing."""
+    """Fit to n vectors, of whose slots (n, slots) those that are not common say nothing; the others weigh in full."""
     epochs = itertools.count(1)
 
     def progress(_: int) -> None:
@@ -202,7 +202,9 @@ def _fit(
     examples = to_examples(classifier, add_masked(vectors, MASKED_COPIES[classifier.architecture], seed))
     if common is not None:
         # In place: weights of that many rows are half of the memory that this takes.
-        np.multiply(examples.arrays["weight_input"], common, out=examples.arrays["weight_input"])
+        weights = examples.arrays["weight_input"]
+        for part in in_parts(len(weights)):
+            weights[part] = weigh_features(examples.arrays["feature_input"][part], FULL) * common[part]
     fitting.fit(examples, seed, recipe=recipe, progress=progress)
 
 

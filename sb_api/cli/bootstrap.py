@@ -22,7 +22,7 @@ from sb_api.errors import InvalidWeights, UnknownVersion
 from sb_api.records import EDITORS, RecordType, Verdict, find_record_type
 from sb_api.versions import Version
 
-ARCHITECTURES = ("wide-deep-20", "lodbrok")  # of the editors' network, the first by default
+ARCHITECTURES = ("wide-deep-3", "lodbrok")  # of the editors' network, the first by default
 
 
 @dataclass(frozen=True)

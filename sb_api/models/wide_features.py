@@ -43,7 +43,7 @@ from sb_api.text.tokenizers import Vocabularies
 Buckets = npt.NDArray[np.int32]
 Weights = npt.NDArray[np.float32]
 
-ARCHITECTURE = "wide-deep-20"
+ARCHITECTURE = "wide-deep-3"
 TABLE_BITS = 20
 RESERVED = 2048  # features that are bins, and none
 FEATURES = RESERVED + (1 << TABLE_BITS)
@@ -56,8 +56,12 @@ LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 TEXTS = ("bio", "website", "e-mail", "name", "area")
 # Of each text, the one whose words and n-grams count as its own: what bios have taught of a word is true of hosts too.
 KNOWN_AS = np.array([0, 0, 2, 3, 4])
-# How much what is hashed of each text weighs: of websites less, because what is added up of a new host goes by chance.
-SCALES = np.array([1.0, 0.5, 1.0, 1.0, 1.0], np.float32)
+# How much what is hashed of each text weighs, hosts and domains too: of websites less, because what is added up of a
+# new host goes by chance.
+FULL_WEIGHTS = (1.0, 0.5, 1.0, 1.0, 1.0)
+# What is added up of a new website, address and name moves an account by as much as a sentence of its bio does, and
+# made-up ones say more of who made them up than people's do of people. So these are learned in full, and count less.
+DISCOUNT = 0.3
 LENGTHS = (3, 5)  # of character n-grams
 WORDS = np.array([96, 8, 4, 4, 6])
 NGRAMS = np.array([128, 24, 16, 16, 12])
@@ -98,9 +102,25 @@ _FACTORS = np.where(_LASTING, mix(np.arange(1, SLOTS + 1, dtype=np.uint32)) | np
 _PRIVILEGES, HAS_URL = 4, 6  # columns of Lodbrok's vectors
 # The slots of each text in each block.
 _SIZES = np.concatenate(_BLOCKS)
-_BLOCK_SCALES = np.tile(SCALES, len(_BLOCKS))
-_OF_HOST = sum(field == "website" for _, field in WHOLE)
 _STARTS, _TEXT_SLOTS = np.cumsum(_SIZES) - _SIZES, int(_SIZES.sum())
+
+
+class Scales(NamedTuple):
+    """How much what is hashed weighs: of each text in each block (blocks * texts,), and as a whole (wholes,)."""
+
+    blocks: Weights
+    whole: Weights
+
+
+def _scale(texts: Sequence[float]) -> Scales:
+    whole = [texts[TEXTS.index(field)] if field in TEXTS else 1.0 for _, field in WHOLE]
+    return Scales(np.tile(np.array(texts, np.float32), len(_BLOCKS)), np.array(whole, np.float32))
+
+
+FULL = _scale(FULL_WEIGHTS)
+DISCOUNTED = _scale(
+    [one if text in ("bio", "area") else DISCOUNT * one for text, one in zip(TEXTS, FULL_WEIGHTS, strict=True)]
+)
 
 
 def editor_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> Matrix:
@@ -191,13 +211,14 @@ def find_common(editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], least
     return common
 
 
-def weigh_features(buckets: Buckets) -> Weights:
+def weigh_features(buckets: Buckets, scales: Scales = DISCOUNTED) -> Weights:
     """The weights (n, SLOTS) of features: the squares of those of the words of one text sum up to 1, and so do those of
-    its pairs of words and of its n-grams, by the square of its scale; all others are 1, hosts those of their scale."""
+    its pairs of words and of its n-grams, by the square of its scale; what is hashed as a whole has its scale, all
+    others are 1."""
     weights: Weights = (buckets != 0).astype(np.float32)
     counts = np.add.reduceat(weights[:, :_TEXT_SLOTS], _STARTS, axis=1)
-    weights[:, :_TEXT_SLOTS] *= np.repeat(_BLOCK_SCALES / np.sqrt(np.maximum(counts, 1)), _SIZES, axis=1)
-    weights[:, _TEXT_SLOTS : _TEXT_SLOTS + _OF_HOST] *= SCALES[1]
+    weights[:, :_TEXT_SLOTS] *= np.repeat(scales.blocks / np.sqrt(np.maximum(counts, 1)), _SIZES, axis=1)
+    weights[:, _TEXT_SLOTS : _TEXT_SLOTS + len(WHOLE)] *= scales.whole
     return weights
 
 

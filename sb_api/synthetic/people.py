@@ -11,7 +11,7 @@ from importlib.resources import files
 from random import Random
 
 from sb_api.synthetic.accounts import BEGINNER, REFERENCE_TIME, SyntheticEditor
-from sb_api.synthetic.parts import build_pools, make_brand_host, make_url
+from sb_api.synthetic.parts import build_pools, make_brand_host, make_url, make_user_name
 
 _MAIL = "gmail.com"
 # After registration.
@@ -38,6 +38,8 @@ def generate_people(accounts: int, seed: int) -> Iterator[SyntheticEditor]:
             "bio": text,
             "privs": BEGINNER,
         }
+        if identity % 2:
+            record["name"] = make_user_name(rng, pools, language, "")
         for name, minutes in _MINUTES.items():
             record[name] = (born + timedelta(minutes=minutes)).isoformat(timespec="seconds")
         yield SyntheticEditor(record, 0, "person", host)

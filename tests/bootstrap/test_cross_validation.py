@@ -78,7 +78,7 @@ def test_spam_of_one_operator_alone_is_refused() -> None:
         make_folds([*spam, *innocent], seed=1)
 
 
-@pytest.mark.parametrize("classifier", [LODBROK, WIDE_DEEP], ids=["lodbrok", "wide-deep-20"])
+@pytest.mark.parametrize("classifier", [LODBROK, WIDE_DEEP], ids=["lodbrok", "wide-deep-3"])
 @pytest.mark.parametrize("rows", [80, 130, 400, 1116, 5000])
 def test_few_rows_are_learned_in_enough_steps(classifier: Any, rows: int) -> None:
     """24 steps for 200 rows found none of 528 spammers."""

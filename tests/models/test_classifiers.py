@@ -79,7 +79,7 @@ class Sample:
 
 SAMPLES = {
     "lodbrok": Sample(LODBROK, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
-    "wide-deep-20": Sample(WIDE_DEEP, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
+    "wide-deep-3": Sample(WIDE_DEEP, EDITORS, LABELS, [1, 0, 0], VOCABULARIES),
     "intent": Sample(
         CLASSIFIERS["intent"], MESSAGES, ["delivery", "greeting", "refund"], [2, 1, 0, 2], message_vocabularies()
     ),
@@ -228,7 +228,7 @@ def test_the_verdict_log_gives_the_arrays_that_it_was_given(sample: Sample) -> N
 
 
 def test_rows_of_before_accounts_had_numbers_are_rows_of_now() -> None:
-    sample = SAMPLES["wide-deep-20"]
+    sample = SAMPLES["wide-deep-3"]
     before = pack_rows({name: array for name, array in sample.arrays.items() if name != "account_input"})
     assert WIDE_DEEP.pack(sample.arrays) == before
     numbers = WIDE_DEEP.unpack(before, sample.arrays)["account_input"]

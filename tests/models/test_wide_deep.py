@@ -84,7 +84,7 @@ def judge(model: Predictor, *records: dict[str, Any]) -> Any:
 
 
 def test_the_weights_say_of_which_architecture_they_are(original: Weights, model: Predictor) -> None:
-    assert (original.about.architecture, original.about.caution) == ("wide-deep-20", None)
+    assert (original.about.architecture, original.about.caution) == ("wide-deep-3", None)
     assert find_classifier(original.about) is WIDE_DEEP is model.classifier
     again = parse_weights(dump_weights(original), "a copy").about
     assert again == original.about
@@ -262,7 +262,7 @@ def test_a_training_learns_words_that_nobody_had_before(
         budget=0.0025, tolerance=0.05, number=1, recipe=RETRAINING, force=True,
     )  # fmt: skip
     about = candidate.weights.about
-    assert (about.architecture, about.parent) == ("wide-deep-20", original.about.version)
+    assert (about.architecture, about.parent) == ("wide-deep-3", original.about.version)
     model = Predictor(LODBROK, original, vocabularies)
     campaign = [{"bio": f"Frabjous blumquist {number} with zolpidorex"} for number in range(100, 105)]
     before, cleared = judge(model, *campaign), (judge(model, *innocent[10:200]) < 0.5).mean()
@@ -277,7 +277,7 @@ def test_a_reference_set_of_the_other_architecture_is_refused(tmp_path: Path) ->
     install_vocabularies(settings, VOCABULARIES)
     path = settings.find("reference/lodbrok.npz")
     assert len(load_reference(path, LODBROK).guard.targets) == 2000
-    with pytest.raises(InvalidWeights, match=r"rows of 524 numbers; the architecture wide-deep-20 needs \d+"):
+    with pytest.raises(InvalidWeights, match=r"rows of 524 numbers; the architecture wide-deep-3 needs \d+"):
         load_reference(path, WIDE_DEEP)
 
 

@@ -21,7 +21,7 @@ from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_p
 DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
 TEXTS, WORDS, NGRAMS, WHOLE = (wide_features.TEXTS, wide_features.WORDS, wide_features.NGRAMS, wide_features.WHOLE)
 
-WEBSITE = 1
+TEXT_WEIGHTS = (1.0, 0.15, 0.3, 0.3, 1.0)  # of bio, website, e-mail, name and area
 AS_BIO = (0, 0, 2, 3, 4)  # a website's words are known as a bio's
 
 
@@ -78,7 +78,7 @@ def plain_spans(texts: Texts) -> list[tuple[int, float]]:
     filled = []
     for number, (block, sizes) in enumerate(zip(blocks, (WORDS, WORDS, NGRAMS, NGRAMS), strict=True)):
         for place, (hashes, size) in enumerate(zip(block, sizes, strict=True)):
-            weight = (0.5 if place == WEBSITE else 1) / np.sqrt(max(len(hashes), 1))
+            weight = TEXT_WEIGHTS[place] / np.sqrt(max(len(hashes), 1))
             found = [(bucket_of(value, number, AS_BIO[place]), weight) for value in hashes]
             filled += found + [(0, 0.0)] * (size - len(found))
     return filled
@@ -90,7 +90,7 @@ def plain_whole(texts: Texts) -> list[tuple[int, float]]:
         part for host in (texts.host, texts.domain) for part in (host, registered_domain(host), host.rpartition(".")[2])
     ]
     hashes = [plain_hash(text) for text in (*parts, area, texts.gender)]
-    weights = (0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0)  # of the website's three, and all others
+    weights = (0.15, 0.15, 0.15, 0.3, 0.3, 0.3, 1.0, 1.0)  # of website and e-mail three each, of area and gender
     return [(bucket_of(value, 4, place), weights[place]) if value else (0, 0.0) for place, value in enumerate(hashes)]
 
 
