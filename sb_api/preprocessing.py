@@ -20,6 +20,7 @@ from math import log, sqrt
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -27,9 +28,9 @@ from sb_api.arrays import Arrays, Matrix
 from sb_api.records import Editor, EditorFields, Message
 from sb_api.text.dates import Seconds, parse_plain
 from sb_api.text.disguises import hidden_words_in
-from sb_api.text.hosts import email_domain, host_candidates, website_host
+from sb_api.text.hosts import host_candidates, split_email, split_website
 from sb_api.text.masking import mask_personal_data
-from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
+from sb_api.text.normalization import NormalText, condense, letter_marks, normalize_text, normalize_texts
 from sb_api.text.spelling import separate_runs, separate_words, separate_words_in
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
@@ -46,6 +47,7 @@ WEBSITE_HOSTS = 1021
 NO_EMAIL, UNKNOWN_EMAIL = 1023, 1024
 UNKNOWN_WEBSITE, NO_WEBSITE = 1023, 1024
 NO_DATE, NO_MEMBER_SINCE = -1.0, -2.0
+LONGEST_BIO = 2000  # characters of which every one is looked at
 FEATURES = 100_000  # that a vocabulary of messages may have
 WORDS = 20_000  # whose order counts
 UNKNOWN_WORD = 1  # known ones are numbered from 2
@@ -89,21 +91,35 @@ def read_dates(editors: Sequence[EditorFields]) -> Dates:
 
 
 class Hosts(NamedTuple):
-    """The hosts of the websites and the domains of the e-mail addresses of n editors, "" where there is none."""
+    """The hosts of the websites and the domains of the e-mail addresses of n editors, and what stands behind the one
+    and before the other; "" where there is none."""
 
     websites: list[str]
+    paths: list[str]
     emails: list[str]
+    mailboxes: list[str]
+
+
+_NO_HOST = ("", "")
 
 
 def read_hosts(editors: Sequence[EditorFields]) -> Hosts:
+    websites = [split_website(editor.website) if editor.website else _NO_HOST for editor in editors]
+    emails = [split_email(editor.email) if editor.email else _NO_HOST for editor in editors]
     return Hosts(
-        [website_host(editor.website) if editor.website else "" for editor in editors],
-        [email_domain(editor.email) if editor.email else "" for editor in editors],
+        [host for host, _ in websites],
+        [path for _, path in websites],
+        [domain for domain, _ in emails],
+        [mailbox for _, mailbox in emails],
     )
 
 
 def read_bios(editors: Sequence[EditorFields]) -> Bios:
-    normal = normalize_texts([editor.bio or "" for editor in editors])
+    """The bios of n editors, of those that are longer than `LONGEST_BIO` without what only fills them."""
+    normal = normalize_texts([condense(editor.bio or "", LONGEST_BIO) for editor in editors])
+    for row, one in enumerate(normal):
+        if len(one.text) > LONGEST_BIO:  # what was undone may have filled it
+            normal[row] = msgspec.structs.replace(one, text=condense(one.text, LONGEST_BIO))
     return Bios(normal, hidden_words_in([one.text for one in normal]))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from sb_api.blanks import is_blank
 from sb_api.errors import InvalidParameter
 
 # Bounded to 64 bits: a longer number cannot travel through msgpack or a database column.
@@ -66,12 +67,14 @@ class EditorFields(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
-    """A MusicBrainz editor account. Dates are ISO 8601; null, absent and blank all mean that nothing is known."""
+    """A MusicBrainz editor account. Dates are ISO 8601; null, absent and blank, of white space or of what shows
+    nothing, all mean that nothing is known."""
 
     def __post_init__(self) -> None:
         # By attribute and without a call more than it takes: every editor of every request passes here.
         for text in (self.bio, self.website, self.email, self.name, self.area, self.gender):
-            if text and type(text) is str and text.isspace():
+            # What begins with a letter or digit of ASCII is told from a blank one soonest.
+            if text and type(text) is str and not "0" <= text < "{" and is_blank(text):
                 self._forget_blanks()
                 break
         try:
@@ -102,7 +105,11 @@ class Editor(EditorFields, kw_only=True, omit_defaults=True, gc=False):
                 raise FieldError(name, detail) from None
 
     def _forget_blanks(self) -> None:
-        for name in ("bio", "website", "email", "name", "area", "gender", *DATES):
+        for name in ("bio", "website", "email", "name", "area", "gender"):
+            text = getattr(self, name)
+            if type(text) is str and is_blank(text):
+                setattr(self, name, None)
+        for name in DATES:
             if str(getattr(self, name)).isspace():
                 setattr(self, name, None)
 

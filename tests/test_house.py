@@ -12,7 +12,7 @@ import sb_api
 RULE = """__main__ > cli > __init__ > routes > pages > web > auth > local > client > bootstrap > synthetic > classify
 > learning > verdicts > shadow > models > preprocessing > webhooks > review > readers > text > processes
 > telemetry > broker > vocabulary"""
-LISTS = """arrays config database_urls errors files json_bodies judgements memory records versions
+LISTS = """arrays blanks config database_urls errors files json_bodies judgements memory records versions
 routes pages web auth client
 local bootstrap synthetic classify learning verdicts shadow models processes"""
 ORDER = RULE.replace(">", "").split()

@@ -270,7 +270,7 @@ def test_the_email_token_is_the_rank_of_the_domain(email: str | None, token: int
         ("http://ex\u2100mple.com", UNKNOWN_WEBSITE),
         ("http://spam.example:port/", 1),
         ("no website at all", UNKNOWN_WEBSITE),
-        ("\x00", UNKNOWN_WEBSITE),
+        ("\x00", NO_WEBSITE),
     ],
 )
 def test_the_website_token_is_the_rank_of_the_host(website: str | None, token: int) -> None:

@@ -31,7 +31,7 @@ from sb_api.models.networks import SENTENCE_WIDTH as WIDTH
 from sb_api.preprocessing import MESSAGE_LENGTH
 from sb_api.records import Message
 from sb_api.text.masking import mask_personal_data
-from sb_api.text.normalization import normalize_text
+from sb_api.text.normalization import condense, normalize_text
 from sb_api.text.tokenizers import Vocabularies
 
 VECTOR_LENGTH = MESSAGE_LENGTH + WIDTH
@@ -219,7 +219,10 @@ def message_vectors(messages: Sequence[Message], vocabularies: Vocabularies) -> 
     the text as it is masked."""
     if vocabularies.encoder is None:
         raise InvalidTokenizer("These weights need a sentence encoder, and the vocabularies have none.")
-    texts = [mask_personal_data(normalize_text(message.text[:MOST_CHARACTERS]).text) for message in messages]
+    texts = [
+        mask_personal_data(normalize_text(condense(message.text, MOST_CHARACTERS)[:MOST_CHARACTERS]).text)
+        for message in messages
+    ]
     return np.concatenate(
         [preprocessing.message_vectors(messages, vocabularies), vocabularies.encoder.encode(texts)], 1
     )

@@ -10,8 +10,10 @@ of this one account.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from itertools import chain, zip_longest
 from operator import add
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from sb_api import preprocessing
 from sb_api.arrays import Arrays, Matrix
 from sb_api.models import editor_bins
 from sb_api.models.editor_bins import COLUMNS, EditorTexts, bin_editors, is_trusted
-from sb_api.preprocessing import Read, in_parts, read_editors
+from sb_api.preprocessing import LONGEST_BIO, Read, in_parts, read_editors
 from sb_api.records import Editor
 from sb_api.text.hashing import (
     Hashes,
@@ -36,8 +38,8 @@ from sb_api.text.hashing import (
     mix,
     number_in_turn,
 )
-from sb_api.text.hosts import email_domain, registered_domain, website_host
-from sb_api.text.normalization import NOTHING, Undone, normalize_texts
+from sb_api.text.hosts import registered_domain
+from sb_api.text.normalization import NOTHING, Undone, condense, cut, normalize_texts
 from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]
@@ -50,7 +52,9 @@ FEATURES = RESERVED + (1 << TABLE_BITS)
 ACCOUNTS = 1 << 18  # places of accounts; place 0 is of none
 ACCOUNT_LAYER = "account_embedding"  # the network's layer that has the numbers and marks of accounts
 ACCOUNT_TABLE = f"{ACCOUNT_LAYER}/embeddings"
-LONGEST_BIO, LONGEST_FIELD = 2000, 100  # characters that are looked at
+LONGEST_FIELD = 100  # characters that are looked at
+# Of a bio that is read from both ends: some words, or so many characters of a script without blanks.
+_PIECE = re.compile(r"\S.{,60}\S{,20}", re.DOTALL)
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
@@ -276,11 +280,13 @@ def _read_texts(
     editors: Sequence[Editor], has_url: npt.NDArray[np.bool_], read: Read
 ) -> tuple[EditorTexts, list[str], list[str]]:
     """The texts of n editors; those of `TEXTS`, editor by editor; those of `WHOLE` likewise."""
-    bios = [(bio.text[:LONGEST_BIO].strip(), bio.undone) for bio in read.bios.normal]
-    hidden, hosts = read.bios.hidden, read.hosts
-    # Areas that are numbers stay such; names and areas are read together.
-    areas = [editor.area for editor in editors]
-    fields = [editor.name or "" for editor in editors] + [area if isinstance(area, str) else "" for area in areas]
+    given = [bio.text.strip() for bio in read.bios.normal]
+    bios, hidden = [cut(text, LONGEST_BIO) for text in given], read.bios.hidden
+    # Areas that are numbers stay such, however these are written; names and areas are read together.
+    areas = ["" if editor.area is None else str(editor.area).strip() for editor in editors]
+    numbers = [type(editor.area) is int or area.isdecimal() for area, editor in zip(areas, editors, strict=True)]
+    fields = [editor.name or "" for editor in editors]
+    fields += ["" if is_number else area for area, is_number in zip(areas, numbers, strict=True)]
     normal = _normalize_fields(fields)
     names = normal[: len(editors)]
     websites: list[str] = []
@@ -289,33 +295,28 @@ def _read_texts(
     whole: list[str] = []
     filled: list[bool] = []
     alike: list[int] = []
-    for editor, (bio, _), joined, (name, _), (area, _), given, host, domain in zip(
-        *(editors, bios, hidden, names, normal[len(editors) :], areas, hosts.websites, hosts.emails), strict=True
+    for editor, text, bio, joined, (name, _), (area, _), written, is_number, host, path, domain, mailbox in zip(
+        *(editors, given, bios, hidden, names, normal[len(editors) :], areas, numbers, *read.hosts), strict=True
     ):
-        path = mailbox = ""
-        if website := (editor.website or "").strip():
-            host = host if website == editor.website else website_host(website)
-            path = website.partition("//")[2].partition("/")[2][:LONGEST_FIELD]
-        if email := (editor.email or "").strip():
-            domain = domain if email == editor.email else email_domain(email)
-            mailbox = email.rpartition("@")[0][:LONGEST_FIELD]
-        area_or_number = area if given is None or isinstance(given, str) else str(given)
+        path, mailbox = path[:LONGEST_FIELD], mailbox[:LONGEST_FIELD]
+        area_or_number = written if is_number else area
         gender = "" if editor.gender is None else str(editor.gender).strip().lower()
         registered, of_domain = registered_domain(host), registered_domain(domain)
         websites.append(f"{host}/{path}" if host else path)
         mailboxes.append(mailbox)
-        laid += " ".join((bio, *joined)) if joined else bio, f"{host} {path}", mailbox, name, area
+        laid += lay_bio(text, joined) if joined or bio is not text else text, f"{host} {path}", mailbox, name, area
         whole += host, registered, host.rpartition(".")[2], domain, of_domain, domain.rpartition(".")[2]
         whole += area_or_number.lower(), gender
-        filled += bio != "", website != "", email != "", area_or_number != "", gender != "", bool(editor.birth_date)
+        filled += bio != "", bool(editor.website), bool(editor.email), area_or_number != "", gender != ""
+        filled.append(bool(editor.birth_date))
         alike.append(1 + (registered == of_domain) if host and domain else 0)
         alike += _find_name(name, host, mailbox) if name else (0, 0)
     undone = np.zeros((len(editors), len(NOTHING) + 1), np.int64)
-    for row, ((_, of_bio), (_, of_name), joined) in enumerate(zip(bios, names, hidden, strict=True)):
-        if joined or of_bio is not NOTHING or of_name is not NOTHING:
-            undone[row] = *map(add, of_bio, of_name), len(joined)
+    for row, (one, (_, of_name), joined) in enumerate(zip(read.bios.normal, names, hidden, strict=True)):
+        if joined or one.undone is not NOTHING or of_name is not NOTHING:
+            undone[row] = *map(add, one.undone, of_name), len(joined)
     texts = EditorTexts(
-        [bio for bio, _ in bios],
+        bios,
         websites,
         mailboxes,
         [name for name, _ in names],
@@ -325,6 +326,16 @@ def _read_texts(
         np.array(alike, np.int64).reshape(-1, 3),
     )
     return texts, laid, whole
+
+
+def lay_bio(text: str, hidden: Sequence[str]) -> str:
+    """What is hashed of a bio and of the words that it hides: of a long one its beginning and its end in turn, the last
+    words first, so that neither takes all slots."""
+    if len(text) > LONGEST_BIO:
+        half = LONGEST_BIO // 2
+        first, last = _PIECE.findall(text[:half]), _PIECE.findall(text[-half:])[::-1]
+        text = " ".join(chain.from_iterable(zip_longest(first, last, fillvalue="")))
+    return " ".join((text, *hidden))
 
 
 def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
@@ -337,8 +348,16 @@ def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:
 
 
 def _normalize_fields(texts: Sequence[str]) -> list[tuple[str, Undone]]:
-    """The normal form of the beginnings of n texts, and what had to be undone; of those that are the same, once."""
+    """The normal form of the beginnings and ends of n texts, with single blanks, and what had to be undone; of those
+    that are the same, once."""
     distinct = dict.fromkeys(texts)
-    normal = normalize_texts([text[: 2 * LONGEST_FIELD].strip() for text in distinct], LONGEST_FIELD)
+    normal = normalize_texts([shorten_field(text) for text in distinct], LONGEST_FIELD)
     read = dict(zip(distinct, ((one.text.strip(), one.undone) for one in normal), strict=True))
     return [read[text] for text in texts]
+
+
+def shorten_field(text: str) -> str:
+    """A name or an area with single blanks, and no longer than it takes."""
+    if len(text) > 2 * LONGEST_FIELD:
+        text = cut(condense(text, LONGEST_FIELD), 2 * LONGEST_FIELD)
+    return " ".join(text.split())

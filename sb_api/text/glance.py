@@ -12,6 +12,7 @@ from operator import or_
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.blanks import INVISIBLE_CLASS
 from sb_api.text.hashing import lay_points
 from sb_api.text.look_alikes import LATIN_LOOK_ALIKES, look_alikes_of_latin, script_of
 from sb_api.text.spelling import UNSPACED as UNSPACED_CLASS
@@ -44,15 +45,9 @@ IN_ASCII = (
     | dict.fromkeys(_DOUBLE_QUOTES, '"')
     | {other: mark for mark, others in _SENTENCE_MARKS.items() for other in others}
     | _FULL_WIDTH
-    | {"\xa0": " ", "\u3000": " ", "\u2026": "..."}
+    | {"\xa0": " ", "\u2800": " ", "\u3000": " ", "\u2026": "..."}
 )
 APOSTROPHES = "\u02b9\u02bb\u02bc\u2018\u2019\u201a\u201b\u2032\u055a\ua78c"
-# Format characters (category Cf), variation selectors, fillers that show nothing, and control characters.
-INVISIBLE_CLASS = (
-    "\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
-    "\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
 _INVISIBLE = re.compile(f"[{INVISIBLE_CLASS}]")
 _UNSPACED = re.compile(f"[{UNSPACED_CLASS}]")
 _JAMO = range(0x1100, 0x1200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sb_api.blanks import ENTITY, INVISIBLE, INVISIBLE_CLASS, unescape
 from sb_api.records import LONGEST_TEXT
 from sb_api.text.glance import (
     AMPERSAND,
@@ -20,8 +20,6 @@ from sb_api.text.glance import (
     COMPOSE,
     DROP,
     IN_ASCII,
-    INVISIBLE,
-    INVISIBLE_CLASS,
     LOOK_ALIKE,
     MARK,
     MARKS_PER_LETTER,
@@ -31,6 +29,7 @@ from sb_api.text.glance import (
     WORK,
     look_at,
 )
+from sb_api.text.glance import INVISIBLE as HAS_INVISIBLE
 from sb_api.text.hashing import lay_points, read_points
 from sb_api.text.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 
@@ -40,11 +39,21 @@ _ENTITY_ROUNDS = 3  # "&amp;amp;amp;#99;" takes so many
 
 # A byte a character of an ASCII text: 1 for control characters, of which only white space has a place in a text.
 _CONTROLS = bytes(code < 9 or 0x0E <= code < 0x1C or code == 0x7F for code in range(256))
-# References to letters need no semicolon where a number ends them; names do, as "?a=1&copy=2" is no copyright sign.
-_ENTITY = re.compile("&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});?|[A-Za-z][A-Za-z0-9]{1,31};)")
-_INVISIBLE = re.compile(f"[{INVISIBLE_CLASS}]+")
 # Who writes backwards has it shown from right to left, by an override that no script needs.
 _REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]+)\u202c?")
+# Tags without anything in them, which no page shows, inside a word.
+_EMPTY_TAG = re.compile(
+    r"(?:<(?<=[\w>\]]<)(?:wbr ?/?>|!--[^<>]{0,100}-->|([a-z]{1,10})(?: [^<>]{0,100})?></\1>)"
+    r"|\[(?<=[\w>\]]\[)([a-z]{1,10})\]\[/\2\])(?=[\w<\[])",
+    re.IGNORECASE,
+)
+_SIGNS_OF_TAGS = ("></", "][/", "<w", "<W", "<!--")
+# What fills a text and says nothing: more than a few blanks, line breaks and invisible characters in a row, or of one
+# and the same mark or entity.
+_FEW_IN_A_ROW = 3
+_FILLING = re.compile(
+    f"[\\s{INVISIBLE_CLASS}]{{{_FEW_IN_A_ROW + 1},}}+|(&[#0-9A-Za-z]{{2,31}}+;|[^\\w\\s]|_)\\1{{{_FEW_IN_A_ROW},}}+"
+)
 _HIDDEN = re.compile(f"(?<=[A-Za-z\xc0-\u052f])[{INVISIBLE_CLASS}]+(?=[A-Za-z\xc0-\u052f])")
 _PUNCTUATION = re.compile(f"[{''.join(map(re.escape, IN_ASCII))}{APOSTROPHES}]")
 # Where letters stand that only look otherwise: letter-like, encircled, full-width, mathematical.
@@ -79,11 +88,13 @@ _EMPTY = NormalText("", NOTHING)
 
 
 def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
-    """The normal form of `text`, of its first `longest` characters where there is anything to undo.
+    """The normal form of `text`, of its beginning and its end, `longest` characters in all (`cut`), where there is
+    anything to undo.
 
     HTML entities are unescaped, compatible characters composed (NFKC), what an override shows from right to left is
     turned around, invisible characters and marks that no letter bears are left out, quotation marks, dashes and
-    apostrophes are those of ASCII, other symbols stand apart from words, and a word has the letters of one script.
+    apostrophes are those of ASCII, other symbols stand apart from words, and a word has the letters of one script. A
+    line ends with a line feed alone, and tags without anything in them are left out inside words.
     Normalizing twice is normalizing once. Never raises.
     """
     return normalize_texts([text], longest)[0]
@@ -91,6 +102,7 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
 
 def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[NormalText]:
     """`normalize_text` of each of n texts, for which all of them are looked at together."""
+    texts = [_tidy(text) if "<" in text or "[" in text or "\r" in text else text for text in texts]
     normal = [NormalText(text, NOTHING) if text else _EMPTY for text in texts]
     # One look tells that no text in ASCII has a control character, as is nearly always so.
     controls = b"\1" in "".join(filter(str.isascii, texts)).encode().translate(_CONTROLS)
@@ -103,9 +115,9 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
         return normal
     seen = look_at([texts[row] for row in rows])
     decoded = {
-        row: _decode(texts[row][:longest], bits, longest)
+        row: _decode(cut(texts[row], longest), bits, longest)
         for row, bits in zip(rows, seen, strict=True)
-        if bits & (INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not _is_composed(texts[row]))
+        if bits & (HAS_INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not _is_composed(texts[row]))
     }
     # What was decoded is looked at again: it may have anything in it now.
     again = dict(zip(decoded, look_at([one.text for one in decoded.values()]) if decoded else (), strict=True))
@@ -131,11 +143,60 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
     return normal
 
 
+def _tidy(text: str) -> str:
+    """`text` whose lines end with a line feed alone, without empty tags inside words."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    # Few texts with tags have an empty one.
+    return _EMPTY_TAG.sub("", text) if any(sign in text for sign in _SIGNS_OF_TAGS) else text
+
+
+def cut(text: str, longest: int) -> str:
+    """`text`, of one of more than `longest` characters its beginning and its end: half of them each, so that neither
+    hides the other, with a blank between them."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} {text[len(text) - (longest - half - 1) :]}"
+
+
+def condense(text: str, longest: int) -> str:
+    """`text`, of one of more than `longest` characters without what only fills it: it would have its words cut off. Of
+    white space in a row two line breaks stay, or a blank, of one and the same mark or entity a few."""
+    return _FILLING.sub(_shorten, text) if len(text) > longest and _may_be_filled(text) else text
+
+
+def _may_be_filled(text: str) -> bool:
+    """Whether more than a few blanks or like characters stand in a row, or entities side by side."""
+    points = lay_points([text], "")
+    blank = _blanks().take(points, mode="clip")
+    alike = (points[1:] == points[:-1]) | (blank[1:] & blank[:-1])
+    return ";&" in text or bool((alike[2:] & alike[1:-1] & alike[:-2]).any())
+
+
+@cache
+def _blanks() -> npt.NDArray[np.bool_]:
+    """Whether each code point is white space or invisible; the last stands for all that lie beyond, which may be."""
+    blanks = np.ones(0x10001, np.bool_)
+    blanks[:-1] = [char.isspace() or INVISIBLE.match(char) is not None for char in map(chr, range(0x10000))]
+    return blanks
+
+
+def _shorten(match: re.Match[str]) -> str:
+    run = match[0]
+    if match[1]:
+        return match[1] * _FEW_IN_A_ROW
+    if "\n" in run:
+        return "\n\n"
+    # One that is invisible is as good as all: between two letters it still counts as hiding them.
+    return " " if INVISIBLE.sub("", run) else run[0]
+
+
 def _is_plain(text: str) -> bool:
     return (
         text.isascii()
         and b"\1" not in text.encode().translate(_CONTROLS)
-        and ("&" not in text or not _ENTITY.search(text))
+        and ("&" not in text or not ENTITY.search(text))
     )
 
 
@@ -152,12 +213,12 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
     for _ in range(_ENTITY_ROUNDS):
         found = 0
         if seen & AMPERSAND:
-            text, found = _ENTITY.subn(_unescape, text)
+            text, found = unescape(text)
             entities += found
-        if found or seen & INVISIBLE:
+        if found or seen & HAS_INVISIBLE:
             text, reversed_runs = _REVERSED.subn(lambda match: match[1][::-1], text)
             invisible += reversed_runs + len(_HIDDEN.findall(text))
-            text = _INVISIBLE.sub("", text)
+            text = INVISIBLE.sub("", text)
         if not _is_composed(text):
             styled += sum(map(_is_styled, _STYLED.findall(text)))
             # What the longest of them become, 18 characters, is cut before the next round.
@@ -165,8 +226,8 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
         if found or seen & SYMBOL:
             text, enclosed = _ENCLOSED_LETTER.subn(lambda match: _ENCLOSED[match[0]], text)
             styled += enclosed
-        text = text[:longest]
-        if not _ENTITY.search(text):
+        text = cut(text, longest)
+        if not ENTITY.search(text):
             break
         seen |= AMPERSAND
     return _Decoded(text, entities, styled, invisible)
@@ -182,19 +243,15 @@ def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
         text = _write_marks(text)
     if seen & SYMBOL:
         text = _marks_of(text).symbols.sub(_set_apart, text)
-    cut, look_alikes = text[:longest], 0
-    if seen & LOOK_ALIKE or len(cut) < len(text):
-        cut, look_alikes = undo_look_alikes(cut)
+    kept, look_alikes = cut(text, longest), 0
+    if seen & LOOK_ALIKE or len(kept) < len(text):
+        kept, look_alikes = undo_look_alikes(kept)
     undone = Undone(decoded.entities, decoded.styled, decoded.invisible, marks, look_alikes)
-    return NormalText(_keep_from_unescaping(cut), undone if any(undone) else NOTHING, bool(seen & UNSPACED))
+    return NormalText(_keep_from_unescaping(kept), undone if any(undone) else NOTHING, bool(seen & UNSPACED))
 
 
 def _is_composed(text: str) -> bool:
     return unicodedata.is_normalized("NFKC", text)
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return html.unescape(match[0])
 
 
 @lru_cache(maxsize=4096)
@@ -207,7 +264,7 @@ def _is_styled(character: str) -> bool:
 
 def _keep_from_unescaping(text: str) -> str:
     """What would still be taken for an entity after all rounds, or has only now become one, is none."""
-    return _ENTITY.sub(lambda match: f" {match[0][1:]}", text) if "&" in text else text
+    return ENTITY.sub(lambda match: f" {match[0][1:]}", text) if "&" in text else text
 
 
 class _Marks(NamedTuple):
@@ -328,7 +385,7 @@ def _set_apart(match: re.Match[str]) -> str:
 def clean_class(name: str) -> str:
     """The name of a class as one writes it: composed (NFC), without invisible characters such as a byte order mark, its
     blanks single."""
-    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
 
 
 def fold_class(name: str) -> str:

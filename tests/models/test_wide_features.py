@@ -230,6 +230,8 @@ def test_every_feature_has_its_place(editors: list[Editor]) -> None:
     assert set(FIELDS) == set(SLOT_FIELDS)
 
 
+FILLINGS = (" ", "\n", "\r\n", "\t", "\xa0", "\u200b \n")
+BLANKS = ("\u200b", "\ufeff", "\u3164", "\u2800", "&nbsp;", "\0")
 SAME = [
     ({"website": "http://www.last.fm"}, {"website": "https://LAST.FM."}),
     ({"email": "a@Mail.Example.org."}, {"email": "a@mail.example.org"}),
@@ -239,6 +241,15 @@ SAME = [
     ({"bio": "\ufeffmusic"}, {"bio": "music"}),
     ({"bio": "music", "area": None, "gender": ""}, {"bio": " music\n", "area": "", "website": ""}),
     ({"member_since": "2024-01-01T10:00:00"}, {"member_since": "2024-01-01 12:00:00+02:00"}),
+    *(({"bio": "best casino\n" + filling * 2_500}, {"bio": "best casino"}) for filling in FILLINGS),
+    *(({"bio": filling * 2_500 + "best casino"}, {"bio": "best casino"}) for filling in FILLINGS),
+    *(({name: blank}, {}) for name in ("website", "area", "gender", "email") for blank in BLANKS),
+    ({"bio": "a\r\nb"}, {"bio": "a\nb"}),
+    ({"bio": "ca<b></b>si[b][/b]n<wbr>o"}, {"bio": "casino"}),
+    ({"area": 118701}, {"area": "118701"}),
+    ({"area": "New  York"}, {"area": "New York"}),
+    ({"name": "\u200b" * 300 + "win"}, {"name": "win"}),
+    ({"website": "http://a.example/x"}, {"website": "\ufeffhttp:/a.example\\x"}),
     ({"privs": 0}, {"privs": 8192}),
     ({"privs": None}, {"privs": 12288}),
     ({"privs": 1}, {"privs": 8193}),
@@ -286,3 +297,12 @@ def test_moments_are_those_of_the_standard_library(dates: list[str | None], many
     dates = [*dates, *(["2024-01-01T10:00:00"] * 100 if many else [])]  # many are read together
     expected = [np.nan if moment(date) is None else moment(date) for date in dates]
     np.testing.assert_array_equal(parse_moments(dates), np.array(expected, np.float64))
+
+
+def test_what_stands_at_the_end_of_a_long_bio_is_read_as_well_as_its_beginning() -> None:
+    long, short = (find_bio_words({"bio": text}) for text in ("old records " * 300 + "best casino", "best casino"))
+    assert short <= long
+
+
+def find_bio_words(record: dict[str, Any]) -> set[int]:
+    return set(features(record)[0][0, : int(wide_features.WORDS[0])].tolist()) - {0}

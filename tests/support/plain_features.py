@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from sb_api.models import editor_bins, wide_features
 from sb_api.records import EditorFields
 from sb_api.text.disguises import hidden_words
-from sb_api.text.hosts import email_domain, registered_domain, website_host
-from sb_api.text.normalization import NormalText, normalize_text
+from sb_api.text.hosts import registered_domain, split_email, split_website
+from sb_api.text.normalization import NormalText, condense, cut, normalize_text
 from sb_api.text.scripts import KINDS
 from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
@@ -41,22 +42,34 @@ class Texts:
     """What an editor's fields say."""
 
     def __init__(self, editor: EditorFields) -> None:
-        whole, name = normalize_text(editor.bio or ""), normal(editor.name, 100)
-        bio = NormalText(whole.text[:2000].strip(), whole.undone)
-        website, email = (editor.website or "").strip(), (editor.email or "").strip()
-        self.bio, self.name = bio.text, name.text
-        self.host, self.domain = website_host(website), email_domain(email)
-        self.path = website.partition("//")[2].partition("/")[2][:100]
-        self.mailbox = email.rpartition("@")[0][:100]
-        self.spelt_out = hidden_words(whole.text)
+        bio, name = normalize_text(condense(editor.bio or "", 2000)), normal(editor.name, 100)
+        whole = condense(bio.text, 2000)
+        self.bio, self.name = cut(whole.strip(), 2000), name.text
+        self.spelt_out = hidden_words(whole)
+        self.hashed = " ".join([in_turns(whole.strip()), *self.spelt_out])
+        (self.host, path), (self.domain, mailbox) = split_website(editor.website or ""), split_email(editor.email or "")
+        self.path, self.mailbox = path[:100], mailbox[:100]
         self.area = normal(editor.area, 100).text if isinstance(editor.area, str) else editor.area
+        if isinstance(self.area, str) and self.area.isdecimal():
+            self.area = int(self.area)
         self.gender = "" if editor.gender is None else str(editor.gender).strip().lower()
         self.undone = [a + b for a, b in zip(bio.undone, name.undone, strict=True)] + [len(self.spelt_out)]
         self.website = f"{self.host}/{self.path}" if self.host else self.path
 
 
+def in_turns(bio: str) -> str:
+    """Of a long bio pieces of its beginning and of its end, the last first."""
+    if len(bio) <= 2000:
+        return bio
+    first, last = (re.findall(r"\S.{,60}\S{,20}", half, re.DOTALL) for half in (bio[:1000], bio[-1000:]))
+    return " ".join(piece for pair in zip_longest(first, reversed(last), fillvalue="") for piece in pair)
+
+
 def normal(text: str | None, longest: int) -> NormalText:
-    found = normalize_text((text or "")[: 2 * longest].strip(), longest)
+    text = text or ""
+    if len(text) > 2 * longest:
+        text = cut(condense(text, longest), 2 * longest)
+    found = normalize_text(" ".join(text.split()), longest)
     return NormalText(found.text.strip(), found.undone)
 
 
@@ -67,7 +80,7 @@ def bucket_of(value: int, block: int, place: int) -> int:
 
 def plain_spans(texts: Texts) -> list[tuple[int, float]]:
     area = texts.area if isinstance(texts.area, str) else ""
-    laid = (" ".join([texts.bio, *texts.spelt_out]), f"{texts.host} {texts.path}", texts.mailbox, texts.name, area)
+    laid = (texts.hashed, f"{texts.host} {texts.path}", texts.mailbox, texts.name, area)
     blocks: list[list[list[int]]] = [[], [], [], []]
     for text, most_words, most_ngrams in zip(laid, WORDS, NGRAMS, strict=True):
         words = [plain_hash(word) for word in plain_words(text)][:most_words]

@@ -14,7 +14,7 @@ from urlextract import URLExtract
 from sb_api.records import Editor
 from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import email_domain, host_candidates, website_host
-from sb_api.text.normalization import normalize_text
+from sb_api.text.normalization import condense, normalize_text
 from sb_api.text.spelling import separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
@@ -42,7 +42,7 @@ def plain_vectors(editors: Sequence[Editor], vocabularies: Vocabularies) -> np.n
     """The vectors of n editors, (n, 524)."""
     matrix = np.zeros((len(editors), 524), np.float32)
     for row, editor in zip(matrix, editors, strict=True):
-        bio = normalize_text(editor.bio or "").text
+        bio = condense(normalize_text(condense(editor.bio or "", 2000)).text, 2000)
         row[:12] = (
             getattr(editor, "verdict", 0),
             editor.area not in (None, ""),

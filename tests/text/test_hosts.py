@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb_api.text.hosts import LONGEST_HOST, email_domain, host_candidates, normalize_host, website_host
+from sb_api.text.hosts import (
+    LONGEST_HOST,
+    email_domain,
+    host_candidates,
+    normalize_host,
+    split_email,
+    split_website,
+    website_host,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,13 @@ from sb_api.text.hosts import LONGEST_HOST, email_domain, host_candidates, norma
         "ｈｔｔｐ：／／ｒｅｃｏｒｄｓ．ｅｘａｍｐｌｅ",
         "https://records。example/",
         "ftp://records.example/",
+        "http://.records.example/",
+        "http://rec%6frds.example/",
+        "http://rec&#111;rds.example/",
+        "http&#58;//records.example/",
+        "records[.]example",
+        "hxxp://records(dot)example",
+        "records . example",
     ],
 )
 def test_one_host_has_one_form(website: str) -> None:
@@ -101,6 +116,50 @@ def test_mail_domains(email: str, domain: str) -> None:
 )
 def test_an_unknown_host_is_looked_up_by_less_and_less(host: str, candidates: tuple[str, ...]) -> None:
     assert host_candidates(host) == candidates
+
+
+AROUND = [
+    *("{}", "\ufeff{}", "\x01{}", "\u202a{}\u202c", "\u200b{}\u200b", "<{}>", '"{}"', "({})", "[url={}]x[/url]"),
+    *("[url]{}[/url]", "URL: {}", "&zwnj;{}", "\u201c{}\u201d"),
+]
+
+
+@pytest.mark.parametrize("around", [*AROUND, '<a href="{}">x</a>', "[x]({})", "My site: {}", "\u200b" * 30_000 + "{}"])
+def test_what_stands_around_a_url_is_no_part_of_it(around: str) -> None:
+    assert split_website(around.format("http://records.example/play")) == ("records.example", "play")
+
+
+@pytest.mark.parametrize(
+    "website",
+    [
+        "records.example/play",
+        "https:records.example/play",
+        "http:/records.example/play",
+        "http:///records.example/play",
+        "http:\\\\records.example\\play",
+        "http://records.example/%70lay",
+        *(around.format("records.example/play") for around in AROUND),
+    ],
+)
+def test_the_path_is_that_of_the_host(website: str) -> None:
+    assert split_website(website) == ("records.example", "play")
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        *(
+            "pat@mail.example;",
+            "pat@mail.example,",
+            "pat@mail.example (x)",
+            "mailto:pat@mail.example",
+            "pat @ mail.example",
+        ),
+        *("pat\uff20mail.example", "pat&#64;mail.example", "Pat X <pat@mail.example>", "\ufeffpat@mail.example\u200b"),
+    ],
+)
+def test_what_stands_around_an_address_is_no_part_of_it(email: str) -> None:
+    assert split_email(email) == ("mail.example", "pat")
 
 
 NAMES = st.text(st.sampled_from("aZ9-._~[]:@/\\%?#éя中。\u00ad\u200b\ud800 🎰"), max_size=30) | st.text(max_size=30)

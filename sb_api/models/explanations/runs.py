@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.models.explanations.pieces import LONGEST_RUN, split_run
-from sb_api.models.wide_features import LENGTHS, LONGEST_BIO, NGRAMS, WORDS
+from sb_api.models.wide_features import LENGTHS, NGRAMS, WORDS, lay_bio
 from sb_api.preprocessing import read_bios
 from sb_api.records import Editor
 from sb_api.text.hashing import Spans, hash_ngrams, hash_pairs, hash_words, lay_texts
@@ -29,7 +29,7 @@ class Bio:
 
     def __init__(self, editor: Editor, terms: Terms) -> None:
         (normal,), (hidden,) = read_bios([editor])
-        laid = lay_texts([" ".join((normal.text[:LONGEST_BIO].strip(), *hidden))])
+        laid = lay_texts([lay_bio(normal.text.strip(), hidden)])
         words = hash_words(laid, WORDS[:1])
         ngrams = [hash_ngrams(laid, length, NGRAMS[:1]) for length in LENGTHS]
         self._blocks: list[Spans] = [words, hash_pairs(words), *ngrams]
