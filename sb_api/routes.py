@@ -352,6 +352,8 @@ def _read_query() -> VerdictQuery:
             query.since.astimezone(UTC)  # as which it is looked for
     except (msgspec.ValidationError, OverflowError) as error:
         raise InvalidParameter(f"The query cannot be read: {error}.") from None
+    if nothing := [name for name in ("since", "before") if name in given and getattr(query, name) is None]:
+        raise InvalidParameter(f"`{nothing[0]}` cannot be null; leave it out.")  # what msgspec makes of the word null
     if "\0" in f"{query.record}{query.reporter}":
         raise InvalidParameter("`id` and `reporter` hold no U+0000.")
     if not 1 <= query.limit <= MOST_VERDICTS or not set(query.statuses) <= set(get_args(Status)):

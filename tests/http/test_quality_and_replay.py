@@ -243,6 +243,8 @@ def test_what_does_not_say_which_verdict_is_refused(
         "limit=",
         "limit=1001",
         "before=0",
+        "before=null",
+        "since=null",
         f"before={2**63}",
         "status=",
         "status=lost",

@@ -207,6 +207,7 @@ def test_the_client_does_all_of_it(queue: ReviewStore, running: Service) -> None
         "limit=0",
         "limit=101",
         "offset=-1",
+        "offset=",
         "min_age=x",
         "max_age=null",
         "mine=perhaps",

@@ -623,7 +623,7 @@ def test_a_new_service_says_what_there_is_none_of_yet_and_keeps_what_it_does_not
         expect(page.get_by_role("heading", name=str(guarded["id"]))).to_be_visible()  # no longer the card before
         page.get_by_role("button", name="Spam", exact=True).click()
         expect(kept).to_contain_text("Your verdict is kept, but not learned yet. The guard refused", timeout=120_000)
-        expect(kept).to_contain_text("This account still counts as fine")
+        expect(kept).to_contain_text("This account still counts as unsure")
         kept.get_by_text("Figures").click()
         expect(kept).to_contain_text("Nothing was changed: ")
         assert current(service) == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from sb_api.auth.access import require
 from sb_api.errors import InvalidParameter, InvalidRecords, MalformedBody, explain
@@ -14,6 +14,7 @@ from sb_api.web.review import act, list_entries, need_review, submit_verdicts
 from sb_api.web.service import get_service
 
 calls = Blueprint("review", __name__)
+NUMBERS = ("min_age", "max_age", "limit", "offset")
 
 
 @calls.get("/review")
@@ -21,7 +22,9 @@ calls = Blueprint("review", __name__)
 @takes(*ListQuery.__struct_fields__)
 def list_review() -> Response:
     """The accounts that wait for a verdict; where the review queue is on."""
-    given = {name: value for name in ListQuery.__struct_fields__ if (value := read_parameter(name, ""))}
+    given = {name: read_parameter(name, "") for name in ListQuery.__struct_fields__ if name in request.args}
+    # A filter by no text is none; no number is a mistake.
+    given = {name: value for name, value in given.items() if value or name in NUMBERS}
     if "mine" in given:
         given["mine"] = str(read_flag("mine")).lower()
     try:

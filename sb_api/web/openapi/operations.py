@@ -67,7 +67,11 @@ VERDICT_QUERY = (
     _filter("id", "only those on this record", _Text),
     _filter("reporter", "only those of this reporter, of nobody named where it is empty", _Text),
     _filter("status", "only those of this status", Status),
-    _filter("since", "only those received since this moment (UTC)", datetime),
+    _filter(
+        "since",
+        "only those received since this moment (UTC)",
+        Annotated[datetime, Meta(extra_json_schema={"minLength": 1})],
+    ),
     _filter(
         "before",
         "only those with numbers below this one: where there are `more`, that of the last one told",
