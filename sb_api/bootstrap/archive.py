@@ -180,7 +180,7 @@ def replace_original(
         current = weights
     else:
         archive_weights(settings, name)
-    same = (weights.about.features, weights.about.labels) == (current.about.features, current.about.labels)
+    same = weights.about.takes_the_same(current.about)
     if same and not anew and current.about.version != weights.about.version:
         kept = {path.name: path.read_bytes() for path in store.version_files()}
         versions = kept | versions | {f"{about.about.version}.h5": dump_weights(about) for about in (current, weights)}

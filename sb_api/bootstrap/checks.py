@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from sb_api.records import DATES, Editor, content_digest
 from sb_api.synthetic.editors import SyntheticEditor
 from sb_api.text.dates import parse_moments
-from sb_api.text.hosts import website_host
+from sb_api.text.hosts import split_website
 from sb_api.text.words import split_words
 
 # A single feature by which so many of either verdict are told from the others is more likely how they were collected
@@ -26,7 +25,6 @@ _PRIVILEGES = 16  # bits of `privs` that are looked at
 _LEAST_OF_A_VALUE = 5
 _FIELDS = ("name", "email", "website", "bio", "area", "gender", *DATES)
 _TELLING = ("name", "email", "website", "bio")
-_SCHEME = re.compile(r"\A[a-z]+://", re.IGNORECASE)
 _DAY = 86_400  # seconds
 
 
@@ -64,10 +62,8 @@ def _in_one_form(name: str, value: object) -> object:
             return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
         except (ValueError, OverflowError):  # before Christ, or on the last day of the calendar
             return text
-    if name == "website" and (host := website_host(text)):
-        page = _SCHEME.sub("", text).partition("/")[2]
-        return f"{host}/{page}".rstrip("/")
-    return text
+    host, page = split_website(text) if name == "website" else ("", "")
+    return f"{host}/{page}".rstrip("/") if host else text
 
 
 def _without_repeated_ids(editors: Sequence[SyntheticEditor], unused: list[str]) -> list[SyntheticEditor]:
