@@ -20,6 +20,7 @@ setup(
         "sb_api.learning.classes",
         "sb_api.learning.fitting",
         "sb_api.learning.staging",
+        "sb_api.learning.undo",
         "sb_api.local",
         "sb_api.models",
         "sb_api.models.explanations",

@@ -119,7 +119,7 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
         elif job.operation in ("stage", "promote", "drop"):
             data = _do_staging(trainer, job, deed, check, tell)
         elif job.operation == "withdraw":
-            from sb_api.learning.withdrawal import withdraw
+            from sb_api.learning.undo.withdrawal import withdraw
 
             withdrawal = decode_payload(job.body, Withdrawal)
             deed.names = sorted({withdrawal.reporter} - {"", job.actor.credential})

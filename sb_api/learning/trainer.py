@@ -23,11 +23,11 @@ from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
-from sb_api.learning.restoration import discard, discard_unknown
 from sb_api.learning.staging.promotion import judge_verdicts
 from sb_api.learning.staging.staging import Staging
 from sb_api.learning.training_loop import Fitting
-from sb_api.learning.withdrawal import shares_of
+from sb_api.learning.undo.restoration import discard, discard_unknown
+from sb_api.learning.undo.withdrawal import shares_of
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights

@@ -20,7 +20,7 @@ from sb_api.learning.replay import replay
 from sb_api.learning.staging.promotion import promote_staged
 from sb_api.learning.staging.staging import stage_kept
 from sb_api.learning.trainer import Trainer
-from sb_api.learning.withdrawal import withdraw
+from sb_api.learning.undo.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict, content_digest
 from sb_api.synthetic.editors import generate_campaign, generate_editors

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb_api.judgements import NO_CLASS
-from sb_api.learning.withdrawal import Retraction, follows, unlearn
+from sb_api.learning.undo.withdrawal import Retraction, follows, unlearn
 from sb_api.models.calibration import calibrated
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.versions import Version

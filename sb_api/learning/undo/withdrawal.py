@@ -15,7 +15,7 @@ from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.ingest import BESIDE_THRESHOLD
 from sb_api.learning.recipe import RETRAINING, Examples, merge_targets
-from sb_api.learning.restoration import states_again
+from sb_api.learning.undo.restoration import states_again
 from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights

@@ -1,0 +1,1 @@
+"""How verdicts are taken back, and what they had replaced counts again."""
