@@ -81,19 +81,24 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
     """Take verdicts out of the log for good. `sb-api replay` then rebuilds the weights from the rest."""
     if reporter is None and since is None and record is None:
         raise click.UsageError("Say which: --reporter, --since or --id.")
-    log = _open_log(model)
+    settings, log = load_settings(), _open_log(model)
     found = len(log.find(reporter=reporter, since=since, record=record))
     if found and not yes:
         click.confirm(f"Take {count(found, 'verdict')} out of the log for good?", abort=True, err=True)
-    purged = log.purge(reporter=reporter, since=since, record=record)
+    chosen = {"reporter": reporter, "since": since, "record": record}
+    purged, again = log.purge(**chosen, waits=settings.two_reporters == "on")
     if purged:
-        chosen = {"reporter": reporter, "since": since, "id": record}
-        by = ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
-        write_down(load_settings(), "purge", f"by {by}", count=purged, classifier=model)
-    told = (
-        f"{count(purged, 'verdict')} taken out. The weights keep what they have learned; `sb-api replay` rebuilds them"
+        # Not the id: the audit log stays, and would name whoever is to be forgotten.
+        by = [f"{name} {value}" for name, value in (("reporter", reporter), ("since", since)) if value is not None]
+        by += ["id"] if record is not None else []
+        write_down(settings, "purge", f"by {', '.join(by)}", count=purged, classifier=model)
+    told = f"{count(purged, 'verdict')} taken out"
+    told += f"; {count(again, 'verdict')} that they had replaced count again" if again else ""
+    told += (
+        ". The weights keep what they have learned; `sb-api replay` rebuilds them without, and the figures of quality"
     )
-    tell({"purged": purged}, f"{told} without." if purged else "No such verdicts; none was taken out.")
+    told = f"{told} follow then." if purged else "No such verdicts; none was taken out."
+    tell({"purged": purged, "counting_again": again}, told)
 
 
 @verdicts.command("undo")

@@ -113,6 +113,7 @@ def admit(
             for other in same
             if other.label == verdict.label
             and other.reporter != verdict.reporter
+            and other.status != "undone"  # what a rollback has undone is nobody's word until it is said again
             and not is_set_aside
             and other.account not in set_aside
         ]

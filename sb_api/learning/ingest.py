@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -96,7 +95,7 @@ class Intake:
         standing = self.log.standing(row.record for row in rows) if self.log else []
         learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
         caps = self.caps()
-        contradicting = self.contradicting(_follow_up(rows, standing), current.about)
+        contradicting = self.contradicting(rows, current.about)
         aside = {one.account for one in self.log.set_aside()} if self.log else ()
         unheeded = describe_unheeded(rows, [row.predicted for row in rows], current.about.labels)
         admission = admit(
@@ -220,7 +219,7 @@ class Intake:
         learned, which it had before; of those of no class, what the likeliest one must lack to 1 for the threshold of
         the weights; of messages, few enough to be settled, of which the weights had said something else, what no other
         class can have as well; 0 for the others. None where nothing is asked of any."""
-        taken_back = self.log.taken_back(rows) if self.log else {}
+        taken_back = self._taken_back(rows)
         below, above = about.threshold - BESIDE_THRESHOLD, max(about.threshold + BESIDE_THRESHOLD, MAJORITY)
         corrected = self._corrected(rows, about)
         no_class = 1 - below if below > 1 / len(about.labels) else 0.0
@@ -228,8 +227,8 @@ class Intake:
         for place, row in enumerate(rows):
             if row.label == NO_CLASS:
                 floors[place] = no_class
-            elif row.number in taken_back:
-                floors[place] = 1 - taken_back[row.number].score
+            elif (before := taken_back[place]) is not None:
+                floors[place] = 1 - before.score
             elif corrected[place]:
                 floors[place] = above
         return floors if floors.any() else None
@@ -295,13 +294,18 @@ class Intake:
             return choose_retried(fit, self._now(), caps, MOST_RETRIED)
 
     def contradicting(self, rows: Sequence[LoggedVerdict], about: Version) -> set[int]:
-        """The numbers of verdicts against a certain score, for the second reporter that such ones need. Who takes back
-        a verdict of their own says nothing against the score that it has led to: there, what counts is the score
-        before."""
+        """Which of n verdicts, by their places, are against a certain score, for the second reporter that such ones
+        need. Who takes back a verdict of their own says nothing against the score that it has led to: there, what
+        counts is the score before."""
         if not self._rules.two_reporters or not about.borders:
             return set()
-        before = self.log.taken_back(rows) if self.log else {}
-        return {row.number for row in rows if _contradicts(row.label, before.get(row.number, row).spam, about)}
+        pairs = zip(rows, self._taken_back(rows), strict=True)
+        return {
+            place for place, (row, before) in enumerate(pairs) if _contradicts(row.label, (before or row).spam, about)
+        }
+
+    def _taken_back(self, rows: Sequence[LoggedVerdict]) -> Sequence[LoggedVerdict | None]:
+        return self.log.taken_back(rows) if self.log else [None] * len(rows)
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)
@@ -343,27 +347,8 @@ def observed_rows(log: VerdictLog, count: int) -> list[tuple[LoggedVerdict, Logg
     Not by what was undone or refused, nor by what is past a cap: who is not learned from is not calibrated by.
     """
     rows = [row for row in log.latest(count) if row.status in OBSERVED]
-    taken_back = log.taken_back(rows)
-    pairs = [(row, taken_back.get(row.number, row)) for row in rows]
+    pairs = [(row, before or row) for row, before in zip(rows, log.taken_back(rows), strict=True)]
     return [(row, said) for row, said in pairs if said.temperature is not None]
-
-
-def _follow_up(rows: Sequence[LoggedVerdict], standing: Sequence[LoggedVerdict]) -> list[LoggedVerdict]:
-    """n new verdicts, numbered by their positions, each with the number of what it would supersede of those `standing`,
-    oldest first."""
-    said: dict[tuple[str, str], list[LoggedVerdict]] = defaultdict(list)
-    for other in standing:
-        said[other.record, other.reporter].append(other)
-    return [
-        msgspec.structs.replace(
-            row,
-            number=position,
-            supersedes=max(
-                (o.number for o in said[row.record, row.reporter] if o.is_about_the_same(row)), default=None
-            ),
-        )
-        for position, row in enumerate(rows)
-    ]
 
 
 def _contradicts(label: int, spam: float, about: Version) -> bool:

@@ -1,70 +1,73 @@
 """What a verdict takes back: where its record stood before the first of the wrong ones that led to what it found.
 
 Between a wrong verdict and its correction there may be any number of others of the same reporter: the wrong one sent
-again, corrections that a rollback has undone, some that were never learned. What counts is what the weights had learned
-that each of them found.
+again or taken back, corrections that a rollback has undone, some that were never learned. What counts is what the
+weights had learned that each of them found.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from sb_api.verdicts import lineage
-from sb_api.verdicts.log_schema import LEARNINGS, LoggedVerdict
+from sb_api.verdicts.log_schema import LEARNINGS, UNLEARNINGS, LoggedVerdict
+
+Versions = Mapping[int, Collection[str]]  # by the number of a verdict
 
 
 def find_taken_back(
     connection: sa.Connection,
     classifier: str,
     verdicts: Sequence[LoggedVerdict],
-    rows: Mapping[int, LoggedVerdict],
-) -> dict[int, LoggedVerdict]:
-    """By the number of those of `verdicts` that correct any: the first that they take back. `rows` are by their numbers
-    those that may have come before, in any order."""
+    rows: Sequence[LoggedVerdict],
+) -> list[LoggedVerdict | None]:
+    """For each of n verdicts the first that it takes back, None where it corrects none. `rows` are those on the same
+    records that any weights have learned, in any order."""
     parents = lineage.read_parents(connection, classifier)
-    learned_in: dict[int, set[str]] = defaultdict(set)
-    for part in lineage.parts(sorted(rows)):
-        query = sa.select(LEARNINGS.c.number, LEARNINGS.c.version).where(LEARNINGS.c.number.in_(part))
-        for number, version in connection.execute(query):
-            learned_in[number].add(version)
+    numbers = sorted(row.number for row in rows)
+    learned_in, unlearned_in = (_read(connection, table, numbers) for table in (LEARNINGS, UNLEARNINGS))
 
     def had_learned(weights: str, row: LoggedVerdict) -> bool:
-        return row.version is not None and _come_from(weights, learned_in[row.number], parents)
+        """Whether weights are one of the versions that have learned a verdict or were made from one, and not from one
+        since that was taught it away; also where it is not known what they were made from, as in logs of older
+        releases."""
+        version: str | None = weights
+        for _ in range(len(parents) + 1):
+            if version is None or version in unlearned_in[row.number]:
+                return False
+            if version in learned_in[row.number] or version not in parents:
+                return True
+            version = parents[version]
+        return True
 
-    found = {}
+    said: dict[tuple[str, str], list[LoggedVerdict]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: -row.number):
+        said[row.record, row.reporter].append(row)
+    found = []
     for verdict in verdicts:
         first: LoggedVerdict | None = None
-        for row in _replaced(verdict, rows):
+        for row in said[verdict.record, verdict.reporter]:
+            # One that is not logged yet, and so has no number, comes after all.
+            is_earlier = not verdict.number or row.number < verdict.number
             # The score of what was found so far is of weights that may have learned earlier ones.
-            if not had_learned((first or verdict).weights, row):
+            if not (is_earlier and row.is_about_the_same(verdict) and had_learned((first or verdict).weights, row)):
                 continue
             if row.label != verdict.label and (first is None or row.label == first.label):
                 first = row
             elif row.label == verdict.label and first is not None:
                 break  # the record had come back by then
-        if first is not None:
-            found[verdict.number] = first
+        found.append(first)
     return found
 
 
-def _replaced(verdict: LoggedVerdict, rows: Mapping[int, LoggedVerdict]) -> Iterator[LoggedVerdict]:
-    """What a verdict has replaced, and what that had, and so on."""
-    row: LoggedVerdict | None = verdict
-    while row is not None and row.supersedes is not None:
-        row = rows.get(row.supersedes)
-        if row is not None:
-            yield row
-
-
-def _come_from(weights: str, versions: Collection[str], parents: Mapping[str, str | None]) -> bool:
-    """Whether weights are one of some versions or were made from one; also where it is not known what they were made
-    from, as in logs of older releases."""
-    version: str | None = weights
-    for _ in range(len(parents) + 1):
-        if version is None or version in versions or version not in parents:
-            break
-        version = parents[version]
-    return version is not None
+def _read(connection: sa.Connection, table: sa.Table, numbers: Sequence[int]) -> Versions:
+    """The versions that a table has with each of these verdicts."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for part in lineage.parts(numbers):
+        query = sa.select(table.c.number, table.c.version).where(table.c.number.in_(part))
+        for number, version in connection.execute(query):
+            found[number].add(version)
+    return found

@@ -6,13 +6,14 @@ that line: what only the left part had learned is undone. A rollback forth finds
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from sb_api.verdicts.log_schema import FOLLOWED, LEARNINGS, LINEAGE, VERDICTS
+from sb_api.verdicts.log_schema import FOLLOWED, LEARNINGS, LINEAGE, UNLEARNINGS, VERDICTS
 
 PART = 500  # values in one query
 
@@ -54,22 +55,47 @@ def add_parents(connection: sa.Connection, classifier: str, parents: Mapping[str
 
 def add_learnings(connection: sa.Connection, classifier: str, version: str, numbers: Iterable[int]) -> None:
     """Make it known that a version has learned these verdicts. May be repeated."""
-    query = sa.select(LEARNINGS.c.number).where(LEARNINGS.c.classifier == classifier, LEARNINGS.c.version == version)
+    _add(connection, LEARNINGS, classifier, version, numbers)
+
+
+def add_unlearnings(connection: sa.Connection, classifier: str, version: str, numbers: Iterable[int]) -> None:
+    """Make it known that a version was taught away these verdicts. May be repeated."""
+    _add(connection, UNLEARNINGS, classifier, version, numbers)
+
+
+def _add(connection: sa.Connection, table: sa.Table, classifier: str, version: str, numbers: Iterable[int]) -> None:
+    query = sa.select(table.c.number).where(table.c.classifier == classifier, table.c.version == version)
     known = set(connection.scalars(query))
     rows = [{"number": n, "version": version, "classifier": classifier} for n in numbers if n not in known]
     if rows:
-        connection.execute(LEARNINGS.insert(), rows)
+        connection.execute(table.insert(), rows)
 
 
 def learned_by(connection: sa.Connection, classifier: str, versions: Iterable[str]) -> set[int]:
-    """The numbers of the verdicts that any of these versions has learned."""
+    """The numbers of the verdicts that any of these versions, each made from another of them, has learned, and none
+    after it was taught away."""
+    names = sorted(versions)
+    learned, unlearned = (_read(connection, table, classifier, names) for table in (LEARNINGS, UNLEARNINGS))
+    known = read_parents(connection, classifier) if unlearned else {}
+
+    def latest(versions: Iterable[str]) -> int:
+        return max((len(trace(version, known).versions) for version in versions), default=0)
+
     return {
-        number
-        for part in parts(sorted(versions))
-        for number in connection.scalars(
-            sa.select(LEARNINGS.c.number).where(LEARNINGS.c.classifier == classifier, LEARNINGS.c.version.in_(part))
-        )
+        number for number, by in learned.items() if number not in unlearned or latest(by) > latest(unlearned[number])
     }
+
+
+def _read(connection: sa.Connection, table: sa.Table, classifier: str, versions: Sequence[str]) -> dict[int, list[str]]:
+    """By the number of each verdict that a table has with any of these versions, which these are."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for part in parts(versions):
+        query = sa.select(table.c.number, table.c.version).where(
+            table.c.classifier == classifier, table.c.version.in_(part)
+        )
+        for number, version in connection.execute(query):
+            found[number].append(version)
+    return found
 
 
 def read_followed(connection: sa.Connection, classifier: str) -> str:

@@ -50,6 +50,15 @@ LEARNINGS = sa.Table(
     sa.Column("classifier", sa.String(32), nullable=False),
     sa.Index("learnings_version", "classifier", "version"),
 )
+# Which version was taught away which verdict that its parents had learned; a rollback to those finds it learned.
+UNLEARNINGS = sa.Table(
+    "unlearnings",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.String(32), primary_key=True),
+    sa.Column("classifier", sa.String(32), nullable=False),
+    sa.Index("unlearnings_version", "classifier", "version"),
+)
 # The version that each one was made from, kept longer than the files of the versions are.
 LINEAGE = sa.Table(
     "lineage",

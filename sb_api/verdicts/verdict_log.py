@@ -24,6 +24,7 @@ from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
+from sb_api.verdicts.purging import purge
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
 
@@ -94,13 +95,14 @@ class VerdictLog:
         again: Mapping[int, Status],
         task: str | None = None,
         taught_away: Collection[int] = (),
+        version: str = "",
     ) -> None:
         """Take back verdicts, as the work of a task if one is given; by their numbers, what they superseded counts
-        `again`, in these states. Of verdicts that were `taught_away`, all that no longer count, it is forgotten that
-        weights have learned them."""
+        `again`, in these states. Verdicts that were `taught_away`, all that no longer count, are not learned by
+        `version` and what is made from it."""
         withdrawn = {"status": "withdrawn"} if task is None else {"status": "withdrawn", "task": task}
         with self._begin() as connection:
-            connection.execute(LEARNINGS.delete().where(LEARNINGS.c.number.in_(sorted(taught_away))))
+            lineage.add_unlearnings(connection, self.classifier, version, taught_away)
             for part in parts(numbers):
                 connection.execute(VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(**withdrawn))
             for number, status in again.items():
@@ -129,20 +131,17 @@ class VerdictLog:
         with self._begin() as connection:
             return connection.scalar(query) is not None
 
-    def taken_back(self, verdicts: Iterable[LoggedVerdict]) -> dict[int, LoggedVerdict]:
-        """By the number of those of `verdicts` that correct one: the first of what its reporter said before, otherwise
-        than now, and weights had learned that it goes back to; without its vector where it has a digest."""
-        later = [verdict for verdict in verdicts if verdict.supersedes is not None]
-        if not later:
-            return {}
-        query = self._query(*_WITHOUT_VECTOR)
+    def taken_back(self, verdicts: Sequence[LoggedVerdict]) -> list[LoggedVerdict | None]:
+        """For each of n verdicts, logged or not yet, that corrects one: the first of what its reporter said before,
+        otherwise than now, and weights had learned that it goes back to; without its vector where it has a digest."""
+        query = self._query(*_WITHOUT_VECTOR).where(VERDICTS.c.version.is_not(None))
         with self._begin() as connection:
-            rows = {
-                row.number: _verdict(row)
-                for part in parts(sorted({verdict.record for verdict in later}))
+            rows = [
+                _verdict(row)
+                for part in parts(sorted({verdict.record for verdict in verdicts}))
                 for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
-            }
-            return find_taken_back(connection, self.classifier, later, rows)
+            ]
+            return find_taken_back(connection, self.classifier, verdicts, rows)
 
     def learned_by(self, versions: Iterable[str], numbers: Iterable[int]) -> set[int]:
         """Which of some verdicts any of these versions has learned."""
@@ -339,13 +338,17 @@ class VerdictLog:
         with self._begin() as connection:
             return [_verdict(row) for row in connection.execute(query.limit(limit) if limit else query)]
 
-    def purge(self, *, reporter: str | None = None, since: datetime | None = None, record: str | None = None) -> int:
-        """Take verdicts out of the log for good; returns how many."""
-        conditions = (VERDICTS.c.classifier == self.classifier, *_conditions(reporter, since, record))
+    def purge(
+        self,
+        *,
+        reporter: str | None = None,
+        since: datetime | None = None,
+        record: str | None = None,
+        waits: bool = False,
+    ) -> tuple[int, int]:
+        """Take verdicts out of the log for good: `purging.purge`."""
         with self._begin() as connection:
-            numbers = sa.select(VERDICTS.c.number).where(*conditions)
-            connection.execute(LEARNINGS.delete().where(LEARNINGS.c.number.in_(numbers)))
-            return connection.execute(VERDICTS.delete().where(*conditions)).rowcount
+            return purge(connection, self.classifier, _conditions(reporter, since, record), waits=waits)
 
     def close(self) -> None:
         """Give up the connections to the database."""

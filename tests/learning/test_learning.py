@@ -462,7 +462,7 @@ def test_what_was_purged_is_not_in_the_rebuilt_weights(make_trainer: Callable[..
     wanted = replay(trainer, "rebuilt", proceed, False, lambda _: None)["weights"]["version"]
     trainer.train("bad", flipped(campaign(5, start=5)), proceed, force=True)
     assert trainer.intake.log is not None
-    assert trainer.intake.log.purge(reporter="mallory") == 10
+    assert trainer.intake.log.purge(reporter="mallory") == (10, 0)
     rebuilt = replay(trainer, "again", proceed, False, lambda _: None)
     assert rebuilt["weights"]["version"].partition("-")[2] == wanted.partition("-")[2]
     assert trainer.publication.version == rebuilt["weights"]["version"]
@@ -563,6 +563,67 @@ def test_taken_back_after_others_were_learned_a_record_is_where_it_stood_and_the
     assert statuses(trainer) == ["withdrawn", "learned", "learned"]
     assert take_back(trainer, "three", pat(1)[0])["weights"]["version"] == answer["weights"]["version"]
     assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 2
+
+
+@pytest.mark.parametrize("between", [0, 1])
+def test_what_brings_back_weights_from_before_an_undo_can_be_undone_and_corrected(
+    between: int, make_trainer: Callable[..., Trainer]
+) -> None:
+    """A rollback brings back what the undo had taught away; the verdict stays withdrawn, and can be undone again."""
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    for number, verdicts in enumerate((pat(1), campaign(1))[: 1 + between]):
+        trainer.train(f"said {number}", verdicts, proceed)
+    taught, version = score(trainer, pat(1)), trainer.publication.version
+    take_back(trainer, "undo", pat(1)[0])
+    trainer.roll_back(version, proceed)
+    assert score(trainer, pat(1)) == taught
+    answer = take_back(trainer, "undo again", pat(1)[0])
+    assert (answer["withdrawn"], answer["unlearned"]) == (1, True)
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+    assert statuses(trainer)[0] == "withdrawn"
+    trainer.roll_back(version, proceed)
+    assert trainer.train("correction", pat(0), proceed)["learned"] == 1
+    assert score(trainer, pat(1)) < before + 0.01
+
+
+def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """Where another says the same, to take it back changes nothing that the weights know."""
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    for number, reporter in enumerate(("ann", "ben")):
+        trainer.train(f"said {number}", by(reporter, 1), proceed)
+    take_back(trainer, "undo", by("ann", 1)[0])
+    assert score(trainer, pat(1)) > 0.5
+    trainer.train("correction", by("ann", 0), proceed)
+    assert score(trainer, pat(1)) < before + 0.01
+
+
+def test_what_a_rollback_has_undone_is_no_second_reporter_until_it_is_said_again(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    trainer = make_trainer(two_reporters="on")
+    for number, reporter in enumerate(("ann", "ben")):
+        trainer.train(f"said {number}", sure(1, reporter), proceed)
+    trainer.roll_back("original", proceed)
+    assert trainer.train("cem's", sure(1, "cem"), proceed)["learned"] == 0
+    assert statuses(trainer) == ["undone", "undone", "waiting"]
+    trainer.train("ann's again", sure(1, "ann"), proceed)
+    assert statuses(trainer) == ["superseded", "undone", "learned", "learned"]
+
+
+def test_what_a_purged_verdict_had_replaced_is_learned_by_a_replay(make_trainer: Callable[..., Trainer]) -> None:
+    trainer = make_trainer()
+    log = trainer.intake.log
+    assert log is not None
+    trainer.train("right", pat(0), proceed)
+    right = score(trainer, pat(1))
+    trainer.train("wrong", pat(1), proceed)
+    assert log.purge(since=log.find(limit=1)[0].received) == (1, 1)
+    assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 1
+    assert abs(score(trainer, pat(1)) - right) < 0.01
 
 
 def test_taking_back_a_correction_leaves_what_it_corrected(make_trainer: Callable[..., Trainer]) -> None:

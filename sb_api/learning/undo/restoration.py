@@ -48,7 +48,8 @@ def states_again(
     replaced = list(_find_replaced(log, verdicts, len(about.labels)))
     learned = log.learned_by(ancestry, [row.number for row in replaced])
     never = [row for row in replaced if row.version is None]
-    contradicting = intake.contradicting(never, about)
+    against = intake.contradicting(never, about)
+    contradicting = {row.number for place, row in enumerate(never) if place in against}
     aside = {one.account for one in log.set_aside()} if never else set()
     states: dict[int, Status] = {}
     for row in replaced:
@@ -83,6 +84,7 @@ def _agree(row: LoggedVerdict, other: LoggedVerdict, aside: Collection[str]) -> 
     return (
         other.reporter != row.reporter
         and other.label == row.label
+        and other.status != "undone"
         and other.account not in aside
         and other.is_about_the_same(row)
     )

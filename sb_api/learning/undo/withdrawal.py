@@ -55,9 +55,10 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
             unlearned = _undo(trainer, log, task, current, Retraction(verdict, known, heir), check)
         elif made is not None and made.about.parent == current.about.version:
             trainer.promote("training", made.about.version, current.about.version)
-        taught_away = heir is None and trainer.made_by(task) is not None
+        taught = trainer.made_by(task)
+        taught_away = [row.number for row in known] if taught is not None and heir is None else []
         again = states_again(trainer.intake, [verdict], current.about, trainer.ancestry())
-        log.withdraw([verdict.number], again, task, [row.number for row in known] if taught_away else ())
+        log.withdraw([verdict.number], again, task, taught_away, taught.about.version if taught else "")
         trainer.follow()
         trainer.publication.publish_quality()
     weights = {"version": trainer.publication.version, "previous": current.about.version}
