@@ -151,7 +151,10 @@ def test_verdicts_are_listed_and_purged(service: Service) -> None:
     told = invoke(service, "verdicts", "list", "--reporter", "ann").output
     assert re.search(r"0 by ann: (Non )?Spam Editor Account; \S+ had said (the same|\S+ .*), [01]\.\d+ spam; ", told)
     assert all(row["score"] == (row["spam"] if row["label"] else 1 - row["spam"]) for row in rows)
-    assert json.loads(invoke(service, "verdicts", "purge", "--id", "x", "--json").output) == {"purged": 0, "counting_again": 0}
+    assert json.loads(invoke(service, "verdicts", "purge", "--id", "x", "--json").output) == {
+        "purged": 0,
+        "counting_again": 0,
+    }
     nothing = invoke(service, "verdicts", "purge", "--id", "x").output
     assert nothing == "No such verdicts; none was taken out.\n", "the weights know nothing of them"
     purged = invoke(service, "verdicts", "purge", "--reporter", "ann", input="y\n")
