@@ -129,6 +129,29 @@ def test_a_parameter_that_a_call_does_not_have_is_an_error(
     assert waiting(jobs) == 0
 
 
+@pytest.mark.parametrize(
+    ("call", "query", "name"),
+    [
+        ("GET /verdicts", "id=7&id=8", "id"),
+        ("GET /verdicts", "status=held&status=waiting", "status"),
+        ("GET /verdicts", "reporter=&model=lodbrok&reporter=", "reporter"),
+        ("GET /weights", "model=lodbrok&model=intent", "model"),
+        ("POST /predict", "partial=true&partial=true", "partial"),
+        ("POST /predict", "weights=original&weights=current", "weights"),
+        ("POST /intents/train", "new_classes=false&new_classes=true", "new_classes"),
+        ("POST /replay", "force=1&force=0", "force"),
+        ("GET /review", "band=unsure&band=certain+spam", "band"),
+    ],
+)
+def test_a_parameter_that_comes_twice_where_a_call_takes_it_once_is_an_error(
+    call: str, query: str, name: str, lonely_client: FlaskClient, jobs: Jobs
+) -> None:
+    method, path = call.split()
+    response = lonely_client.open(f"{path}?{query}", method=method, data=b"[]")
+    assert f"`{name}` is given 2 times" in assert_problem(response, 400, "invalid-parameter")["detail"]
+    assert waiting(jobs) == 0
+
+
 def test_the_body_is_read_whatever_its_content_type(client: FlaskClient) -> None:
     for content_type in ("application/x-www-form-urlencoded", "text/plain", None):
         response = client.post("/predict", data=json.dumps([EDITOR]), content_type=content_type)

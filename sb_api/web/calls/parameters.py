@@ -42,10 +42,14 @@ def read_record_type() -> RecordType:
 
 
 def read_parameter(name: str, default: str) -> str:
+    """The one value of a query parameter. Raises InvalidParameter where it has several."""
     try:
-        return request.args.get(name, default)
+        values = request.args.getlist(name)
     except UnicodeDecodeError:  # raw bytes, which are passed on as they came
         raise InvalidParameter("The query string is not UTF-8; percent-encode it.") from None
+    if len(values) > 1:
+        raise InvalidParameter(f"`{name}` is given {len(values)} times; this call takes it once.")
+    return values[0] if values else default
 
 
 def read_flag(name: str) -> bool:

@@ -25,10 +25,10 @@ REQUEST_ID = {"description": "the id of the request, in all log lines about it",
 DESCRIPTION = (
     "Judges MusicBrainz editor accounts and learns from moderators' verdicts. Records are sent as an object of records "
     "by any key, or as an array; one alone needs neither. Members that are no fields of theirs are not used, and named "
-    "under `ignored`; a query parameter that a call does not have is an error. Every error is an RFC 9457 problem "
-    "document. Every answer has the id of its request in `X-Request-ID`; a request may bring one. A role includes "
-    "those before it: predict, train, admin; without configured credentials the service listens on loopback alone and "
-    "asks for none."
+    "under `ignored`; a query parameter that a call does not have, or that comes twice where a call takes it once, is "
+    "an error. Every error is an RFC 9457 problem document. Every answer has the id of its request in `X-Request-ID`; "
+    "a request may bring one. A role includes those before it: predict, train, admin; without configured credentials "
+    "the service listens on loopback alone and asks for none."
 )
 # What some errors say besides the members of every problem.
 MEMBERS: Mapping[type[SbApiError], Mapping[str, Any]] = {
