@@ -167,6 +167,18 @@ def test_verdicts_are_listed_and_purged(service: Service) -> None:
     assert "No such verdicts" in invoke(service, "verdicts", "list").output
 
 
+def test_a_purge_of_one_record_leaves_no_trace_of_its_id_in_the_audit_log(service: Service) -> None:
+    (verdict,) = make_verdicts(1)
+    service.post("/train", [{**verdict, "id": 8071996, "reporter": "ann"}])
+    purge = invoke(
+        service, "verdicts", "purge", "--id", "8071996", "--reporter", "ann", "--since", "2001-01-01", "--yes"
+    )
+    assert "1 verdict taken out" in purge.output
+    told = invoke(service, "audit", "--limit", "0").output
+    assert re.search(r"lodbrok; 1 verdict; by reporter ann, since 2001-01-01 00:00:00, id\n", told)
+    assert "8071996" not in told
+
+
 def test_the_verdicts_that_were_given_are_told_newest_first(service: Service) -> None:
     service.post("/train", [{**verdict, "reporter": "ann"} for verdict in make_verdicts(3)])
     answer = service.post("/train", [{**make_verdicts(1)[0], "verdict": 1, "reporter": "ann"}]).json()
