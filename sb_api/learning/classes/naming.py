@@ -41,13 +41,14 @@ def name_new_classes(
     named = list(labels)
     for name in new:
         while name not in named:
-            earlier = _name_of_next(named, versions) or f"class {len(named)}, rolled back"
-            earlier = name if len(named) >= least else earlier
-            like = folded.get(fold_class(earlier), earlier)
-            if like != earlier and like in new:
-                detail = f"{like[:60]!r} looks like {earlier[:60]!r}, which was rolled back: send it under that name"
+            earlier = _find_earlier(named, versions) if len(named) < least else [name]
+            called = next((one for one in earlier if one in new), None)
+            alike = next((one for one in earlier if folded.get(fold_class(one)) in new), None)
+            if called is None and alike is not None:
+                like = folded[fold_class(alike)]
+                detail = f"{like[:60]!r} looks like {alike[:60]!r}, which was rolled back: send it under that name"
                 raise _refusal(detail, found[like])
-            named.append(earlier)
+            named.append(called or next(iter(earlier), f"class {len(named)}, rolled back"))
     if len(named) > MOST_LABELS:
         raise InvalidRecords(f"There would be {len(named)} classes; at most {MOST_LABELS} are possible.", errors={})
     return named
@@ -77,7 +78,16 @@ def _refusal(detail: str, messages: Sequence[LabelledMessage]) -> InvalidRecords
     return InvalidRecords(f"Nothing was learned: {detail}.", errors=errors)
 
 
-def _name_of_next(labels: list[str], versions: Sequence[Version]) -> str | None:
-    """What some version calls the class behind these labels."""
-    count = len(labels)
-    return next((v.labels[count] for v in versions if v.labels[:count] == labels and len(v.labels) > count), None)
+def _find_earlier(labels: Sequence[str], versions: Sequence[Version]) -> list[str]:
+    """What the class behind these labels was called, the latest name first: in the newest of the versions that have it,
+    and before, in those that this one came from. A class that was merged into another goes by the name before that."""
+    number, taken = len(labels), {fold_class(name) for name in labels}
+    known = {about.version: about for about in versions}
+    about = next((about for about in versions if len(about.labels) > number), None)
+    names: list[str] = []
+    while about is not None and len(about.labels) > number:
+        taken.update(fold_class(label) for place, label in enumerate(about.labels) if place != number)
+        if fold_class(about.labels[number]) not in taken:
+            names.append(about.labels[number])
+        about = known.pop(about.parent or "", None)
+    return names

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from sb_api.broker.jobs import Renaming
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import TrainingRefused
 from sb_api.learning import trainer as learning_trainer
+from sb_api.learning.classes.renaming import rename_classes
 from sb_api.learning.kept import has_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
@@ -86,3 +88,17 @@ def test_numbers_are_never_given_twice_and_a_replay_learns_the_classes_again(
     assert trainer.intake.log is not None
     assert {row.status for row in trainer.intake.log.of_task("third")} == {"withdrawn"}
     assert not has_kept(trainer)
+
+
+def test_a_class_that_was_rolled_back_past_a_renaming_has_its_number_again(jobs: Jobs) -> None:
+    thin_reference(jobs.settings.state)
+    settings = msgspec.structs.replace(jobs.settings, replay_rows=RECIPE.replay_rows)
+    trainer = Trainer(Broker.of(jobs.redis, settings), CLASSIFIERS["intent"])
+    old = trainer.original.about.labels
+    rename_classes(trainer, "renaming", Renaming(["complaint"], "grumble"), lambda: None)
+    trainer.train("first", examples("orders", ORDERS), lambda: None, new_classes=True)
+    trainer.roll_back("original", lambda: None)
+    trainer.train("second", examples("orders", ORDERS), lambda: None, new_classes=True)
+    assert judge(trainer, "is my order late?")[:2] == ([*old, "orders"], "orders")
+    assert trainer.intake.log is not None
+    assert {row.label for row in trainer.intake.log.find()} == {len(old)}
