@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.broker.jobs import Withdrawal
-from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
+from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, UnknownVersion
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.ingest import BESIDE_THRESHOLD
 from sb_api.learning.recipe import RETRAINING, Examples, merge_targets
@@ -22,7 +23,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT, name_label
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Version
+from sb_api.versions import Version, find_merged
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -151,7 +152,8 @@ def _undo(
     if heir and follows(said, heir, current.about):
         return True
     try:
-        lesson = unlearn(taken, current.about, said, arrays)
+        known = [_score_as_merged(trainer, row, current.about, said) for row in taken.known]
+        lesson = unlearn(replace(taken, known=known), current.about, said, arrays)
         made = trainer.learn(task, current, [verdict], check, False, lesson)
     except (TrainingRefused, EngineDisagrees) as refused:
         logger.info("a verdict that was taken back is not unlearned: %s", refused.detail)
@@ -165,6 +167,26 @@ def follows(said: Scores, verdict: LoggedVerdict, about: Version) -> bool:
     """Whether what weights say of a record (labels,) is what a verdict says."""
     (best,) = best_labels(said[None], about.threshold).tolist()
     return name_label(best, about.labels) == name_label(verdict.label, about.labels)
+
+
+def _score_as_merged(trainer: Trainer, verdict: LoggedVerdict, about: Version, said: Scores) -> LoggedVerdict:
+    """A verdict as it would have been logged had those classes been one then that are by now: a score of one part says
+    nothing of the others. `said` (labels,) is what the current weights, which are those of `about`, say of its record;
+    the network has other numbers afterwards."""
+    if find_merged(about.labels) is None:
+        return verdict
+    label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), about.labels).tolist()
+    score = verdict.score
+    try:
+        then = _judge(trainer, trainer.store.load_version(verdict.weights), verdict)
+    except (UnknownVersion, InvalidWeights):
+        # Its record was of this class before and after, and what is logged is of one part alone.
+        if label == predicted != NO_CLASS and about.labels.count(about.labels[label]) > 1:
+            score = max(score, float(said[label]))
+    else:
+        (predicted,) = best_labels(then[None], about.threshold).tolist()
+        score = float(1 - then.max() if label == NO_CLASS else then[label])
+    return msgspec.structs.replace(verdict, label=label, predicted=predicted, score=score)
 
 
 def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> Examples:

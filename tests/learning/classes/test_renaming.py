@@ -7,17 +7,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from sb_api.broker.jobs import Renaming
+from sb_api.broker.jobs import Renaming, Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import InvalidParameter, InvalidRecords, TrainingRefused
 from sb_api.learning.classes.renaming import rename_classes, rename_labels
 from sb_api.learning.trainer import Trainer
+from sb_api.learning.undo.withdrawal import withdraw
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.predictor import Predictor
 from sb_api.records import LabelledMessage
 from sb_api.versions import find_merged
 from tests.support.jobs import Jobs
-from tests.support.service import thin_reference
+from tests.support.service import RECIPE, thin_reference
 
 TEXTS = ("the search page crashes", "this is ridiculous, nobody answers", "thank you so much", "buy cheap watches")
 LABELS = ["a", "b", "c", "d"]
@@ -104,3 +105,33 @@ def test_what_is_merged_has_what_its_parts_had_and_is_learned_by_its_name(jobs: 
     assert trainer.publication.labels == old
     again, _ = Predictor(trainer.classifier, trainer.store.load_current(), trainer.vocabularies).judge(rows)
     np.testing.assert_array_equal(again, before)
+
+
+@pytest.mark.parametrize("versions_kept", [10, 2], ids=["scores_are_known", "scores_are_lost"])
+def test_an_undo_after_a_merge_leaves_the_text_in_the_class_of_which_it_was_in_a_part(
+    jobs: Jobs, versions_kept: int
+) -> None:
+    thin_reference(jobs.settings.state)
+    settings = msgspec.structs.replace(jobs.settings, replay_rows=RECIPE.replay_rows, versions_kept=versions_kept)
+    trainer = Trainer(Broker.of(jobs.redis, settings), CLASSIFIERS["intent"])
+    parts = ["account question", "data question"]
+    text = LabelledMessage(id="g", text="how do I merge two artists?", label="account question")
+
+    def judge() -> dict[str, float]:
+        current = trainer.store.load_current()
+        (scores,), _ = Predictor(trainer.classifier, current, trainer.vocabularies).judge([text])
+        return {name: sum(scores[[label == name for label in current.about.labels]]) for name in current.about.labels}
+
+    # Of the versions, the one that scores the text is not the original, which is always kept.
+    trainer.train("first", messages("buy cheap watches", label="spam"), lambda: None)
+    before = judge()
+    assert max(before, key=lambda name: before[name]) == "data question"
+    trainer.train("wrong", [text], lambda: None)
+    assert max(judge().values()) == judge()["account question"]
+    rename_classes(trainer, "merge", Renaming(parts, "question"), lambda: None, force=True)
+    assert trainer.intake.log is not None
+    (logged,) = trainer.intake.log.find(record="g")
+    assert (logged.weights in trainer.parents()) == (versions_kept == 10)
+    done = withdraw(trainer, "undo", Withdrawal("", "g", ""), lambda: None)
+    assert (done["withdrawn"], done["unlearned"]) == (1, True)
+    assert judge()["question"] == pytest.approx(sum(before[name] for name in parts), abs=0.01)
