@@ -31,11 +31,13 @@ def said_then(label: int, score: float, number: int, predicted: int = 0) -> Logg
     return verdict(label=label, score=score, number=number, predicted=predicted, classifier="intent")
 
 
-def taught(known: Sequence[LoggedVerdict], heir: LoggedVerdict | None, now: Sequence[float]) -> tuple[list[float], int]:
+def taught(
+    known: Sequence[LoggedVerdict], heir: LoggedVerdict | None, now: Sequence[float], about: Version = ABOUT
+) -> tuple[list[float], int]:
     """What the row of a lesson is taught, as clients would be told it, and its label."""
-    lesson = unlearn(Retraction(known[-1], known, heir), ABOUT, np.array(now), {})
+    lesson = unlearn(Retraction(known[-1], known, heir), about, np.array(now), {})
     assert lesson.scores is not None
-    told = calibrated(lesson.scores, ABOUT.temperature)[0].astype(float)
+    told = calibrated(lesson.scores, about.temperature)[0].astype(float)
     assert told.sum() == pytest.approx(1, abs=1e-5)
     return told.tolist(), int(lesson.targets[0])
 
@@ -65,6 +67,14 @@ def test_of_no_class_the_likeliest_label_is_brought_below_the_threshold() -> Non
     told, _ = taught([heir, said_then(2, 0.1, 2)], heir, [0.2, 0.1, 0.7])
     assert follows(np.array(told), heir, ABOUT)
     assert max(told) == pytest.approx(0.39, abs=1e-4)
+
+
+def test_of_no_class_a_label_that_became_one_with_another_is_taught_nothing() -> None:
+    about = msgspec.structs.replace(ABOUT, labels=["praise", "refund", "refund", "spam"])
+    heir = said_then(NO_CLASS, 0.4, 1, predicted=0)
+    told, target = taught([heir, said_then(2, 0.1, 2)], heir, [0.2, 0.0, 0.7, 0.1], about)
+    assert (max(told), told[1]) == (pytest.approx(0.39, abs=1e-4), pytest.approx(0, abs=1e-4))
+    assert target == 3, "which gains most of those that can"
 
 
 def test_a_label_that_became_one_with_another_is_that() -> None:

@@ -210,18 +210,20 @@ def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> 
     if taken.heir and not follows(wanted, taken.heir, about):
         (label,) = merge_targets(np.array([taken.heir.label]), about.labels).tolist()
         if label == NO_CLASS:
-            wanted = _flatten(wanted, about.threshold - BESIDE_THRESHOLD)
+            wanted = _flatten(wanted, about.threshold - BESIDE_THRESHOLD, about.labels)
         else:
             wanted = _with_shares(said, {label: RETRAINING.margin})
     raw = undo_temperature(wanted[None], about.temperature).astype(np.float32)
     return Examples(arrays, np.array([(wanted - said).argmax()], np.int64), raw)
 
 
-def _flatten(said: Scores, most: float) -> Scores:
-    """Probabilities (labels,) of which none is above `most`, or as far that way as may be, mixed with equal ones."""
-    equal, highest = 1 / len(said), float(said.max())
+def _flatten(said: Scores, most: float, labels: Sequence[str]) -> Scores:
+    """Probabilities (labels,) of which none is above `most`, or as far that way as may be, mixed with equal ones. What
+    is merged into another label has none."""
+    own = merge_targets(np.arange(len(said)), labels) == np.arange(len(said))
+    equal, highest = 1 / own.sum(), float(said.max())
     share = min(1.0, max(0.0, highest - most) / (highest - equal)) if highest > equal else 0.0
-    return (1 - share) * said + share * equal
+    return np.asarray((1 - share) * said + share * equal * own, np.float64)
 
 
 def _with_shares(said: Scores, shares: Mapping[int, float]) -> Scores:
