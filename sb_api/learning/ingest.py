@@ -28,7 +28,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.records import EDITORS, content_digest
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.verdicts.log_schema import Kept, LoggedVerdict
-from sb_api.verdicts.outcomes import describe_unheeded
+from sb_api.verdicts.outcomes import as_merged, describe_unheeded
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import BANDS, Version
 
@@ -92,7 +92,7 @@ class Intake:
         arrays = self.classifier.preprocess(verdicts, vocabularies)
         scores = calibrated(predict(arrays), current.about.temperature)
         rows = self._rows(task, verdicts, arrays, scores, current)
-        standing = self.log.standing(row.record for row in rows) if self.log else []
+        standing = as_merged(self.log.standing(row.record for row in rows) if self.log else (), current.about.labels)
         learned = self.log.learned_by(ancestry, (row.number for row in standing)) if self.log else ()
         caps = self.caps()
         contradicting = self.contradicting(rows, current.about)
@@ -219,7 +219,7 @@ class Intake:
         learned, which it had before; of those of no class, what the likeliest one must lack to 1 for the threshold of
         the weights; of messages, few enough to be settled, of which the weights had said something else, what no other
         class can have as well; 0 for the others. None where nothing is asked of any."""
-        taken_back = self._taken_back(rows)
+        taken_back = self._taken_back(rows, about)
         below, above = about.threshold - BESIDE_THRESHOLD, max(about.threshold + BESIDE_THRESHOLD, MAJORITY)
         corrected = self._corrected(rows, about)
         no_class = 1 - below if below > 1 / len(about.labels) else 0.0
@@ -299,13 +299,13 @@ class Intake:
         counts is the score before."""
         if not self._rules.two_reporters or not about.borders:
             return set()
-        pairs = zip(rows, self._taken_back(rows), strict=True)
+        pairs = zip(rows, self._taken_back(rows, about), strict=True)
         return {
             place for place, (row, before) in enumerate(pairs) if _contradicts(row.label, (before or row).spam, about)
         }
 
-    def _taken_back(self, rows: Sequence[LoggedVerdict]) -> Sequence[LoggedVerdict | None]:
-        return self.log.taken_back(rows) if self.log else [None] * len(rows)
+    def _taken_back(self, rows: Sequence[LoggedVerdict], about: Version) -> Sequence[LoggedVerdict | None]:
+        return self.log.taken_back(rows, about.labels) if self.log else [None] * len(rows)
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from sb_api.judgements import NO_CLASS, Outcome, State, Status
 from sb_api.records import NO_CLASS_NAME
 from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.versions import find_merged
 
 KNOWN = "The current weights have learned this verdict already."
 NOT_FOLLOWED = (
@@ -52,6 +55,16 @@ def describe_unheeded(
 
     pairs = ((row, name_label(label, labels)) for row, label in zip(rows, said, strict=True))
     return {(row.record, row.reporter): told for row, told in pairs if told != name_label(row.label, labels)}
+
+
+def as_merged(rows: Iterable[LoggedVerdict], labels: Sequence[str]) -> list[LoggedVerdict]:
+    """Verdicts by weights of these labels: each with the number of the class that its own is merged into."""
+    merged = find_merged(labels)
+    if merged is None:
+        return list(rows)
+    return [
+        msgspec.structs.replace(row, label=merged[row.label]) if 0 <= row.label < len(merged) else row for row in rows
+    ]
 
 
 def name_label(label: int, labels: Sequence[str]) -> str:

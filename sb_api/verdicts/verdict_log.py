@@ -24,6 +24,7 @@ from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
+from sb_api.verdicts.outcomes import as_merged
 from sb_api.verdicts.purging import purge
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
@@ -131,9 +132,10 @@ class VerdictLog:
         with self._begin() as connection:
             return connection.scalar(query) is not None
 
-    def taken_back(self, verdicts: Sequence[LoggedVerdict]) -> list[LoggedVerdict | None]:
+    def taken_back(self, verdicts: Sequence[LoggedVerdict], labels: Sequence[str] = ()) -> list[LoggedVerdict | None]:
         """For each of n verdicts, logged or not yet, that corrects one: the first of what its reporter said before,
-        otherwise than now, and weights had learned that it goes back to; without its vector where it has a digest."""
+        otherwise than now, and weights had learned that it goes back to; without its vector where it has a digest.
+        `labels` are those of now, in which classes may have been merged."""
         query = self._query(*_WITHOUT_VECTOR).where(VERDICTS.c.version.is_not(None))
         with self._begin() as connection:
             rows = [
@@ -141,7 +143,8 @@ class VerdictLog:
                 for part in parts(sorted({verdict.record for verdict in verdicts}))
                 for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
             ]
-            return find_taken_back(connection, self.classifier, verdicts, rows)
+            now, then = as_merged(verdicts, labels), as_merged(rows, labels)
+            return find_taken_back(connection, self.classifier, now, then)
 
     def learned_by(self, versions: Iterable[str], numbers: Iterable[int]) -> set[int]:
         """Which of some verdicts any of these versions has learned."""

@@ -8,6 +8,7 @@ from sb_api.judgements import Status
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.records import EDITORS
 from sb_api.verdicts.log_schema import LoggedVerdict
+from sb_api.verdicts.outcomes import as_merged
 from sb_api.verdicts.verdict_log import VerdictLog
 from sb_api.versions import Version
 
@@ -63,7 +64,8 @@ def states_again(
             states[row.number] = "held"
         else:
             # A second reporter may have come since; both are learned with what follows then.
-            agreeing = [other for other in log.standing([row.record]) if _agree(row, other, aside)]
+            (mine,), others = as_merged([row], about.labels), as_merged(log.standing([row.record]), about.labels)
+            agreeing = [other for other in others if _agree(mine, other, aside)]
             states[row.number] = "held" if agreeing else "waiting"
             states |= {other.number: "held" for other in agreeing if other.status == "waiting"}
     return states

@@ -107,6 +107,23 @@ def test_what_is_merged_has_what_its_parts_had_and_is_learned_by_its_name(jobs: 
     np.testing.assert_array_equal(again, before)
 
 
+def test_what_was_said_of_a_part_is_what_is_said_of_the_class_that_it_is_merged_into(jobs: Jobs) -> None:
+    thin_reference(jobs.settings.state)
+    trainer = Trainer(Broker.of(jobs.redis, jobs.settings), CLASSIFIERS["intent"])
+    log = trainer.intake.log
+    assert log is not None
+    trainer.train("part", messages("my frobnicator is wrong", label="bug report"), lambda: None)
+    rename_classes(trainer, "merge", Renaming(["bug report", "complaint"], "problem"), lambda: None)
+    again = trainer.train("again", messages("my frobnicator is wrong", label="problem"), lambda: None)
+    assert (again["known"], again["learned"]) == (1, 0)
+    about = trainer.store.load_current().about
+    said = {"number": 0, "weights": about.version}
+    now = msgspec.structs.replace(log.find()[0], label=about.labels.index("praise"), **said)
+    assert log.taken_back([now], about.labels)[0] is not None
+    merged = msgspec.structs.replace(now, label=about.labels.index("problem"))
+    assert log.taken_back([merged], about.labels) == [None]
+
+
 @pytest.mark.parametrize("versions_kept", [10, 2], ids=["scores_are_known", "scores_are_lost"])
 def test_an_undo_after_a_merge_leaves_the_text_in_the_class_of_which_it_was_in_a_part(
     jobs: Jobs, versions_kept: int
