@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 
 import msgspec
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 from sb_api.records import DATES, Editor, content_digest
 from sb_api.synthetic.editors import SyntheticEditor
 from sb_api.text.dates import parse_moments
-from sb_api.text.hosts import split_website
+from sb_api.text.hosts import email_domain, registered_domain, split_email, split_website, website_host
 from sb_api.text.words import split_words
 
 # A single feature by which so many of either verdict are told from the others is more likely how they were collected
@@ -22,10 +24,13 @@ from sb_api.text.words import split_words
 TELLS_ALONE = 0.98
 SPAMMER = 4096  # of `privs`: a moderator has judged the account already
 _PRIVILEGES = 16  # bits of `privs` that are looked at
-_LEAST_OF_A_VALUE = 5
 _FIELDS = ("name", "email", "website", "bio", "area", "gender", *DATES)
 _TELLING = ("name", "email", "website", "bio")
-_DAY = 86_400  # seconds
+_DAY, _MINUTE = 86_400, 60  # seconds
+_BEGINNING = 255  # characters: in a longer text the rest is written as its beginning is
+_DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
+Numbers = npt.NDArray[np.float64]
+Verdicts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,17 @@ def _find_leaks(editors: Sequence[SyntheticEditor]) -> Iterator[str]:
     verdicts = np.array([editor.verdict for editor in editors])
     if len(np.unique(verdicts)) < 2:
         return
-    for name, values in _features(editors):
+    for name, values in _features(editors, verdicts):
         share = _told_by(values, verdicts)
         if share >= TELLS_ALONE:
             yield (
                 f"{name} alone tells {share:.1%} of the verdicts (mean of both): it may say how the accounts were "
-                "collected, not how spam is. The figures below would then be too good, and mean nothing for others."
+                "collected, not how spam is. If so, leave it out: the figures below are then too good, and mean "
+                "nothing for others."
             )
 
 
-def _features(editors: Sequence[SyntheticEditor]) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+def _features(editors: Sequence[SyntheticEditor], verdicts: Verdicts) -> Iterator[tuple[str, Numbers]]:
     """What can be asked of an account with one question, by name: a number (n,) each, NaN where it is missing."""
     records = [editor.record for editor in editors]
     for name in _FIELDS:
@@ -128,18 +134,60 @@ def _features(editors: Sequence[SyntheticEditor]) -> Iterator[tuple[str, npt.NDA
     privileges = np.array([*map(_privileges, editors)])
     for bit in range(_PRIVILEGES):
         yield f"the bit {1 << bit} of `privs`", (privileges >> bit & 1).astype(float)
-    for name in DATES:
-        yield f"the date `{name}`", parse_moments([str(record.get(name) or "") or None for record in records])
-    for name in ("name", "email", "website", "bio"):
-        lengths = np.array([len(str(record.get(name) or "")) for record in records], float)
-        yield f"the length of `{name}`", lengths
-    registered = parse_moments([str(record.get("member_since") or "") or None for record in records])
-    yield "whether `member_since` is at midnight", np.where(np.isnan(registered), np.nan, registered % _DAY == 0)
-    words = [set(split_words(str(record.get("bio") or ""))) for record in records]
-    if word := _most_telling(words, [editor.verdict for editor in editors]):
-        yield f"the word {word[:40]!r} of `bio`", np.array([word in some for some in words], float)
-    for name in ("area", "gender"):
-        yield f"the value of `{name}`", _common_values([str(record.get(name) or "") for record in records])
+    texts = {name: [str(record.get(name) or "") for record in records] for name in _FIELDS}
+    yield from _moment_features({name: parse_moments([date or None for date in texts[name]]) for name in DATES})
+    for name in _TELLING:
+        yield f"the length of `{name}`", np.array([*map(len, texts[name])], float)
+    for name in ("bio", "name"):
+        words = [set(split_words(text)) for text in texts[name]]
+        if word := _most_telling(words, [editor.verdict for editor in editors]):
+            yield f"the word {word[:40]!r} of `{name}`", np.array([word in some for some in words], float)
+    mailboxes = [split_email(email)[1][:_BEGINNING] for email in texts["email"]]
+    written = {"`name`": texts["name"], "the mailbox of `email`": mailboxes, "`bio`": texts["bio"]}
+    for name, some in written.items():
+        yield f"the share of capitals in {name}", _shares(some, str.isupper, str.isalpha)
+        yield f"the share of digits in {name}", _shares(some, str.isdigit, bool)
+    for name, values in _values(texts, mailboxes).items():
+        yield f"the {name}", _common_values(values, verdicts)
+
+
+def _moment_features(moments: Mapping[str, Numbers]) -> Iterator[tuple[str, Numbers]]:
+    """Dates (n,), in seconds, by themselves and one after the other."""
+    for name, seconds in moments.items():
+        yield f"the date `{name}`", seconds
+        # Of a bulk import, or of a script that runs at certain times.
+        yield f"the time of day of `{name}`", seconds % _DAY
+        yield f"the seconds in `{name}`", seconds % _MINUTE
+    for (first, begin), (second, end) in combinations(moments.items(), 2):
+        yield f"the time from `{first}` to `{second}`", end - begin
+
+
+def _values(texts: Mapping[str, Sequence[str]], mailboxes: Sequence[str]) -> dict[str, list[str]]:
+    """What an account has one of many of, such as a mail domain, of n accounts, by name."""
+    hosts = {"email": [*map(email_domain, texts["email"])], "website": [*map(website_host, texts["website"])]}
+    values = {f"value of `{name}`": [*texts[name]] for name in ("area", "gender")}
+    for name, some in hosts.items():
+        values[f"domain of `{name}`"] = [*map(registered_domain, some)]
+        values[f"top-level domain of `{name}`"] = [host.rpartition(".")[2] for host in some]
+    values["beginning of `website`"] = [website.partition("://")[0][:_BEGINNING] for website in texts["website"]]
+    values["mailbox of `email` without its digits"] = [_DIGITS.sub("0", mailbox) for mailbox in mailboxes]
+    values["`name` without its digits"] = [_DIGITS.sub("0", name[:_BEGINNING]) for name in texts["name"]]
+    for name in ("name", "email", "website", *DATES):
+        values[f"form of `{name}`"] = [_form(text[:_BEGINNING]) for text in texts[name]]
+    values["first character of `bio`"] = [_form(bio[:1]) for bio in texts["bio"]]
+    values["last character of `bio`"] = [_form(bio[-1:]) for bio in texts["bio"]]
+    return values
+
+
+def _form(text: str) -> str:
+    """How a text is written, without what it says: `a@a0.a` for ann@host7.org."""
+    return _LETTERS.sub("a", _DIGITS.sub("0", text))
+
+
+def _shares(texts: Sequence[str], counts: Callable[[str], bool], among: Callable[[str], bool]) -> Numbers:
+    """The share of some characters among others at the beginnings of n texts (n,); NaN where there are no others."""
+    found = [[counts(char) for char in text[:_BEGINNING] if among(char)] for text in texts]
+    return np.array([sum(some) / len(some) if some else np.nan for some in found])
 
 
 def _most_telling(words: Sequence[set[str]], verdicts: Sequence[int]) -> str | None:
@@ -156,14 +204,22 @@ def _most_telling(words: Sequence[set[str]], verdicts: Sequence[int]) -> str | N
     return max(sorted({*counts[0], *counts[1]}), key=difference, default=None)
 
 
-def _common_values(values: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Values as numbers; NaN where they are rare."""
+def _common_values(values: Sequence[str], verdicts: Verdicts) -> Numbers:
+    """Values as numbers (n,), in the order of the share of spam among those who have them, in which one border is
+    enough (Breiman et al., Classification and Regression Trees, 1984, 4.2.2); NaN where they are rare."""
     counts = Counter(values)
-    numbers = {value: float(n) for n, value in enumerate(counts) if counts[value] >= _LEAST_OF_A_VALUE}
+    spam = Counter(value for value, verdict in zip(values, verdicts, strict=True) if verdict)
+    common = [value for value in counts if counts[value] >= _least(verdicts)]
+    numbers = {value: float(n) for n, value in enumerate(sorted(common, key=lambda each: spam[each] / counts[each]))}
     return np.array([numbers.get(value, np.nan) for value in values])
 
 
-def _told_by(values: npt.NDArray[np.float64], verdicts: npt.NDArray[np.int64]) -> float:
+def _least(verdicts: Verdicts) -> int:
+    """Accounts that a value, or an answer, must have at least: what tells fewer is learned by heart."""
+    return max(5, len(verdicts) // 50)
+
+
+def _told_by(values: Numbers, verdicts: Verdicts) -> float:
     """The mean of the shares of both verdicts that the best question of a few about one number tells."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.tree import DecisionTreeClassifier
@@ -172,9 +228,8 @@ def _told_by(values: npt.NDArray[np.float64], verdicts: npt.NDArray[np.int64]) -
     columns = np.stack([np.where(missing, 0.0, values), missing], axis=1)
     if (columns == columns[0]).all():
         return 0.5
-    # Leaves of a fiftieth: what tells no more than a few accounts is learned by heart.
     tree = DecisionTreeClassifier(
-        max_depth=3, min_samples_leaf=max(2, len(verdicts) // 50), class_weight="balanced", random_state=0
+        max_depth=3, min_samples_leaf=_least(verdicts), class_weight="balanced", random_state=0
     )
     return float(balanced_accuracy_score(verdicts, tree.fit(columns, verdicts).predict(columns)))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -89,6 +92,15 @@ def test_the_bit_that_moderators_set_on_spammers_is_named_as_the_verdict_itself(
     assert leak.startswith("the bit 4096 of `privs` alone tells 100.0% of the verdicts")
 
 
+MAILERS = [*"bcdfghjklm", *"npqrstvwxz"]  # ten of either verdict, too many for a few questions about them one by one
+BIOS = ["i sing", "a cellist", "in Oslo", "hello all", "my records", "old jazz", "new here"]
+
+
+def moment(number: int, seconds: int) -> str:
+    """One of dates that are 37 minutes apart from the next, and so at all times of the day."""
+    return (datetime(2024, 1, 1, second=seconds) + timedelta(minutes=37 * number)).isoformat()
+
+
 @pytest.mark.parametrize(
     ("named", "fields"),
     [
@@ -96,17 +108,46 @@ def test_the_bit_that_moderators_set_on_spammers_is_named_as_the_verdict_itself(
         ("the date `member_since`", lambda spam, _: {"member_since": "2024-03-01" if spam else "2011-03-01"}),
         ("the value of `area`", lambda spam, _: {"area": "India" if spam else "Germany"}),
         (
-            "whether `member_since` is at midnight",
+            "the time of day of `member_since`",
             lambda spam, n: {"member_since": f"20{10 + n % 15}-03-01T{'00:00:00' if spam else f'10:00:{n % 60:02}'}"},
         ),
         ("the word 'removed' of `bio`", lambda spam, n: {"bio": f"{n} was here " + ("removed" if spam else "retired")}),
         ("the length of `bio`", lambda spam, n: {"bio": f"{n:0{40 if spam else 20}}"}),
+        ("the domain of `email`", lambda spam, n: {"email": f"u{n}@{MAILERS[n % 10 + 10 * spam]}.com"}),
+        ("the top-level domain of `email`", lambda spam, n: {"email": f"u@h{n}.{'xyz' if spam else 'org'}"}),
+        ("the domain of `website`", lambda spam, n: {"website": f"http://u{n}.{'casino' if spam else 'band'}.com/"}),
+        ("the top-level domain of `website`", lambda spam, n: {"website": f"http://h{n}.{'xyz' if spam else 'org'}/"}),
+        ("the beginning of `website`", lambda spam, n: {"website": f"http{'s' * spam}://h{n % 10 + 10 - spam}.com"}),
+        ("the mailbox of `email` without its digits", lambda spam, n: {"email": f"{'b' if spam else 'a'}{n}@a.com"}),
+        ("the `name` without its digits", lambda spam, n: {"name": f"user{n}" if spam else f"{MAILERS[n % 20]}{n}"}),
+        ("the word 'seo' of `name`", lambda spam, n: {"name": f"SEO {n}" if spam else f"Tim {n}"}),
+        ("the share of capitals in `bio`", lambda spam, n: {"bio": BIOS[n % 7].upper() if spam else BIOS[n % 7]}),
+        ("the share of digits in `name`", lambda spam, n: {"name": f"b{n}" if spam else f"bob {'i' * (n % 3)}"}),
+        ("the last character of `bio`", lambda spam, n: {"bio": BIOS[n % 7] + ("." if spam else "")}),
+        ("the seconds in `member_since`", lambda spam, n: {"member_since": moment(n, 0 if spam else 17 + n % 40)}),
+        ("the form of `member_since`", lambda spam, n: {"member_since": moment(n, n % 60) + ("Z" if spam else "")}),
+        ("the form of `member_since`", lambda spam, n: {"member_since": moment(n, n % 60) + (".123" if spam else "")}),
+        (
+            "the time from `member_since` to `email_confirm_date`",
+            lambda spam, n: {"member_since": moment(n, 0), "email_confirm_date": moment(n + (1 if spam else 9), 0)},
+        ),
     ],
 )
 def test_a_feature_that_tells_the_verdict_alone_is_named(named: str, fields: Any) -> None:
     """With one row in a hundred the other way round, as in real exports."""
-    editors = [editor(n, n % 2, **fields((n % 2 == 1) != (n % 100 == 7), n)) for n in range(400)]
+    editors = [editor(n, n % 2, **{"area": n} | fields((n % 2 == 1) != (n % 100 == 7), n)) for n in range(400)]
     assert [warning for warning in check_editors(editors).warnings if warning.startswith(f"{named} alone tells")]
+
+
+@pytest.mark.parametrize(("spam", "innocent"), [(150, 150), (15, 285), (20, 20)])
+def test_so_many_questions_find_nothing_in_verdicts_of_chance(spam: int, innocent: int) -> None:
+    """What tells most of them, of all that is asked, tells three quarters of 300, and nine tenths of 40."""
+    editors = list(generate_editors(spam + innocent, seed=5))
+    random = Random(1)
+    for _ in range(15):
+        verdicts = random.sample([1] * spam + [0] * innocent, spam + innocent)
+        told = [replace(one, verdict=verdict) for one, verdict in zip(editors, verdicts, strict=True)]
+        assert check_editors(told).warnings == []
 
 
 def test_a_feature_that_helps_is_no_leak() -> None:
