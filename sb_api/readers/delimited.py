@@ -101,17 +101,24 @@ def _fitness(found: Sequence[str], fields: Fields, columns: Sequence[str]) -> tu
 def _quotes_are_used(lines: Sequence[str], separator: str) -> bool:
     """Whether some field is quoted, all lines can be read so, and no quoted field holds both a line feed and a
     separator, as one does that was opened by a mark that is text."""
-    quoted = False
+    quoted = any(
+        len(field) > 1 and field[0] == field[-1] == '"'
+        for line in lines
+        for field in line.rstrip("\r\n").split(separator)
+    )
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    begun = 0
     try:
-        for row in csv.reader(lines[:-1] or lines, delimiter=separator, strict=True):
-            if any("\n" in value and separator in value for value in row):
+        for row in reader:
+            over_lines = [value for value in row if "\n" in value]
+            if any(separator in value for value in over_lines):
                 return False
+            quoted = quoted or bool(over_lines)
+            begun = reader.line_num
     except csv.Error:
-        return False
-    for line in lines:
-        quoted = quoted or any(
-            len(field) > 1 and field[0] == field[-1] == '"' for field in line.rstrip("\r\n").split(separator)
-        )
+        # A sample may end within a field, in whose lines there is no separator either.
+        open_lines = lines[begun + 1 :]
+        return quoted and reader.line_num == len(lines) and not any(separator in line for line in open_lines)
     return quoted
 
 

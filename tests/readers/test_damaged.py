@@ -73,6 +73,23 @@ def test_in_a_file_with_tabs_quotation_marks_are_text_unless_they_quote() -> Non
     assert [record["query"] for record in used(read(quoting, MESSAGES))] == ['he said "hello"', "two\nlines", "plain"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("count", [1, 3, 60_000])
+def test_a_field_of_many_lines_is_enough_to_see_that_a_file_with_tabs_quotes(end: str, count: int) -> None:
+    """As spreadsheets write "Unicode text", in which no field opens and closes in one line; 60,000 are more than what a
+    file is told by, which then ends within a field."""
+    text = "one,\ntwo and\nthree"
+    content = f"id\tbio\tprivs{end}" + "".join(f'{number}\t"{text}"\t0{end}' for number in range(count))
+    found = read(content.encode(), size=1000)
+    assert wrong(found) == []
+    assert [record["bio"] for record in used(found)] == [text] * count
+
+
+def test_a_mark_that_is_text_and_never_closed_is_no_sign_of_quoting() -> None:
+    content = b'intent\tquery\nham\t"hello"\nham\t"keep calm\nspam\tWIN now\n'
+    assert [record["query"] for record in used(read(content, MESSAGES))] == ['"hello"', '"keep calm', "WIN now"]
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
