@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sb_api.errors import InvalidRecords, MalformedBody, TooLarge, explain, nearest
-from sb_api.records import RECORD_TYPES, Editor, FieldError, Message
+from sb_api.records import RECORD_TYPES, VERDICT_VALUES, Editor, FieldError, Message
 
 # What decoding takes at most for a comma and for a brace, in bytes: an undecoded value, and a record with its key.
 COMMA_BYTES, BRACE_BYTES = 56, 256
@@ -111,7 +111,7 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
             try:
                 keyed[key] = decode_json(bytes(text), _decoder(struct))
             except msgspec.ValidationError as error:
-                records.errors[key] = _fault(error, struct)
+                records.errors[key] = describe_fault(error, struct, bytes(text))
         records.ignored = _name_unknown(raw, struct)
     # Decoding keeps the last of two records under one key; where that may be, the keys are looked at.
     if body.count(b'"id"') > len(keyed) + len(records.errors):
@@ -201,12 +201,22 @@ def _keyed(decoded: Any, limit: int) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {str(key): value for key, value in enumerate(decoded)}
 
 
-def _fault(error: msgspec.ValidationError, struct: Any) -> dict[str, str]:
+class _Verdict(msgspec.Struct):
+    verdict: msgspec.Raw
+
+
+def describe_fault(error: msgspec.ValidationError, struct: Any, text: bytes) -> dict[str, str]:
+    """What is wrong with the JSON of a record that is no `struct`, and the `field` at fault; "" where there is none."""
     if isinstance(error.__cause__, FieldError):
         return {"field": error.__cause__.field, "detail": str(error.__cause__)}
     detail, _, path = explain(error, struct).partition(" - at `$.")
-    missing = re.search(r"missing required field `(\w+)`", detail)
-    return {"field": missing[1] if missing else path.rstrip("`"), "detail": detail}
+    if missing := re.search(r"missing required field `(\w+)`", detail):
+        return {"field": missing[1], "detail": detail}
+    name = path.rstrip("`")
+    if name == "verdict":
+        value = bytes(decode_json(text, _decoder(_Verdict)).verdict)
+        detail = f"must be {VERDICT_VALUES}, not {value[:40].decode('utf-8', 'replace')}"
+    return {"field": name, "detail": detail}
 
 
 def decode_json(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:

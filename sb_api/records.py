@@ -20,6 +20,7 @@ BoundedInteger = IntegerId
 ClassName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 NO_CLASS_NAME = "no class"  # what it is called that a message belongs to none
 LONGEST_TEXT = 20_000  # characters
+VERDICT_VALUES = "1 (spam) or 0 (not spam)"
 DATES = ("birth_date", "member_since", "email_confirm_date", "last_updated", "last_login_date")
 
 _NOT_CONTENT = frozenset({"id", "verdict", "label", "reporter", "last_updated", "last_login_date", "privs"})
@@ -131,7 +132,7 @@ class Verdict(Editor, kw_only=True, gc=False):
         super().__post_init__()
         _check_storable(self)
         if self.verdict not in (0, 1):
-            raise FieldError("verdict", f"must be 1 (spam) or 0 (not spam), not {self.verdict}")
+            raise FieldError("verdict", f"must be {VERDICT_VALUES}, not {self.verdict}")
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -19,7 +19,9 @@ from sb_api.cli.terminal.output import count, show, show_line, show_note, tell, 
 from sb_api.client.answers import Trained
 from sb_api.client.http import Client
 from sb_api.errors import InvalidParameter, InvalidRecords, TrainingRefused
-from sb_api.readers.rows import Batch, WrongRow
+from sb_api.readers.labelled import with_whole_verdicts
+from sb_api.readers.rows import Batch, WrongRow, labelled_fields
+from sb_api.records import find_record_type
 
 COUNTED = ("learned", "along", "known", "superseded", "kept")  # what is added up over the trainings of a file
 
@@ -143,11 +145,12 @@ def train(
         raise InvalidParameter(f"{path} is the file to learn from; choose another one for the wrong rows.")
     with ExitStack() as stack:
         client = stack.enter_context(client_of(options))
-        records = open_record_file(open_input(stack, file), file, asked_of(options))
+        fields = labelled_fields(find_record_type(model).verdict)
+        records = open_record_file(open_input(stack, file), file, asked_of(options), fields)
         tally = _Tally(_Wrong(stack, path))
         whole = False
         try:
-            for batch in with_notes(records.batches(rows)):
+            for batch in with_whole_verdicts(with_notes(records.batches(rows))):
                 for row in batch.wrong:
                     tally.faults.add(row)
                 for sent, came in _train_batch(

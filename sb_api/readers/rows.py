@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sb_api.errors import MalformedBody, did_you_mean
+from sb_api.errors import MalformedBody, did_you_mean, nearest
 from sb_api.records import RECORD_TYPES
 from sb_api.text.pg_copy import PRIVATE_COLUMNS
 
 LONGEST_ROW = 2**20  # bytes
 TOO_LONG = f"is longer than {LONGEST_ROW} bytes"
+_LABELS = frozenset({"verdict", "intent", "sentiment"})
+# What they are called elsewhere.
+_OTHER_LABELS = frozenset({"category", "class", "is_spam", "isspam", "label", "spam", "spammer", "target"})
+_REMEDY_FOR_ID = "Add one, with another number or name in each row."
 AROUND = ' "\t\r\n\v\f\xa0\ufeff'  # what may stand around the name of a column
 SHOWN = 200  # bytes of a row that is longer
 BATCH_BYTES = 4 * 2**20  # a batch is full with so many, whatever the number of its rows
@@ -48,15 +52,30 @@ class Fields:
         if not missing:
             return ""
         names = " and no column ".join(f"`{name}`" for name in missing)
-        remedy = "Add one, with another number or name in each row." if missing == ["id"] else self.remedy
+        meant = [
+            f"Did you mean `{name}` by `{other[:40]}`?" for name in missing if (other := self.meant_by(name, columns))
+        ]
+        remedy = self.remedy or " ".join(meant) or (_REMEDY_FOR_ID if missing == ["id"] else "")
         return f"no column {names}; it has {', '.join(columns)[:200] or 'none'}. {remedy}".strip()
 
-    def describe_unknown(self, names: Iterable[str]) -> list[str]:
+    def meant_by(self, missing: str, names: Iterable[str]) -> str | None:
+        """The one of some names, those of no fields, by which a required field seems to be meant; None if none is."""
+        free = [name for name in names if name not in self.known]
+        other_label = next((name for name in free if name.casefold() in _OTHER_LABELS), None)
+        return nearest(missing, free) or (other_label if missing in _LABELS else None)
+
+    def describe_unknown(self, names: Sequence[str]) -> list[str]:
         """A sentence for each name that is no known field."""
         if not self.strict:
             return []
+        label = next((name for name in self.required if name in _LABELS and name not in names), None)
         return [
-            f"`{name[:40]}` is no field of a record and is not used{did_you_mean(name, self.known)}"
+            f"`{name[:40]}` is no field of a record and is not used"
+            + (
+                f": did you mean `{label}`?"
+                if label and name.casefold() in _OTHER_LABELS
+                else did_you_mean(name, self.known)
+            )
             for name in names
             if name and name not in self.known and name not in self.ignored
         ]
@@ -68,6 +87,12 @@ RECORD_FIELDS = Fields(
     ("id",),
     frozenset(PRIVATE_COLUMNS),
 )
+
+
+def labelled_fields(record: type[Any]) -> Fields:
+    """The fields of labelled records, of a type such as `Verdict`, of which those that it requires must be there."""
+    required = tuple(field.encode_name for field in msgspec.structs.fields(record) if field.required)
+    return replace(RECORD_FIELDS, required=required)
 
 
 class Position(NamedTuple):

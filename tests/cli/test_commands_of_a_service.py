@@ -225,6 +225,22 @@ def test_labelled_records_are_learned_and_taken_back(service: Service, tmp_path:
     assert "original" in call(service, "rollback", "nothing", code=exit_codes.FAILED).stderr
 
 
+def test_verdicts_may_be_written_as_pandas_writes_them_and_others_are_told_what_they_may_be(
+    service: Service, tmp_path: Path
+) -> None:
+    file = tmp_path / "verdicts.csv"
+    file.write_text("id,bio,verdict\n9101,buy cheap pills,1.0\n9102,i play the oboe,0.0\n9103,hello,spam\n")
+    trained, in_all = rows(call(service, "train", file, "--json", code=exit_codes.SOME_WRONG).stdout)
+    assert (trained["learned"], in_all["wrong"]) == (2, 1)
+    (wrong,) = rows((tmp_path / "verdicts.csv.wrong").read_bytes())
+    assert (wrong["line"], wrong["field"]) == (4, "verdict")
+    assert wrong["detail"] == 'must be 1 (spam) or 0 (not spam), not "spam"'
+    file.write_text("id,bio,label\n9101,buy cheap pills,1\n")
+    told = call(service, "train", file, code=exit_codes.FAILED).stderr
+    assert "names no column `verdict`" in told
+    assert "Did you mean `verdict` by `label`?" in told
+
+
 def test_a_row_that_training_finds_wrong_is_named_by_its_line_whatever_its_id(service: Service, tmp_path: Path) -> None:
     """Ids that look like places are none: good rows were dropped for them."""
     chain = service.get("/weights?model=intent").json()

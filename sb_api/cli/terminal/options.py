@@ -19,7 +19,7 @@ from sb_api.files import is_open_to_others
 from sb_api.readers.batches import FORMATS, Asked, RecordFile, open_records
 from sb_api.readers.database import SCHEMES
 from sb_api.readers.labelled import read_labelled
-from sb_api.readers.rows import RECORD_FIELDS, Fields
+from sb_api.readers.rows import RECORD_FIELDS, Fields, labelled_fields
 from sb_api.records import INTENTS, RECORD_TYPES
 
 
@@ -146,7 +146,8 @@ def open_record_file(stream: BinaryIO, file: Path, asked: Asked, fields: Fields 
 
 
 def read_labelled_file(file: Path, asked: Asked, record: type[Any]) -> list[Any]:
-    """The labelled records of a file, all of them. Raises InvalidRecords, naming lines."""
+    """The labelled records of a file, all of them. Raises InvalidRecords, naming lines, and MalformedBody when it has
+    no column of labels."""
     with ExitStack() as stack:
-        records = open_record_file(open_input(stack, file), file, asked)
+        records = open_record_file(open_input(stack, file), file, asked, labelled_fields(record))
         return read_labelled(with_notes(records.batches(1000)), record, str(file))
