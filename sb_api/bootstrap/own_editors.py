@@ -38,7 +38,7 @@ from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError
 from sb_api.learning.recipe import weigh_labels
-from sb_api.learning.reference_set import GUARD, Calibration, calibrate_scores, read_part
+from sb_api.learning.reference_set import GUARD, SHARPEST_TEMPERATURE, Calibration, calibrate_scores, read_part
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import BUDGETS, apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP, Classifier, find_classifier
@@ -59,6 +59,7 @@ LEAST_OF_A_VERDICT, LEAST_TO_FINE_TUNE = 50, 10
 REFERENCE_ROWS = 5000  # that later trainings are measured and calibrated on
 SURELY = 1.645  # standard errors: 95%, one-sided
 ALARMS = (1, 2, 5)  # false alarms per thousand innocent accounts
+LARGE_ERROR = 0.1  # of calibration: more than that of some hundred accounts is by chance alone
 UNKNOWN = "unknown"
 SURE = 0.9  # of what accounts without a false alarm say of others
 
@@ -337,9 +338,20 @@ def _model_card(plan: Plan, about: Version) -> ModelCard:
             ),
             Table(("innocent accounts called spam", "spam caught"), caught),
         ],
-        notes=[*describe_alarms(plan), describe_budget(plan)],
+        notes=[*describe_calibration(plan), *describe_alarms(plan), describe_budget(plan)],
         use=USE,
     )
+
+
+def describe_calibration(plan: Plan) -> list[str]:
+    """Why scores are far from how right they are though their order is sound; nothing where they are not."""
+    temperature, error = plan.calibration.temperature, plan.new["calibration_error"]
+    if temperature > SHARPEST_TEMPERATURE or error <= LARGE_ERROR:
+        return []
+    return [
+        f"The calibration error is {error:.2f} because scores are less sure than they are right: none are made sharper "
+        f"than by a temperature of {SHARPEST_TEMPERATURE}. Their order is not touched by it."
+    ]
 
 
 def describe_alarms(plan: Plan) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from sb_api.bootstrap.own_editors import (
     Plan,
     _losses,
     describe_budget,
+    describe_calibration,
     describe_scores,
     plan_original,
     replace_original,
@@ -29,7 +30,7 @@ from sb_api.bootstrap.own_editors import (
 from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
 from sb_api.config import Settings
 from sb_api.errors import EngineDisagrees, InvalidRecords, UnknownVersion
-from sb_api.learning.reference_set import load_reference
+from sb_api.learning.reference_set import SHARPEST_TEMPERATURE, calibrate_scores, load_reference
 from sb_api.models.calibration import apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.networks import shift_odds
@@ -161,6 +162,24 @@ def test_the_card_says_on_what_the_figures_are_from(made: Made) -> None:
     assert "| 1 of 1,000 | unknown |" in card
     assert f"| none of these {made.plan.innocent} | {made.plan.new['caught_at_none']:.1%} |" in card
     assert describe_budget(made.plan) in said
+
+
+def test_scores_that_would_have_to_be_sharper_than_any_are_said_to_be(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Accounts that are told apart surely by scores of 0.4 and 0.6 gave an error of 0.26 without a word."""
+    assert describe_calibration(made.plan) == []
+    targets = made.plan.targets
+    scores = np.where(targets[:, None] == [0, 1], 0.6, 0.4)
+    calibration = calibrate_scores(targets, scores, 0.0025, 1)
+    figures = describe_scores(targets, apply_temperature(scores, calibration.temperature)[:, 1], calibration.borders)
+    assert (calibration.temperature, figures["roc_auc"]) == (SHARPEST_TEMPERATURE, 1)
+    plan = replace(made.plan, calibration=calibration, new=figures)
+    (said,) = describe_calibration(plan)
+    assert said.startswith("The calibration error is 0.31 because scores are less sure than they are right")
+    assert describe_plan(plan)["calibration"] == {"temperature": SHARPEST_TEMPERATURE, "said": said}
+    print_plan(plan)
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_is_replaced_is_kept_and_brought_back_by_its_name(made: Made) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb_api.bootstrap.own_editors import ALARMS, UNKNOWN, Plan, describe_alarms, describe_budget
+from sb_api.bootstrap.own_editors import ALARMS, UNKNOWN, Plan, describe_alarms, describe_budget, describe_calibration
 
 # How each figure is called, and whether it is a share that reads better in percent.
 _ROWS = {
@@ -37,6 +37,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         ],
         "chosen": {"epochs": plan.crossed.recipe.epochs, "learning_rate": plan.crossed.recipe.learning_rate},
         "budget": {"wanted": plan.wanted, "kept": plan.calibration.budget, "said": describe_budget(plan)},
+        "calibration": {"temperature": plan.calibration.temperature, "said": " ".join(describe_calibration(plan))},
         "new": plan.new,
         "in_use": {"weights": version, "figures": figures} if version else None,
         "untouched_loss": plan.losses and round(plan.losses[0], 4),
@@ -65,9 +66,8 @@ def print_plan(plan: Plan) -> None:
     if plan.losses:
         untouched, tuned = plan.losses
         console.print(f"The shipped weights untouched have a loss of {untouched:.4f} on them, fine-tuned {tuned:.4f}.")
-    for line in describe_alarms(plan):
+    for line in (*describe_calibration(plan), *describe_alarms(plan), describe_budget(plan)):
         console.print(line)
-    console.print(describe_budget(plan))
     if plan.in_use:
         console.print("Those in use may have learned some of these accounts as verdicts, and look better by that.")
 
