@@ -161,9 +161,9 @@ def soak(service: Service, count: int, seed: int) -> list[dict[str, Any]]:
         held = (round(100 * growth, 1), "% growth", f"{before:.0f} MiB", 100 * GROWTH, growth < GROWTH)
         figures.append(figure(f"memory of {role}", *held))
         figures.append(figure(f"open files of {role}", left, "files", "after warm-up", opened, left <= opened))
-    keys = _middle([one.keys for one in early])
-    print(f"keys in Redis: {keys:.0f} after warm-up, {last.keys} at the end; without a time to live: {last.lasting}")
-    figures.append(figure("keys in Redis", last.keys, "keys", "after warm-up", keys, last.keys <= keys))
+    keys, left = (_middle([one.keys for one in part]) for part in (early, late))
+    print(f"keys in Redis: {keys:.0f} after warm-up, {left:.0f} at the end; without a time to live: {last.lasting}")
+    figures.append(figure("keys in Redis", left, "keys", "after warm-up", keys, left <= keys))
     figures.append(figure("keys without an end", len(last.lasting), "keys", "streams aside", 0, not last.lasting))
     return figures
 

@@ -44,6 +44,12 @@ SENTENCES = Path(__file__).parent / "sentences.tsv"  # written before the genera
 # Invented names, addresses and websites, written by one who knew nothing of how accounts are judged.
 GIVEN = Path(__file__).parent / "accounts.json"
 SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
+# Innocent sentences that spam hides among: how many, where, and which share of them comes before it.
+PADDINGS = (
+    *((sentences, place, before) for sentences in (2, 6, 12) for place, before in (("behind", 0), ("before", 1))),
+    (6, "around", 0.5),
+    (12, "around", 0.5),
+)
 
 Record = dict[str, Any]
 Scores = npt.NDArray[np.float32]
@@ -161,10 +167,39 @@ def bench_sentences(predictor: Predictor) -> Figures:
     innocent = [found for (verdict, _), one in called.items() if verdict == "innocent" for found in one]
     name = "Shipped weights, sentences that the generator does not have"
     return [
+        *bench_padded_sentences(predictor, rows, name),
         figure(f"{name}: English spam caught", english, "share", ""),
         figure(f"{name}: spam of other languages caught", others, "share", told, round(english - 0.1, 4)),
         figure(f"{name}: innocent, 0.5 or more", float(np.mean(innocent)), "share", "", 0.0333, most=True),
         figure(f"{name}: innocent, certain spam", certain, "accounts", f"of {len(innocent)}", 0, most=True),
+    ]
+
+
+def bench_padded_sentences(predictor: Predictor, rows: Sequence[dict[str, str]], name: str) -> Figures:
+    """The single sentences of spam once more, each with a few text messages of people behind it: much less to be seen
+    than the generator's pitches are."""
+    spam, sms = [row["text"] for row in rows if row["verdict"] == "spam"], read_sms()
+
+    def caught(sentences: int) -> float:
+        random = Random(sentences)
+        records = [
+            {
+                **ACCOUNTS["new"],
+                "id": number,
+                "bio": pad(text, random.sample(sms, sentences), 0),
+                "website": site.format(number),
+            }
+            for site in SITES
+            for number, text in enumerate(spam)
+        ]
+        return float((judge(predictor, records)[0] >= 0.5).mean())
+
+    plain = caught(0)
+    return [
+        figure(
+            f"{name}: spam and {count} text messages behind it: recall over plain", caught(count) / plain, "", "", 0.8
+        )
+        for count in (1, 2, 6)
     ]
 
 
@@ -224,14 +259,19 @@ def bench_evasions(predictor: Predictor, count: int) -> Figures:
             "Shipped weights, spam in plain words: recall at 0.5", plain, "share", f"{len(spam)} accounts, seed {SEED}"
         ),
     ]
-    for sentences in (2, 6):
+    for sentences, place, before in PADDINGS:
         random = Random(sentences)
-        longer = [{**r, "bio": f"{r['bio']} {' '.join(random.sample(sms, sentences))}"} for r in spam]
-        recall = float((judge(predictor, longer)[0] >= 0.5).mean()) / plain
-        figures.append(
-            figure(f"Shipped weights, spam and {sentences} innocent sentences: recall over plain", recall, "", "", 0.8)
-        )
+        padded = [{**record, "bio": pad(record["bio"], random.sample(sms, sentences), before)} for record in spam]
+        recall = float((judge(predictor, padded)[0] >= 0.5).mean()) / plain
+        what = f"Shipped weights, spam and {sentences} innocent sentences {place} it: recall over plain"
+        figures.append(figure(what, recall, "", "", 0.8 if sentences < 12 else None))
     return figures
+
+
+def pad(bio: str, sentences: Sequence[str], before: float) -> str:
+    """A bio with innocent sentences, a share of them before it and the others behind it."""
+    first = round(len(sentences) * before)
+    return " ".join([*sentences[:first], bio, *sentences[first:]])
 
 
 def bench_variants(predictor: Predictor) -> Figures:

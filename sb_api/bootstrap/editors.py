@@ -139,7 +139,7 @@ def bootstrap_lodbrok(
 
 def usual_count(classifier: Classifier) -> int:
     """How many synthetic editors an architecture is made from where nobody says."""
-    return 6 * EDITORS_AT_A_TIME if classifier.architecture == WIDE_DEEP.architecture else EDITORS_AT_A_TIME
+    return 8 * EDITORS_AT_A_TIME if classifier.architecture == WIDE_DEEP.architecture else EDITORS_AT_A_TIME
 
 
 def part_sizes(count: int, classifier: Classifier) -> list[int]:

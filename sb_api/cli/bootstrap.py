@@ -144,7 +144,7 @@ def _tell_back(target: Target, name: str, in_use: str) -> str:
 @click.option(
     "--count",
     type=click.IntRange(1),
-    help="Synthetic records to make (default 900000 editors, 150000 at a time in 7 GB of memory; 6000 messages of "
+    help="Synthetic records to make (default 1200000 editors, 150000 at a time in 7 GB of memory; 6000 messages of "
     "intents or 20000 of sentiments).",
 )
 @click.option("--synthetic", is_flag=True, help="Take synthetic messages, though there are stored ones.")

@@ -2,7 +2,7 @@
 
 Words, pairs of neighbouring words and character n-grams of the texts are hashed, and so are host, domain, area and
 gender as a whole; numbers fall into bins (`editor_bins`). Every slot belongs to a field. Where a text has more words or
-n-grams than there are slots, the first are kept. Feature 0 is none.
+n-grams than there are slots, the first are kept, of a long bio some of each part. Feature 0 is none.
 
 What stays of an account from one visit to the next makes a number of its own, under which the network can be taught
 of this one account.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from itertools import chain, zip_longest
 from operator import add
 from typing import Any, NamedTuple
 
@@ -53,8 +52,10 @@ ACCOUNTS = 1 << 18  # places of accounts; place 0 is of none
 ACCOUNT_LAYER = "account_embedding"  # the network's layer that has the numbers and marks of accounts
 ACCOUNT_TABLE = f"{ACCOUNT_LAYER}/embeddings"
 LONGEST_FIELD = 100  # characters that are looked at
-# Of a bio that is read from both ends: some words, or so many characters of a script without blanks.
-_PIECE = re.compile(r"\S.{,60}\S{,20}", re.DOTALL)
+# A bio of more characters than all slots take is read piece by piece: some words, or so many characters of a script
+# without blanks.
+LONGEST_IN_ORDER = 250
+_PIECE = re.compile(r"\S.{,25}\S{,20}", re.DOTALL)
 LEAST_NAME = 4  # characters of a name that is looked for elsewhere
 
 TEXTS = ("bio", "website", "e-mail", "name", "area")
@@ -304,7 +305,7 @@ def _read_texts(
         registered, of_domain = registered_domain(host), registered_domain(domain)
         websites.append(f"{host}/{path}" if host else path)
         mailboxes.append(mailbox)
-        laid += lay_bio(text, joined) if joined or bio is not text else text, f"{host} {path}", mailbox, name, area
+        laid += lay_bio(text, joined), f"{host} {path}", mailbox, name, area
         whole += host, registered, host.rpartition(".")[2], domain, of_domain, domain.rpartition(".")[2]
         whole += area_or_number.lower(), gender
         filled += bio != "", bool(editor.website), bool(editor.email), area_or_number != "", gender != ""
@@ -329,13 +330,22 @@ def _read_texts(
 
 
 def lay_bio(text: str, hidden: Sequence[str]) -> str:
-    """What is hashed of a bio and of the words that it hides: of a long one its beginning and its end in turn, the last
-    words first, so that neither takes all slots."""
-    if len(text) > LONGEST_BIO:
-        half = LONGEST_BIO // 2
-        first, last = _PIECE.findall(text[:half]), _PIECE.findall(text[-half:])[::-1]
-        text = " ".join(chain.from_iterable(zip_longest(first, last, fillvalue="")))
-    return " ".join((text, *hidden))
+    """What is hashed of a bio and, behind it, of the words that it hides: of a long one pieces from everywhere come
+    first, because the slots are soon taken, and innocent text before or around an advert would take all of them."""
+    whole = " ".join((text, *hidden)) if hidden else text
+    if len(whole) <= LONGEST_IN_ORDER:
+        return whole
+    pieces = _PIECE.findall(whole)
+    return " ".join([pieces[place] for place in _scatter(len(pieces))])
+
+
+@lru_cache(maxsize=1024)
+def _scatter(count: int) -> tuple[int, ...]:
+    """The places from 0 to `count` - 1, the first, the last and then such as halve what lies between: by the numbers
+    of their order with the bits reversed (van der Corput, 1935)."""
+    bits = max(count - 1, 1).bit_length()
+    halving = sorted(range(count), key=lambda place: f"{place:0{bits}b}"[::-1])
+    return tuple(dict.fromkeys((0, count - 1, *halving)))
 
 
 def _find_name(name: str, host: str, mailbox: str) -> tuple[int, int]:

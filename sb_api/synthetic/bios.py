@@ -11,6 +11,7 @@ from random import Random
 
 from sb_api.synthetic import phrases
 from sb_api.synthetic.evasions import LINK, WAYS, disguise
+from sb_api.synthetic.lists import write_list
 from sb_api.synthetic.parts import Pools, common_words, make_band_name, make_brand, make_url, weighted
 from sb_api.synthetic.phrases import languages
 
@@ -161,6 +162,8 @@ def write_editor_bio(rng: Random, pools: Pools, kind: str, language: str, host: 
     bio = _of_kind(rng, pools, kind, language, slots)
     if host and target == host and rng.random() < 0.15:
         bio += f" {link}"
+    if rng.random() < 0.015:
+        bio = f"{bio}\n{write_list(rng, pools, language)}"
     if rng.random() < 0.07:
         bio += " " + quote_spam(rng, pools, language)
     if rng.random() < UNKNOWN_SHARES[0]:
@@ -175,6 +178,9 @@ def _of_kind(rng: Random, pools: Pools, kind: str, language: str, slots: Slots) 
         return talk(rng, language, slots, rng.choice((1, 1, 2, 3, 4, 6, 9)))
     if kind == "chatter":
         return talk(rng, language, slots, rng.choice((1, 1, 1, 2, 3)))
+    if kind == "lister":
+        listed = write_list(rng, pools, language)
+        return listed if rng.random() < 0.5 else f"{talk(rng, language, slots, 1)}\n{listed}"
     if kind == "linker":
         hosts = rng.sample(phrases.PUBLIC_HOSTS, rng.randint(2, 7))
         lines = [

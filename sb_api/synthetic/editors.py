@@ -94,6 +94,7 @@ _EDITOR_KINDS = {
     "trade": _EditorKind(22, 0.9, 0.85, _OPEN_LIVES),
     "developer": _EditorKind(18, 0.8, 0.6, _EDITOR_LIVES),
     "linker": _EditorKind(14, 1.0, 0.4, _OPEN_LIVES),
+    "lister": _EditorKind(10, 1.0, 0.3, _OPEN_LIVES),
     "guardian": _EditorKind(14, 1.0, 0.1, _EDITOR_LIVES),
     "wordless": _EditorKind(6, 1.0, 0.5, _OPEN_LIVES),
     "bot": _EditorKind(4, 0.9, 0.5, ((1, replace(_REGULAR, privs_share=0.5)),), "developer"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -59,6 +60,8 @@ ONE_LINE_SHARES = (0.3, 0.25)
 # How many of an operator's pitches end with some of what is searched for. Without these most keywords of the smaller
 # languages would occur in fewer accounts than it takes to learn a word.
 LISTED_SHARE = 0.5
+# How many go on with a numbered list: as people's lists, of which numbers and marks are no sign of either.
+PRICED_SHARE = 0.02
 _LIST_MARKS, _LISTS = (". ", " - ", "\n", " | ", " "), (", ", ", ", " | ", " / ")
 
 
@@ -143,18 +146,35 @@ class Operator:
         chosen = [template for template in self.templates if rng.random() < 0.85] or self.templates[:1]
         bio = write(rng, chosen, slots, rng.choice((" ", " ", "\n")))
         if rng.random() < self.chatty:
-            count = rng.choice((1, 1, 2, 3, 5))
-            said = (small_talk if rng.random() < 0.45 else talk)(rng, self.language, slots, count)
-            bio = f"{said} {bio}" if rng.random() < 0.4 else f"{bio} {said}"
+            # Before the pitch, behind it, or around it: whoever reads the first words alone is to miss it.
+            count = rng.choice((1, 1, 2, 3, 5, 8))
+            before = rng.choice((0, 0, 0, count // 2, count, count))
+            say = small_talk if rng.random() < 0.45 else talk
+            opening, closing = (say(rng, self.language, slots, part) for part in (before, count - before))
+            bio = " ".join(filter(None, (opening, bio, closing)))
         if self.way is not None:
             bio = disguise(rng, bio, self.way, 0.5)
         if self.presence == "pitch" and rng.random() < LISTED_SHARE:
             listed = rng.sample(self.keywords, min(rng.choice((2, 3, 3, 4, 5, 6)), len(self.keywords)))
             bio += rng.choice(_LIST_MARKS) + rng.choice(_LISTS).join(listed)
+        if self.presence == "pitch" and rng.random() < PRICED_SHARE:
+            bio += "\n" + _price_list(rng, self.keywords)
         if rng.random() < self.stuffing:
             stuffed = rng.choices(self.keywords, k=int(rng.lognormvariate(2.9, 0.9)) + 3)
             bio += "\n" + rng.choice((", ", " ", " | ", "\n")).join(stuffed)
         return put_in_unknown_words(rng, bio, self.language) if rng.random() < UNKNOWN_SHARES[1] else bio
+
+
+def _price_list(rng: Random, keywords: Sequence[str]) -> str:
+    """What is searched for, numbered or with a price, or both."""
+    line = rng.choice(
+        ("{number}. {keyword}", "{number}. {keyword} ${price}", "- {keyword}: {price}.00", "* {keyword} 5/5")
+    )
+    chosen = rng.choices(keywords, k=rng.randint(3, 12))
+    return "\n".join(
+        line.format(number=number, keyword=keyword, price=rng.randint(5, 999))
+        for number, keyword in enumerate(chosen, 1)
+    )
 
 
 def _new_host(rng: Random, pools: Pools, kind: str, language: str) -> str:

@@ -87,9 +87,19 @@ MEASURED = {
             "disguised spam: recall over that of plain spam, worst way": [
                 "Shipped weights, disguised spam: recall over plain, worst way"
             ],
-            "spam and two innocent sentences, and six: recall over plain": [
-                f"Shipped weights, spam and {count} innocent sentences: recall over plain" for count in (2, 6)
+            "spam and two innocent sentences behind, before it: recall over plain": [
+                f"Shipped weights, spam and 2 innocent sentences {place} it: recall over plain"
+                for place in ("behind", "before")
             ],
+        }
+        | {
+            f"{said} behind, before, around it": [
+                f"Shipped weights, spam and {count} innocent sentences {place} it: recall over plain"
+                for place in ("behind", "before", "around")
+            ]
+            for said, count in (("the same, six", 6), ("the same, twelve", 12))
+        }
+        | {
             "spam in sentences of others, twenty languages: English caught; the other nineteen": [
                 f"{SENTENCES}: English spam caught",
                 f"{SENTENCES}: spam of other languages caught",

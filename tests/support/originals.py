@@ -16,7 +16,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from tests.conftest import make_once
 
-COUNT, SEED = 2000, 4
+COUNT, SEED = 2000, 5
 
 
 @dataclass(frozen=True)

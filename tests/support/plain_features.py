@@ -6,7 +6,7 @@ import bisect
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Texts:
         whole = condense(bio.text, 2000)
         self.bio, self.name = cut(whole.strip(), 2000), name.text
         self.spelt_out = hidden_words(whole)
-        self.hashed = " ".join([in_turns(whole.strip()), *self.spelt_out])
+        self.hashed = scattered(" ".join([whole.strip(), *self.spelt_out]))
         (self.host, path), (self.domain, mailbox) = split_website(editor.website or ""), split_email(editor.email or "")
         self.path, self.mailbox = path[:100], mailbox[:100]
         self.area = normal(editor.area, 100).text if isinstance(editor.area, str) else editor.area
@@ -57,12 +57,25 @@ class Texts:
         self.website = f"{self.host}/{self.path}" if self.host else self.path
 
 
-def in_turns(bio: str) -> str:
-    """Of a long bio pieces of its beginning and of its end, the last first."""
-    if len(bio) <= 2000:
+def scattered(bio: str) -> str:
+    """Of a long bio the first piece, the last, the one in the middle, those between these, and so on."""
+    if len(bio) <= 250:
         return bio
-    first, last = (re.findall(r"\S.{,60}\S{,20}", half, re.DOTALL) for half in (bio[:1000], bio[-1000:]))
-    return " ".join(piece for pair in zip_longest(first, reversed(last), fillvalue="") for piece in pair)
+    pieces = re.findall(r"\S.{,25}\S{,20}", bio, re.DOTALL)
+    order = [0, len(pieces) - 1]
+    order += [place for place in halves(len(pieces)) if place not in order]
+    return " ".join(pieces[place] for place in order)
+
+
+def halves(count: int) -> list[int]:
+    """All places below `count`, each round of those that lie halfway between the ones before, in the order of these."""
+    step, places = 1, [0]
+    while step < count:
+        step *= 2
+    while step > 1:
+        step //= 2
+        places = [place + shift for shift in (0, step) for place in places]
+    return [place for place in places if place < count]
 
 
 def normal(text: str | None, longest: int) -> NormalText:
