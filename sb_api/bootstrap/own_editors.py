@@ -37,7 +37,7 @@ from sb_api.bootstrap.reports.editor_card import TITLE, USE, figure_tables
 from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError
-from sb_api.learning.recipe import weigh_labels
+from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.reference_set import GUARD, SHARPEST_TEMPERATURE, Calibration, calibrate_scores, read_part
 from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import BUDGETS, apply_temperature, correct_log_odds, fit_shift, log_odds
@@ -93,6 +93,13 @@ class Plan:
     @property
     def innocent(self) -> int:
         return int((self.targets == 0).sum())
+
+    @property
+    def recipe(self) -> Recipe:
+        """How all accounts are learned: in as many steps as the networks of the folds learned theirs, whose scores the
+        borders are of. With more, scores go further apart, and more innocent accounts would be above a border."""
+        chosen = self.crossed.recipe
+        return replace(chosen, epochs=max(1, round(chosen.epochs * (FOLDS - 1) / FOLDS)))
 
 
 def plan_original(
@@ -150,7 +157,7 @@ def replace_original(settings: Settings, plan: Plan) -> Version:
     Writes weights, tokenizers, the reference set and the model card: all of it or nothing. Raises EngineDisagrees.
     """
     classifier, fitting, targets = plan.classifier, plan.fitting, plan.targets
-    vocabularies = fit_from(plan.start, fitting, plan.verdicts, plan.crossed.recipe, plan.seed)
+    vocabularies = fit_from(plan.start, fitting, plan.verdicts, plan.recipe, plan.seed)
     shift_odds(fitting.network, plan.shift)
     vectors = editor_rows(classifier, plan.verdicts, vocabularies)
     learned = fitting.predict(classifier.name_inputs(vectors))
@@ -319,7 +326,7 @@ def _model_card(plan: Plan, about: Version) -> ModelCard:
     return ModelCard(
         title=TITLE,
         command="sb-api bootstrap",
-        facts=editor_facts(about, plan.crossed.recipe),
+        facts=editor_facts(about, plan.recipe),
         data=[
             f"Labelled editors given to `sb-api bootstrap` (seed {plan.seed}): {spam} of spam and "
             f"{len(plan.targets) - spam} that are not, learned from {start}. "
