@@ -100,6 +100,9 @@ MEASURED = {
             for said, count in (("the same, six", 6), ("the same, twelve", 12))
         }
         | {
+            "single sentences of spam, twenty languages, and one, two, six text messages behind: recall over plain": [
+                f"{SENTENCES}: spam and {count} text messages behind it: recall over plain" for count in (1, 2, 6)
+            ],
             "spam in sentences of others, twenty languages: English caught; the other nineteen": [
                 f"{SENTENCES}: English spam caught",
                 f"{SENTENCES}: spam of other languages caught",
