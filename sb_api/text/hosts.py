@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import string
-import unicodedata
 from functools import cache, lru_cache
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sb_api.blanks import INVISIBLE, unescape
+from sb_api.text.composition import compose
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -106,7 +106,7 @@ def _read(text: str) -> str:
     if "&" in text:
         text = INVISIBLE.sub("", unescape(text)[0])
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        text = compose(text)
     return re.sub(r"[\t\r\n]", "", text).strip()
 
 
@@ -185,7 +185,7 @@ def _to_ascii(host: str) -> str:
         return idna.encode(host[:LONGEST_HOST], uts46=True).decode()
     except UnicodeError:
         # What IDNA has no room for (emoji, which some registries sell), label by label.
-        labels = re.split("[.\u3002\uff0e\uff61]", unicodedata.normalize("NFKC", host[:LONGEST_HOST]).lower())
+        labels = re.split("[.\u3002\uff0e\uff61]", compose(host[:LONGEST_HOST]).lower())
         return ".".join(label if label.isascii() else _punycode(label) for label in labels)
 
 

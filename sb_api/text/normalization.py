@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sb_api.blanks import ENTITY, INVISIBLE, INVISIBLE_CLASS, unescape
 from sb_api.records import LONGEST_TEXT
+from sb_api.text.composition import compose, drop_surplus_marks, is_composed
 from sb_api.text.glance import (
     AMPERSAND,
     APOSTROPHES,
@@ -117,7 +118,7 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
     decoded = {
         row: _decode(cut(texts[row], longest), bits, longest)
         for row, bits in zip(rows, seen, strict=True)
-        if bits & (HAS_INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not _is_composed(texts[row]))
+        if bits & (HAS_INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not is_composed(texts[row]))
     }
     # What was decoded is looked at again: it may have anything in it now.
     again = dict(zip(decoded, look_at([one.text for one in decoded.values()]) if decoded else (), strict=True))
@@ -205,11 +206,12 @@ class _Decoded(NamedTuple):
     entities: int = 0
     styled: int = 0
     invisible: int = 0
+    marks: int = 0
 
 
 def _decode(text: str, seen: int, longest: int) -> _Decoded:
     """The characters that are meant, composed, and how many entities, styled letters and so on there were."""
-    entities = styled = invisible = 0
+    entities = styled = invisible = marks = 0
     for _ in range(_ENTITY_ROUNDS):
         found = 0
         if seen & AMPERSAND:
@@ -219,7 +221,9 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
             text, reversed_runs = _REVERSED.subn(lambda match: match[1][::-1], text)
             invisible += reversed_runs + len(_HIDDEN.findall(text))
             text = INVISIBLE.sub("", text)
-        if not _is_composed(text):
+        text, surplus = drop_surplus_marks(text)
+        marks += surplus
+        if not unicodedata.is_normalized("NFKC", text):
             styled += sum(map(_is_styled, _STYLED.findall(text)))
             # What the longest of them become, 18 characters, is cut before the next round.
             text = unicodedata.normalize("NFKC", text)
@@ -230,14 +234,15 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
         if not ENTITY.search(text):
             break
         seen |= AMPERSAND
-    return _Decoded(text, entities, styled, invisible)
+    return _Decoded(text, entities, styled, invisible, marks)
 
 
 def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
     """The normal form of a decoded text of which `look_at` has seen the bits."""
-    text, marks = decoded.text, 0
+    text, marks = decoded.text, decoded.marks
     if seen & (COMPOSE | DROP):
-        text, marks = _drop_marks(text)
+        text, dropped = _drop_marks(text)
+        marks += dropped
         seen = look_at([text])[0]
     if seen & PUNCTUATION:
         text = _write_marks(text)
@@ -248,10 +253,6 @@ def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
         kept, look_alikes = undo_look_alikes(kept)
     undone = Undone(decoded.entities, decoded.styled, decoded.invisible, marks, look_alikes)
     return NormalText(_keep_from_unescaping(kept), undone if any(undone) else NOTHING, bool(seen & UNSPACED))
-
-
-def _is_composed(text: str) -> bool:
-    return unicodedata.is_normalized("NFKC", text)
 
 
 @lru_cache(maxsize=4096)
@@ -323,7 +324,7 @@ def _drop_marks(text: str) -> tuple[str, int]:
     dropped = marks.own.sub(lambda match: match[1] + match[2][:MARKS_PER_LETTER] if match[1] else "", text)
     dropped = marks.combining.sub("", dropped)
     # What stood apart because of such a mark may be composed now.
-    return unicodedata.normalize("NFKC", dropped), len(text) - len(dropped)
+    return compose(dropped), len(text) - len(dropped)
 
 
 def _write_marks(text: str) -> str:
@@ -385,13 +386,13 @@ def _set_apart(match: re.Match[str]) -> str:
 def clean_class(name: str) -> str:
     """The name of a class as one writes it: composed (NFC), without invisible characters such as a byte order mark, its
     blanks single."""
-    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+    return " ".join(INVISIBLE.sub("", compose(name, "NFC")).split())
 
 
 def fold_class(name: str) -> str:
     """What names of classes have in common that differ in case, blanks, marks, width, and letters of other scripts that
     look like Latin ones (a skeleton, as in UTS 39)."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
+    folded = compose(name).casefold()
     return "".join(filter(str.isalnum, folded if folded.isascii() else folded.translate(_skeleton()))) or name
 
 

@@ -362,6 +362,7 @@ HARD_UNITS = [
     *("a ", "a b ", "c-", "c - ", "a" * 50 + " ", "a\u0301", "\u0301", "\u200b", "a\u200b", "\ufdfa", "\u0430a"),
     *("\u4e2d", "\u0e01\u0e34", "\u0e34", "\u3042.com", "\u201c", "\U0001f3b0", "a\U0001f3b0", "\u0915\u093f"),
     *("\u0430 ", "e.g. ", "::", "1 ", "aa", "ca-si ", "c4s1 ", "\u1ea1", "a-"),
+    *("\u0301\u0323", "\u0f73\u0301", "\u0301\xad\u0323", "&#769;&#803;"),
 ]
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "mask_personal_data": masking.mask_personal_data,
@@ -373,6 +374,8 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "separate_words": spelling.separate_words,
     "website_host": hosts.website_host,
     "email_domain": hosts.email_domain,
+    "clean_class": normalization.clean_class,
+    "fold_class": normalization.fold_class,
     "read_editors": lambda text: refused(read_editors, text),
     "read_messages": lambda text: refused(read_messages, text),
 }
