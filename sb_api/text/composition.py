@@ -17,11 +17,6 @@ def compose(text: str, form: Literal["NFC", "NFKC"] = "NFKC") -> str:
     return unicodedata.normalize(form, drop_surplus_marks(text)[0])
 
 
-def is_composed(text: str) -> bool:
-    """Whether `text` is in NFKC, and has no more than 30 combining marks in a row. Linear."""
-    return not drop_surplus_marks(text)[1] and unicodedata.is_normalized("NFKC", text)
-
-
 def drop_surplus_marks(text: str) -> tuple[str, int]:
     """`text` with at most 30 combining marks in a row, and how many went. Linear.
 

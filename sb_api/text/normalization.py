@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from operator import add
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from sb_api.blanks import ENTITY, INVISIBLE, INVISIBLE_CLASS, unescape
 from sb_api.records import LONGEST_TEXT
-from sb_api.text.composition import compose, drop_surplus_marks, is_composed
+from sb_api.text.composition import compose, drop_surplus_marks
 from sb_api.text.glance import (
     AMPERSAND,
     APOSTROPHES,
@@ -33,22 +34,18 @@ from sb_api.text.glance import (
 from sb_api.text.glance import INVISIBLE as HAS_INVISIBLE
 from sb_api.text.hashing import lay_points, read_points
 from sb_api.text.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
+from sb_api.text.markup import join_marked_up
 
 _ELLIPSIS, _APOSTROPHE = "\u2026", 1
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 _ENTITY_ROUNDS = 3  # "&amp;amp;amp;#99;" takes so many
+_ROUNDS = 3  # of a normal form that has become markup: "ca&lt;wbr&gt;sino" takes one
 
 # A byte a character of an ASCII text: 1 for control characters, of which only white space has a place in a text.
 _CONTROLS = bytes(code < 9 or 0x0E <= code < 0x1C or code == 0x7F for code in range(256))
 # Who writes backwards has it shown from right to left, by an override that no script needs.
 _REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]+)\u202c?")
-# Tags without anything in them, which no page shows, inside a word.
-_EMPTY_TAG = re.compile(
-    r"(?:<(?<=[\w>\]]<)(?:wbr ?/?>|!--[^<>]{0,100}-->|([a-z]{1,10})(?: [^<>]{0,100})?></\1>)"
-    r"|\[(?<=[\w>\]]\[)([a-z]{1,10})\]\[/\2\])(?=[\w<\[])",
-    re.IGNORECASE,
-)
-_SIGNS_OF_TAGS = ("></", "][/", "<w", "<W", "<!--")
+_LINE_ENDS = re.compile("(?<!\r)\r++\n")
 # What fills a text and says nothing: more than a few blanks, line breaks and invisible characters in a row, or of one
 # and the same mark or entity.
 _FEW_IN_A_ROW = 3
@@ -95,15 +92,26 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
     HTML entities are unescaped, compatible characters composed (NFKC), what an override shows from right to left is
     turned around, invisible characters and marks that no letter bears are left out, quotation marks, dashes and
     apostrophes are those of ASCII, other symbols stand apart from words, and a word has the letters of one script. A
-    line ends with a line feed alone, and tags without anything in them are left out inside words.
-    Normalizing twice is normalizing once. Never raises.
+    line ends with a line feed alone, and markup inside words is left out (`join_marked_up`).
+    Normalizing twice is normalizing once, unless one thing hides another more than three times over. Never raises.
+    Time: linear.
     """
     return normalize_texts([text], longest)[0]
 
 
 def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[NormalText]:
     """`normalize_text` of each of n texts, for which all of them are looked at together."""
-    texts = [_tidy(text) if "<" in text or "[" in text or "\r" in text else text for text in texts]
+    # Few have one of these, and a call for each text takes as long as all that is looked for here.
+    tidy = [
+        _tidy(text)
+        if "<" in text or "[" in text or "*" in text or "_" in text or "~" in text or "'" in text or "\r" in text
+        else text
+        for text in texts
+    ]
+    return _normalize_tidy(tidy, longest)
+
+
+def _normalize_tidy(texts: Sequence[str], longest: int, rounds: int = _ROUNDS) -> list[NormalText]:
     normal = [NormalText(text, NOTHING) if text else _EMPTY for text in texts]
     # One look tells that no text in ASCII has a control character, as is nearly always so.
     controls = b"\1" in "".join(filter(str.isascii, texts)).encode().translate(_CONTROLS)
@@ -118,7 +126,7 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
     decoded = {
         row: _decode(cut(texts[row], longest), bits, longest)
         for row, bits in zip(rows, seen, strict=True)
-        if bits & (HAS_INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not is_composed(texts[row]))
+        if bits & (HAS_INVISIBLE | COMPOSE | DROP | AMPERSAND) or (bits & MARK and not _is_composed(texts[row]))
     }
     # What was decoded is looked at again: it may have anything in it now.
     again = dict(zip(decoded, look_at([one.text for one in decoded.values()]) if decoded else (), strict=True))
@@ -139,17 +147,28 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
         one, rest = work[row]
         if row in decoded or bits & WORK:
             normal[row] = _finish(one, rest, longest)
+            if row in decoded or normal[row].undone.look_alikes or "<" in normal[row].text:
+                normal[row] = _settle(normal[row], longest, rounds)
         elif bits & UNSPACED:
             normal[row] = NormalText(texts[row], NOTHING, True)
     return normal
 
 
 def _tidy(text: str) -> str:
-    """`text` whose lines end with a line feed alone, without empty tags inside words."""
+    """`text` whose lines end with a line feed alone, without markup inside words."""
     if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    # Few texts with tags have an empty one.
-    return _EMPTY_TAG.sub("", text) if any(sign in text for sign in _SIGNS_OF_TAGS) else text
+        text = _LINE_ENDS.sub("\n", text)
+    return join_marked_up(text)
+
+
+def _settle(normal: NormalText, longest: int, rounds: int) -> NormalText:
+    """What has only now become markup inside words is normalized again, so many times at most."""
+    tidy = _tidy(normal.text)
+    if tidy == normal.text or not rounds:
+        return normal
+    again = _normalize_tidy([tidy], longest, rounds - 1)[0]
+    undone = Undone(*map(add, normal.undone, again.undone))
+    return NormalText(again.text, undone if any(undone) else NOTHING, again.unspaced)
 
 
 def cut(text: str, longest: int) -> str:
@@ -221,12 +240,14 @@ def _decode(text: str, seen: int, longest: int) -> _Decoded:
             text, reversed_runs = _REVERSED.subn(lambda match: match[1][::-1], text)
             invisible += reversed_runs + len(_HIDDEN.findall(text))
             text = INVISIBLE.sub("", text)
-        text, surplus = drop_surplus_marks(text)
-        marks += surplus
-        if not unicodedata.is_normalized("NFKC", text):
+        if found or seen & (HAS_INVISIBLE | COMPOSE | DROP):  # else few marks are in a row
+            text, surplus = drop_surplus_marks(text)
+            marks += surplus
+        # What the longest characters become, 18 of them, is cut before the next round.
+        composed = unicodedata.normalize("NFKC", text)
+        if composed != text:
             styled += sum(map(_is_styled, _STYLED.findall(text)))
-            # What the longest of them become, 18 characters, is cut before the next round.
-            text = unicodedata.normalize("NFKC", text)
+            text = composed
         if found or seen & SYMBOL:
             text, enclosed = _ENCLOSED_LETTER.subn(lambda match: _ENCLOSED[match[0]], text)
             styled += enclosed
@@ -253,6 +274,11 @@ def _finish(decoded: _Decoded, seen: int, longest: int) -> NormalText:
         kept, look_alikes = undo_look_alikes(kept)
     undone = Undone(decoded.entities, decoded.styled, decoded.invisible, marks, look_alikes)
     return NormalText(_keep_from_unescaping(kept), undone if any(undone) else NOTHING, bool(seen & UNSPACED))
+
+
+def _is_composed(text: str) -> bool:
+    """Of a text with few marks in a row."""
+    return unicodedata.is_normalized("NFKC", text)
 
 
 @lru_cache(maxsize=4096)

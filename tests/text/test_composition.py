@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sb_api.text.composition import MOST_IN_A_ROW, compose, drop_surplus_marks, is_composed
+from sb_api.text.composition import MOST_IN_A_ROW, compose, drop_surplus_marks
 
 ACUTE, DOT_BELOW, VOICED, TIBETAN = "\u0301", "\u0323", "\uff9e", "\u0f73"
 MARKS = st.text(st.sampled_from([ACUTE, DOT_BELOW, VOICED, TIBETAN]), max_size=3 * MOST_IN_A_ROW)
@@ -24,7 +23,6 @@ def test_what_has_few_marks_is_as_unicode_has_it(text: str) -> None:
     if longest_row(unicodedata.normalize("NFKD", text)) <= MOST_IN_A_ROW:
         assert compose(text) == unicodedata.normalize("NFKC", text)
         assert compose(text, "NFC") == unicodedata.normalize("NFC", text)
-        assert is_composed(text) is unicodedata.is_normalized("NFKC", text)
 
 
 @given(st.lists(MARKS, max_size=4))
@@ -35,9 +33,3 @@ def test_of_a_row_of_marks_the_first_stay(rows: list[str]) -> None:
     kept = "a".join(["", *(row[:MOST_IN_A_ROW] for row in rows), ""])
     assert drop_surplus_marks(text) == (kept, len(text) - len(kept))
     assert compose(text) == unicodedata.normalize("NFKC", kept)
-
-
-@pytest.mark.parametrize("marks", [ACUTE * 31, (ACUTE + DOT_BELOW) * 9_999])
-def test_what_has_more_is_not_composed(marks: str) -> None:
-    assert not is_composed("a" + marks)
-    assert is_composed(compose("a" + marks))

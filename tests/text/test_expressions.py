@@ -363,6 +363,7 @@ HARD_UNITS = [
     *("\u4e2d", "\u0e01\u0e34", "\u0e34", "\u3042.com", "\u201c", "\U0001f3b0", "a\U0001f3b0", "\u0915\u093f"),
     *("\u0430 ", "e.g. ", "::", "1 ", "aa", "ca-si ", "c4s1 ", "\u1ea1", "a-"),
     *("\u0301\u0323", "\u0f73\u0301", "\u0301\xad\u0323", "&#769;&#803;"),
+    *("a<b>", "a<b ", "a[i]", "a[i=", "a<!-", "<i></i>", "a<i> </i>b", "a</", "a''", "''", "**", "a__b", "&lt;i&gt;a"),
 ]
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "mask_personal_data": masking.mask_personal_data,

@@ -171,9 +171,35 @@ def test_a_rare_character_elsewhere_changes_no_look_alikes(text: str) -> None:
     assert undo_look_alikes(f"{text} \U0001f600") == (f"{meant} \U0001f600", changed)
 
 
-@given(TEXTS)
+MARKUP = [
+    "<b>",
+    "</b>",
+    "<i ",
+    "<wbr>",
+    "<br>",
+    "[b]",
+    "[/b]",
+    "''",
+    "**",
+    "\r",
+    "\r\n",
+    "lt;",
+    "gt;",
+    "#60;",
+    "ca",
+    "sino",
+]
+MARKED_UP = st.lists(PIECES | st.sampled_from(MARKUP), max_size=12).map("".join)
+
+
+@given(TEXTS | MARKED_UP)
 @example("&a\u0335mp;")
 @example("ᄀ\u0334ᅡ")
+@example("ca<i><b></b></i>sino")
+@example("ca&lt;wbr&gt;sino")
+@example("ca＜b＞sino")
+@example("ca<ь>sino")
+@example("\r\r\n")
 def test_normalizing_twice_is_normalizing_once(text: str) -> None:
     once = normalize_text(text)
     assert normalize_text(once.text).text == once.text
