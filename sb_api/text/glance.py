@@ -37,8 +37,8 @@ _SENTENCE_MARKS = {
     "?": "\xbf\u037e\u055e\u061f",
     "!": "\xa1\u055c",
 }
-# Full-width ones are of NFKC too; here they cost less. Others may be of an entity or of markup.
-_FULL_WIDTH = {chr(ord(mark) + 0xFEE0): mark for mark in string.punctuation if mark not in "&#<>[]*_~'"}
+# Full-width ones are of NFKC too; here they cost less. Others may be of an entity, of markup or percent-encoding.
+_FULL_WIDTH = {chr(ord(mark) + 0xFEE0): mark for mark in string.punctuation if mark not in "&#%<>[]*_~'"}
 # What has the same meaning in ASCII, whatever stands beside it.
 IN_ASCII = (
     dict.fromkeys(_DASHES, "-")

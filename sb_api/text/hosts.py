@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from sb_api.blanks import INVISIBLE, unescape
 from sb_api.text.composition import compose
+from sb_api.text.percent import decode_letters
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -80,7 +81,7 @@ def split_website(website: str) -> tuple[str, str]:
         host = unquote(host) if "%" in host else host
         host = normalize_host(_DOT.sub(".", host).lstrip(".").partition(":")[0])
     path = _UNRESERVED.sub(lambda match: chr(int(match[0][1:], 16)), rest.partition("/")[2])
-    return _without_www(host), path
+    return _without_www(host), compose(decode_letters(path))
 
 
 def split_email(email: str) -> tuple[str, str]:

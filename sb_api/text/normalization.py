@@ -35,6 +35,7 @@ from sb_api.text.glance import INVISIBLE as HAS_INVISIBLE
 from sb_api.text.hashing import lay_points, read_points
 from sb_api.text.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 from sb_api.text.markup import join_marked_up
+from sb_api.text.percent import decode_letters
 
 _ELLIPSIS, _APOSTROPHE = "\u2026", 1
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
@@ -92,7 +93,8 @@ def normalize_text(text: str, longest: int = LONGEST_TEXT) -> NormalText:
     HTML entities are unescaped, compatible characters composed (NFKC), what an override shows from right to left is
     turned around, invisible characters and marks that no letter bears are left out, quotation marks, dashes and
     apostrophes are those of ASCII, other symbols stand apart from words, and a word has the letters of one script. A
-    line ends with a line feed alone, and markup inside words is left out (`join_marked_up`).
+    line ends with a line feed alone, letters are not percent-encoded (`decode_letters`), and markup inside words is
+    left out (`join_marked_up`).
     Normalizing twice is normalizing once, unless one thing hides another more than three times over. Never raises.
     Time: linear.
     """
@@ -104,7 +106,8 @@ def normalize_texts(texts: Sequence[str], longest: int = LONGEST_TEXT) -> list[N
     # Few have one of these, and a call for each text takes as long as all that is looked for here.
     tidy = [
         _tidy(text)
-        if "<" in text or "[" in text or "*" in text or "_" in text or "~" in text or "'" in text or "\r" in text
+        if ("<" in text or "[" in text or "*" in text or "_" in text or "~" in text or "'" in text)
+        or ("%" in text or "\r" in text)
         else text
         for text in texts
     ]
@@ -155,14 +158,14 @@ def _normalize_tidy(texts: Sequence[str], longest: int, rounds: int = _ROUNDS) -
 
 
 def _tidy(text: str) -> str:
-    """`text` whose lines end with a line feed alone, without markup inside words."""
+    """`text` whose lines end with a line feed alone, its letters not percent-encoded, without markup inside words."""
     if "\r" in text:
         text = _LINE_ENDS.sub("\n", text)
-    return join_marked_up(text)
+    return join_marked_up(decode_letters(text))
 
 
 def _settle(normal: NormalText, longest: int, rounds: int) -> NormalText:
-    """What has only now become markup inside words is normalized again, so many times at most."""
+    """What has only now become markup inside words, or percent-encoded, is normalized again, so many times at most."""
     tidy = _tidy(normal.text)
     if tidy == normal.text or not rounds:
         return normal

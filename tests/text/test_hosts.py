@@ -145,6 +145,16 @@ def test_the_path_is_that_of_the_host(website: str) -> None:
     assert split_website(website) == ("records.example", "play")
 
 
+def test_letters_of_the_path_are_decoded() -> None:
+    encoded = "https://ru.wikipedia.org/wiki/%D0%9A%D0%B8%D0%BD%D0%BE"
+    assert (
+        split_website(encoded)
+        == split_website("https://ru.wikipedia.org/wiki/Кино")
+        == ("ru.wikipedia.org", "wiki/Кино")
+    )
+    assert split_website("http://records.example/E%CC%81dith%20Piaf") == ("records.example", "Édith%20Piaf")
+
+
 @pytest.mark.parametrize(
     "email",
     [

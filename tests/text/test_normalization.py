@@ -200,6 +200,7 @@ MARKED_UP = st.lists(PIECES | st.sampled_from(MARKUP), max_size=12).map("".join)
 @example("ca＜b＞sino")
 @example("ca<ь>sino")
 @example("\r\r\n")
+@example("％D0％9A &#37;C3&#37;89")
 def test_normalizing_twice_is_normalizing_once(text: str) -> None:
     once = normalize_text(text)
     assert normalize_text(once.text).text == once.text
