@@ -32,6 +32,7 @@ setup(
         "sb_api.synthetic",
         "sb_api.telemetry",
         "sb_api.text",
+        "sb_api.text.characters",
         "sb_api.verdicts",
         "sb_api.web",
         "sb_api.web.calls",

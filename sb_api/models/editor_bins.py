@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sb_api.preprocessing import Dates, read_dates
 from sb_api.records import Editor
+from sb_api.text.characters.scripts import KINDS, count_kinds
 from sb_api.text.dates import fill_moments
-from sb_api.text.scripts import KINDS, count_kinds
 
 Bins = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sb_api.blanks import INVISIBLE, unescape
-from sb_api.text.composition import compose
+from sb_api.text.characters.composition import compose
 from sb_api.text.percent import decode_letters
 
 if TYPE_CHECKING:

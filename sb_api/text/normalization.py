@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from sb_api.blanks import ENTITY, INVISIBLE, INVISIBLE_CLASS, unescape
 from sb_api.records import LONGEST_TEXT
-from sb_api.text.composition import compose, drop_surplus_marks
-from sb_api.text.glance import (
+from sb_api.text.characters.composition import compose, drop_surplus_marks
+from sb_api.text.characters.glance import (
     AMPERSAND,
     APOSTROPHES,
     COMPOSE,
@@ -31,9 +31,9 @@ from sb_api.text.glance import (
     WORK,
     look_at,
 )
-from sb_api.text.glance import INVISIBLE as HAS_INVISIBLE
+from sb_api.text.characters.glance import INVISIBLE as HAS_INVISIBLE
+from sb_api.text.characters.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 from sb_api.text.hashing import lay_points, read_points
-from sb_api.text.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 from sb_api.text.markup import join_marked_up
 from sb_api.text.percent import decode_letters
 
@@ -324,7 +324,8 @@ def _marks(end: int) -> _Marks:
         any=re.compile(f"[{_as_class(combining)}{marks}]"),
         combining=re.compile(f"[{_as_class(combining)}]+"),
         own=re.compile(f"([^\\W\\d_A-Za-z\xaa-\u0482\u048a-\u052f\u1e00-\u1fff])?([{marks}]+)"),
-        symbols=re.compile(f"[{_as_class(symbols)}\U0001f000-\U0010ffff]+"),
+        # The second and the third plane are of Han letters.
+        symbols=re.compile(f"[{_as_class(symbols)}\U0001f000-\U0001ffff\U00040000-\U0010ffff]+"),
     )
 
 

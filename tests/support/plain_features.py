@@ -13,10 +13,10 @@ import numpy as np
 
 from sb_api.models import editor_bins, wide_features
 from sb_api.records import EditorFields
+from sb_api.text.characters.scripts import KINDS
 from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import registered_domain, split_email, split_website
 from sb_api.text.normalization import NormalText, condense, cut, normalize_text
-from sb_api.text.scripts import KINDS
 from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
 DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")
@@ -186,7 +186,7 @@ def plain_shares(texts: Texts) -> list[float | None]:
 
 
 def plain_kind(char: str) -> str:
-    from sb_api.text.scripts import count_kinds
+    from sb_api.text.characters.scripts import count_kinds
 
     return KINDS[int(count_kinds([char]).argmax())]
 

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sb_api.text.composition import MOST_IN_A_ROW, compose, drop_surplus_marks
+from sb_api.text.characters.composition import MOST_IN_A_ROW, compose, drop_surplus_marks
 
 ACUTE, DOT_BELOW, VOICED, TIBETAN = "\u0301", "\u0323", "\uff9e", "\u0f73"
 MARKS = st.text(st.sampled_from([ACUTE, DOT_BELOW, VOICED, TIBETAN]), max_size=3 * MOST_IN_A_ROW)

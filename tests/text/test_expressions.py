@@ -31,7 +31,8 @@ from sb_api.errors import SbApiError
 from sb_api.models.explanations import pieces
 from sb_api.pages.pastes import read_editors, read_messages
 from sb_api.preprocessing import message_words
-from sb_api.text import disguises, hosts, look_alikes, masking, normalization, spelling, urls
+from sb_api.text import disguises, hosts, masking, normalization, spelling, urls
+from sb_api.text.characters import look_alikes
 
 PACKAGE = Path(sb_api.__file__).parent
 SHORT = 1_500  # characters; the long ones have ten times as many
@@ -45,7 +46,7 @@ ENDS = ("", "\0", "!", " ", "é", "\n", "1", "a", ".", "@", ":")
 # Made in functions, from what Python knows of Unicode.
 MADE_LATER: dict[tuple[str, str], Callable[[], Any]] = {
     ("sb_api.text.normalization", "_marks"): lambda: normalization._marks(0x1F000),
-    ("sb_api.text.look_alikes", "_usual_letters"): look_alikes._usual_letters,
+    ("sb_api.text.characters.look_alikes", "_usual_letters"): look_alikes._usual_letters,
     ("sb_api.preprocessing", "_word"): preprocessing._word,
     ("sb_api.models.explanations.pieces", "_character"): pieces._character,
 }

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb_api.text import glance, normalization
+from sb_api.text import normalization
+from sb_api.text.characters import glance
+from sb_api.text.characters.glance import BEARS, LOOK_ALIKE, MARK, UNSPACED, WORK, look_at
 from sb_api.text.disguises import hidden_words, hidden_words_in
-from sb_api.text.glance import BEARS, LOOK_ALIKE, MARK, UNSPACED, WORK, look_at
 from sb_api.text.normalization import NOTHING, normalize_text, normalize_texts
 from tests.text.test_normalization import TEXTS
 

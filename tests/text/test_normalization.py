@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sb_api.text.glance import MARKS_PER_LETTER
-from sb_api.text.look_alikes import may_have_look_alikes, undo_look_alikes
+from sb_api.text.characters.glance import MARKS_PER_LETTER
+from sb_api.text.characters.look_alikes import may_have_look_alikes, undo_look_alikes
 from sb_api.text.normalization import NOTHING, Undone, normalize_text, normalize_texts
 from sb_api.text.spelling import join_spelt_out, separate_words, separate_words_in
 
@@ -200,6 +200,7 @@ MARKED_UP = st.lists(PIECES | st.sampled_from(MARKUP), max_size=12).map("".join)
 @example("ca＜b＞sino")
 @example("ca<ь>sino")
 @example("\r\r\n")
+@example("\U00020000\u093f")
 @example("％D0％9A &#37;C3&#37;89")
 def test_normalizing_twice_is_normalizing_once(text: str) -> None:
     once = normalize_text(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb_api.text.scripts import KINDS, count_kinds
+from sb_api.text.characters.scripts import KINDS, count_kinds
 
 
 @pytest.mark.parametrize(

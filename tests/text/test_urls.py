@@ -91,13 +91,14 @@ def test_what_is_no_url(text: str) -> None:
 
 
 def test_made_up_bios_have_the_verdicts_of_urlextract() -> None:
-    """But for degrees and sentences, whose capital after a full stop it takes for a top-level domain."""
+    """But for degrees and sentences, whose capital after a full stop it takes for a top-level domain, and for addresses
+    with a letter of another script or two full stops right behind them, which it does not find."""
     made = [
         *generate_editors(1200, seed=21),
         *(one for index in range(5) for one in generate_campaign(index, 20, seed=21)),
     ]
     bios = [str(editor.record["bio"]) for editor in made if editor.record["bio"]]
-    bios = [bio for bio in bios if not re.search(r"\.[A-Z][a-z]", bio)]
+    bios = [bio for bio in bios if not re.search(r"\.[A-Z][a-z]|https?://[!-~]*(?:[^\x00-\x7f]|\.\.)", bio)]
     expected = [urlextract_finds(bio) for bio in bios]
     assert len(bios) > 500
     assert 100 < sum(expected) < len(bios) - 100

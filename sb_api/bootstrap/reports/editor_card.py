@@ -10,7 +10,7 @@ from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import calibrated
 from sb_api.synthetic.editors import generate_in_language
 from sb_api.synthetic.phrases import Language, languages
-from sb_api.text.scripts import KINDS, count_kinds
+from sb_api.text.characters.scripts import KINDS, count_kinds
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.versions import Version
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sb_api.records import EDITORS, Editor, RecordType
 from sb_api.review.languages import guess_language, tells_languages
-from sb_api.text.scripts import KINDS, count_kinds
+from sb_api.text.characters.scripts import KINDS, count_kinds
 from sb_api.text.urls import has_url
 
 MOST_GUESSED = 100_000  # records whose language is told; a bio takes some 70 µs

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sb_api.blanks import INVISIBLE_CLASS
+from sb_api.text.characters.look_alikes import LATIN_LOOK_ALIKES, look_alikes_of_latin, script_of
 from sb_api.text.hashing import lay_points
-from sb_api.text.look_alikes import LATIN_LOOK_ALIKES, look_alikes_of_latin, script_of
 from sb_api.text.spelling import UNSPACED as UNSPACED_CLASS
 
 Bools = npt.NDArray[np.bool_]
