@@ -115,6 +115,10 @@ def test_quotes_dashes_and_apostrophes_are_those_of_ascii_and_symbols_stand_apar
     assert normalize_text("cash，now！ ¿Qué? 音楽。はい、 شكرا، हाँ।").text == "cash,now! ?Qué? 音楽.はい, شكرا, हाँ."
 
 
+def test_letters_of_lisu_are_capitals_among_capitals() -> None:
+    assert normalize_text("Q\ua4f4\ua4f2\ua4da\ua4d7 \ua4e1\ua4f2\ua4e0\ua4d7, pil\ua4f2s").text == "QUICK LINK, pills"
+
+
 def test_a_word_of_look_alikes_beside_latin_is_latin_and_beside_its_own_script_it_is_not() -> None:
     assert normalize_text("buy сосоа now").text == "buy cocoa now"
     assert normalize_text("он пьёт сосоа now").text == "он пьёт сосоа now"

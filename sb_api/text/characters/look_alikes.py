@@ -35,6 +35,7 @@ _FOREIGN = re.compile(
     "[ɑɡ\u0250-\u02af\u0370-\u058f\u13a0-\u167f\u1d00-\u1d7f\u2c80-\u2d7f\ua4d0-\ua4ff\ua700-\ua7ff\uab30-\uabbf"
     "\U00010280-\U0001044f\U00010500-\U0001052f\U000118a0-\U000118ff\U00016f00-\U00016f9f]"
 )
+_LISU_I, _UKRAINIAN_I = "\ua4f2", "\u0406"
 _ASCII_LETTER = re.compile("[A-Za-z]")
 _BY_ITSELF = 255  # what no script has for its number
 _RARE = re.compile("[\U00010000-\U0010ffff]")
@@ -157,7 +158,7 @@ def _told_script(word: str) -> str:
 
 def _in_latin_wholly(word: str) -> str:
     """A word in Latin letters where all its letters look so."""
-    strict = look_alikes_of_latin()
+    strict, word = look_alikes_of_latin(), _in_case(word)
     return "".join(strict[letter] for letter in word) if all(letter in strict for letter in word) else word
 
 
@@ -178,8 +179,13 @@ def _unmix(word: str, others_told: bool) -> str:
     return latin or word
 
 
+def _in_case(word: str) -> str:
+    """Lisu has no case: its letter that is l beside small letters stands for I among capitals."""
+    return word if any(map(str.islower, word)) else word.replace(_LISU_I, _UKRAINIAN_I)
+
+
 def _in_latin(word: str) -> str | None:
-    table = look_alikes_of_latin()
+    table, word = look_alikes_of_latin(), _in_case(word)
     latin = sum(script_of(letter) == "LATIN" for letter in word)
     if 3 * latin > len(word):  # in "DJ" before a Russian name the other letters are meant
         table = {**_ALSO, **table}
