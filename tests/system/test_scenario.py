@@ -12,6 +12,7 @@ import pytest
 
 from sb_api.learning.ingest import Intake
 from sb_api.learning.recipe import Examples, share_of_log
+from sb_api.models.engine import TOLERANCE
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
 from sb_api.train import retrain_model
@@ -142,5 +143,5 @@ def test_a_large_request_is_judged_by_one_version_even_while_trainings_run(servi
             bare.model.swap(store.load_version(version), bare.model.vocabularies)
             expected[version] = bare.model.judge(as_editors(editors))[0][:, 1].tolist()
         if version in expected:
-            assert list(answer["scores"].values()) == pytest.approx(expected[version], abs=1e-6)
+            assert list(answer["scores"].values()) == pytest.approx(expected[version], abs=TOLERANCE)
     assert expected

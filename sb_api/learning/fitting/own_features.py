@@ -80,13 +80,28 @@ class OwnFeatures:
             if not gaps.any():
                 return True
             prices = prices or self._price(new.arrays, known.arrays)
-            for row in np.flatnonzero(gaps):
-                one = slice(row, row + 1)
-                arrays = {name: array[one] for name, array in new.arrays.items()}
-                (gap,) = self._gaps(arrays, wanted[one], sides[one], exact)  # the rows before it may have closed it
-                if gap:
-                    self._step(arrays, gap, prices[row])
+            self._close(new.arrays, np.flatnonzero(gaps), wanted, sides, exact, prices)
+        left = self._gaps(new.arrays, wanted, sides, exact)
+        # Rows that were there have been moved away by those that contradict each other.
+        self._close(new.arrays, np.flatnonzero((left != 0) & (gaps == 0)), wanted, sides, exact, prices)
         return not self._gaps(new.arrays, wanted, sides, exact).any()
+
+    def _close(
+        self,
+        new: Arrays,
+        rows: npt.NDArray[np.intp],
+        wanted: Numbers,
+        sides: Numbers,
+        exact: bool,
+        prices: list[Numbers],
+    ) -> None:
+        """Move the tables for each of some of n new rows in turn that lacks something."""
+        for row in rows:
+            one = slice(row, row + 1)
+            arrays = {name: array[one] for name, array in new.items()}
+            (gap,) = self._gaps(arrays, wanted[one], sides[one], exact)  # the rows before it may have closed it
+            if gap:
+                self._step(arrays, gap, prices[row])
 
     def _price(self, new: Arrays, known: Arrays) -> list[Numbers]:
         """Of each of n new rows, what it costs known rows to move the k numbers that it is made of (`numbers_of_row`):
