@@ -30,7 +30,7 @@ import numpy as np
 
 from bench.learning import single_verdicts as single
 from bench.learning.learning_service import time_trainings
-from sb_api.bootstrap.editors import EDITORS_AT_A_TIME, split_editors
+from bench.shipped_parts import shipped_parts
 from sb_api.bootstrap.originals import to_examples, to_verdicts
 from sb_api.broker.connection import connect
 from sb_api.broker.shared_state import Broker
@@ -175,13 +175,10 @@ class Data:
 
 def prepare(trainer: Trainer) -> Data:
     classifier = trainer.classifier
-    vocabularies, parts = split_editors(list(generate_editors(EDITORS_AT_A_TIME, 1)), 1, classifier)
-    if vocabularies.fingerprint != trainer.original.about.tokenizers:
-        sys.exit("The original weights are not those of `sb-api bootstrap` with its defaults; make them first.")
     fresh = to_verdicts(list(generate_editors(INNOCENT + 4000, ORDINARY_SEED, 0.0)))
     spam = to_verdicts(list(generate_editors(3000, ORDINARY_SEED + 1, 1.0)))
-    test = to_examples(classifier, parts.test)
-    data = Data(classifier, vocabularies, test, test, fresh[INNOCENT:], spam)
+    test = to_examples(classifier, shipped_parts(trainer).test)
+    data = Data(classifier, trainer.vocabularies, test, test, fresh[INNOCENT:], spam)
     return replace(data, innocent=join(select(test, test.targets == 0), data.examples(fresh[:INNOCENT])))
 
 

@@ -8,7 +8,6 @@ verdicts: see `prequential.py`.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from bench.figures import Figures, figure, tell
 from bench.learning.prequential import bench_stream, signed_logarithms
+from bench.shipped_parts import shipped_parts
 from bench.speed.comparison import Judged, best_threshold, compare, f1, roc_auc
-from sb_api.bootstrap.editors import EDITORS_AT_A_TIME, Parts, split_editors
+from sb_api.bootstrap.editors import EDITORS_AT_A_TIME, Parts
 from sb_api.broker.connection import connect
 from sb_api.broker.shared_state import Broker
 from sb_api.config import load_settings
@@ -34,7 +34,6 @@ from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.measures import recall_at_budget
 from sb_api.processes.redis_server import embedded_redis
 from sb_api.processes.supervisor import Stop
-from sb_api.synthetic.editors import generate_editors
 
 Matrix = npt.NDArray[np.float32]
 Judge = Callable[[Matrix], npt.NDArray[np.floating[Any]]]  # vectors (n, length) -> P(spam) (n,)
@@ -49,9 +48,7 @@ def bench_lodbrok(quick: bool) -> Figures:
     """All figures of Lodbrok. With `quick`, beside models that learned from fewer rows, on a shorter stream."""
     with tempfile.TemporaryDirectory() as folder, open_trainer(Path(folder)) as trainer:
         tell(f"making {EDITORS_AT_A_TIME} editors")
-        vocabularies, parts = split_editors(list(generate_editors(EDITORS_AT_A_TIME, 1)), 1, trainer.classifier)
-        if vocabularies.fingerprint != trainer.original.about.tokenizers:
-            sys.exit("The original weights are not those of `sb-api bootstrap` with its defaults; make them first.")
+        parts = shipped_parts(trainer)
         return [*bench_batch(trainer, parts, quick), *bench_stream(trainer, parts, quick)]
 
 

@@ -284,13 +284,16 @@ class Parts:
         return self.training[: REPLAY_RECORDS if self.training.shape[1] == VECTOR_LENGTH else REPLAY_RECORDS // 2]
 
 
-def split_editors(editors: Sequence[SyntheticEditor], seed: int, classifier: Classifier) -> tuple[Vocabularies, Parts]:
-    """Vocabularies of the training part, and the parts. No host is both in the training part and held out."""
+def split_editors(
+    editors: Sequence[SyntheticEditor], seed: int, classifier: Classifier, vocabularies: Vocabularies | None = None
+) -> tuple[Vocabularies, Parts]:
+    """Vocabularies, of the training part if none are given, and the parts. No host is both in the training part and
+    held out."""
     if classifier.vectors is None:
         raise ValueError(f"{classifier.name} has no vectors of labelled records.")
     sides = split_by_host(editors, TEST_SHARE, seed)
     training, held_out = map(to_verdicts, sides)
-    vocabularies = fit_vocabularies(training)
+    vocabularies = vocabularies or fit_vocabularies(training)
     vectors = classifier.vectors(held_out, vocabularies)
     random = np.random.default_rng(seed)
     # Few editors make small parts: at most a sixth of what is held out each, so that some are left to test on.
