@@ -26,6 +26,8 @@ LONGEST = 4_000  # characters that are read: whoever writes so does it from the 
 
 _SHARE = 2 / 3  # of the words: lists of genres have many a hip-hop
 _MARKS, _LETTERS_AS_DIGITS = "-.*_~|+", "0134578"
+# Marks that stand between whole words too, where scripts, or people, put no blank beside them.
+_PUNCTUATION = '!/,;"\\^=`'
 _KINDS = bytes(
     ord("-" if chr(code) in _MARKS else "0" if chr(code) in _LETTERS_AS_DIGITS else " " if chr(code).isspace() else "a")
     for code in range(256)
@@ -33,22 +35,33 @@ _KINDS = bytes(
 # The same, but what is beyond ASCII is a letter, and what is neither is a blank.
 _SHAPES = bytes(kind if chr(code).isalpha() or kind != ord("a") else ord(" ") for code, kind in enumerate(_KINDS[:128]))
 _SHAPES += b"a" * 128
+# Signs between letters of scripts with blanks between words: from 0xE0 on a byte begins a character of others.
+_SHAPES_OF_PUNCTUATION = bytes(
+    ord("a" if 127 < code < 0xE0 or (code < 128 and chr(code).isalnum()) else "-" if chr(code) in _PUNCTUATION else " ")
+    for code in range(256)
+)
 # Of many texts all are counted at once, in parts of one number: no text that is read to its end has more of a kind.
 _BITS, _MOST = 12, (1 << 12) - 1
 _SHIFTS = np.arange(5) * _BITS
-_BLANK, _MARK, _DIGIT, _ACCENT, _LETTER = (1 << _SHIFTS).tolist()
+_BLANK, _MARK, _DIGIT, _ACCENT, _SIGN = (1 << _SHIFTS).tolist()
+_LETTER = 1 << 60  # of letters there is no counting
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 _BEGINNING = 256  # characters in which letters that stand twice are counted
 _LEAST = 0.45  # of such marks or digits to a blank, as a quarter of all words are shorter
 _ACCENTS = 0.25  # of all characters; Vietnamese has up to 0.22
 _TWINS = 0.22  # of them: Finnish has up to 0.19, English 0.05; with each vowel twice it is 0.24
 _NO_MARKS = str.maketrans("", "", _MARKS)
+_NO_PUNCTUATION = str.maketrans("", "", _PUNCTUATION)
 _DIGITS = str.maketrans(_LETTERS_AS_DIGITS, "oieastb")
 _CUT = re.compile(r"[^\W\d_]+(?:[-.*_~|+][^\W\d_]+)+")
+_PUNCTUATED = re.compile(r"[A-Za-z\xc0-\u052f]{1,20}(?:[!/,;\"\\^=`][A-Za-z\xc0-\u052f]{1,20}){1,20}")
 _WITH_DIGITS = re.compile(r"(?=[0134578]*[^\W\d_])(?=[^\W\d_]*[0134578])(?:[^\W\d_]|[0134578]){3,40}")
 _PLAIN_WORD = re.compile(r"(?<!\S)[^\W\d_]{3,}+(?!\S)")
 _TWICE = re.compile(r"([^\W\d_])\1")
 _RUN = re.compile(r"([^\W\d_])\1+")
+_VOWELS = frozenset("aeiouAEIOU")
+# Of Vietnamese, whose words have an accent on the one vowel or two.
+_VIETNAMESE = re.compile("[\u0102\u0103\u0110\u0111\u01a0\u01a1\u01af\u01b0\u1ea0-\u1ef9]")
 _ACCENTED_RANGES = ((0xC0, 0x24F), (0x1E00, 0x1EFF))
 _ACCENTED = re.compile("[\xc0-\u024f\u1e00-\u1eff]")
 
@@ -85,11 +98,13 @@ def _hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
 @cache
 def _kinds() -> npt.NDArray[np.int64]:
     """What each code point counts as, a number of `_BITS` bits of each kind: a blank, a mark, a digit for a letter, a
-    letter with an accent; a letter or digit, or anything beyond ASCII, as which the last stands for all that follow."""
+    letter with an accent, a sign; a letter or digit, or anything beyond ASCII, as which the last stands for all that
+    follow."""
     kinds = np.full(0x1F01, _LETTER)
     kinds[:128] = [
         chr(code).isspace() * _BLANK
         | (chr(code) in _MARKS) * _MARK
+        | (chr(code) in _PUNCTUATION) * _SIGN
         | (chr(code) in _LETTERS_AS_DIGITS) * _DIGIT
         | chr(code).isalnum() * _LETTER
         for code in range(128)
@@ -105,25 +120,27 @@ def _may_have_readings(
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
 ) -> Iterator[tuple[int, int, int]]:
-    """Which of n texts have as many marks, digits, twins or accents as one with readings must have, with the numbers of
-    the last two, unless they are too long. They lie end to end as `points` of these `kinds`, three blanks after each.
+    """Which of n texts have as many marks, digits, signs, twins or accents as one with readings must have, with the
+    numbers of the last two, unless they are too long. They lie end to end as `points` of these `kinds`, three blanks
+    after each.
     """
-    blanks, marks, digits, accented, _ = np.add.reduceat(kinds, starts) >> _SHIFTS[:, None] & _MOST
+    blanks, marks, digits, accented, signs = np.add.reduceat(kinds, starts) >> _SHIFTS[:, None] & _MOST
     lengths, least = ends - starts, _LEAST * (blanks - 2)
     twins = np.flatnonzero(points[1:-3] == points[:-4])
     rows = ends.searchsorted(twins, "right")
     counted = (twins >= starts[rows]) & (twins + 1 < np.minimum(ends, starts + _BEGINNING)[rows])
     twins = np.bincount(rows[counted], minlength=len(ends))
-    found = (marks >= least) | (digits >= least) | (twins >= _TWINS * np.minimum(lengths, _BEGINNING))
+    found = (marks >= least) | (digits >= least) | (signs >= np.maximum(least, LEAST_WORDS))
+    found |= twins >= _TWINS * np.minimum(lengths, _BEGINNING)
     found |= accented >= _ACCENTS * lengths
     rows = np.flatnonzero(found & (lengths <= LONGEST))
     return zip(rows.tolist(), twins[rows].tolist(), accented[rows].tolist(), strict=True)
 
 
 def readings(text: str) -> list[str]:
-    """The words of a normalized text without what hides them, where two thirds of them have a mark inside
-    ("ca-sino"), digits for letters ("c4s1no") or accents on most letters, or where the letters of the text stand twice
-    more often than in any language ("caasiinoo")."""
+    """The words of a normalized text without what hides them, where two thirds of them have a mark inside ("ca-sino",
+    "ca,sino"), digits for letters ("c4s1no"), or accents on most letters or all vowels, or where the letters of the
+    text stand twice more often than in any language ("caasiinoo")."""
     text = text[:LONGEST]
     return _readings(text, _count_twins(text[:_BEGINNING]), 0 if text.isascii() else len(_ACCENTED.findall(text)))
 
@@ -137,6 +154,9 @@ def _readings(text: str, twins: int, accented: int) -> list[str]:
     shapes = content.translate(_SHAPES)
     if _may_be_most(text, content, b"-", shapes.count(b"a-a")):
         found += _read(text, _without_marks)
+    inside = content.translate(_SHAPES_OF_PUNCTUATION).count(b"a-a")
+    if inside >= LEAST_WORDS and inside >= _LEAST * (content.translate(_KINDS).count(b" ") + 1):
+        found += _read(text, _without_punctuation)
     if _may_be_most(text, content, b"0", shapes.count(b"a0") + shapes.count(b"0a")):
         found += _read(text, _with_letters)
     if twins >= _TWINS * min(len(text), _BEGINNING):
@@ -158,7 +178,8 @@ def _may_be_most(text: str, content: bytes, kind: bytes, words: int) -> bool:
 def _read(text: str, read: Callable[[str], str]) -> list[str]:
     """The readings of the words that have one, where enough of them do."""
     words = [word.strip(string.punctuation) for word in text.split()]
-    words = [word for word in words if len(word) >= LEAST_LETTERS and "/" not in word and "@" not in word]
+    words = [word for word in words if len(word) >= LEAST_LETTERS and "@" not in word]
+    words = [word for word in words if "/" not in word or _PUNCTUATED.fullmatch(word)]
     found = [reading for reading in map(read, words) if reading]
     return found if len(found) >= max(LEAST_WORDS, _SHARE * len(words)) else []
 
@@ -168,6 +189,10 @@ def _without_marks(word: str) -> str:
     # What is cut after each letter is spelt out, and joined there.
     spelt_out = len(reading) > 3 and len(word) == 2 * len(reading) - 1
     return reading if _CUT.fullmatch(word) and not spelt_out and not top_level_domain(word.rpartition(".")[2]) else ""
+
+
+def _without_punctuation(word: str) -> str:
+    return word.translate(_NO_PUNCTUATION) if _PUNCTUATED.fullmatch(word) else ""
 
 
 def _with_letters(word: str) -> str:
@@ -180,8 +205,15 @@ def _without_twins(word: str) -> str:
 
 
 def _without_accents(word: str) -> str:
+    """A word without the accents on most of its letters, or on all of its vowels."""
+    if word.isascii():
+        return ""
     plain = "".join(letter for letter in unicodedata.normalize("NFD", word) if not unicodedata.combining(letter))
-    return plain if 2 * sum(map(str.__ne__, plain, word)) > len(word) == len(plain) else ""
+    if len(plain) != len(word):
+        return ""
+    bare = [letter for letter, read in zip(word, plain, strict=True) if letter == read]
+    on_all_vowels = _VOWELS.isdisjoint(bare) and not _VIETNAMESE.search(word)
+    return plain if on_all_vowels or 2 * len(bare) < len(word) else ""
 
 
 def _count_twins(text: str) -> int:

@@ -19,6 +19,11 @@ WAYS: dict[str, Callable[[str], str]] = {
     "a dash inside": lambda word: f"{word[:2]}-{word[2:]}",
     "a dot inside": lambda word: f"{word[:1]}.{word[1:]}",
     "a star inside": lambda word: f"{word[:1]}*{word[1:]}",
+    **{
+        f"{sign} inside": lambda word, sign=sign: f"{word[:2]}{sign}{word[2:]}"  # type: ignore[misc]
+        for sign in '!/,;"\\^=`'
+    },
+    "accents on vowels": lambda word: word.translate(str.maketrans("aeiou", "àéïöü")),
     "dots below": lambda word: "".join(letter + "\u0323" for letter in word),
     "acute accents": lambda word: "".join(letter + "\u0301" for letter in word),
     "each letter twice": lambda word: "".join(letter * 2 for letter in word),
@@ -47,6 +52,13 @@ def test_words_that_are_all_hidden_in_one_way_are_read(way: Callable[[str], str]
         "naïve café à côté de l'été",
         "Kaalkop koos maan sees meer weer oor teen",
         "tuuli puu maa kaatuu suureen metsään hyvää päivää kaikki",
+        "rock/pop, jazz,blues and soul; either/or and/or both, and so on",
+        "私は,音楽が好きです,猫も,本も,映画も",
+        "音楽,映画,本 読書,旅行,料理 猫,犬,鳥",
+        "если что,то пиши мне,я отвечу сразу",
+        "https://a.example/b/c/d https://e.example/f/g/h https://i.example/j/k",
+        "Wǒ xǐhuan yīnyuè hé diànyǐng",
+        "Được ngờ đã cương chọn tăng tương tác Đà Nẵng",
         "no-one",
         "",
     ],
