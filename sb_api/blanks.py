@@ -13,9 +13,10 @@ INVISIBLE_CLASS = (
 )
 INVISIBLE = re.compile(f"[{INVISIBLE_CLASS}]+")
 # References to letters need no semicolon where a number ends them; names do, as "?a=1&copy=2" is no copyright sign, but
-# for the one of the soft hyphen inside a word.
+# for the one of the soft hyphen inside a word, whose accents may be marks of their own.
 ENTITY = re.compile(
-    "&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});?|[A-Za-z][A-Za-z0-9]{1,31};|shy(?<=[A-Za-z]&shy)(?=[A-Za-z]))"
+    r"&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6});?|[A-Za-z][A-Za-z0-9]{1,31};"
+    r"|shy(?<=[^\W\d_]&shy|[\u0300-\u036f]&shy)(?=[^\W\d_]))"
 )
 _BLANK = re.compile(f"[\\s\u2800{INVISIBLE_CLASS}]*+")
 _LONGEST_WRITTEN = 100  # characters of a text that is looked through for entities: more of them mean something else

@@ -212,6 +212,7 @@ def test_normalizing_twice_is_normalizing_once(text: str) -> None:
 
 
 @given(TEXTS)
+@example("é&shyb a&shyé")
 def test_composed_or_decomposed_is_the_same(text: str) -> None:
     normal = normalize_text(text).text
     assert normalize_text(unicodedata.normalize("NFC", text)).text == normal
