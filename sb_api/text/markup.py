@@ -25,14 +25,15 @@ _NAMED = r"[a-z][a-z0-9-]{0,20}"
 _ATTRIBUTES = r"(?:\s{1,5}(?:[a-z][^<>]{0,100})?)?"
 _HTML = rf"(?:/?{_NAMED}{_ATTRIBUTES}/?|[!?][^<>]{{0,100}})>"
 _BBCODE = r"/?[a-z]{1,10}(?:=[^\[\]<>\s]{1,40})?\]"
-# An element with nothing but a few blanks in it is as good as empty.
-_BLANK = rf"({_NAMED}){_ATTRIBUTES}>\s{{1,3}}</\%d>"
+# An element with nothing but a few blanks in it is as good as empty. No group is within what is repeated possessively:
+# Python 3.11 to 3.13 fail on some texts then ("The span of capturing group is wrong").
+_BLANK = rf"{_NAMED}{_ATTRIBUTES}>\s{{1,3}}</{_NAMED}>"
 _TAGS = rf"(?:<(?:{_BLANK}|{_HTML})|\[{_BBCODE})"
 # Two expressions, as one character that begins a match is found ten times as soon as one of two.
-_HTML_INSIDE = re.compile(rf"<(?<=[^\W_]<)(?:{_BLANK % 1}|{_HTML}){_TAGS % 2}*+(?=[^\W_])", re.IGNORECASE)
-_BBCODE_INSIDE = re.compile(rf"\[(?<=[^\W_]\[){_BBCODE}{_TAGS % 1}*+(?=[^\W_])", re.IGNORECASE)
-_ALL_TAGS = re.compile(rf"{_TAGS % 1}++", re.IGNORECASE)
-_PART = re.compile(rf"([<\[])(/?)({_NAMED}|[!?])([^<>\[\]]*)[>\]]|\s+", re.IGNORECASE)
+_HTML_INSIDE = re.compile(rf"<(?<=[^\W_]<)(?:{_BLANK}|{_HTML}){_TAGS}*+(?=[^\W_])", re.IGNORECASE)
+_BBCODE_INSIDE = re.compile(rf"\[(?<=[^\W_]\[){_BBCODE}{_TAGS}*+(?=[^\W_])", re.IGNORECASE)
+_ALL_TAGS = re.compile(rf"{_TAGS}++", re.IGNORECASE)
+_PART = re.compile(rf"(?:(<)|\[)(/?)({_NAMED}|[!?])((?(1)[^<>]|[^\[\]])*)[>\]]|\s+", re.IGNORECASE)
 _ENDS = re.compile(rf"[<\[]/{_NAMED}", re.IGNORECASE)
 _LINK = re.compile(r"<a\s", re.IGNORECASE)
 # "a<b>c" compares numbers.
@@ -97,9 +98,9 @@ def _visible(tags: str, ends: frozenset[str]) -> str:
     """What is left of tags in a row without empty elements and the tags that show nothing by themselves."""
     left: list[tuple[str, str]] = []  # the element that is begun, "" where one ends, and the tag
     for part in _PART.finditer(tags):
-        bracket, slash, name, attributes = part.groups("")
-        element = (bracket + name).lower()
-        if not bracket:
+        _, slash, name, attributes = part.groups("")
+        element = (part[0][0] + name).lower()
+        if not name:  # blanks, which only elements have between their tags
             left[-1] = left[-1][0], left[-1][1] + part[0]
         elif slash and left and left[-1][0] == element:
             left.pop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sb_api.text.markup import join_marked_up
 from sb_api.text.normalization import normalize_text
@@ -83,3 +85,14 @@ def test_what_means_something_stays(text: str) -> None:
 
 def test_what_may_not_be_shown_is_said_to_be_so() -> None:
     assert 'style="display:none"' in normalize_text('ca<span style="display:none">xyz</span>sino').text
+
+
+BITS = [*"<>[]/bix!?='*", " ", "\n", "ca", "é", "<b>", "</b>", "<i ", "<b [x]>", "[i=>]", "[b]", "[/b]", "<br>"]
+
+
+@given(st.lists(st.sampled_from(BITS), max_size=14).map("".join))
+@example("ca</i><b [x]>sino")
+def test_whatever_is_between_brackets_is_joined_once(text: str) -> None:
+    joined = join_marked_up(text)
+    assert join_marked_up(joined) == joined
+    assert len(joined) <= len(text)
