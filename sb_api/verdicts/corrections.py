@@ -8,14 +8,12 @@ weights had learned that each of them found.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from sb_api.verdicts import lineage
 from sb_api.verdicts.log_schema import LEARNINGS, UNLEARNINGS, LoggedVerdict
-
-Versions = Mapping[int, Collection[str]]  # by the number of a verdict
 
 
 def find_taken_back(
@@ -28,7 +26,9 @@ def find_taken_back(
     records that any weights have learned, in any order."""
     parents = lineage.read_parents(connection, classifier)
     numbers = sorted(row.number for row in rows)
-    learned_in, unlearned_in = (_read(connection, table, numbers) for table in (LEARNINGS, UNLEARNINGS))
+    learned_in, unlearned_in = (
+        lineage.read_versions(connection, table, table.c.number, numbers) for table in (LEARNINGS, UNLEARNINGS)
+    )
 
     def had_learned(weights: str, row: LoggedVerdict) -> bool:
         """Whether weights are one of the versions that have learned a verdict or were made from one, and not from one
@@ -60,14 +60,4 @@ def find_taken_back(
             elif row.label == verdict.label and first is not None:
                 break  # the record had come back by then
         found.append(first)
-    return found
-
-
-def _read(connection: sa.Connection, table: sa.Table, numbers: Sequence[int]) -> Versions:
-    """The versions that a table has with each of these verdicts."""
-    found: dict[int, set[str]] = defaultdict(set)
-    for part in lineage.parts(numbers):
-        query = sa.select(table.c.number, table.c.version).where(table.c.number.in_(part))
-        for number, version in connection.execute(query):
-            found[number].add(version)
     return found

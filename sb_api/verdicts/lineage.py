@@ -75,7 +75,10 @@ def learned_by(connection: sa.Connection, classifier: str, versions: Iterable[st
     """The numbers of the verdicts that any of these versions, each made from another of them, has learned, and none
     after it was taught away."""
     names = sorted(versions)
-    learned, unlearned = (_read(connection, table, classifier, names) for table in (LEARNINGS, UNLEARNINGS))
+    learned, unlearned = (
+        read_versions(connection, table, table.c.version, names, table.c.classifier == classifier)
+        for table in (LEARNINGS, UNLEARNINGS)
+    )
     known = read_parents(connection, classifier) if unlearned else {}
 
     def latest(versions: Iterable[str]) -> int:
@@ -86,15 +89,20 @@ def learned_by(connection: sa.Connection, classifier: str, versions: Iterable[st
     }
 
 
-def _read(connection: sa.Connection, table: sa.Table, classifier: str, versions: Sequence[str]) -> dict[int, list[str]]:
-    """By the number of each verdict that a table has with any of these versions, which these are."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for part in parts(versions):
-        query = sa.select(table.c.number, table.c.version).where(
-            table.c.classifier == classifier, table.c.version.in_(part)
-        )
+def read_versions(
+    connection: sa.Connection,
+    table: sa.Table,
+    column: sa.Column[Any],
+    values: Sequence[Any],
+    *conditions: sa.ColumnElement[bool],
+) -> defaultdict[int, set[str]]:
+    """By the number of a verdict the versions that a table has with it, none by default: of its rows with these values
+    in a column that meet all conditions."""
+    found = defaultdict[int, set[str]](set)
+    for part in parts(values):
+        query = sa.select(table.c.number, table.c.version).where(column.in_(part), *conditions)
         for number, version in connection.execute(query):
-            found[number].append(version)
+            found[number].add(version)
     return found
 
 

@@ -12,6 +12,20 @@ from sb_api.records import EDITORS
 from sb_api.versions import EventKind
 
 METADATA = sa.MetaData()
+
+
+def _of_versions(name: str) -> sa.Table:
+    """A table of which verdicts each version did something with."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("version", sa.String(32), primary_key=True),
+        sa.Column("classifier", sa.String(32), nullable=False),
+        sa.Index(f"{name}_version", "classifier", "version"),
+    )
+
+
 VERDICTS = sa.Table(
     "verdicts",
     METADATA,
@@ -42,23 +56,9 @@ VERDICTS = sa.Table(
     sa.Index("verdicts_quality", "classifier", "weights", "reporter", "label", "predicted"),
 )
 # Which version has learned which verdict: a replay learns again what trainings before it have learned.
-LEARNINGS = sa.Table(
-    "learnings",
-    METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("version", sa.String(32), primary_key=True),
-    sa.Column("classifier", sa.String(32), nullable=False),
-    sa.Index("learnings_version", "classifier", "version"),
-)
+LEARNINGS = _of_versions("learnings")
 # Which version was taught away which verdict that its parents had learned; a rollback to those finds it learned.
-UNLEARNINGS = sa.Table(
-    "unlearnings",
-    METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("version", sa.String(32), primary_key=True),
-    sa.Column("classifier", sa.String(32), nullable=False),
-    sa.Index("unlearnings_version", "classifier", "version"),
-)
+UNLEARNINGS = _of_versions("unlearnings")
 # The version that each one was made from, kept longer than the files of the versions are.
 LINEAGE = sa.Table(
     "lineage",
