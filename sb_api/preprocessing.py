@@ -29,8 +29,9 @@ from sb_api.records import Editor, EditorFields, Message
 from sb_api.text.dates import Seconds, parse_plain
 from sb_api.text.disguises import hidden_words_in
 from sb_api.text.hosts import host_candidates, split_email, split_website
+from sb_api.text.lengths import condense
 from sb_api.text.masking import mask_personal_data
-from sb_api.text.normalization import NormalText, condense, letter_marks, normalize_text, normalize_texts
+from sb_api.text.normalization import NormalText, letter_marks, normalize_text, normalize_texts
 from sb_api.text.spelling import separate_runs, separate_words, separate_words_in
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url

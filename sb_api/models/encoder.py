@@ -30,8 +30,9 @@ from sb_api.models.encoder_graph import Shape, build_encoder
 from sb_api.models.networks import SENTENCE_WIDTH as WIDTH
 from sb_api.preprocessing import MESSAGE_LENGTH
 from sb_api.records import Message
+from sb_api.text.lengths import condense
 from sb_api.text.masking import mask_personal_data
-from sb_api.text.normalization import condense, normalize_text
+from sb_api.text.normalization import normalize_text
 from sb_api.text.tokenizers import Vocabularies
 
 VECTOR_LENGTH = MESSAGE_LENGTH + WIDTH

@@ -38,7 +38,8 @@ from sb_api.text.hashing import (
     number_in_turn,
 )
 from sb_api.text.hosts import registered_domain
-from sb_api.text.normalization import NOTHING, Undone, condense, cut, normalize_texts
+from sb_api.text.lengths import condense, cut
+from sb_api.text.normalization import NOTHING, Undone, normalize_texts
 from sb_api.text.tokenizers import Vocabularies
 
 Buckets = npt.NDArray[np.int32]

@@ -34,6 +34,7 @@ from sb_api.text.characters.glance import (
 from sb_api.text.characters.glance import INVISIBLE as HAS_INVISIBLE
 from sb_api.text.characters.look_alikes import look_alikes_of_latin, may_have_look_alikes, undo_look_alikes
 from sb_api.text.hashing import lay_points, read_points
+from sb_api.text.lengths import cut
 from sb_api.text.markup import join_marked_up
 from sb_api.text.percent import decode_letters
 
@@ -47,12 +48,6 @@ _CONTROLS = bytes(code < 9 or 0x0E <= code < 0x1C or code == 0x7F for code in ra
 # Who writes backwards has it shown from right to left, by an override that no script needs.
 _REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]+)\u202c?")
 _LINE_ENDS = re.compile("(?<!\r)\r++\n")
-# What fills a text and says nothing: more than a few blanks, line breaks and invisible characters in a row, or of one
-# and the same mark or entity.
-_FEW_IN_A_ROW = 3
-_FILLING = re.compile(
-    f"[\\s{INVISIBLE_CLASS}]{{{_FEW_IN_A_ROW + 1},}}+|(&[#0-9A-Za-z]{{2,31}}+;|[^\\w\\s]|_)\\1{{{_FEW_IN_A_ROW},}}+"
-)
 _HIDDEN = re.compile(f"(?<=[A-Za-z\xc0-\u052f])[{INVISIBLE_CLASS}]+(?=[A-Za-z\xc0-\u052f])")
 _PUNCTUATION = re.compile(f"[{''.join(map(re.escape, IN_ASCII))}{APOSTROPHES}]")
 # Where letters stand that only look otherwise: letter-like, encircled, full-width, mathematical.
@@ -172,47 +167,6 @@ def _settle(normal: NormalText, longest: int, rounds: int) -> NormalText:
     again = _normalize_tidy([tidy], longest, rounds - 1)[0]
     undone = Undone(*map(add, normal.undone, again.undone))
     return NormalText(again.text, undone if any(undone) else NOTHING, again.unspaced)
-
-
-def cut(text: str, longest: int) -> str:
-    """`text`, of one of more than `longest` characters its beginning and its end: half of them each, so that neither
-    hides the other, with a blank between them."""
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]} {text[len(text) - (longest - half - 1) :]}"
-
-
-def condense(text: str, longest: int) -> str:
-    """`text`, of one of more than `longest` characters without what only fills it: it would have its words cut off. Of
-    white space in a row two line breaks stay, or a blank, of one and the same mark or entity a few."""
-    return _FILLING.sub(_shorten, text) if len(text) > longest and _may_be_filled(text) else text
-
-
-def _may_be_filled(text: str) -> bool:
-    """Whether more than a few blanks or like characters stand in a row, or entities side by side."""
-    points = lay_points([text], "")
-    blank = _blanks().take(points, mode="clip")
-    alike = (points[1:] == points[:-1]) | (blank[1:] & blank[:-1])
-    return ";&" in text or bool((alike[2:] & alike[1:-1] & alike[:-2]).any())
-
-
-@cache
-def _blanks() -> npt.NDArray[np.bool_]:
-    """Whether each code point is white space or invisible; the last stands for all that lie beyond, which may be."""
-    blanks = np.ones(0x10001, np.bool_)
-    blanks[:-1] = [char.isspace() or INVISIBLE.match(char) is not None for char in map(chr, range(0x10000))]
-    return blanks
-
-
-def _shorten(match: re.Match[str]) -> str:
-    run = match[0]
-    if match[1]:
-        return match[1] * _FEW_IN_A_ROW
-    if "\n" in run:
-        return "\n\n"
-    # One that is invisible is as good as all: between two letters it still counts as hiding them.
-    return " " if INVISIBLE.sub("", run) else run[0]
 
 
 def _is_plain(text: str) -> bool:

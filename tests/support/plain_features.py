@@ -16,7 +16,8 @@ from sb_api.records import EditorFields
 from sb_api.text.characters.scripts import KINDS
 from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import registered_domain, split_email, split_website
-from sb_api.text.normalization import NormalText, condense, cut, normalize_text
+from sb_api.text.lengths import condense, cut
+from sb_api.text.normalization import NormalText, normalize_text
 from tests.text.test_hashing import plain_hash, plain_mix, plain_ngrams, plain_pair, plain_words
 
 DATES = ("member_since", "email_confirm_date", "last_updated", "last_login_date", "birth_date")

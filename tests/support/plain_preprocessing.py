@@ -14,7 +14,8 @@ from urlextract import URLExtract
 from sb_api.records import Editor
 from sb_api.text.disguises import hidden_words
 from sb_api.text.hosts import email_domain, host_candidates, website_host
-from sb_api.text.normalization import condense, normalize_text
+from sb_api.text.lengths import condense
+from sb_api.text.normalization import normalize_text
 from sb_api.text.spelling import separate_words
 from sb_api.text.tokenizers import Vocabularies, Vocabulary
 from sb_api.text.urls import has_url
