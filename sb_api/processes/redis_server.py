@@ -75,6 +75,8 @@ def embedded_redis(settings: Settings, stop: Stop) -> Iterator[str]:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
+            # Each training adds the weights to the file: by default all of it was written anew after every second one.
+            "auto-aof-rewrite-min-size": "256mb",
             "rdbcompression": "no",  # weights, nearly all there is, hardly become smaller
             "maxmemory": settings.redis_memory,
             "maxmemory-policy": "noeviction",

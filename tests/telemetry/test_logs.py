@@ -278,7 +278,9 @@ def test_a_request_can_be_followed_to_the_process_that_judges_and_back(
     expected = {"operation": "predict", "classifier": "lodbrok", "status": "completed", "batch_jobs": 1}
     assert expected.items() <= judged.items()
     assert 0 <= judged["waited"] < 20
-    assert 0 < judged["seconds"] <= about["sb_api.web.monitoring"]["seconds"]
+    # The classify process goes on for a moment when the answer is on its way, so neither is the longer one.
+    assert judged["seconds"] > 0
+    assert about["sb_api.web.monitoring"]["seconds"] > 0
 
 
 def test_every_process_logs_the_same_share_of_the_requests() -> None:
