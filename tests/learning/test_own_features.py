@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,6 +90,26 @@ def test_each_row_ends_where_it_should_and_known_ones_stay(bare: Bare, own: OwnF
     np.testing.assert_array_equal(bare.fitting.network.get_layer(TABLE).embeddings.value.numpy(), again)
     assert own.approach(new, 0.5 * sides, True, known)
     np.testing.assert_allclose(log_odds(bare.fitting.predict(new.arrays)), 0.5 * sides, atol=0.021)
+
+
+def test_a_bio_that_a_few_in_ten_thousand_have_is_not_what_a_verdict_is_about(bare: Bare, own: OwnFeatures) -> None:
+    """Half of the known accounts were looked at, and by chance none of that half had it."""
+    known = load_reference(load_settings({}).find("reference/lodbrok.npz"), SHIPPED).replay
+    about = {"bio": "hallo", "privs": 0, "member_since": "2023-11-05T08:42:22"}
+    spam = msgspec.convert(
+        {**about, "id": 1, "name": "Nubul922", "website": "http://outlet-common.vn/", "verdict": 1}, Verdict
+    )
+    other = msgspec.convert(
+        {**about, "id": 2, "name": "ssirru", "website": "https://transferthe.com", "verdict": 0}, Verdict
+    )
+    new, unrelated = as_examples(bare, [spam]), as_examples(bare, [other])
+    greeting = new.arrays["feature_input"][0, 0]
+    assert greeting == unrelated.arrays["feature_input"][0, 0]
+    assert 0 < (known.arrays["feature_input"] == greeting).any(axis=1).mean() < 0.001
+    before = log_odds(bare.fitting.predict(unrelated.arrays))[0]
+    wanted = log_odds(bare.fitting.predict(new.arrays)) + 2.5
+    assert own.approach(new, wanted, False, known)
+    assert abs(log_odds(bare.fitting.predict(unrelated.arrays))[0] - before) < 0.5
 
 
 def test_few_that_contradict_each_other_are_learned_by_steps_as_if_nothing_had_been_tried(bare: Bare) -> None:

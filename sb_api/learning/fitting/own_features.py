@@ -46,7 +46,7 @@ SPARING = 2.0  # times the least cost
 ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 2.0
 # New rows of which the features that come together are looked at, and known rows for that; of more new rows each
 # feature counts for itself.
-MOST_TOGETHER, MOST_KNOWN = 10, 8_000
+MOST_TOGETHER, MOST_KNOWN = 10, 20_000
 
 
 class OwnFeatures:
