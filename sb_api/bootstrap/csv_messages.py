@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 
 from sb_api.readers.rows import Batch, Fields
 from sb_api.records import LONGEST_TEXT, NO_CLASS_NAME
+from sb_api.text.characters.composition import compose, drop_surplus_marks
 from sb_api.text.masking import mask_personal_data
 from sb_api.text.normalization import clean_class, fold_class
 
@@ -66,7 +66,7 @@ def name_of(label: str) -> str:
 
 def same_text(text: str) -> str:
     """What two messages have in common that are exact duplicates: the words, without case, marks and white space."""
-    words = re.findall(r"\w+|<\w+>", unicodedata.normalize("NFKC", text).casefold())
+    words = re.findall(r"\w+|<\w+>", compose(text).casefold())
     return " ".join(words) or text
 
 
@@ -74,7 +74,7 @@ def clean_text(text: str) -> str:
     """`text` with mojibake mended, control characters and surplus white space gone, and personal data masked."""
     import ftfy
 
-    mended = ftfy.fix_text(text, normalization="NFC", unescape_html=True)
+    mended = ftfy.fix_text(drop_surplus_marks(text)[0], normalization="NFC", unescape_html=True)
     return _SPACE.sub(" ", mask_personal_data(mended)).strip()
 
 

@@ -27,6 +27,7 @@ import pytest
 
 import sb_api
 from sb_api import preprocessing
+from sb_api.bootstrap.csv_messages import clean_text, same_text
 from sb_api.errors import SbApiError
 from sb_api.models.explanations import pieces
 from sb_api.pages.pastes import read_editors, read_messages
@@ -379,6 +380,8 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "email_domain": hosts.email_domain,
     "clean_class": normalization.clean_class,
     "fold_class": normalization.fold_class,
+    "clean_text": clean_text,
+    "same_text": same_text,
     "read_editors": lambda text: refused(read_editors, text),
     "read_messages": lambda text: refused(read_messages, text),
 }
