@@ -69,8 +69,9 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     weights named by `weights` gave to its own label before it was learned, and `spam` that of spam, as `/predict` says
     it: with a verdict of not spam the one is what the other lacks to 1. `received` is in UTC, `version` the weights
     that a training first made of it, `supersedes` the number of the verdict that it took the place of, `attempts` how
-    many trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same.
-    "" in rows of older releases."""
+    many trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same,
+    "" in rows of older releases. `known` says of one that was taken back that the current weights know it all the same:
+    the guard refused to unlearn it, or a rollback has brought back weights from before."""
 
     number: int
     record: str
@@ -88,6 +89,7 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: int | None = None
     attempts: int = 0
     digest: str = ""
+    known: Annotated[bool, Meta(description="taken back, and the current weights know it all the same")] = False
     spam: Annotated[
         float | None,
         Meta(description="of an editor: the score as /predict says it, that of spam, before the verdict was learned"),

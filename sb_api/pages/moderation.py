@@ -344,7 +344,7 @@ def _describe(keyed: Sequence[tuple[str, Any]], judged: Judged, history: History
             "usual": judged.usual,
             "neighbours": msgspec.to_builtins(judged.neighbours[position]) if judged.neighbours else [],
             "sparse": bool(judged.bands) and judged.bands[position] == BANDS[-1] and says_little(record),
-            **(history.describe(record) if history else {"past": [], "given": None}),
+            **(history.describe(record) if history else {"past": [], "given": None, "undoable": False}),
         }
         for position, (key, record) in enumerate(keyed)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC
 
 from sb_api.judgements import NO_CLASS, PastVerdict, VerdictQuery
@@ -15,6 +15,9 @@ from sb_api.versions import Chain, number_of
 UNDONE = "The weights that had learned it were rolled back; sent again, it is learned again."
 SUPERSEDED = "Its reporter has said something since."
 WITHDRAWN = "Its reporter has taken it back."
+STILL_KNOWN = (
+    f"{WITHDRAWN} The weights know it all the same; undone again, it is unlearned if the guard lets that pass."
+)
 NOT_LEARNED = {**KEPT, "undone": UNDONE, "superseded": SUPERSEDED, "withdrawn": WITHDRAWN}
 
 
@@ -32,11 +35,16 @@ def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> tuple[l
         limit=query.limit and query.limit + 1,  # the one too many says that there are more
     )
     told = found[: query.limit] if query.limit else found
-    return describe_verdicts(told, chain), len(found) > len(told)
+    known: set[int] = set()
+    if withdrawn := [verdict.number for verdict in told if verdict.status == "withdrawn"]:
+        parents = {about.version: about.parent for about in chain.versions}
+        known = log.learned_by(log.ancestry(chain.find("current").version, parents), withdrawn)
+    return describe_verdicts(told, chain, known), len(found) > len(told)
 
 
-def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[PastVerdict]:
-    """What is told of verdicts."""
+def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain, known: Container[int] = ()) -> list[PastVerdict]:
+    """What is told of verdicts. `known` are the numbers of those that were taken back and that the current weights have
+    learned all the same."""
     current = chain.find("current")
 
     def name(label: int, version: str) -> str:
@@ -63,11 +71,12 @@ def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain) -> list[P
             weights=verdict.weights,
             received=verdict.received.isoformat(timespec="seconds") + "Z",
             status=verdict.status,
-            reason=NOT_LEARNED.get(verdict.status, ""),
+            reason=STILL_KNOWN if verdict.number in known else NOT_LEARNED.get(verdict.status, ""),
             version=verdict.version,
             supersedes=verdict.supersedes,
             attempts=verdict.attempts,
             digest=verdict.digest,
+            known=verdict.number in known,
             spam=verdict.spam if verdict.classifier == EDITORS.name else None,
         )
         for verdict in verdicts

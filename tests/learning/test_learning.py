@@ -14,11 +14,13 @@ import pytest
 from sb_api.broker.jobs import Promotion, Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
+from sb_api.judgements import VerdictQuery
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.kept import has_kept, try_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.staging.promotion import promote_staged
 from sb_api.learning.staging.staging import stage_kept
+from sb_api.learning.train_jobs import look_up
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.undo.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
@@ -565,6 +567,12 @@ def test_taken_back_after_others_were_learned_a_record_is_where_it_stood_and_the
     assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 2
 
 
+def is_known(trainer: Trainer) -> bool:
+    """Whether the verdict on pat is told to be known to the weights, though it was taken back."""
+    told = look_up(trainer, VerdictQuery(record=str(pat(1)[0].id), limit=1))["verdicts"]
+    return bool(told[0]["known"]) and "know it all the same" in told[0]["reason"]
+
+
 @pytest.mark.parametrize("between", [0, 1])
 def test_what_brings_back_weights_from_before_an_undo_can_be_undone_and_corrected(
     between: int, make_trainer: Callable[..., Trainer]
@@ -576,10 +584,13 @@ def test_what_brings_back_weights_from_before_an_undo_can_be_undone_and_correcte
         trainer.train(f"said {number}", verdicts, proceed)
     taught, version = score(trainer, pat(1)), trainer.publication.version
     take_back(trainer, "undo", pat(1)[0])
+    assert not is_known(trainer)
     trainer.roll_back(version, proceed)
     assert score(trainer, pat(1)) == taught
+    assert is_known(trainer)
     answer = take_back(trainer, "undo again", pat(1)[0])
     assert (answer["withdrawn"], answer["unlearned"]) == (1, True)
+    assert not is_known(trainer)
     assert abs(score(trainer, pat(1)) - before) < 0.01
     assert statuses(trainer)[0] == "withdrawn"
     trainer.roll_back(version, proceed)
@@ -803,6 +814,7 @@ def test_where_the_guard_refuses_to_unlearn_a_verdict_it_counts_no_longer_all_th
     assert (answer["withdrawn"], answer["unlearned"], answer["weights"]["version"]) == (1, False, version)
     assert "still know it" in answer["response"]
     assert statuses(trainer) == ["withdrawn", "learned", "learned"]
+    assert is_known(trainer)
 
 
 def test_an_undo_that_the_guard_refused_can_be_tried_again(

@@ -363,6 +363,25 @@ def test_what_an_account_counts_as_goes_by_its_band(
     assert said in shown
 
 
+def test_what_was_taken_back_and_comes_back_with_a_rollback_can_be_undone_again(
+    client: FlaskClient, service: Service
+) -> None:
+    """There was no button for it any more."""
+    form, button = {"record": json.dumps(EDITOR)}, "Undo my verdict"
+    client.post("/page/verdict", data={**form, "verdict": "1"})
+    client.post("/page/verdict", data={"record": json.dumps({"id": 77, "bio": "another one"}), "verdict": "1"})
+    version = service.get("/weights").json()["slots"]["current"]
+    client.post("/page/verdict", data={**form, "instead": "undo"})
+    assert button not in paste(client, [EDITOR]).text
+    service.post("/rollback", {"to": version})
+    again = paste(client, [EDITOR]).text
+    assert button in again
+    assert "The weights know it all the same" in again
+    client.post("/page/verdict", data={**form, "instead": "undo"})
+    last = paste(client, [EDITOR]).text
+    assert (button in last, "know it all the same" in last, "taken back" in last) == (False, False, True)
+
+
 def test_an_unsure_verdict_teaches_nothing(client: FlaskClient, service: Service) -> None:
     before = service.get("/weights").json()["slots"]["current"]
     answer = client.post("/page/verdict", data={"record": json.dumps(EDITOR), "instead": "unsure"})
