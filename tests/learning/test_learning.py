@@ -598,6 +598,24 @@ def test_what_brings_back_weights_from_before_an_undo_can_be_undone_and_correcte
     assert score(trainer, pat(1)) < before + 0.01
 
 
+def test_a_correction_and_what_it_corrected_both_taken_back_leave_nothing_after_a_rollback_either(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """The wrong verdict counted as the one that stands, though it was taken back: the account came out as spam."""
+    trainer = make_trainer()
+    before = score(trainer, pat(1))
+    for task, verdicts in (("wrong", pat(1)), ("right", pat(0)), ("others", campaign(1))):
+        version = trainer.train(task, verdicts, proceed)["weights"]["version"]
+    for number in range(2):
+        take_back(trainer, f"undo {number}", pat(1)[0])
+    assert statuses(trainer)[:2] == ["withdrawn", "withdrawn"]
+    trainer.roll_back(version, proceed)
+    answer = take_back(trainer, "undo again", pat(1)[0])
+    assert (answer["withdrawn"], answer["unlearned"], answer["standing"]) == (1, True, None)
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+    assert take_back(trainer, "once more", pat(1)[0])["withdrawn"] == 0
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:

@@ -99,7 +99,8 @@ def _find_heir(known: Sequence[LoggedVerdict], verdict: LoggedVerdict) -> Logged
     counting = [
         row
         for row in known
-        if (row.status == "learned" and row.number != verdict.number) or row.number == verdict.supersedes
+        if (row.status == "learned" and row.number != verdict.number)
+        or (row.number == verdict.supersedes and row.status != "withdrawn")
     ]
     return counting[-1] if counting else None
 
