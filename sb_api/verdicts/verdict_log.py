@@ -28,6 +28,7 @@ from sb_api.verdicts.outcomes import as_merged
 from sb_api.verdicts.purging import purge
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
+from sb_api.versions import number_of
 
 MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since, or has taken it back.
@@ -150,6 +151,13 @@ class VerdictLog:
         """Which of some verdicts any of these versions has learned."""
         with self._begin() as connection:
             return lineage.learned_by(connection, self.classifier, versions) & set(numbers)
+
+    def first_learned(self, versions: Collection[str], numbers: Sequence[int]) -> dict[int, str]:
+        """By their numbers, the first of these versions that has learned each of some verdicts."""
+        with self._begin() as connection:
+            owned = LEARNINGS.c.classifier == self.classifier
+            found = lineage.read_versions(connection, LEARNINGS, LEARNINGS.c.number, numbers, owned)
+        return {number: min(by & set(versions), key=number_of) for number, by in found.items() if by & set(versions)}
 
     def learned_since(self, moment: datetime, least: int = 1) -> Mapping[str, int]:
         """How many verdicts of each reporter with `least` of them were learned, or are being learned, since `moment`

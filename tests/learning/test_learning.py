@@ -616,6 +616,38 @@ def test_a_correction_and_what_it_corrected_both_taken_back_leave_nothing_after_
     assert take_back(trainer, "once more", pat(1)[0])["withdrawn"] == 0
 
 
+def test_the_last_verdict_taken_back_leaves_a_record_as_before_the_first_also_where_others_were_purged_before_a_replay(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """It came when another had called the account spam already, and that is where it went back to."""
+    trainer = make_trainer()
+    log = trainer.intake.log
+    assert log is not None
+    before = score(trainer, pat(1))
+    for reporter in ("mallory", "ann"):
+        trainer.train(reporter, by(reporter, 1), proceed)
+    assert log.purge(reporter="mallory") == (1, 0)
+    replay(trainer, "replay", proceed, False, lambda _: None)
+    assert score(trainer, pat(1)) > 0.5
+    assert take_back(trainer, "undo", by("ann", 1)[0])["unlearned"]
+    assert abs(score(trainer, pat(1)) - before) < 0.01
+
+
+def test_what_was_kept_while_another_was_wrong_and_is_learned_after_that_goes_back_to_where_it_was_learned(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """A verdict of not spam, taken back, made the account spam, though nobody says so any more."""
+    trainer = make_trainer(reporter_day_cap=1)
+    before = score(trainer, pat(1))
+    trainer.train("others", by("ann", 0, id=5), proceed)
+    trainer.train("wrong", by("ben", 1), proceed)
+    assert trainer.train("right", by("ann", 0), proceed)["held"] == 1
+    take_back(trainer, "ben's undo", by("ben", 1)[0])
+    assert make_trainer().train("along", by("cem", 0, id=6), proceed)["along"] == 1
+    assert take_back(make_trainer(), "ann's undo", by("ann", 0)[0])["unlearned"]
+    assert abs(score(make_trainer(), pat(1)) - before) < 0.03, "others were learned"
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
@@ -666,8 +698,8 @@ def test_taking_back_a_correction_leaves_what_it_corrected(make_trainer: Callabl
     assert trainer.train("four", pat(1), proceed)["known"] == 1
 
 
-def by(reporter: str, label: int) -> list[Verdict]:
-    return pat(label, reporter=reporter)
+def by(reporter: str, label: int, **changes: Any) -> list[Verdict]:
+    return pat(label, reporter=reporter, **changes)
 
 
 def sure(label: int, reporter: str) -> list[Verdict]:

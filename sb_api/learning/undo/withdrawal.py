@@ -23,7 +23,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT, name_label
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Version, find_merged
+from sb_api.versions import Version, find_merged, number_of
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -153,7 +153,7 @@ def _undo(
     if heir and follows(said, heir, current.about):
         return True
     try:
-        known = [_score_as_merged(trainer, row, current.about, said) for row in taken.known]
+        known = _score_when_learned(trainer, log, taken.known, current.about, said)
         lesson = unlearn(replace(taken, known=known), current.about, said, arrays)
         made = trainer.learn(task, current, [verdict], check, False, lesson)
     except (TrainingRefused, EngineDisagrees) as refused:
@@ -170,16 +170,29 @@ def follows(said: Scores, verdict: LoggedVerdict, about: Version) -> bool:
     return name_label(best, about.labels) == name_label(verdict.label, about.labels)
 
 
-def _score_as_merged(trainer: Trainer, verdict: LoggedVerdict, about: Version, said: Scores) -> LoggedVerdict:
-    """A verdict as it would have been logged had those classes been one then that are by now: a score of one part says
-    nothing of the others. `said` (labels,) is what the current weights, which are those of `about`, say of its record;
-    the network has other numbers afterwards."""
-    if find_merged(about.labels) is None:
+def _score_when_learned(
+    trainer: Trainer, log: VerdictLog, known: Sequence[LoggedVerdict], about: Version, said: Scores
+) -> list[LoggedVerdict]:
+    """Verdicts in the order in which the current weights, those of `about`, have learned them, each with the score that
+    it had right before: when it came, it may have had another, by others that were taken back or purged since. `said`
+    (labels,) is what the current weights say of their record; the network has other numbers afterwards."""
+    learned_by = log.first_learned(trainer.ancestry(), [row.number for row in known])
+    parents = trainer.parents()
+    return [
+        _score_by(trainer, row, parents.get(learned_by[row.number]) or row.weights, about, said)
+        for row in sorted(known, key=lambda row: (number_of(learned_by[row.number]), row.number))
+    ]
+
+
+def _score_by(trainer: Trainer, verdict: LoggedVerdict, version: str, about: Version, said: Scores) -> LoggedVerdict:
+    """A verdict as it would have been logged by a version, had those classes been one then that are by now: a score of
+    one part says nothing of the others. As it is, where that version is not kept."""
+    if find_merged(about.labels) is None and (version == verdict.weights or verdict.is_of_new_class):
         return verdict
     label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), about.labels).tolist()
     score = verdict.score
     try:
-        then = _judge(trainer, trainer.store.load_version(verdict.weights), verdict)
+        then = _judge(trainer, trainer.store.load_version(version), verdict)
     except (UnknownVersion, InvalidWeights):
         # Its record was of this class before and after, and what is logged is of one part alone.
         if label == predicted != NO_CLASS and about.labels.count(about.labels[label]) > 1:
