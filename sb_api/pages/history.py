@@ -29,15 +29,14 @@ class History:
     def describe(self, record: Any) -> dict[str, Any]:
         """What the page shows of one record: all verdicts, each with whether it was on the same content; the one that
         whoever asks gives it now (None: none); and whether there is one of theirs to undo: that, or one that they took
-        back and that the weights know all the same, where nobody else's stands."""
+        back and that the weights know all the same."""
         digest, me = content_digest(record), current_identity().name
         found = self.verdicts.get(str(record.id), ())
         same = [verdict for verdict in found if verdict.digest in ("", digest)]
         past = [{"verdict": verdict, "same": verdict in same, "mine": verdict.reporter == me} for verdict in found]
         mine = [verdict for verdict in same if verdict.reporter == me]
         given = next((verdict for verdict in mine if verdict.status not in GONE), None)
-        stands = any(verdict.status not in GONE for verdict in same)
-        known = not stands and any(verdict.known for verdict in mine[:1])
+        known = any(verdict.known for verdict in mine[:1])
         return {"past": past, "given": given, "undoable": given is not None or known}
 
 

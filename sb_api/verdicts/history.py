@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from datetime import UTC
 
@@ -35,16 +36,32 @@ def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> tuple[l
         limit=query.limit and query.limit + 1,  # the one too many says that there are more
     )
     told = found[: query.limit] if query.limit else found
-    known: set[int] = set()
-    if withdrawn := [verdict.number for verdict in told if verdict.status == "withdrawn"]:
-        parents = {about.version: about.parent for about in chain.versions}
-        known = log.learned_by(log.ancestry(chain.find("current").version, parents), withdrawn)
-    return describe_verdicts(told, chain, known), len(found) > len(told)
+    return describe_verdicts(told, chain, _find_known(log, chain, told)), len(found) > len(told)
+
+
+def _find_known(log: VerdictLog, chain: Chain, verdicts: Iterable[LoggedVerdict]) -> set[int]:
+    """The numbers of those verdicts that were taken back and that the current weights of the chain know all the same;
+    but for those on a record of which another one that they have learned has the last word."""
+    withdrawn = [verdict for verdict in verdicts if verdict.status == "withdrawn"]
+    if not withdrawn:
+        return set()
+    parents = {about.version: about.parent for about in chain.versions}
+    ancestry = log.ancestry(chain.find("current").version, parents)
+    known = log.learned_by(ancestry, [verdict.number for verdict in withdrawn])
+    on_record = defaultdict(list)
+    for other in log.standing(verdict.record for verdict in withdrawn if verdict.number in known):
+        if other.status == "learned":
+            on_record[other.record].append(other)
+    return {
+        verdict.number
+        for verdict in withdrawn
+        if verdict.number in known and not any(map(verdict.is_about_the_same, on_record[verdict.record]))
+    }
 
 
 def describe_verdicts(verdicts: Iterable[LoggedVerdict], chain: Chain, known: Container[int] = ()) -> list[PastVerdict]:
-    """What is told of verdicts. `known` are the numbers of those that were taken back and that the current weights have
-    learned all the same."""
+    """What is told of verdicts. `known` are the numbers of those that were taken back and that the current weights know
+    all the same."""
     current = chain.find("current")
 
     def name(label: int, version: str) -> str:

@@ -648,6 +648,24 @@ def test_what_was_kept_while_another_was_wrong_and_is_learned_after_that_goes_ba
     assert abs(score(make_trainer(), pat(1)) - before) < 0.03, "others were learned"
 
 
+@pytest.mark.parametrize("other", [0, 1])
+def test_what_was_taken_back_is_not_told_to_be_known_where_another_has_the_last_word(
+    other: int, make_trainer: Callable[..., Trainer]
+) -> None:
+    """To undo it again was recommended, and then nothing was there to take back."""
+    trainer = make_trainer()
+    for reporter, label in (("ann", other), ("ben", 1)):
+        trainer.train(reporter, by(reporter, label), proceed)
+    if other == 0:  # so that it is hers again that counts
+        trainer.train("again", by("ann", other), proceed)
+    take_back(trainer, "undo", by("ben", 1)[0])
+    told = look_up(trainer, VerdictQuery(record="9001", reporter="ben"))["verdicts"]
+    assert [(one["status"], one["known"], one["reason"]) for one in told] == [
+        ("withdrawn", False, "Its reporter has taken it back.")
+    ]
+    assert take_back(trainer, "undo again", by("ben", 1)[0])["withdrawn"] == 0
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
