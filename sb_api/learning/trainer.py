@@ -32,6 +32,7 @@ from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
+from sb_api.records import content_digest
 from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
@@ -162,7 +163,7 @@ class Trainer:
             discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
             raise TrainingRefused(NOT_BEGUN)
         logged()
-        judge_verdicts(self, verdicts, self.intake.log.of_task(task) if self.intake.log else batch.learn)
+        judge_verdicts(self, verdicts, self._of_those_sent(task, verdicts, batch))
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
             if len(current.about.labels) > len(self.fitting.labels):
@@ -188,8 +189,9 @@ class Trainer:
             self.settle(current, learned, rows, check, start)
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
+        unheeded = find_unheeded(self, learned, self._of_those_sent(task, verdicts, batch))
         return {
-            **self._describe(task, verdicts, batch, find_unheeded(self, learned, rows), len(rows) if learned else 0),
+            **self._describe(task, verdicts, batch, unheeded, len(rows) if learned else 0),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -252,8 +254,7 @@ class Trainer:
         """What became of the verdicts of a request, in numbers and one by one; `learned` are all of its training, with
         those that were kept before."""
         sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
-        logged = self.intake.log.of_task(task) if self.intake.log else batch.learn
-        outcomes = describe_outcomes(sent, logged, unheeded)
+        outcomes = describe_outcomes(sent, self._of_those_sent(task, verdicts, batch), unheeded)
         states = Counter(outcome.state for outcome in outcomes.values())
         unfollowed = sum(one.still != "" and one.state == "learned" for one in outcomes.values())
         along = max(0, learned - states["learned"])
@@ -268,6 +269,15 @@ class Trainer:
             "waiting": batch.waiting,
             "records": msgspec.to_builtins(outcomes),
         }
+
+    def _of_those_sent(self, task: str, verdicts: Sequence[Any], batch: Batch) -> list[LoggedVerdict]:
+        """Of what a training has in the log, what came with its request: also what was kept before may be of one of
+        these reporters on one of these ids, with other content."""
+        if self.intake.log is None:
+            return batch.learn
+        sent = {(str(verdict.id), verdict.reporter or ""): content_digest(verdict) for verdict in verdicts}
+        rows = self.intake.log.of_task(task)
+        return [row for row in rows if row.digest in ("", sent.get((row.record, row.reporter)))]
 
     def _version_made_by(self, task: str) -> str | None:
         return next((about.version for about in self.store.chain().versions if about.task == task), None)

@@ -666,6 +666,21 @@ def test_what_was_taken_back_is_not_told_to_be_known_where_another_has_the_last_
     assert take_back(trainer, "undo again", by("ben", 1)[0])["withdrawn"] == 0
 
 
+def test_what_was_kept_of_an_account_is_not_told_as_what_is_sent_of_it_with_another_bio(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """Of two verdicts sent two were learned and one was known, and what the weights said of the one bio was told of the
+    other."""
+    capped = make_trainer(reporter_day_cap=1)
+    capped.train("known", pat(0, bio="Lutes and nothing else"), proceed)
+    assert capped.train("kept", pat(1), proceed)["held"] == 1
+    trainer = make_trainer()
+    sent = pat(0, bio="Lutes and nothing else") + pat(0, id=77, bio="Edits jazz")
+    answer = trainer.train("sent", sent, proceed)
+    assert (answer["learned"], answer["known"], answer["along"]) == (1, 1, 1)
+    assert [answer["records"][number]["state"] for number in ("9001", "77")] == ["known", "learned"]
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
