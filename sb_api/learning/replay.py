@@ -35,14 +35,17 @@ def replay(
     if log is None:
         raise JobFailed("The verdict log is off, so there is nothing to replay.")
     start, previous = monotonic(), trainer.publication.version
-    rows = log.learned(trainer.original.about.features, with_undone)
+    found = log.learned(trainer.original.about.features, with_undone)
+    rows = [row for row in found if row.label < len(trainer.publication.labels)]
+    lost = len(found) - len(rows)
     made = trainer.made_by(task) or teach(trainer, task, trainer.original, rows, check, force, progress)
     trainer.promote("replay", made.about.version, previous, len(rows), start)
     trainer.intake.settle_learned(rows, made.about.version)
     trainer.follow()
     trainer.publication.publish_quality()
     return {
-        "response": f"Rebuilt the weights from {len(rows)} verdicts",
+        "response": f"Rebuilt the weights from {len(rows)} verdicts"
+        + (f"; {lost} of classes that were rolled back were left out: teach those classes again" if lost else ""),
         "learned": len(rows),
         "weights": {"version": made.about.version, "previous": previous},
         **made.about.told,
