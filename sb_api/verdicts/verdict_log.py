@@ -190,10 +190,17 @@ class VerdictLog:
         return {account: counts[account] for account in accounts}
 
     def settle_learned(self, numbers: Sequence[int], version: str) -> None:
-        """Say that `version` has learned verdicts. May be repeated."""
+        """Say that `version` has learned verdicts, those purged meanwhile aside: others will have their numbers. May be
+        repeated."""
         with self._begin() as connection:
-            lineage.add_learnings(connection, self.classifier, version, numbers)
-            for part in parts(numbers):
+            wanted = sa.select(VERDICTS.c.number)
+            there = [
+                number
+                for part in parts(numbers)
+                for number in connection.scalars(wanted.where(VERDICTS.c.number.in_(part)))
+            ]
+            lineage.add_learnings(connection, self.classifier, version, there)
+            for part in parts(there):
                 mine = VERDICTS.update().where(VERDICTS.c.number.in_(part))
                 # Superseded meanwhile, it stays so.
                 connection.execute(mine.where(_STANDING).values(status="learned"))

@@ -681,6 +681,21 @@ def test_what_was_kept_of_an_account_is_not_told_as_what_is_sent_of_it_with_anot
     assert [answer["records"][number]["state"] for number in ("9001", "77")] == ["known", "learned"]
 
 
+def test_what_is_purged_while_it_is_learned_is_not_taken_for_the_verdict_that_gets_its_number(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """A verdict that only waits was known to the weights, and was taken out of them when it was taken back."""
+    trainer = make_trainer(two_reporters="on")
+    log = trainer.intake.log
+    assert log is not None
+    trainer.train("purged", by("mallory", 1), proceed, logged=lambda: [log.purge(reporter="mallory")].clear())
+    version = trainer.publication.version
+    assert trainer.train("waits", sure(1, "ann"), proceed)["waiting"] == 1
+    (verdict,) = log.find()
+    assert log.learned_by(trainer.ancestry(), [verdict.number]) == set()
+    assert take_back(trainer, "undo", sure(1, "ann")[0])["weights"]["version"] == version
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
