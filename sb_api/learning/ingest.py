@@ -104,8 +104,8 @@ class Intake:
         if self.log is None:
             return Batch(admission.logged, known=admission.known)
         self._check_kept(admission.logged)
-        retried = self._due(admission.superseded, current, caps) if admission.count("learning") else []
         self.log.add(admission.logged, admission.superseded)
+        retried = self._due(current, caps) if admission.count("learning") else []
         # Their second reporter makes them part of this training, also when it is done again.
         mine = {row.number for row in retried}
         self.log.adopt([*(row.number for row in admission.released), *sorted(mine)], task)
@@ -132,7 +132,7 @@ class Intake:
         """The kept verdicts that may be tried again by now, as part of a training of their own."""
         if self.log is None:
             return []
-        retried = self._due((), current, self.caps())
+        retried = self._due(current, self.caps())
         self.log.adopt([row.number for row in retried], task)
         return [row for row in self.log.of_task(task) if row.status == "learning"]
 
@@ -285,12 +285,12 @@ class Intake:
                     "send them when others have been learned, or tomorrow."
                 )
 
-    def _due(self, superseded: Collection[int], current: Weights, caps: Caps) -> list[Kept]:
+    def _due(self, current: Weights, caps: Caps) -> list[Kept]:
         """The kept verdicts that may be tried again."""
         if self.log is None:
             return []
         with closing(self.log.kept()) as kept:
-            fit = (r for r in kept if r.tokenizers == current.about.features and r.number not in superseded)
+            fit = (row for row in kept if row.tokenizers == current.about.features)
             return choose_retried(fit, self._now(), caps, MOST_RETRIED)
 
     def contradicting(self, rows: Sequence[LoggedVerdict], about: Version) -> set[int]:

@@ -18,11 +18,11 @@ NOT_FOLLOWED = (
 KEPT: dict[Status, str] = {
     "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
     "held": "Its reporter has reached the number of verdicts that may be learned for now; it is learned once there is "
-    "room again.",
+    "room again, unless another says otherwise by then.",
     "set aside": "Its credential is set aside, because the guard refused its trainings again and again; it is learned "
     "once an admin has let the credential back.",
     "refused": "The guard refused the training that it was part of; it is tried again with those that follow, and from "
-    "time to time by itself.",
+    "time to time by itself, unless another says otherwise by then.",
 }
 
 

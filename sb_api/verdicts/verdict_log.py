@@ -34,6 +34,14 @@ MOST_AT_ONCE = 500  # rows that are read ahead
 # What no longer counts: its reporter has said something since, or has taken it back.
 _GONE = ("superseded", "withdrawn")
 _STANDING = VERDICTS.c.status.not_in(_GONE)
+_LATER = VERDICTS.alias("later")
+_OVERRULED = sa.exists().where(
+    *(_LATER.c[name] == VERDICTS.c[name] for name in ("classifier", "record", "digest")),
+    *(_LATER.c[name] != VERDICTS.c[name] for name in ("label", "reporter")),
+    _LATER.c.number > VERDICTS.c.number,
+    _LATER.c.digest != "",
+    _LATER.c.status.in_(("learned", "learning")),
+)
 # The vector of a verdict is most of it, and only of use where nothing else says what it is about.
 _WITHOUT_VECTOR = [
     sa.case((VERDICTS.c.digest == "", VERDICTS.c.vector), else_=sa.literal(b"", sa.LargeBinary)).label("vector")
@@ -120,16 +128,18 @@ class VerdictLog:
 
     def kept(self) -> Generator[Kept, None, None]:
         """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first;
-        read as they are looked at."""
+        read as they are looked at. Not those against which a newer one of another, learned or being learned, has the
+        last word."""
         query = self._query(*(VERDICTS.c[name] for name in Kept.__struct_fields__))
-        query = query.where(VERDICTS.c.status.in_(("refused", "held"))).order_by(VERDICTS.c.number)
+        query = query.where(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED).order_by(VERDICTS.c.number)
         with self._begin() as connection:
             for row in connection.execution_options(yield_per=MOST_AT_ONCE).execute(query):
                 yield Kept(*row)
 
     def has_kept(self) -> bool:
         """Whether there are any of `kept`, or of a training that was never settled."""
-        query = self._query(VERDICTS.c.number).where(VERDICTS.c.status.in_(("refused", "held", "learning"))).limit(1)
+        may_be = sa.and_(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED)
+        query = self._query(VERDICTS.c.number).where(sa.or_(may_be, VERDICTS.c.status == "learning")).limit(1)
         with self._begin() as connection:
             return connection.scalar(query) is not None
 

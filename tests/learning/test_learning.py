@@ -696,6 +696,24 @@ def test_what_is_purged_while_it_is_learned_is_not_taken_for_the_verdict_that_ge
     assert take_back(trainer, "undo", sure(1, "ann")[0])["weights"]["version"] == version
 
 
+def test_what_is_kept_is_not_learned_against_what_another_has_said_since_until_that_is_taken_back(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """With the next verdict on anything else the account went from fine to spam, against the last word."""
+    capped = make_trainer(reporter_day_cap=1)
+    capped.train("others", by("ann", 0, id=5), proceed)
+    assert capped.train("kept", by("ann", 1), proceed)["held"] == 1
+    trainer = make_trainer()
+    answer = trainer.train("newer", by("ben", 0), proceed)
+    assert (answer["learned"], answer["along"]) == (1, 0)
+    assert trainer.train("more", by("cem", 0, id=6), proceed)["along"] == 0
+    assert (has_kept(trainer), try_kept(trainer, proceed)) == (False, 0)
+    assert (is_on_side(trainer, 0), statuses(trainer)) == (True, ["learned", "held", "learned", "learned"])
+    take_back(trainer, "undo", by("ben", 0)[0])
+    assert try_kept(trainer, proceed) == 1
+    assert (is_on_side(trainer, 1), statuses(trainer)) == (True, ["learned", "learned", "withdrawn", "learned"])
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
