@@ -20,7 +20,8 @@ from sb_api import create_app
 from sb_api.auth.credentials import add_credential
 from sb_api.broker.jobs import BULK
 from sb_api.config import Settings, load_settings
-from sb_api.judgements import Judged
+from sb_api.judgements import Judged, PastVerdict
+from sb_api.pages.history import History
 from sb_api.web.service import judge
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
@@ -361,6 +362,29 @@ def test_what_an_account_counts_as_goes_by_its_band(
     monkeypatch.setattr("sb_api.pages.moderation.judge", judging)
     shown = client.post("/page/verdict", data={"record": json.dumps({"id": "nobody"}), "instead": "undo"}).text
     assert said in shown
+
+
+def test_after_an_undo_the_page_tells_what_is_kept_again(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict that was given twice while it waited was "undone", and waited on."""
+    earlier = PastVerdict(
+        number=1,
+        record="nobody",
+        reporter="",
+        label=1,
+        label_name="Spam Editor Account",
+        predicted=0,
+        predicted_name="Non Spam Editor Account",
+        score=0.01,
+        weights="000000-aaaaaaaa",
+        received="2026-11-30T12:00:00Z",
+        status="waiting",
+    )
+    history = History({"nobody": [earlier]})
+    monkeypatch.setattr("sb_api.pages.moderation.recall", lambda *_: history)
+    undone = {"withdrawn": 1, "unlearned": True, "standing": None}
+    monkeypatch.setattr("sb_api.pages.moderation.await_withdrawal", lambda *_: undone)
+    shown = client.post("/page/verdict", data={"record": json.dumps({"id": "nobody"}), "instead": "undo"}).text
+    assert "Your verdict is undone. What you had said before it, spam, is kept again" in shown
 
 
 def test_what_was_taken_back_and_comes_back_with_a_rollback_can_be_undone_again(
