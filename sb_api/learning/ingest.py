@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -205,9 +205,26 @@ class Intake:
         """Let an account back that is set aside; how many of its verdicts may be learned again. Raises
         NotSetAside where it is not."""
         kept = self.log.let_back(account) if self.log else None
-        if kept is None:
+        if self.log is None or kept is None:
             raise NotSetAside(f"{account[:80]!r} is not set aside.")
-        return kept
+        return kept + self._pair_waiting(self.log, account)
+
+    def _pair_waiting(self, log: VerdictLog, account: str) -> int:
+        """Have those verdicts of an account learned with what follows that wait for a second reporter, and have one who
+        said the same while the account counted for nobody; how many these are."""
+        waiting = [row for row in log.find(statuses=("waiting",)) if row.account == account]
+        aside = {one.account for one in log.set_aside()}
+        others: dict[str, list[LoggedVerdict]] = defaultdict(list)
+        for other in log.standing(row.record for row in waiting):
+            if other.status != "undone" and other.account not in aside:
+                others[other.record].append(other)
+        paired, mine = set[int](), 0
+        for row in waiting:
+            agreeing = [each for each in others[row.record] if _agree(each, row)]
+            mine += bool(agreeing)
+            paired |= {each.number for each in (row, *agreeing) if agreeing and each.status == "waiting"}
+        log.restate(dict.fromkeys(paired, "held"))
+        return mine
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays, labels: Sequence[str]) -> Examples:
         """Logged verdicts as rows to learn, by weights of these labels; `like` has arrays of the network's inputs."""
@@ -349,6 +366,11 @@ def observed_rows(log: VerdictLog, count: int) -> list[tuple[LoggedVerdict, Logg
     rows = [row for row in log.latest(count) if row.status in OBSERVED]
     pairs = [(row, before or row) for row, before in zip(rows, log.taken_back(rows), strict=True)]
     return [(row, said) for row, said in pairs if said.temperature is not None]
+
+
+def _agree(one: LoggedVerdict, other: LoggedVerdict) -> bool:
+    """Whether two reporters say the same."""
+    return one.reporter != other.reporter and one.label == other.label and one.is_about_the_same(other)
 
 
 def _contradicts(label: int, spam: float, about: Version) -> bool:

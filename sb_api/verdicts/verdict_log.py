@@ -118,6 +118,12 @@ class VerdictLog:
             for number, status in again.items():
                 connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
 
+    def restate(self, states: Mapping[int, Status]) -> None:
+        """Give verdicts other states, by their numbers."""
+        with self._begin() as connection:
+            for number, status in states.items():
+                connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
+
     def learned_with(self, verdict: LoggedVerdict) -> int:
         """How many verdicts the version that first learned this one has learned in that training, this one included."""
         query = sa.select(sa.func.count()).where(

@@ -714,6 +714,22 @@ def test_what_is_kept_is_not_learned_against_what_another_has_said_since_until_t
     assert (is_on_side(trainer, 1), statuses(trainer)) == (True, ["learned", "learned", "withdrawn", "learned"])
 
 
+def test_who_is_let_back_is_the_second_reporter_of_who_said_the_same_meanwhile(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """Both waited for a second reporter, and for ever."""
+    trainer = make_trainer(two_reporters="on")
+    log = trainer.intake.log
+    assert log is not None
+    trainer.train("ann's", sure(1, "ann"), proceed)
+    log.note_refusal("ann", datetime(2026, 11, 30), 1)
+    trainer.train("ben's", sure(1, "ben"), proceed)
+    assert statuses(trainer) == ["waiting", "waiting"]
+    assert trainer.let_back("ann")["kept"] == 1
+    assert statuses(trainer) == ["held", "held"]
+    assert try_kept(trainer, proceed) == 2
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
