@@ -40,7 +40,7 @@ _OVERRULED = sa.exists().where(
     *(_LATER.c[name] != VERDICTS.c[name] for name in ("label", "reporter")),
     _LATER.c.number > VERDICTS.c.number,
     _LATER.c.digest != "",
-    _LATER.c.status.in_(("learned", "learning")),
+    _LATER.c.status.in_(("learned", "learning", "refused", "held")),
 )
 # The vector of a verdict is most of it, and only of use where nothing else says what it is about.
 _WITHOUT_VECTOR = [
@@ -134,8 +134,8 @@ class VerdictLog:
 
     def kept(self) -> Generator[Kept, None, None]:
         """The verdicts that the guard has refused or that are over a cap, and so may be learned later, oldest first;
-        read as they are looked at. Not those against which a newer one of another, learned or being learned, has the
-        last word."""
+        read as they are looked at. Not those against which a newer one of another has the last word, that is learned or
+        may be learned itself."""
         query = self._query(*(VERDICTS.c[name] for name in Kept.__struct_fields__))
         query = query.where(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED).order_by(VERDICTS.c.number)
         with self._begin() as connection:

@@ -730,6 +730,18 @@ def test_who_is_let_back_is_the_second_reporter_of_who_said_the_same_meanwhile(
     assert try_kept(trainer, proceed) == 2
 
 
+def test_of_kept_verdicts_on_one_account_that_say_the_one_and_the_other_the_newest_is_learned(
+    make_trainer: Callable[..., Trainer],
+) -> None:
+    """Both were learned at once, against each other, and the account stayed as it was."""
+    capped = make_trainer(reporter_training_cap=0)
+    for reporter, label in (("ann", 0), ("ben", 1)):
+        assert capped.train(reporter, by(reporter, label), proceed)["held"] == 1
+    trainer = make_trainer()
+    assert try_kept(trainer, proceed) == 1
+    assert (is_on_side(trainer, 1), statuses(trainer)) == (True, ["held", "learned"])
+
+
 def test_a_correction_of_what_its_reporter_has_taken_back_goes_back_to_before_it(
     make_trainer: Callable[..., Trainer],
 ) -> None:
