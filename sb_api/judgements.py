@@ -71,7 +71,7 @@ class PastVerdict(msgspec.Struct, frozen=True, kw_only=True):
     that a training first made of it, `supersedes` the number of the verdict that it took the place of, `attempts` how
     many trainings with it were refused, `digest` what was judged: of two with the same one, the account was the same,
     "" in rows of older releases. `known` says of one that was taken back that the current weights know it all the same:
-    the guard refused to unlearn it, or a rollback has brought back weights from before; and that they have learned no
+    the guard refused to unlearn it, or a rollback has brought back weights from before, and they have learned no
     verdict on the same account that counts still, which would have the last word."""
 
     number: int

@@ -41,7 +41,8 @@ def find_verdicts(log: VerdictLog, chain: Chain, query: VerdictQuery) -> tuple[l
 
 def _find_known(log: VerdictLog, chain: Chain, verdicts: Iterable[LoggedVerdict]) -> set[int]:
     """The numbers of those verdicts that were taken back and that the current weights of the chain know all the same;
-    but for those on a record of which another one that they have learned has the last word."""
+    but for those on a record of which another one that they have learned has the last word, where the guard has not
+    refused to give it that."""
     withdrawn = [verdict for verdict in verdicts if verdict.status == "withdrawn"]
     if not withdrawn:
         return set()
@@ -55,7 +56,8 @@ def _find_known(log: VerdictLog, chain: Chain, verdicts: Iterable[LoggedVerdict]
     return {
         verdict.number
         for verdict in withdrawn
-        if verdict.number in known and not any(map(verdict.is_about_the_same, on_record[verdict.record]))
+        if verdict.number in known
+        and (verdict.attempts or not any(map(verdict.is_about_the_same, on_record[verdict.record])))
     }
 
 

@@ -157,8 +157,9 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     `received` is in UTC, `version` the weights that a training first made of it.
 
     `digest` is of what was judged, "" in rows of older releases; `attempts` counts the trainings that the guard has
-    refused it in, `tried` is when the last of them was (UTC), `supersedes` the number of what its reporter said before,
-    `temperature` that of the weights which gave the score (None in rows of older releases).
+    refused it in (of one learned and taken back: whether it refused to unlearn it), `tried` is when the last of them
+    was (UTC), `supersedes` the number of what its reporter said before, `temperature` that of the weights which gave
+    the score (None in rows of older releases).
     """
 
     classifier: str

@@ -106,11 +106,14 @@ class VerdictLog:
         task: str | None = None,
         taught_away: Collection[int] = (),
         version: str = "",
+        refused: bool = False,
     ) -> None:
         """Take back verdicts, as the work of a task if one is given; by their numbers, what they superseded counts
         `again`, in these states. Verdicts that were `taught_away`, all that no longer count, are not learned by
-        `version` and what is made from it."""
-        withdrawn = {"status": "withdrawn"} if task is None else {"status": "withdrawn", "task": task}
+        `version` and what is made from it. Of those that were learned it is noted whether the guard has `refused` to
+        unlearn them."""
+        attempts = sa.case((VERDICTS.c.version.is_(None), VERDICTS.c.attempts), else_=int(refused))
+        withdrawn = {"status": "withdrawn", "attempts": attempts} | ({} if task is None else {"task": task})
         with self._begin() as connection:
             lineage.add_unlearnings(connection, self.classifier, version, taught_away)
             for part in parts(numbers):

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import sb_api.train
 from sb_api.broker.jobs import Promotion, Withdrawal
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
@@ -959,6 +960,22 @@ def test_where_the_guard_refuses_to_unlearn_a_verdict_it_counts_no_longer_all_th
     assert "still know it" in answer["response"]
     assert statuses(trainer) == ["withdrawn", "learned", "learned"]
     assert is_known(trainer)
+
+
+def test_what_the_guard_refuses_to_unlearn_is_known_also_where_another_says_otherwise(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    for reporter, verdicts in (("ann", by("ann", 0)), ("ben", by("ben", 1)), ("others", campaign(1))):
+        trainer.train(reporter, verdicts, proceed)
+    find_losses = sb_api.train.find_losses
+    monkeypatch.setattr("sb_api.train.find_losses", lambda *_: ["everything would fall"])
+    assert not take_back(trainer, "undo", by("ben", 1)[0])["unlearned"]
+    ask = VerdictQuery(record="9001", reporter="ben")
+    assert look_up(trainer, ask)["verdicts"][0]["known"]
+    monkeypatch.setattr("sb_api.train.find_losses", find_losses)
+    assert take_back(trainer, "undo again", by("ben", 1)[0])["unlearned"]
+    assert (look_up(trainer, ask)["verdicts"][0]["known"], is_on_side(trainer, 0)) == (False, True)
 
 
 def test_an_undo_that_the_guard_refused_can_be_tried_again(

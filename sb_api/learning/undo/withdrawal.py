@@ -59,7 +59,8 @@ def withdraw(trainer: Trainer, task: str, wanted: Withdrawal, check: Callable[[]
         taught = trainer.made_by(task)
         taught_away = [row.number for row in known] if taught is not None and heir is None else []
         again = states_again(trainer.intake, [verdict], current.about, trainer.ancestry())
-        log.withdraw([verdict.number], again, task, taught_away, taught.about.version if taught else "")
+        made_version = taught.about.version if taught else ""
+        log.withdraw([verdict.number], again, task, taught_away, made_version, not unlearned)
         trainer.follow()
         trainer.publication.publish_quality()
     weights = {"version": trainer.publication.version, "previous": current.about.version}
