@@ -176,6 +176,9 @@ def _of_kind(rng: Random, pools: Pools, kind: str, language: str, slots: Slots) 
     known = languages()[language]
     if kind == "person":
         return talk(rng, language, slots, rng.choice((1, 1, 2, 3, 4, 6, 9)))
+    if kind == "introduction":
+        said = write(rng, rng.sample(known.introductions, rng.choice((1, 1, 2))), slots, rng.choice((" ", " ", "\n")))
+        return f"{said} {talk(rng, language, slots, rng.choice((1, 2)))}" if rng.random() < 0.4 else said
     if kind == "chatter":
         return talk(rng, language, slots, rng.choice((1, 1, 1, 2, 3)))
     if kind == "lister":

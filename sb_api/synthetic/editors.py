@@ -82,9 +82,10 @@ _QUIET_LIVES = ((66, _LEFT), (23, _RETURNED), (11, _REGULAR))
 _OPEN_LIVES = ((45, _NEWCOMER), (8, _LEFT), (22, _RETURNED), (25, _REGULAR))
 _EDITOR_LIVES = ((30, _NEWCOMER), (6, _LEFT), (24, _RETURNED), (40, _REGULAR))
 _EDITOR_KINDS = {
-    "silent": _EditorKind(670, 0.0, 0.03, _QUIET_LIVES),
+    "silent": _EditorKind(650, 0.0, 0.04, _QUIET_LIVES),
     "listener": _EditorKind(110, 0.75, 0.4, _EDITOR_LIVES),
-    "person": _EditorKind(85, 0.95, 0.55, _OPEN_LIVES),
+    "person": _EditorKind(70, 0.95, 0.55, _OPEN_LIVES),
+    "introduction": _EditorKind(45, 1.0, 0.5, _OPEN_LIVES),
     "chatter": _EditorKind(45, 1.0, 0.3, _OPEN_LIVES),
     "collector": _EditorKind(65, 0.92, 0.5, _EDITOR_LIVES),
     "musician": _EditorKind(75, 0.8, 0.65, _OPEN_LIVES),
@@ -165,8 +166,8 @@ def _real_editor(
         email = make_address(rng, pools, language, domain)
     website = make_url(rng, pools, host) if host else None
     bio = None
-    # Who has a site to show says who they are, and comes back or is here for the first time.
-    if rng.random() < (max(entry.bio_share, 0.9) if host else entry.bio_share):
+    # Who has a site to show says who they are more often than not, and comes back or is here for the first time.
+    if rng.random() < (max(entry.bio_share, 0.8) if host else entry.bio_share):
         if kind == "wordless":
             bio = write_wordless(rng, website or make_url(rng, pools, rng.choice(phrases.PUBLIC_HOSTS)))
         else:

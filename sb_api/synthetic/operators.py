@@ -52,8 +52,10 @@ HABITS = (
     (18, Habits(0.8, 12, 0.9, 9 * _DAY, 12 * _DAY, 1.5, 0.5, 0.25, area_share=0.06)),
 )
 # What an operator's accounts show: nothing, a word, a pitch; what moderators want to read, polite phrases of a machine
-# with ordinary talk, names that mean nothing. The last three are rare, because innocent accounts look much like them.
-_PRESENCES = ((11, "no bio"), (10, "short"), (64, "pitch"), (3, "pose"), (9, "polite"), (3, "wordless"))
+# with ordinary talk, names that mean nothing, people who do not exist. The last four are rare, because innocent accounts
+# look much like them.
+_PRESENCES = ((9, "no bio"), (7, "short"), (61, "pitch"), (3, "pose"), (8, "polite"), (3, "wordless"), (9, "persona"))
+_OPEN = ("pitch", "persona")  # who sells something, and says so
 
 # Of the operators with a pitch, how many have a single sentence of it, and how many nothing but what is searched for.
 ONE_LINE_SHARES = (0.3, 0.25)
@@ -201,7 +203,7 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         domains = rng.sample(phrases.known_domains().spam_mail, 2)
     presence = weighted(rng, _PRESENCES)
     # Who keeps an editor's hours puts a pitch on show; without one it is scripts that open the accounts.
-    habits = weighted(rng, HABITS if presence == "pitch" else HABITS[:2])
+    habits = weighted(rng, HABITS if presence in _OPEN else HABITS[:2])
     silent = presence != "pose" and mail != "free" and rng.random() < 0.1
     return Operator(
         kind=kind,
@@ -213,8 +215,8 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
         mail_domains=() if fresh else tuple(domains),
         templates=_templates(rng, presence, kind, language),
         presence=presence,
-        bio_share={"no bio": 0.0, "short": 0.15, "pitch": 0.93, "pose": 0.9, "polite": 0.95, "wordless": 0.9}[presence],
-        site_share=rng.choice((0.1, 0.4, 0.75, 0.95)) if presence == "pitch" else 0.1 if silent else 0.97,
+        bio_share={"no bio": 0.0, "short": 0.15, "pitch": 0.93}.get(presence, 0.93),
+        site_share=rng.choice((0.1, 0.4, 0.75, 0.95)) if presence in _OPEN else 0.1 if silent else 0.97,
         link_style=rng.choice(("plain", "plain", "html", "bbcode", "markdown", "none", "none")),
         stuffing=rng.choice((0.0, 0.0, 0.0, 0.1, 0.8)) if presence == "pitch" else 0.0,
         chatty=0.8 if presence == "polite" else rng.choice((0.0, 0.2, 0.5, 0.9)),
@@ -227,6 +229,13 @@ def new_operator(rng: Random, pools: Pools, language: str) -> Operator:
 
 def _templates(rng: Random, presence: str, kind: str, language: str) -> tuple[str, ...]:
     known = languages()[language]
+    if presence == "persona":
+        chosen = rng.sample(known.personas, min(rng.choice((1, 1, 2)), len(known.personas)))
+        # Somebody with a family or a love of music is believed sooner.
+        for share, sentences in ((0.25, known.introductions), (0.25, known.editors["listener"]), (0.4, known.spam[kind])):
+            if rng.random() < share:
+                chosen.append(rng.choice(sentences))
+        return (*chosen, *rng.sample(known.calls, min(rng.choice((0, 0, 1)), len(known.calls))))
     if presence == "pose":
         # Some tell the moderators what these want to read, and let the website do the advertising.
         source = rng.choice(("listener", "listener", "musician"))

@@ -18,7 +18,8 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A language: its Faker locale, its share of the accounts, and what people and spammers write in it.
 
     `everyday`, `chat` and `questions` are ordinary talk, on both sides. `editors` and `spam` are sentences by the kind
-    of account, `polite` those of spam that a machine writes, `calls` what either side asks its readers to do;
+    of account, `polite` those of spam that a machine writes, `personas` those of people whom spammers invent, as
+    `introductions` are those of people there are; `calls` are what either side asks its readers to do;
     `keywords` are what people search for, by the kind of spam. `words` is the name of its list of common words, "" when
     there is none; `mail` are its own free mail providers; `cities` stand where those of Faker differ from process to
     process.
@@ -30,6 +31,8 @@ class Language(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: tuple[str, ...]
     everyday: tuple[str, ...]
     polite: tuple[str, ...]
+    personas: tuple[str, ...]
+    introductions: tuple[str, ...]
     calls: tuple[str, ...]
     editors: Mapping[str, tuple[str, ...]]
     spam: Mapping[str, tuple[str, ...]]
@@ -131,6 +134,8 @@ SPAM_HOST_WORDS = {
     "beauty": _words("beauty cosmetics perfume salon lashes nails skin surgery hair aesthetic"),
     "gifts": _words("flowers gifts pets puppies dress jewelry fashion boutique roses kittens"),
     "events": _words("events wedding party print catering photo dj banner studio hall"),
+    "reviews": _words("reviews best top guide tested picks compare gear buyers coupon advisor"),
+    "magazine": _words("news daily bio celebs lyrics results tips times today zodiac quotes wiki"),
     "phones": _words("phone mobile sim unlock repair cell smart gsm laptop fix"),
     "adult": _words("adult cams massage spa hot lady sexy video relax club"),
 }
@@ -144,8 +149,8 @@ PUBLIC_HOSTS = _words("""bandcamp.com soundcloud.com facebook.com youtube.com tw
     docs.google.com drive.google.com goo.gl beacons.ai lnk.bio carrd.co bio.link gravatar.com yelp.com weibo.com
     bilibili.com music.163.com douban.com note.com ameblo.jp blog.naver.com ok.ru livejournal.com letterboxd.com""")
 SOCIAL_HOSTS = _words("""facebook.com youtube.com twitter.com instagram.com medium.com about.me linktr.ee
-    tumblr.com vk.com pinterest.com t.me sites.google.com linkedin.com soundcloud.com bit.ly t.co youtu.be x.com
-    tinyurl.com tiktok.com docs.google.com goo.gl gravatar.com flickr.com mixcloud.com""")
+    tumblr.com vk.com pinterest.com t.me sites.google.com linkedin.com bit.ly t.co youtu.be x.com tinyurl.com tiktok.com
+    docs.google.com goo.gl gravatar.com flickr.com""")
 PLATFORMS = _words("""bandcamp.com blogspot.com wordpress.com tumblr.com github.io weebly.com wixsite.com neocities.org
     substack.com jimdofree.com carrd.co livejournal.com tistory.com netlify.app""")
 
