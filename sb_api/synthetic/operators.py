@@ -52,8 +52,8 @@ HABITS = (
     (18, Habits(0.8, 12, 0.9, 9 * _DAY, 12 * _DAY, 1.5, 0.5, 0.25, area_share=0.06)),
 )
 # What an operator's accounts show: nothing, a word, a pitch; what moderators want to read, polite phrases of a machine
-# with ordinary talk, names that mean nothing, people who do not exist. The last four are rare, because innocent accounts
-# look much like them.
+# with ordinary talk, names that mean nothing, people who do not exist. The last four are rare, because innocent
+# accounts look much like them.
 _PRESENCES = ((9, "no bio"), (7, "short"), (61, "pitch"), (3, "pose"), (8, "polite"), (3, "wordless"), (9, "persona"))
 _OPEN = ("pitch", "persona")  # who sells something, and says so
 
@@ -232,7 +232,8 @@ def _templates(rng: Random, presence: str, kind: str, language: str) -> tuple[st
     if presence == "persona":
         chosen = rng.sample(known.personas, min(rng.choice((1, 1, 2)), len(known.personas)))
         # Somebody with a family or a love of music is believed sooner.
-        for share, sentences in ((0.25, known.introductions), (0.25, known.editors["listener"]), (0.4, known.spam[kind])):
+        believed = (0.25, known.introductions), (0.25, known.editors["listener"])
+        for share, sentences in (*believed, (0.4, known.spam[kind])):
             if rng.random() < share:
                 chosen.append(rng.choice(sentences))
         return (*chosen, *rng.sample(known.calls, min(rng.choice((0, 0, 1)), len(known.calls))))
