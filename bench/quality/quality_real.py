@@ -3,8 +3,9 @@
 Bios are text messages, questions and requests that people wrote (`SB_API_BENCH_DATA`), on accounts with nothing else
 suspicious; innocents of nine languages and pairs that must score alike come from the folder `cases` beside the data;
 sentences of spam and of people in twenty languages are ours (`sentences.tsv`), and so are accounts that give all that
-an account can give (`accounts.json`). All of it measures, and none of it is learned from. Other spam is the
-generator's, of a seed that nobody trained on, disguised in the ways of `synthetic.evasions`.
+an account can give (`accounts.json`) and whole profiles (`profiles.jsonl`). All of it measures, and none of it is
+learned from. Other spam is the generator's, of a seed that nobody trained on, disguised in the ways of
+`synthetic.evasions`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ SEED = 20_261_128  # of spam that nobody trained on
 SENTENCES = Path(__file__).parent / "sentences.tsv"  # written before the generator had such ones, and not for it
 # Invented names, addresses and websites, written by one who knew nothing of how accounts are judged.
 GIVEN = Path(__file__).parent / "accounts.json"
+# Whole profiles as moderators see them, written by one who had read nothing of the generator; others of the same
+# writer, with other texts and hosts, chose what it makes up.
+PROFILES = Path(__file__).parent / "profiles.jsonl"
+NEW_SINCE = "2024"  # profiles registered since have been filled in at once
 SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
 # Innocent sentences that spam hides among: how many, where, and which share of them comes before it.
 PADDINGS = (
@@ -84,6 +89,7 @@ def bench_real(quick: bool) -> Figures:
         *bench_languages(predictor),
         *bench_sentences(predictor),
         *bench_given(predictor),
+        *bench_profiles(predictor),
         *bench_evasions(predictor, SPAM // share),
         *bench_variants(predictor),
     ]
@@ -229,6 +235,26 @@ def bench_given(predictor: Predictor) -> Figures:
         figure(f"{name}: spam caught", float(called[:, spam].mean()), "share", ""),
         figure(f"{name}: ROC AUC", pooled, "", f"within one account {within:.4f}"),
     ]
+
+
+def bench_profiles(predictor: Predictor) -> Figures:
+    """160 profiles of spam and 160 of people, with fields and dates of their own (`profiles.jsonl`)."""
+    rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
+    spam = np.array([row["verdict"] == 1 for row in rows])
+    is_new = np.array([row["member_since"] >= NEW_SINCE for row in rows])
+    told = {"verdict", "kind"}
+    scores, bands = judge(predictor, [{key: row[key] for key in row.keys() - told} for row in rows])
+    called, certain = scores >= 0.5, np.array(bands) == BANDS[0]
+    name = "Shipped weights, profiles of one who knew nothing of them"
+    figures = [figure(f"{name}: certain spam among people", float(certain[~spam].mean()), "share", "", 0.01, most=True)]
+    for kind, chosen in (("new", is_new), ("older", ~is_new)):
+        count = f"{(chosen & spam).sum()} of spam, {(chosen & ~spam).sum()} of people"
+        figures += [
+            figure(f"{name}, {kind}: ROC AUC", float(roc_auc_score(spam[chosen], scores[chosen])), "", count),
+            figure(f"{name}, {kind}: spam caught", float(called[chosen & spam].mean()), "share", ""),
+            figure(f"{name}, {kind}: people, 0.5 or more", float(called[chosen & ~spam].mean()), "share", ""),
+        ]
+    return figures
 
 
 def read_sentences() -> list[dict[str, str]]:

@@ -43,13 +43,15 @@ _DAY = 24 * 60.0
 _FIRST_SPAM = datetime(2006, 1, 1)
 _LINK = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _MAIL_ENDINGS = ("mails.com", "mail.com", "mailbox.net", "box.info", ".com", ".online")
-# Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits.
+# Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits, one that
+# comes back for months and years, so that no account is innocent by its age alone.
 # The numbers in order: confirm share, confirm, update share, update, login, spread, gender share, birth share.
 HABITS = (
     (38, Habits(0.92, 2, 0.7, 4, 3, 0.9, 0.9, 0.5, area_share=0.03, login_share=0.8)),
     (18, Habits(0.06, 30, 0.5, 7, 5, 1.1, 0.8, 0.3, area_share=0.03, login_share=0.8)),
     (26, Habits(0.85, 8, 0.6, 16, 60, 1.6, 0.5, 0.3, area_share=0.08)),
     (18, Habits(0.8, 12, 0.9, 9 * _DAY, 12 * _DAY, 1.5, 0.5, 0.25, area_share=0.06)),
+    (9, Habits(0.85, 10, 0.7, 30 * _DAY, 120 * _DAY, 1.9, 0.4, 0.25, area_share=0.08)),
 )
 # What an operator's accounts show: nothing, a word, a pitch; what moderators want to read, polite phrases of a machine
 # with ordinary talk, names that mean nothing, people who do not exist. The last four are rare, because innocent
