@@ -43,8 +43,8 @@ _DAY = 24 * 60.0
 _FIRST_SPAM = datetime(2006, 1, 1)
 _LINK = re.compile(r"(?:https?://|www\.)", re.IGNORECASE)
 _MAIL_ENDINGS = ("mails.com", "mail.com", "mailbox.net", "box.info", ".com", ".online")
-# Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits, one that
-# comes back for months and years, so that no account is innocent by its age alone.
+# Share of the operators, and their habits: a script, one that never confirms, a person at work, one that waits, one
+# that comes back for months and years, so that no account is innocent by its age alone.
 # The numbers in order: confirm share, confirm, update share, update, login, spread, gender share, birth share.
 HABITS = (
     (38, Habits(0.92, 2, 0.7, 4, 3, 0.9, 0.9, 0.5, area_share=0.03, login_share=0.8)),
