@@ -68,8 +68,8 @@ def test_what_people_write_hides_nothing(text: str) -> None:
 
 
 def test_made_up_innocents_hide_next_to_nothing() -> None:
-    bios = [str(e.record["bio"]) for e in generate_editors(2000, seed=8) if not e.verdict and e.record["bio"]]
-    assert len(bios) > 300
+    bios = [str(e.record["bio"]) for e in generate_editors(8000, seed=8) if not e.verdict and e.record["bio"]]
+    assert len(bios) > 1200
     assert sum(bool(readings(normalize_text(bio).text)) for bio in bios) <= len(bios) / 200
 
 
