@@ -35,6 +35,7 @@ ENGINE = [
     for figure in ("one record", "records a second in batches of 512", "memory of the process", "ready")
 ]
 SENTIMENTS = "Sentiment, 2520 made-up messages of sentences that were not learned"
+PROFILES = "Shipped weights, profiles of one who knew nothing of them"
 SENTENCES = "Shipped weights, sentences that the generator does not have"
 NEGATIONS = "Sentiment, 142 sentences with a negation"
 QUESTIONS = "Sentiment, 4500 questions of people to an assistant"
@@ -111,6 +112,15 @@ MEASURED = {
                 f"{SENTENCES}: innocent, 0.5 or more",
                 f"{SENTENCES}: innocent, certain spam",
             ],
+        }
+        | {
+            f"profiles, {kind}: ROC AUC; spam caught; people, 0.5 or more": [
+                f"{PROFILES}, {kind}: {figure}" for figure in ("ROC AUC", "spam caught", "people, 0.5 or more")
+            ]
+            for kind in ("new", "older")
+        }
+        | {
+            "profiles: certain spam among people": [f"{PROFILES}: certain spam among people"],
             "ROC AUC; logistic regression of words and characters": ["Own accounts, other half: ROC AUC"],
             "CLINC150: of a class, given the right one": ["CLINC150: in-scope accuracy without threshold"],
             "the same, with the encoder (BERT, fine-tuned: 0.969)": [
