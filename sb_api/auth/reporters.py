@@ -14,17 +14,15 @@ LONGEST = 255  # characters of a reporter in the verdict log
 def set_reporters(verdicts: Sequence[Any], identity: Identity) -> int:
     """Make each verdict that of its reporter; returns how many named another one without the right to.
 
-    Without credentials the names are free text, as they come. With them the reporter is the credential; one that may
-    name reporters speaks for `credential/name`, and may name them so, as answers do. Raises InvalidRecords for a name
-    that is too long with that.
+    Without credentials the names are free text, without the white space around it. With them the reporter is the
+    credential; one that may name reporters speaks for `credential/name`, and may name them so, as answers do. Raises
+    InvalidRecords for a name that is too long with that.
     """
-    if not identity.name:
-        return 0
     ignored = 0
     for verdict in verdicts:
         named = (verdict.reporter or "").strip()
-        verdict.reporter = identity.name
-        if not named or named == identity.name:
+        verdict.reporter = identity.name or named or None
+        if not identity.name or named in ("", identity.name):
             continue
         if not identity.may_name_reporters:
             ignored += 1

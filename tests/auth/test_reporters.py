@@ -18,7 +18,8 @@ def reporters(identity: Identity, *named: str | None) -> tuple[list[str | None],
 
 
 def test_without_credentials_names_are_free_text() -> None:
-    assert reporters(NOBODY, "x1", None) == (["x1", None], 0)
+    """White space makes nobody another one: "bob " was the second reporter of "bob"."""
+    assert reporters(NOBODY, "x1", None, "bob ", " \n") == (["x1", None, "bob", None], 0)
 
 
 def test_a_credential_is_one_reporter_whatever_it_says() -> None:
