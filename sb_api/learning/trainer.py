@@ -37,7 +37,7 @@ from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
 from sb_api.verdicts.log_schema import Event, LoggedVerdict
-from sb_api.verdicts.outcomes import Unheeded, describe_outcomes, say
+from sb_api.verdicts.outcomes import describe_outcomes, say
 from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import EventKind
 
@@ -179,7 +179,7 @@ class Trainer:
                 if grows:
                     discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
                     raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
-                told = self._describe(task, verdicts, batch, {}, 0) if self.intake.log else {}
+                told = self._describe(task, verdicts, batch, None, 0) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
                 also = " The verdicts are kept, and tried again with those that follow." if kept else ""
                 raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
@@ -189,9 +189,8 @@ class Trainer:
             self.settle(current, learned, rows, check, start)
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
-        unheeded = find_unheeded(self, learned, self._of_those_sent(task, verdicts, batch))
         return {
-            **self._describe(task, verdicts, batch, unheeded, len(rows) if learned else 0),
+            **self._describe(task, verdicts, batch, learned, len(rows)),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -249,15 +248,16 @@ class Trainer:
             logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
 
     def _describe(
-        self, task: str, verdicts: Sequence[Any], batch: Batch, unheeded: Unheeded, learned: int
+        self, task: str, verdicts: Sequence[Any], batch: Batch, learned: Weights | None, count: int
     ) -> dict[str, Any]:
-        """What became of the verdicts of a request, in numbers and one by one; `learned` are all of its training, with
-        those that were kept before."""
+        """What became of the verdicts of a request, in numbers and one by one; `learned` are the weights that came of
+        it, if any did, and `count` is of all that they have learned then, with what was kept before."""
         sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
-        outcomes = describe_outcomes(sent, self._of_those_sent(task, verdicts, batch), unheeded)
+        mine = self._of_those_sent(task, verdicts, batch)
+        outcomes = describe_outcomes(sent, mine, find_unheeded(self, learned, mine))
         states = Counter(outcome.state for outcome in outcomes.values())
         unfollowed = sum(one.still != "" and one.state == "learned" for one in outcomes.values())
-        along = max(0, learned - states["learned"])
+        along = 0 if learned is None else max(0, count - states["learned"])
         return {
             "response": say(states, unfollowed, along),
             "learned": states["learned"],
