@@ -253,7 +253,7 @@ def test_many_of_one_label_are_learned_and_people_who_are_others_stay(
     """By fifteen verdicts of spam alone, 36 of 508 people with a text of their own had another label where these were
     a campaign's, and 480 where they were people."""
     people = as_rows(bare, list(generate_people(1, seed=3)))
-    missed = as_rows(bare, list(generate_campaign(7, 160, seed=11))) if kind == "campaign" else people
+    missed = as_rows(bare, list(generate_campaign(7, 400, seed=11))) if kind == "campaign" else people
     missed = find_called(bare, missed, 0, 15)
     new = join(missed, find_called(bare, as_rows(bare, list(generate_editors(200, 5, 1.0))), 1, others))
     new.targets[:] = [1] * 15 + [0] * others
