@@ -18,15 +18,15 @@ EDITORS ?= 2000000
 run: $(VENV)/installed
 	exec $(BIN)/sb-api run --port $(PORT)
 
-# Four at a time on two cores: tests wait for a third of their time. Hundreds of processes are started, and each would
+# Three at a time on two cores: tests wait for a third of their time. Hundreds of processes are started, and each would
 # compile all modules anew where the environment keeps them from being stored.
 test coverage: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # The same tests in twice the time: before Python 3.14 every line of every library is looked at.
 coverage: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python -m coverage combine --quiet --append 2>/dev/null || true
 	$(BIN)/python -m coverage report
 
