@@ -318,7 +318,7 @@ class Intake:
             return set()
         pairs = zip(rows, self._taken_back(rows, about), strict=True)
         return {
-            place for place, (row, before) in enumerate(pairs) if _contradicts(row.label, (before or row).spam, about)
+            place for place, (row, before) in enumerate(pairs) if contradicts(row.label, (before or row).spam, about)
         }
 
     def _taken_back(self, rows: Sequence[LoggedVerdict], about: Version) -> Sequence[LoggedVerdict | None]:
@@ -373,7 +373,7 @@ def _agree(one: LoggedVerdict, other: LoggedVerdict) -> bool:
     return one.reporter != other.reporter and one.label == other.label and one.is_about_the_same(other)
 
 
-def _contradicts(label: int, spam: float, about: Version) -> bool:
+def contradicts(label: int, spam: float, about: Version) -> bool:
     """Whether a verdict goes against a score of label 1 in one of the outer bands."""
     certain, likely, unsure = about.borders
     return (label, name_band(spam, (certain, likely, unsure))) in ((0, BANDS[0]), (1, BANDS[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -10,13 +10,20 @@ from sb_api.judgements import Status
 from sb_api.verdicts import lineage, set_aside
 from sb_api.verdicts.log_schema import LEARNINGS, UNLEARNINGS, VERDICTS, account_of
 
+Waits = Callable[[int, float], bool]
+
+
+def nobody_waits(_label: int, _spam: float) -> bool:
+    return False
+
 
 def purge(
-    connection: sa.Connection, classifier: str, conditions: Sequence[sa.ColumnElement[bool]], *, waits: bool
+    connection: sa.Connection, classifier: str, conditions: Sequence[sa.ColumnElement[bool]], waits: Waits
 ) -> tuple[int, int]:
     """Take out the verdicts of a classifier that meet all conditions; how many these are, and how many count again.
 
-    Such as were never learned are kept then: for a second reporter where they may have to wait for one.
+    Such as were never learned are kept then: for a second reporter where a verdict of a label on an account with such a
+    score of label 1 `waits` for one, else to be learned with those that follow.
     """
     query = sa.select(VERDICTS.c.number, VERDICTS.c.supersedes).where(VERDICTS.c.classifier == classifier, *conditions)
     taken = {row.number: row.supersedes for row in connection.execute(query)}
@@ -30,7 +37,7 @@ def purge(
     return len(taken), len(states)
 
 
-def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int], waits: bool) -> dict[int, Status]:
+def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int], waits: Waits) -> dict[int, Status]:
     """By their numbers, the states of those of some verdicts that are superseded, once they count again."""
     if not replaced:
         return {}
@@ -38,11 +45,12 @@ def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int],
     ancestry = lineage.trace(followed, lineage.read_parents(connection, classifier)).versions
     learned = lineage.learned_by(connection, classifier, ancestry)
     aside = {one.account for one in set_aside.list_set_aside(connection, classifier)}
-    columns = (VERDICTS.c.number, VERDICTS.c.version, VERDICTS.c.attempts, VERDICTS.c.reporter)
+    names = ("number", "version", "attempts", "reporter", "label", "score")
+    columns = [VERDICTS.c[name] for name in names]
     states: dict[int, Status] = {}
     for part in lineage.parts(replaced):
         query = sa.select(*columns).where(VERDICTS.c.number.in_(part), VERDICTS.c.status == "superseded")
-        for number, version, attempts, reporter in connection.execute(query):
+        for number, version, attempts, reporter, label, score in connection.execute(query):
             if version is not None:
                 states[number] = "learned" if number in learned else "undone"
             elif account_of(reporter) in aside:
@@ -50,5 +58,5 @@ def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int],
             elif attempts:
                 states[number] = "refused"
             else:
-                states[number] = "waiting" if waits else "held"
+                states[number] = "waiting" if waits(label, score if label == 1 else 1 - score) else "held"
     return states

@@ -25,7 +25,7 @@ from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
 from sb_api.verdicts.outcomes import as_merged
-from sb_api.verdicts.purging import purge
+from sb_api.verdicts.purging import Waits, nobody_waits, purge
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
 from sb_api.versions import number_of
@@ -381,11 +381,11 @@ class VerdictLog:
         reporter: str | None = None,
         since: datetime | None = None,
         record: str | None = None,
-        waits: bool = False,
+        waits: Waits = nobody_waits,
     ) -> tuple[int, int]:
         """Take verdicts out of the log for good: `purging.purge`."""
         with self._begin() as connection:
-            return purge(connection, self.classifier, _conditions(reporter, since, record), waits=waits)
+            return purge(connection, self.classifier, _conditions(reporter, since, record), waits)
 
     def close(self) -> None:
         """Give up the connections to the database."""
