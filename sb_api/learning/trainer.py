@@ -185,6 +185,8 @@ class Trainer:
                 raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
         elif learned is None:
             self.intake.settle_refused(batch.retried)
+        else:
+            self.fitting.load(learned)  # it was made before this process began
         if learned is not None:
             self.settle(current, learned, rows, check, start)
         self.publication.publish_quality()

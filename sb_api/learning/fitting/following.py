@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 def find_unheeded(trainer: Trainer, learned: Weights | None, rows: Sequence[LoggedVerdict]) -> Unheeded:
-    """What weights say of those verdicts that they have learned, where that is something else; of none without
-    weights. The network has their numbers afterwards."""
+    """What weights, whose numbers the network has, say of those verdicts that they have learned, where that is
+    something else; of none without weights."""
     if learned is None or not rows:
         return {}
-    trainer.fitting.load(learned)
     labels = learned.about.labels
     arrays = trainer.intake.examples(rows, trainer.reference.guard.arrays, labels).arrays
     scores = calibrated(trainer.fitting.predict(arrays), learned.about.temperature)
