@@ -108,15 +108,7 @@ def admit(
         said[verdict.record, verdict.reporter] = len(admission.logged)
         admission.superseded += [other.number for other in mine]
         is_set_aside = verdict.account in set_aside
-        agreeing = [
-            other
-            for other in same
-            if other.label == verdict.label
-            and other.reporter != verdict.reporter
-            and other.status != "undone"  # what a rollback has undone is nobody's word until it is said again
-            and not is_set_aside
-            and other.account not in set_aside
-        ]
+        agreeing = [] if is_set_aside else [other for other in same if _agree(verdict, other, set_aside)]
         admission.released += [other for other in agreeing if other.status == "waiting"]
         status: Status = "learning"
         if caps.rules.two_reporters and position in contradicting and not agreeing and not repeated:
@@ -128,6 +120,25 @@ def admit(
         supersedes = mine[-1].number if mine else None
         admission.logged.append(msgspec.structs.replace(verdict, status=status, supersedes=supersedes))
     return admission
+
+
+def pair(verdict: LoggedVerdict, others: Iterable[LoggedVerdict], set_aside: Collection[str]) -> dict[int, Status]:
+    """The states, by their numbers, of a verdict that needs a second reporter and of those `others` on its record that
+    are one and wait too: all of them are learned with what follows, or it waits."""
+    agreeing = [other for other in others if _agree(verdict, other, set_aside)]
+    waiting: dict[int, Status] = {other.number: "held" for other in agreeing if other.status == "waiting"}
+    return {verdict.number: "held" if agreeing else "waiting", **waiting}
+
+
+def _agree(verdict: LoggedVerdict, other: LoggedVerdict, set_aside: Collection[str]) -> bool:
+    """Whether another reporter, whose word counts, says the same of the same."""
+    return (
+        other.reporter != verdict.reporter
+        and other.label == verdict.label
+        and other.status != "undone"  # what a rollback has undone is nobody's word until it is said again
+        and other.account not in set_aside
+        and other.is_about_the_same(verdict)
+    )
 
 
 def is_due(verdict: Kept, now: datetime) -> bool:

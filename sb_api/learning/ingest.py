@@ -16,8 +16,8 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, Predict, RowWeights
 from sb_api.config import Settings
 from sb_api.errors import NotSetAside, SbApiError, TooManyKept, TrainingRefused
-from sb_api.judgements import NO_CLASS
-from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried
+from sb_api.judgements import NO_CLASS, Status
+from sb_api.learning.admission import MOST_RETRIED, Caps, Rules, admit, choose_retried, pair
 from sb_api.learning.classes.growth import find_unlearned
 from sb_api.learning.recipe import RETRAININGS, Examples, merge_targets
 from sb_api.learning.reference_set import Observed
@@ -216,15 +216,12 @@ class Intake:
         aside = {one.account for one in log.set_aside()}
         others: dict[str, list[LoggedVerdict]] = defaultdict(list)
         for other in log.standing(row.record for row in waiting):
-            if other.status != "undone" and other.account not in aside:
-                others[other.record].append(other)
-        paired, mine = set[int](), 0
+            others[other.record].append(other)
+        states: dict[int, Status] = {}
         for row in waiting:
-            agreeing = [each for each in others[row.record] if _agree(each, row)]
-            mine += bool(agreeing)
-            paired |= {each.number for each in (row, *agreeing) if agreeing and each.status == "waiting"}
-        log.restate(dict.fromkeys(paired, "held"))
-        return mine
+            states |= pair(row, others[row.record], aside)
+        log.restate(states)
+        return sum(states[row.number] == "held" for row in waiting)
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays, labels: Sequence[str]) -> Examples:
         """Logged verdicts as rows to learn, by weights of these labels; `like` has arrays of the network's inputs."""
@@ -366,11 +363,6 @@ def observed_rows(log: VerdictLog, count: int) -> list[tuple[LoggedVerdict, Logg
     rows = [row for row in log.latest(count) if row.status in OBSERVED]
     pairs = [(row, before or row) for row, before in zip(rows, log.taken_back(rows), strict=True)]
     return [(row, said) for row, said in pairs if said.temperature is not None]
-
-
-def _agree(one: LoggedVerdict, other: LoggedVerdict) -> bool:
-    """Whether two reporters say the same."""
-    return one.reporter != other.reporter and one.label == other.label and one.is_about_the_same(other)
 
 
 def contradicts(label: int, spam: float, about: Version) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from sb_api.judgements import Status
 from sb_api.verdicts import lineage, set_aside
-from sb_api.verdicts.log_schema import LEARNINGS, UNLEARNINGS, VERDICTS, account_of
+from sb_api.verdicts.log_schema import LEARNINGS, UNLEARNINGS, VERDICTS, account_of, spam_of
 
 Waits = Callable[[int, float], bool]
 
@@ -32,9 +32,14 @@ def purge(
             connection.execute(table.delete().where(table.c.number.in_(part)))
     replaced = sorted({number for number in taken.values() if number is not None} - taken.keys())
     states = _states(connection, classifier, replaced, waits)
+    restate(connection, states)
+    return len(taken), len(states)
+
+
+def restate(connection: sa.Connection, states: Mapping[int, Status]) -> None:
+    """Give verdicts other states, by their numbers."""
     for number, status in states.items():
         connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
-    return len(taken), len(states)
 
 
 def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int], waits: Waits) -> dict[int, Status]:
@@ -58,5 +63,5 @@ def _states(connection: sa.Connection, classifier: str, replaced: Sequence[int],
             elif attempts:
                 states[number] = "refused"
             else:
-                states[number] = "waiting" if waits(label, score if label == 1 else 1 - score) else "held"
+                states[number] = "waiting" if waits(label, spam_of(label, score)) else "held"
     return states

@@ -25,7 +25,7 @@ from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
 from sb_api.verdicts.outcomes import as_merged
-from sb_api.verdicts.purging import Waits, nobody_waits, purge
+from sb_api.verdicts.purging import Waits, nobody_waits, purge, restate
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
 from sb_api.versions import number_of
@@ -42,6 +42,7 @@ _OVERRULED = sa.exists().where(
     _LATER.c.digest != "",
     _LATER.c.status.in_(("learned", "learning", "refused", "held")),
 )
+_MAY_BE_TRIED = sa.and_(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED)
 # The vector of a verdict is most of it, and only of use where nothing else says what it is about.
 _WITHOUT_VECTOR = [
     sa.case((VERDICTS.c.digest == "", VERDICTS.c.vector), else_=sa.literal(b"", sa.LargeBinary)).label("vector")
@@ -118,14 +119,12 @@ class VerdictLog:
             lineage.add_unlearnings(connection, self.classifier, version, taught_away)
             for part in parts(numbers):
                 connection.execute(VERDICTS.update().where(VERDICTS.c.number.in_(part)).values(**withdrawn))
-            for number, status in again.items():
-                connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
+            restate(connection, again)
 
     def restate(self, states: Mapping[int, Status]) -> None:
         """Give verdicts other states, by their numbers."""
         with self._begin() as connection:
-            for number, status in states.items():
-                connection.execute(VERDICTS.update().where(VERDICTS.c.number == number).values(status=status))
+            restate(connection, states)
 
     def learned_with(self, verdict: LoggedVerdict) -> int:
         """How many verdicts the version that first learned this one has learned in that training, this one included."""
@@ -140,15 +139,14 @@ class VerdictLog:
         read as they are looked at. Not those against which a newer one of another has the last word, that is learned or
         may be learned itself."""
         query = self._query(*(VERDICTS.c[name] for name in Kept.__struct_fields__))
-        query = query.where(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED).order_by(VERDICTS.c.number)
+        query = query.where(_MAY_BE_TRIED).order_by(VERDICTS.c.number)
         with self._begin() as connection:
             for row in connection.execution_options(yield_per=MOST_AT_ONCE).execute(query):
                 yield Kept(*row)
 
     def has_kept(self) -> bool:
         """Whether there are any of `kept`, or of a training that was never settled."""
-        may_be = sa.and_(VERDICTS.c.status.in_(("refused", "held")), ~_OVERRULED)
-        query = self._query(VERDICTS.c.number).where(sa.or_(may_be, VERDICTS.c.status == "learning")).limit(1)
+        query = self._query(VERDICTS.c.number).where(sa.or_(_MAY_BE_TRIED, VERDICTS.c.status == "learning")).limit(1)
         with self._begin() as connection:
             return connection.scalar(query) is not None
 

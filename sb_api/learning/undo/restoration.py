@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sb_api.judgements import Status
+from sb_api.learning.admission import pair
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.records import EDITORS
 from sb_api.verdicts.log_schema import LoggedVerdict
@@ -65,9 +66,7 @@ def states_again(
         else:
             # A second reporter may have come since; both are learned with what follows then.
             (mine,), others = as_merged([row], about.labels), as_merged(log.standing([row.record]), about.labels)
-            agreeing = [other for other in others if _agree(mine, other, aside)]
-            states[row.number] = "held" if agreeing else "waiting"
-            states |= {other.number: "held" for other in agreeing if other.status == "waiting"}
+            states |= pair(mine, others, aside)
     return states
 
 
@@ -80,13 +79,3 @@ def _find_replaced(log: VerdictLog, verdicts: Sequence[LoggedVerdict], known: in
         lost = [row for row in rows if row.version is None and row.label >= known]
         yield from (row for row in rows if row not in lost)
         numbers = {row.supersedes for row in lost}
-
-
-def _agree(row: LoggedVerdict, other: LoggedVerdict, aside: Collection[str]) -> bool:
-    return (
-        other.reporter != row.reporter
-        and other.label == row.label
-        and other.status != "undone"
-        and other.account not in aside
-        and other.is_about_the_same(row)
-    )
