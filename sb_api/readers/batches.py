@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal, get_args
 
 import msgspec
 
-from sb_api.errors import InvalidParameter
+from sb_api.errors import InvalidParameter, MalformedBody
 from sb_api.readers.columnar import ColumnarFormat, Columns, open_arrow, open_parquet, read_columns, tell_columnar
 from sb_api.readers.compression import SUFFIXES, read_blocks
 from sb_api.readers.delimited import Table, find_copy, find_table, lacks_columns, names_columns, read_copy, read_table
@@ -24,6 +24,7 @@ from sb_api.readers.rows import RECORD_FIELDS, Batch, Fields, Position, collect,
 Format = Literal["jsonl", "json", "csv", "copy", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SAMPLE = 2**20  # bytes by which a file is told
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ def open_records(
     InvalidSettings when what reads it is not installed."""
     begin, blocks = _take(read_blocks(stream), 1)
     columnar = _choose_columnar(asked, name, begin)
+    if begin.startswith(ZIP):
+        raise MalformedBody(
+            f"{name} is a ZIP archive, as workbooks of spreadsheets are too (.xlsx): unpack it, or save it as CSV."
+        )
     if columnar is None:
         return open_blocks(blocks, name, asked, fields)
     if asked.columns or asked.encoding:
@@ -122,6 +127,8 @@ def open_blocks(blocks: Iterable[bytes], name: str, asked: Asked, fields: Fields
         file.table = (
             find_copy(sample, asked.columns, fields) if found == "copy" else _find_table(sample, asked, fields, name)
         )
+        if found == "csv" and asked.format is None and file.table.is_copy(sample):
+            file.format = "copy"
         notes += fields.describe_unknown(file.table.columns)
     return file
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from sb_api.errors import MalformedBody
 from sb_api.readers.rows import (
+    AROUND,
     LONGEST_ROW,
     START,
     TOO_LONG,
@@ -33,12 +35,16 @@ from sb_api.text.pg_copy import (
     END,
     INTEGER_COLUMNS,
     PRIVATE_COLUMNS,
+    is_shortened,
     read_number,
     read_text,
 )
 
 SEPARATORS = (",", ";", "\t", "|")
 UNCLOSED = "opens a quotation mark that is not closed; reading goes on with the next line"
+NULL = r"\N"  # as PostgreSQL and MySQL write it, with and without a first line that names the columns
+NAMES = "holds the names of the columns, as a first line does"
+_HAS_NULL = re.compile(rb"(?:^|\t)\\N(?=\t|\r?$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,10 @@ class Table:
     quoted: bool
     columns: tuple[str, ...]
     begin: Position = START
+
+    def is_copy(self, sample: bytes) -> bool:
+        """Whether it is `COPY` text with a header: a null is written as there, and nothing is quoted."""
+        return self.separator == "\t" and not self.quoted and _HAS_NULL.search(sample) is not None
 
 
 def names_columns(line: str, fields: Fields) -> bool:
@@ -68,7 +78,8 @@ def lacks_columns(line: str, fields: Fields) -> bool:
 def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str) -> Table:
     """The table that begins with `sample`; its columns are in the first line that is not blank, unless they are given.
 
-    Raises MalformedBody when the required columns are not among them, or one is there twice.
+    Raises MalformedBody when the required columns are not among them, or one is there twice, or when the table is laid
+    out for people to read.
     """
     lines = io.StringIO(sample.decode("utf-8", "surrogateescape"), newline="\n").readlines()
     blank = next((place for place, line in enumerate(lines) if line.strip()), len(lines))
@@ -77,13 +88,25 @@ def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str)
     quoted = separator != "\t" or _quotes_are_used(lines, separator)
     if columns:
         return Table(separator, quoted, fields.resolve(columns))
+    if any(_is_rule(line) for line in lines[blank : blank + 2]):
+        raise MalformedBody(
+            f"{name} is a table as psql and mysql show it to people, with blanks that are not in the data; have it "
+            "written as CSV, with `psql --csv` or `COPY`."
+        )
     found = fields.resolve(_split(first, separator, quoted))
     if missing := fields.describe_missing(found):
-        raise MalformedBody(f"The first line of {name} names {missing}")
+        nameless = not fields.remedy and fields.known.isdisjoint(found)
+        hint = " If the file has no line with the names of its columns, give them with --columns." if nameless else ""
+        raise MalformedBody(f"The first line of {name} names {missing}{hint}")
     if twice := [column for column in found if column in fields.known and found.count(column) > 1]:
         raise MalformedBody(f"The first line of {name} names the column `{twice[0]}` twice.")
     size = sum(len(line.encode("utf-8", "surrogateescape")) for line in lines[: blank + 1])
     return Table(separator, quoted, found, Position(blank + 1, size))
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line is drawn between the names of columns and what is below them, such as `----+-----`."""
+    return "--" in line and not line.strip("-+| \r\n")
 
 
 def _split(line: str, separator: str, quoted: bool = True) -> list[str]:
@@ -166,14 +189,28 @@ def read_table(blocks: Iterator[bytes], table: Table, fields: Fields, start: Pos
                 else:
                     record: dict[str, Any] = {}
                     for place, name, whole in wanted:
-                        if value := values[place]:
+                        if (value := values[place]) and value != NULL:
                             record[name] = read_number(name, value) if whole else value
-                    yield Row(record, text, line, position)
+                    # An id that is a number, as nearly all are, is neither shortened nor a name.
+                    fault = _describe_record(record, len(wanted)) if type(record.get("id", "")) is str else ""
+                    yield Row(record, text, line, position, fault)
             lines = group[done:]
         carried = lines
         if some.cut:
             position = some.after
             yield Row(None, some.lines[0], some.before.line + 1, position, TOO_LONG)
+
+
+def _describe_record(record: dict[str, Any], columns: int) -> str:
+    """What is wrong with a row of so many columns that are read, though it is divided as it should be."""
+    identity = record.get("id", "")
+    if is_shortened(identity):
+        return f"has the id {identity!r}, of which a spreadsheet has left out digits; have it write ids as text"
+    # Of files that were put together, each with a first line of its own; or of one whose columns were named besides.
+    repeated = len(record) == columns and all(
+        str(value).strip(AROUND).casefold() == name.casefold() for name, value in record.items()
+    )
+    return NAMES if repeated else ""
 
 
 def _parse(lines: list[bytes], table: Table, last: bool) -> Iterator[_Parsed]:
@@ -246,8 +283,12 @@ def _describe(error: csv.Error, lines: int) -> str:
 
 
 def find_copy(sample: bytes, columns: Sequence[str], fields: Fields) -> Table:
-    """The `COPY` text that begins with `sample`: its columns are given, in a line `COPY table (columns) FROM stdin;`,
-    or those of MusicBrainz's table `editor`."""
+    """The `COPY` text that begins with `sample`: its columns are given, in a first line that names them, in a line
+    `COPY table (columns) FROM stdin;`, or those of MusicBrainz's table `editor`."""
+    first, feed, _ = sample.partition(b"\n")
+    names = fields.resolve(first.decode("utf-8", "replace").split("\t"))
+    if feed and not columns and not fields.describe_missing(names):
+        return Table("\t", False, names, Position(1, len(first) + 1))
     position = Position()
     for line in sample.split(b"\n"):
         position = Position(position.line + 1, position.offset + len(line) + 1)
@@ -284,4 +325,6 @@ def read_copy(blocks: Iterator[bytes], table: Table, fields: Fields, start: Posi
                     value = read_text(found[place], "surrogateescape")
                     if value is not None:
                         values[name] = read_number(name, value) if whole else value
+                if type(values.get("id", "")) is str:
+                    fault = _describe_record(values, len(wanted))
             yield Row(values, text, position.line, position, fault)
