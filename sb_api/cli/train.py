@@ -189,7 +189,7 @@ def _train_batch(
             row.decode()
             msgspec.json.decode(row, type=msgspec.Raw)
             sound.append(place)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults.add(WrongRow(lines[place], f"is not JSON: {error}", texts[place]))
     for part in _divide(batch, sound):
         trained = _train_part(client, batch, part, model, faults, **flags)

@@ -16,6 +16,10 @@ from sb_api.errors import MalformedBody
 from sb_api.readers.rows import LONGEST_ROW, TOO_LONG, Batch, Fields, Lines, Position, Row, WrongRow
 
 FIRST_ROWS = 10_000
+MOST_OPEN = 1_000  # brackets of one record that are not closed yet
+# Bytes that ijson is given at once. It remembers the whole path of each bracket that is open, which grows with the
+# square of their number: how many are open has to be known before it sees many more.
+BITE = 2**12
 MOST_NAMES = 64  # of members that are looked up among the fields: rows may invent them without end
 _KEY_ENDS = re.compile(rb'"\s*:')
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -116,12 +120,18 @@ def _take_out(batch: Batch, blank: list[bool]) -> None:
 
 
 class _Source:
-    """Blocks as the file that ijson reads from, and how much was read since a record ended."""
+    """Blocks as the file that ijson reads from, and how much was read since a record ended, and how many brackets
+    were opened and not closed. Those within texts count too: few texts have a thousand more of the one than the other.
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
-        self._rest = b""
-        self.since = 0
+        self._rest = memoryview(b"")
+        self._since = self._open = 0
+
+    def end_record(self) -> None:
+        """Count anew, for the next record."""
+        self._since = self._open = 0
 
     def read(self, count: int = -1) -> bytes:
         if count == 0:
@@ -130,11 +140,16 @@ class _Source:
             block = next(self._blocks, None)
             if block is None:
                 return b""
-            self._rest = block
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        self.since += len(taken)
-        if self.since > 2 * LONGEST_ROW:
+            self._rest = memoryview(block)
+        taken, self._rest = bytes(self._rest[:count]), self._rest[count:]
+        self._since += len(taken)
+        self._open += taken.count(b"[") + taken.count(b"{") - taken.count(b"]") - taken.count(b"}")
+        if self._since > 2 * LONGEST_ROW:
             raise MalformedBody(f"A record of the JSON document {TOO_LONG}.")
+        if self._open > MOST_OPEN:
+            raise MalformedBody(
+                f"A record of the JSON document has more than {MOST_OPEN} brackets that are not closed."
+            )
         return taken
 
 
@@ -169,23 +184,24 @@ def read_document(blocks: Iterator[bytes], fields: Fields, skipped: int, notes: 
     except MalformedBody as error:
         raise MalformedBody(f"{error.detail[:-1]}, after record {number}.") from None
     except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedBody(f"The JSON document cannot be read after its record {number}: {error}.") from None
+        said = str(error).partition("\n")[0].rstrip(".")  # what follows is an excerpt of it
+        raise MalformedBody(f"The JSON document cannot be read after its record {number}: {said}.") from None
 
 
 def _items(blocks: Iterator[bytes], fields: Fields) -> Iterator[Any]:
     first = next((block for block in blocks if block.strip()), b"")
     source = _Source(chain([first], blocks))
     if not first.lstrip().startswith(b"{"):
-        for item in ijson.items(source, "item", use_float=True, map_type=_Members):
+        for item in ijson.items(source, "item", use_float=True, map_type=_Members, buf_size=BITE):
             yield item
-            source.since = 0
+            source.end_record()
         return
     alone = _Members()
-    for name, value in ijson.kvitems(source, "", use_float=True, map_type=_Members):
+    for name, value in ijson.kvitems(source, "", use_float=True, map_type=_Members, buf_size=BITE):
         if alone or (name in fields.known and not isinstance(value, Mapping)):
             alone[name] = value  # the document is one record
         else:
             yield value
-            source.since = 0
+            source.end_record()
     if alone:
         yield alone

@@ -172,6 +172,8 @@ def collect(rows: Iterator[Row], size: int) -> Iterator[Batch]:
                     content = encode(fields)
                 except UnicodeEncodeError:
                     fault = "is not text in the encoding of the file"
+                except RecursionError:
+                    fault = "is nested too deeply"
                 else:
                     batch.rows.append(content)
                     batch.texts.append(text or content)

@@ -7,11 +7,13 @@ import io
 import json
 import random
 import time
+import tracemalloc
 from timeit import repeat
 from typing import Any
 
 import pytest
 
+from sb_api.errors import MalformedBody
 from sb_api.readers.batches import Asked, open_blocks
 from sb_api.readers.delimited import UNCLOSED
 from sb_api.readers.rows import RECORD_FIELDS, Batch, Fields
@@ -172,3 +174,32 @@ def test_copy_text_may_stand_in_a_dump() -> None:
     dump = head + b"7\ta\\tb\tann\n8\t\\N\tbob\n\\.\nSELECT 1;\n"
     file = open_blocks([dump], "dump.copy", Asked(), RECORD_FIELDS)
     assert used(list(file.batches(5))) == [{"id": 7, "bio": "a\tb", "name": "ann"}, {"id": 8, "name": "bob"}]
+
+
+@pytest.mark.parametrize("depth", [5_000, 100_000])
+@pytest.mark.parametrize("outside", [b"[%b]", b'{"a": %b}'])
+def test_records_that_are_nested_without_end_take_no_memory(depth: int, outside: bytes) -> None:
+    """ijson remembers the path of each open bracket: 200 kB of them took 25 GB."""
+    nested = b'{"id": 1, "x": %b%b}' % (b"[" * depth, b"]" * depth)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedBody, match="more than 1000 brackets that are not closed, after record 0"):
+            list(open_blocks([outside % nested], "x", Asked("json"), RECORD_FIELDS).batches(10))
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_record_that_is_nested_too_deeply_is_a_wrong_row() -> None:
+    content = b'[{"id": 1, "x": %b%b}, {"id": 2, "bio": ":[ :["}]' % (b"[" * 1500, b"]" * 1500)
+    batches = list(open_blocks([content], "x", Asked("json"), RECORD_FIELDS).batches(10))
+    assert used(batches) == [{"id": 2, "bio": ":[ :["}]
+    assert [row.detail for batch in batches for row in batch.wrong] == ["is nested too deeply"]
+
+
+def test_of_a_document_with_a_fault_one_line_is_told() -> None:
+    batches = open_blocks([b'[{"id": 1},\n{"id": NaN},\n{"id": 3}]'], "x", Asked("json"), RECORD_FIELDS).batches(10)
+    with pytest.raises(MalformedBody) as caught:
+        list(batches)
+    assert caught.value.detail.startswith("The JSON document cannot be read after its record 1: lexical error")
+    assert "\n" not in caught.value.detail
