@@ -21,6 +21,7 @@ from sb_api.text.normalization import clean_class, fold_class
 LIKENESS = 90.0  # percent of Indel similarity from which two messages are near duplicates
 NEIGHBOURS = 12  # in sorted order that a message is compared with
 LONGEST_CLASS = 255
+MOST_NAMED = 3  # classes of one text: where columns are swapped, it has thousands
 
 _SPACE = re.compile(r"\s+")
 _NOT_WORDS = re.compile(r"[\W\d_]+")
@@ -168,10 +169,9 @@ def _drop_duplicates(messages: Iterable[RawMessage], faults: list[Fault]) -> lis
     for found in same.values():
         labels = sorted({message.label for message in found})
         if len(labels) > 1:
-            faults += [
-                Fault(message.line, f"has a text that stands under {' and '.join(map(name_of, labels))}", message.lines)
-                for message in found
-            ]
+            more = f" and {len(labels) - MOST_NAMED} others" if len(labels) > MOST_NAMED else ""
+            reason = f"has a text that stands under {' and '.join(map(name_of, labels[:MOST_NAMED]))}{more}"
+            faults += [Fault(message.line, reason, message.lines) for message in found]
         else:
             unique.append(found[0])
             faults += [

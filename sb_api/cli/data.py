@@ -88,6 +88,8 @@ class Source:
         """What the options of `_with_messages` name."""
         record_type = find_record_type(model)
         column = class_column or field_of_label(record_type.verdict)
+        if column == text_column:
+            raise click.UsageError(f"--class-column and --text-column are both `{text_column}`.")
         return cls(file, record_type, column, text_column, Asked(kind, (), encoding), join, no_class)
 
 

@@ -146,3 +146,12 @@ def test_what_fits_no_class_may_be_told_so(tmp_path: Path) -> None:
         ("", "a 4th"),
     ]
     assert {fault.reason for fault in reading.faults} == {"has a text that stands under no class and refund"}
+
+
+def test_of_many_classes_of_one_text_some_are_named(tmp_path: Path) -> None:
+    """With columns swapped, each of n lines named n classes."""
+    content = "query,intent\n" + "".join(f"refund,please give it back for {number}\n" for number in range(500))
+    reading = read_messages(write(tmp_path / "raw.csv", content))
+    (reason,) = {fault.reason for fault in reading.faults}
+    assert reason.endswith(" and 497 others")
+    assert len(reason) < 200

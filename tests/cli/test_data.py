@@ -221,6 +221,8 @@ def test_a_file_of_other_columns_is_refused_with_the_options_that_name_them(tmp_
     file.write_text("message,category\ngive it back,refund\n")
     told = call(tmp_path, "data", "ingest", file, code=1).stderr
     assert "no column `intent` and no column `query`; it has message, category. `--class-column` and" in told
+    both = call(tmp_path, "data", "ingest", file, "--class-column", "message", "--text-column", "message", code=2)
+    assert "--class-column and --text-column are both `message`" in both.stderr
     named = ("--class-column", "category", "--text-column", "message")
     assert "1 message stored" in call(tmp_path, "data", "ingest", file, *named).stdout
 
