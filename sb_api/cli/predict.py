@@ -57,7 +57,13 @@ Results = Literal["jsonl", "csv", "parquet", "arrow"]
     help="Of a database: only rows new or changed since the scan with these results.",
 )
 @click.option("--table", help="Of a database: write the results to this table of it, one row an id.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    callback=lambda _, __, path: None if str(path) == "-" else path,
+    help="[default: -, standard output]",
+)
 @click.option("--results", type=click.Choice(get_args(Results)), help="Format of results. [default: by the name, JSON]")
 @click.option("--wrong", type=click.Path(dir_okay=False, path_type=Path), help="[default: OUTPUT.wrong]")
 @click.option("--explain", is_flag=True, help="With the reasons of each score; slow.")

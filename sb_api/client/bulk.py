@@ -135,7 +135,7 @@ def encode_wrong(batch: Batch, outcomes: Sequence[Judgement | Fault]) -> tuple[b
     ]
     wrong = sorted([*batch.wrong, *refused], key=lambda row: row.line)
     lines = msgspec.json.Encoder().encode_lines([row.as_document() for row in wrong])
-    return lines, f"line {wrong[0].line}: {wrong[0].field} {wrong[0].detail}"
+    return lines, f"line {wrong[0].line}: {f'{wrong[0].field} {wrong[0].detail}'.lstrip()}"
 
 
 class Sink(Protocol):
@@ -198,8 +198,12 @@ def open_output(path: Path, wrong: Path, identity: Identity, *, restart: bool = 
     """The files of a scan, readable by their owner alone, cut to what the journal says is done; begun anew with
     `restart`. When all is done, `finish` takes the journal away.
 
-    Raises InvalidParameter when the results are of another scan, or another process is at work on them.
+    Raises InvalidParameter when the results are of another scan, or another process is at work on them, or when a path
+    is that of something else than a file, such as a device, which cannot be cut to a length.
     """
+    for target in (path, wrong):
+        if target.exists() and not target.is_file():
+            raise InvalidParameter(f"{target} is no regular file, so that a scan cannot go on in it; name another one.")
     journal_path = journal_of(path)
     anew = restart or not journal_path.exists()
     if anew and not restart and path.exists() and path.stat().st_size:

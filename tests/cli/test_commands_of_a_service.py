@@ -155,6 +155,34 @@ def test_without_a_file_of_wrong_rows_the_first_of_them_is_told(service: Service
     done = call(service, "predict", input=b'{"id": 1}\n{"id": 2, "privs": "all"}\n[]\n', code=exit_codes.SOME_WRONG)
     assert "1 judged, 2 rows wrong (line 2: privs " in done.stderr
     assert "--wrong FILE" in done.stderr
+    done = call(service, "predict", input=b"id,bio\n1,a\n1,b\n2\n", code=exit_codes.SOME_WRONG)
+    assert "1 judged, 2 rows wrong (line 3: id an earlier record has the id 1 too; --wrong FILE" in done.stderr
+    done = call(service, "predict", input=b"id,bio\n1\n2,b\n", code=exit_codes.SOME_WRONG)
+    assert "1 judged, 1 row wrong (line 2: has 1 of 2 columns; --wrong FILE" in done.stderr
+
+
+def test_a_record_nested_without_end_is_a_wrong_row(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b'{"id": 1, "verdict": 1, "x": %b%b}\n' % (b"[" * 5000, b"]" * 5000))
+    for command in ("train", "predict"):
+        wrong = tmp_path / f"{command}.wrong"
+        call(service, command, tmp_path / "in.jsonl", "--wrong", wrong, code=exit_codes.SOME_WRONG)
+        assert [row["line"] for row in rows(wrong.read_bytes())] == [1]
+
+
+def test_a_dash_is_standard_output(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert rows(call(service, "predict", "-o", "-", input=b'{"id": 1}\n').stdout)[0]["id"] == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_gone_on_with_nobody_is_told_so(service: Service) -> None:
+    environment = clean_environment(SB_API_URL=service.address)
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "sb_api", "predict", "-"]
+        done = subprocess.run(
+            command, input=b'{"id": 1}\n', stdout=full, stderr=subprocess.PIPE, cwd=ROOT, env=environment, check=False
+        )
+    assert (done.returncode, b"No space left" in done.stderr, b"goes on" in done.stderr) == (1, True, False)
 
 
 @pytest.mark.parametrize("options", [("-o", "in.jsonl"), ("-o", "out", "--wrong", "out"), ("--wrong", "./in.jsonl")])

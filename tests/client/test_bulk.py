@@ -181,3 +181,12 @@ def test_ctrl_c_stores_what_is_under_way_and_says_how_to_go_on(
     _, told = last.communicate(timeout=100)
     assert last.returncode == 0, told
     assert Counter(ids(tmp_path / "out")) == Counter(range(count))
+
+
+@pytest.mark.parametrize("name", ["out", "out.wrong"])
+def test_a_scan_that_could_not_go_on_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
+    """Of /dev/null only an errno was told, and /dev got a journal."""
+    (tmp_path / name).symlink_to("/dev/null")
+    with pytest.raises(InvalidParameter, match=f"{name} is no regular file"), open_here(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]

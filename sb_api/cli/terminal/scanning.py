@@ -60,9 +60,9 @@ def go_through(
     advance = stack.enter_context(progress(share, output.committed))
     try:
         return scan(judge, batches, output, in_flight=at_a_time, stopping=stopping, on_batch=advance)
-    except BrokenPipeError:
-        raise
     except OSError as error:  # no room left, or a file that cannot be read on
+        if isinstance(error, BrokenPipeError) or leave is None:  # the latter: nothing to go on from
+            raise
         raise click.ClickException(f"{error}; the same command goes on from here.") from None
 
 
