@@ -10,7 +10,7 @@ import msgspec
 
 from sb_api.errors import MalformedBody, TooLarge, nearest
 from sb_api.json_bodies import MOST_IGNORED, Records, decode_records, scan
-from sb_api.readers.delimited import find_table, lacks_columns, names_columns, read_table
+from sb_api.readers.delimited import find_table, lacks_columns, names_columns, read_copy, read_table
 from sb_api.readers.rows import RECORD_FIELDS, Fields
 from sb_api.records import Editor, Message
 from sb_api.text.pg_copy import COPY_HEADER, EDITOR_COLUMNS, END, read_number, read_text
@@ -85,7 +85,8 @@ def _decode_csv(text: str, fields: Fields, record: type[Any], limit: int) -> Rec
     table = find_table(content, fields, (), "what was pasted")
     rows: dict[str, dict[str, Any]] = {}
     faults: dict[str, dict[str, str]] = {}
-    for row in read_table(iter([content]), table, fields, table.begin):
+    read = read_copy if table.is_copy(content) else read_table
+    for row in read(iter([content]), table, fields, table.begin):
         key = f"line {row.line}"
         if row.fault:
             faults[key] = {"field": "", "detail": row.fault}

@@ -189,6 +189,11 @@ def test_csv_is_read_as_it_is_in_files(separator: str, end: str) -> None:
     assert list(records.errors) == ["line 4" if separator == "\t" else "line 5"]
 
 
+def test_copy_text_with_a_header_is_read_as_it_is_in_files() -> None:
+    records = read_editors("id\tbio\tname\n7\ttwo\\nlines\t\\N\n", 10)
+    assert [(e.id, e.bio, e.name) for e in records.sound.values()] == [(7, "two\nlines", None)]
+
+
 def test_messages_may_be_csv_too_and_a_text_with_commas_is_a_text() -> None:
     records = read_messages('text,id\n"the page, it crashes",5\nthanks,6', 10)
     assert [(m.id, m.text) for m in records.sound.values()] == [(5, "the page, it crashes"), (6, "thanks")]
