@@ -260,7 +260,8 @@ def evaluate(
     """
     # `evaluate --json labelled.jsonl` takes the labelled records for the place of the figures.
     for target in (json_file, html_file):
-        if target is not None and str(target) != "-" and target.exists() and not _is_made_here(target):
+        # What is no regular file, such as /dev/stdout, holds nothing that could be written over.
+        if target is not None and target.is_file() and not _is_made_here(target):
             raise InvalidParameter(f"{target} is there already and was not made by `evaluate`; choose another file.")
     settings, records = load_settings(), []
     if file is not None:
@@ -270,7 +271,8 @@ def evaluate(
 
 def _is_made_here(path: Path) -> bool:
     """Whether a file is empty, or figures or a page that `evaluate` wrote."""
-    start = path.read_bytes()[:200].lstrip()
+    with path.open("rb") as file:
+        start = file.read(200).lstrip()
     return not start or (b'"model"' in start and b'"source"' in start) or start.lower().startswith(b"<!doctype html")
 
 

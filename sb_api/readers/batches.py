@@ -129,6 +129,8 @@ def open_blocks(blocks: Iterable[bytes], name: str, asked: Asked, fields: Fields
         )
         if found == "csv" and asked.format is None and file.table.is_copy(sample):
             file.format = "copy"
+        if file.format == "csv":
+            notes += file.table.describe_nothings(sample)
         notes += fields.describe_unknown(file.table.columns)
     return file
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -44,6 +45,10 @@ SEPARATORS = (",", ";", "\t", "|")
 UNCLOSED = "opens a quotation mark that is not closed; reading goes on with the next line"
 NULL = r"\N"  # as PostgreSQL and MySQL write it, with and without a first line that names the columns
 NAMES = "holds the names of the columns, as a first line does"
+# What else stands for nothing in files. Where it stands in one of so many rows, nobody wrote it of himself.
+NOTHINGS = ("NULL", "null", "NaN", "nan", "None", "N/A", "#N/A", "<NA>")
+ROWS_OF_A_NOTHING, LEAST_NOTHINGS = 20, 3
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
 _HAS_NULL = re.compile(rb"(?:^|\t)\\N(?=\t|\r?$)", re.MULTILINE)
 
 
@@ -56,6 +61,17 @@ class Table:
     quoted: bool
     columns: tuple[str, ...]
     begin: Position = START
+
+    def describe_nothings(self, sample: bytes) -> list[str]:
+        """A sentence for each text that seems to stand for nothing in the rows that `sample` holds."""
+        rows = sample.decode("utf-8", "replace").splitlines()[self.begin.line :]
+        counts = Counter(value.strip() for row in rows for value in row.split(self.separator))
+        return [
+            f"`{text}` stands in {counts[text]:,} fields of the first {len(rows):,} rows and is read as this text; "
+            "where nothing is meant, have it written as an empty field"
+            for text in NOTHINGS
+            if counts[text] >= max(LEAST_NOTHINGS, len(rows) / ROWS_OF_A_NOTHING)
+        ]
 
     def is_copy(self, sample: bytes) -> bool:
         """Whether it is `COPY` text with a header: a null is written as there, and nothing is quoted."""
@@ -84,7 +100,10 @@ def find_table(sample: bytes, fields: Fields, columns: Sequence[str], name: str)
     lines = io.StringIO(sample.decode("utf-8", "surrogateescape"), newline="\n").readlines()
     blank = next((place for place, line in enumerate(lines) if line.strip()), len(lines))
     first = lines[blank] if blank < len(lines) else ""
-    separator = max(SEPARATORS, key=lambda each: _fitness(_split(first, each), fields, columns))
+    if told := _SEPARATOR_LINE.fullmatch(first):  # by Excel, for itself
+        blank += 1
+        first = lines[blank] if blank < len(lines) else ""
+    separator = told[1] if told else max(SEPARATORS, key=lambda each: _fitness(_split(first, each), fields, columns))
     quoted = separator != "\t" or _quotes_are_used(lines, separator)
     if columns:
         return Table(separator, quoted, fields.resolve(columns))

@@ -137,6 +137,10 @@ def test_evaluate_prints_json_and_writes_over_nothing_but_its_own(pipeline: Resu
         assert (error["id"], len(error["said"]), bool(error["reasons"])) == ("m-7", told, bool(told))
         assert ("money" in page.read_text() or "money" in out.read_text()) == bool(told)
         assert "m-7" in page.read_text()
+    # A device without end is not read to its end to see whether it is a page.
+    assert (
+        "No space left" in call(state, "evaluate", labelled, "--model", "intent", "--html", "/dev/full", code=1).stderr
+    )
     nowhere = call(state, "evaluate", labelled, "--model", "intent", "--html", folder / "no" / "page", code=1)
     assert nowhere.stderr.endswith(f"Error: {folder}/no/page: No such file or directory\n")
 

@@ -117,3 +117,18 @@ def test_a_workbook_is_called_one() -> None:
     assert refusal(archive.getvalue(), "x.xlsx") == (
         "x.xlsx is a ZIP archive, as workbooks of spreadsheets are too (.xlsx): unpack it, or save it as CSV."
     )
+
+
+def test_texts_that_seem_to_stand_for_nothing_are_named() -> None:
+    """As SQL Server and `str` write it: it is read as a bio, and learned."""
+    content = "id,name,bio\n" + "".join(f"{number},ann,{'NULL' if number % 3 else 'x'}\n" for number in range(90))
+    assert opened(content, "x.csv").notes == [
+        "`NULL` stands in 60 fields of the first 90 rows and is read as this text; where nothing is meant, have it "
+        "written as an empty field"
+    ]
+    assert opened("id,name\n1,null\n2,ann\n", "x.csv").notes == []
+
+
+def test_excel_says_what_separates() -> None:
+    assert read("sep=;\nid;bio\n1;a,b\n2\n", "x.csv") == ([{"id": 1, "bio": "a,b"}], {4: "has 1 of 2 columns"})
+    assert read("sep=|\r\nid|bio\r\n1|a\r\n") == ([{"id": 1, "bio": "a"}], {})
