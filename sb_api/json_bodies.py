@@ -119,14 +119,13 @@ def decode_records(body: bytes, struct: type[Record], limit: int) -> Records:
     if len({str(record.id) for record in keyed.values()}) == len(keyed):
         records.sound = keyed
         return records
-    known: set[str] = set()
+    first: dict[str, str] = {}
     for key, record in keyed.items():
-        if str(record.id) in known:
-            # Not by its key: of a file that is sent in parts, it would be counted from the start of some part.
-            records.errors[key] = {"field": "id", "detail": f"an earlier record has the id {record.id} too"}
-        else:
-            known.add(str(record.id))
+        earlier = first.setdefault(str(record.id), key)
+        if earlier == key:
             records.sound[key] = record
+        else:
+            records.errors[key] = {"field": "id", "detail": f"record {earlier!r} has the id {record.id} too"}
     return records
 
 

@@ -97,11 +97,17 @@ def _distribute(
     """Put what the answer says of each record in its place."""
     predictions, scores, bands, reasons = answer.predictions, answer.scores, answer.bands, answer.reasons
     weights, errors = answer.weights, answer.errors
+    known: set[str] = set()
     for number, (place, identity) in enumerate(zip(sent, ids, strict=True)):
         if errors and (wrong := errors.get(str(number))) is not None:
-            outcomes[place] = Fault(place, wrong.field, wrong.detail)
+            # The service names the earlier record by its number in the request, which tells nobody anything.
+            repeated = wrong.field == "id" and str(identity) in known
+            detail = f"an earlier record has the id {identity} too" if repeated else wrong.detail
+            outcomes[place] = Fault(place, wrong.field, detail)
             continue
         key = str(identity)
+        if errors:
+            known.add(key)
         if key not in predictions or key not in scores:
             raise UnexpectedAnswer(f"The answer to POST /predict does not tell of the record with the id {key}.")
         outcomes[place] = Judgement(
