@@ -109,8 +109,10 @@ def retrain_model(
         begun = fitting.begin_classes(new, known, number)
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
-        for arrays in _blends(original.arrays, current.arrays, get_arrays(fitting.network), later, begun):
-            set_arrays(fitting.network, arrays)
+        tuned = get_arrays(fitting.network)
+        for arrays in _blends(original.arrays, current.arrays, tuned, later, begun):
+            if arrays is not tuned:
+                set_arrays(fitting.network, arrays)
             temperature, borders, on_guard, held = _hold(fitting, new, floors, reference, known, calibrate_now)
             unlearned = reference.unlearn(on_guard)
             appraisal = appraise_guard(unlearned)

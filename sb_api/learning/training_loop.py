@@ -162,17 +162,17 @@ class TrainingLoop:
         for number, variable in enumerate(v for v in self.network.variables if "seed_generator" in v.path):
             variable.assign([seed % 2**31, number])
         random = np.random.default_rng(seed)
-        known = Known.of(recipe, new, reference, log, self.classes)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
+        if self._learn_own(recipe, new, [part for part in (reference, log) if part is not None], floors):
+            return
+        known = Known.of(recipe, new, reference, log, self.classes)
         steps = -(-len(new) // recipe.batch_size)
         if self._own is not None:
             paces = pace_features(new, self._own.table.shape[0], recipe.pace)
             paced = np.flatnonzero(paces != 1).astype(np.int32)
             self._paced.assign(paced)
             self._paces.assign(paces[paced])
-        own = self._learn_own(recipe, new, known, floors)
         settling = bool(steps and recipe.settle_steps) and (len(new) <= recipe.most_settled or bool(floors.any()))
-        settling = settling and own is None
         if settling and len(known.rows):
             known = replace(known, anchors=self.predict(known.rows.arrays))
         tensors = make_tensors(known, new, recipe, self.classes, floors)
@@ -187,9 +187,7 @@ class TrainingLoop:
             self._epochs[place < recipe.dropout_epochs](*tensors, order, draws, *map(np.int32, counts), np.float32(0))
             if progress:
                 progress(len(new))
-        if own is not None:
-            networks.set_arrays(self.network, own)  # the steps were for the optimizer's state alone
-        elif settling:
+        if settling:
             self._settle(recipe, new, known, tensors, floors, random)
             self.lift(new, floors, join(known.reference, known.log))
         elif recipe.averaged and steps:
@@ -205,18 +203,18 @@ class TrainingLoop:
         self._own.approach(rows, wanted_log_odds(rows, floors[held]), False, known)
         return True
 
-    def _learn_own(self, recipe: Recipe, new: Examples, known: Known, floors: RowWeights) -> Arrays | None:
-        """What the network would be if the new rows were learned by what is their own; None where they are not to be,
-        or where that is not enough for few. The network stays as it is."""
+    def _learn_own(self, recipe: Recipe, new: Examples, known: Sequence[Examples], floors: RowWeights) -> bool:
+        """Learn the new rows by what is their own; False where they are not to be learned that way, or where that is
+        not enough for few, and the network stays as it is."""
         if self._own is None or (margin := recipe.own_margin(new)) is None:
-            return None
-        before = networks.get_arrays(self.network)
-        least = np.maximum(floors, margin)
-        wanted = log_odds(new.scores) if new.scores is not None else wanted_log_odds(new, least)
-        reached = self._own.approach(new, wanted, new.scores is not None, join(known.reference, known.log))
-        after = networks.get_arrays(self.network)
-        networks.set_arrays(self.network, before)
-        return after if reached or len(new) > recipe.own_rows else None
+            return False
+        before = self._own.state()
+        wanted = log_odds(new.scores) if new.scores is not None else wanted_log_odds(new, np.maximum(floors, margin))
+        rows = join(*known) if known else new.take(np.zeros(0, np.int64))
+        if self._own.approach(new, wanted, new.scores is not None, rows) or len(new) > recipe.own_rows:
+            return True
+        self._own.restore(before)
+        return False
 
     def _settle(
         self,

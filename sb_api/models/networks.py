@@ -173,7 +173,7 @@ def _fields_layer(keras: Any) -> Any:
 
 def slots_by_field() -> npt.NDArray[np.float32]:
     """(slots, fields), 1 where a slot is of a field."""
-    return np.array([[slot == field for field in FIELDS] for slot in SLOT_FIELDS], np.float32)
+    return np.asarray(np.array(SLOT_FIELDS)[:, None] == np.array(FIELDS), np.float32)
 
 
 def _members_layer(keras: Any) -> Any:

@@ -20,9 +20,9 @@ from sb_api.learning.fitting.own_features import (
     SPARING,
     TABLE,
     OwnFeatures,
+    PairPrices,
     count_features,
     count_pairs,
-    find_way,
     line_slopes,
     pace_features,
 )
@@ -167,7 +167,7 @@ def test_as_few_features_move_as_can_at_so_many_times_the_least_cost(count: int,
         of_some = slopes[places]
         return float(1 / (of_some @ np.linalg.solve(prices[np.ix_(places, places)], of_some)))
 
-    way = find_way(slopes, prices)
+    way = PairPrices.of(prices).find_way(slopes)
     by_price = np.argsort(np.diag(prices), kind="stable")
     moving = by_price[: np.count_nonzero(way)]
     assert not np.delete(way, moving).any(), "those that move are the cheapest"

@@ -76,7 +76,7 @@ def second(bare_session: Bare) -> Fitting:
 def test_the_recipe_is_the_specified_one(bare: Bare) -> None:
     assert (RETRAINING.batch_size, RETRAINING.epochs) == (1, 2)
     assert type(bare.fitting.optimizer).__name__ == "Adam"
-    weights = fitted(bare.fitting, bare, make_rows(bare, 5), seed=1)
+    weights = fitted(bare.fitting, bare, make_rows(bare, 5), 1, BY_STEPS)
     assert weights.optimizer["adam/learning_rate"] == np.float32(0.001)
     assert weights.optimizer["adam/iteration"] - bare.original.optimizer["adam/iteration"] == 2 * 5
 
@@ -119,11 +119,20 @@ def test_what_was_loaded_is_what_is_saved(bare: Bare) -> None:
 
 def test_saved_and_loaded_in_between_a_training_goes_on_as_if_it_had_not_been(bare: Bare, second: Fitting) -> None:
     earlier, later = make_rows(bare, 6), make_rows(bare, 6, start=6)
-    between = fitted(bare.fitting, bare, earlier, seed=1)
-    bare.fitting.fit(later, 2)
+    between = fitted(bare.fitting, bare, earlier, 1, BY_STEPS)
+    bare.fitting.fit(later, 2, recipe=BY_STEPS)
     second.load(parse_weights(dump_weights(between), "memory"))
-    second.fit(later, 2)
+    second.fit(later, 2, recipe=BY_STEPS)
     assert_equal(second.snapshot(between.about), bare.fitting.snapshot(between.about))
+
+
+def test_what_is_learned_by_what_is_its_own_leaves_the_state_of_the_optimizer_as_it_was(bare: Bare) -> None:
+    rows = make_rows(bare, 1)
+    rows.targets[:] = 1 - bare.fitting.predict(rows.arrays).argmax(axis=1)
+    learned = fitted(bare.fitting, bare, rows, 1)
+    assert differ(learned, bare.original)
+    for path, state in bare.original.optimizer.items():
+        np.testing.assert_array_equal(learned.optimizer[path], state, err_msg=path)
 
 
 def test_the_optimizer_state_matters(bare: Bare) -> None:

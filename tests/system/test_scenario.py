@@ -72,11 +72,11 @@ def test_predict_train_predict_rollback_predict_equals_the_bare_model(service: S
     number = last_number(service)
     assert_predicts_as(bare, service, editors)
 
-    # Two trainings in a row: the optimizer state of the first is carried on by the second.
+    # Two trainings in a row, by steps: the optimizer state of the first is carried on by the second.
     current = bare.original
     trained = []
     for step in (1, 2):
-        verdicts = make_verdicts(7 * step, start=1000 * step)
+        verdicts = make_verdicts(12 * step, start=1000 * step)
         answer = service.post("/train", verdicts).json()
         current = retrain(bare, service, current, verdicts, number + step)
         trained.append(current)

@@ -16,10 +16,13 @@ otherwise be learned at the cost of all that are called much like it, or registe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import solve_triangular
 
 from sb_api.arrays import Arrays, Predict
 from sb_api.learning.recipe import Examples
@@ -49,6 +52,60 @@ ACCOUNT_SLOPE, ACCOUNT_PRICE = WIDE_DEEP_SHARES[1], 2.0
 MOST_TOGETHER, MOST_KNOWN = 10, 20_000
 
 
+@dataclass(frozen=True)
+class Aim:
+    """Where the log-odds of label 1 of n rows are to be: at those `wanted` (n,), or past them on the `sides` (n,) of
+    their labels, 1 or -1, unless they are `exact`."""
+
+    wanted: Numbers
+    sides: Numbers
+    exact: bool
+
+    def of(self, row: int) -> Aim:
+        """That of one row."""
+        return Aim(self.wanted[row : row + 1], self.sides[row : row + 1], self.exact)
+
+    def gaps(self, said: Numbers) -> Numbers:
+        """What log-odds (n,) lack; 0 where nothing."""
+        gaps = self.wanted - said
+        if self.exact:
+            return np.where(np.abs(gaps) > CLOSE, gaps, 0.0)
+        return np.where(gaps * self.sides > 0, gaps + BEYOND * self.sides, 0.0)
+
+
+@dataclass(frozen=True)
+class PairPrices:
+    """What it costs known rows to move k numbers, any two of them together: the Cholesky factor (k, k) of that, in the
+    `order` (k,) in which they are to be moved, those that known rows have least first."""
+
+    order: npt.NDArray[np.intp]
+    lower: Numbers
+
+    @classmethod
+    def of(cls, pairs: Numbers) -> PairPrices:
+        """Of the costs of any two (k, k), which are positive definite."""
+        order = np.argsort(np.diag(pairs), kind="stable")
+        return cls(order, np.asarray(np.linalg.cholesky(pairs[np.ix_(order, order)]), np.float64))
+
+    def find_way(self, slopes: Numbers) -> Numbers:
+        """How far to move each number (k,), but for a factor, so that log-odds with such `slopes` (k,) change at a cost
+        that is at most `SPARING` times the least; 0 for as many as can be, those that known rows have most first.
+
+        A change by d of the log-odds costs at least d^2 / s'P^-1 s. With P = LL' and Ly = s that is d^2 / y'y, and by
+        the first m numbers alone d^2 over the sum of the first m squares.
+        """
+        parts = solve_triangular(self.lower, slopes[self.order], lower=True, check_finite=False)
+        gains = np.cumsum(parts**2)
+        enough = np.searchsorted(gains, gains[-1] / SPARING) + 1
+        way = np.zeros(len(slopes))
+        first = self.lower[:enough, :enough]
+        way[self.order[:enough]] = solve_triangular(first, parts[:enough], lower=True, trans="T", check_finite=False)
+        return way
+
+
+Prices = PairPrices | Numbers  # or of each number alone (k,)
+
+
 class OwnFeatures:
     """The tables of a wide-and-deep network with the numbers of features (FEATURES, 1) and of accounts (ACCOUNTS, 2),
     these with their marks, and how they move its scores."""
@@ -73,39 +130,42 @@ class OwnFeatures:
 
         `known` are the rows that are to be moved as little as can be.
         """
-        prices: list[Numbers] = []
-        sides = np.where(new.targets == 1, 1.0, -1.0)
+        aim = Aim(wanted, np.where(new.targets == 1, 1.0, -1.0), exact)
+        prices: list[Prices] = []
         for _ in range(MOST_PASSES):
-            gaps = self._gaps(new.arrays, wanted, sides, exact)
+            gaps = self._gaps(new.arrays, aim)
             if not gaps.any():
                 return True
             prices = prices or self._price(new.arrays, known.arrays)
-            self._close(new.arrays, np.flatnonzero(gaps), wanted, sides, exact, prices)
-        left = self._gaps(new.arrays, wanted, sides, exact)
+            self._close(new.arrays, np.flatnonzero(gaps), aim, prices)
+        left = self._gaps(new.arrays, aim)
         # Rows that were there have been moved away by those that contradict each other.
-        self._close(new.arrays, np.flatnonzero((left != 0) & (gaps == 0)), wanted, sides, exact, prices)
-        return not self._gaps(new.arrays, wanted, sides, exact).any()
+        self._close(new.arrays, np.flatnonzero((left != 0) & (gaps == 0)), aim, prices)
+        return not self._gaps(new.arrays, aim).any()
 
-    def _close(
-        self,
-        new: Arrays,
-        rows: npt.NDArray[np.intp],
-        wanted: Numbers,
-        sides: Numbers,
-        exact: bool,
-        prices: list[Numbers],
-    ) -> None:
+    def state(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Copies of both tables, as they are now."""
+        return np.array(self.table.value.numpy()), np.array(self.accounts.value.numpy())
+
+    def restore(self, state: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]) -> None:
+        """Make the tables again what `state` was."""
+        self.table.assign(state[0])
+        self.accounts.assign(state[1])
+
+    def _close(self, new: Arrays, rows: npt.NDArray[np.intp], aim: Aim, prices: Sequence[Prices]) -> None:
         """Move the tables for each of some of n new rows in turn that lacks something."""
         for row in rows:
-            one = slice(row, row + 1)
-            arrays = {name: array[one] for name, array in new.items()}
-            (gap,) = self._gaps(arrays, wanted[one], sides[one], exact)  # the rows before it may have closed it
+            arrays = {name: array[row : row + 1] for name, array in new.items()}
+            (gap,) = self._gaps(arrays, aim.of(row))  # the rows before it may have closed it
             if gap:
                 self._step(arrays, gap, prices[row])
 
-    def _price(self, new: Arrays, known: Arrays) -> list[Numbers]:
+    def _gaps(self, arrays: Arrays, aim: Aim) -> Numbers:
+        return aim.gaps(log_odds(self._predict(arrays)))
+
+    def _price(self, new: Arrays, known: Arrays) -> list[Prices]:
         """Of each of n new rows, what it costs known rows to move the k numbers that it is made of (`numbers_of_row`):
-        by the pairs of them (k, k) where new rows are few, else for each alone (k,)."""
+        by the pairs of them where new rows are few, else for each alone (k,)."""
         own = [numbers_of_row(new, row) for row in range(len(new["account_input"]))]
         if len(own) > MOST_TOGETHER:
             accounts = np.bincount(known["account_input"][:, 0], minlength=ACCOUNTS)
@@ -116,7 +176,7 @@ class OwnFeatures:
         pairs = [count_pairs(numbers, slopes, mine, FEATURES + ACCOUNTS) for mine in own]
         for of_one in pairs:
             of_one[-1, -1] += ACCOUNT_PRICE * ACCOUNT_SLOPE**2
-        return pairs
+        return [PairPrices.of(of_one) for of_one in pairs]
 
     def _slopes(self, arrays: Arrays) -> tuple[npt.NDArray[np.int32], Numbers]:
         """The numbers that n rows are made of (n, slots + 1), and by how much log-odds grow with each."""
@@ -125,21 +185,14 @@ class OwnFeatures:
         numbers = np.concatenate([features, FEATURES + accounts[:, :1]], axis=1)
         return numbers, np.concatenate([slopes, np.full((len(accounts), 1), ACCOUNT_SLOPE)], axis=1)
 
-    def _gaps(self, arrays: Arrays, wanted: Numbers, sides: Numbers, exact: bool) -> Numbers:
-        """What the log-odds of each row lack; 0 where nothing."""
-        gaps = wanted - log_odds(self._predict(arrays))
-        if exact:
-            return np.where(np.abs(gaps) > CLOSE, gaps, 0.0)
-        return np.where(gaps * sides > 0, gaps + BEYOND * sides, 0.0)
-
-    def _step(self, arrays: Arrays, gap: float, prices: Numbers) -> None:
+    def _step(self, arrays: Arrays, gap: float, prices: Prices) -> None:
         """Move the tables so that the log-odds of one row change by `gap`, were they linear in it, the cheapest way."""
         own = numbers_of_row(arrays, 0)
         (numbers,), (by_slot,) = self._slopes(arrays)
         found = np.isin(numbers, own)
         slopes = np.zeros(len(own))
         np.add.at(slopes, np.searchsorted(own, numbers[found]), by_slot[found])
-        way = slopes / prices if prices.ndim == 1 else find_way(slopes, prices)
+        way = prices.find_way(slopes) if isinstance(prices, PairPrices) else slopes / prices
         moves = np.clip(gap, -LONGEST_STEP, LONGEST_STEP) * way / (slopes @ way)
         values = np.array(self.table.value.numpy())
         values[own[:-1], 0] += moves[:-1]
@@ -151,23 +204,6 @@ class OwnFeatures:
             values[number, 0] += moves[-1]
             values[mark, 1] = 1
             self.accounts.assign(values)
-
-
-def find_way(slopes: Numbers, prices: Numbers) -> Numbers:
-    """How far to move each of k features, but for a factor, so that log-odds with such `slopes` (k,) change at `prices`
-    (k, k) that are at most `SPARING` times the least; 0 for as many as can be, those that known rows have most first.
-
-    A change by d of the log-odds costs at least d^2 / s'P^-1 s. With P = LL' and Ly = s that is d^2 / y'y, and by the
-    first m features alone d^2 over the sum of the first m squares.
-    """
-    order = np.argsort(np.diag(prices), kind="stable")
-    lower = np.linalg.cholesky(prices[np.ix_(order, order)])
-    parts = np.linalg.solve(lower, slopes[order])
-    gains = np.cumsum(parts**2)
-    enough = np.searchsorted(gains, gains[-1] / SPARING) + 1
-    way = np.zeros(len(slopes))
-    way[order[:enough]] = np.linalg.solve(lower[:enough, :enough].T, parts[:enough])
-    return way
 
 
 def numbers_of_row(arrays: Arrays, row: int) -> npt.NDArray[np.int64]:
