@@ -65,14 +65,16 @@ class NotedError(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """The current weights of a classifier as every process can fetch them: the file, its vocabularies, the chain of
-    versions, and how right they were on verdicts (both JSON)."""
+    """The current weights of a classifier as every process can fetch them: the file, without the state of the
+    optimizer, of which there is the name; their vocabularies, the chain of versions, and how right they were on
+    verdicts (both JSON)."""
 
     version: str
     file: bytes
     vocabularies: dict[str, bytes]
     chain: bytes
     quality: bytes
+    state: str = ""
 
 
 class Registry:
@@ -134,8 +136,9 @@ class Registry:
         with unavailable_when_lost():
             return [msgspec.json.decode(noted, type=NotedError) for noted in self.redis.lrange(ERRORS, 0, -1)]
 
-    def publish(self, classifier: str, published: Published) -> None:
-        """Make these the weights that every process works with from now on."""
+    def publish(self, classifier: str, published: Published, state: bytes | None = None) -> None:
+        """Make these the weights that every process works with from now on. The `state` of their optimizer goes along,
+        which is as much again and none but trainers need; None where the one of that name is there."""
         key = _published_key(classifier)
         fields = {
             "version": published.version,
@@ -143,6 +146,8 @@ class Registry:
             "chain": published.chain,
             "quality": published.quality,
         }
+        if state is not None:
+            fields |= {"state": published.state, "state_file": state}
         self.redis.pipeline(transaction=True).hset(key, mapping=fields).expire(key, PUBLISHED_TTL).execute()
 
     def publish_quality(self, classifier: str, quality: bytes) -> None:
@@ -160,6 +165,20 @@ class Registry:
         stored = self.redis.hget(_published_key(classifier), "all")
         published: Published | None = decode_payload(stored, Published) if stored else None
         return published
+
+    def published_state(self, classifier: str) -> str | None:
+        """The name of the optimizer's state that is published, None when there is none."""
+        name = self.redis.hget(_published_key(classifier), "state")
+        return None if name is None else str(name.decode())
+
+    def published_with_state(self, classifier: str) -> tuple[Published, bytes | None] | None:
+        """The published weights, and the file of their optimizer's state (None where that is not there); None when
+        there are none."""
+        stored, name, state = self.redis.hmget(_published_key(classifier), "all", "state", "state_file")
+        if stored is None:
+            return None
+        published: Published = decode_payload(stored, Published)
+        return published, state if name == published.state.encode() else None
 
     def published_about(self, classifier: str, what: Literal["chain", "quality"]) -> bytes | None:
         """The chain of versions behind the published weights, or their quality, as JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from sb_api.broker.shared_state import Published, Registry
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning import quality
-from sb_api.models.weights_file import Weights, dump_weights, parse_weights
+from sb_api.models.weights_file import Weights, dump_weights, name_state, parse_weights, split_state
 from sb_api.models.weights_store import WeightsStore
 from sb_api.telemetry.experiments import Run
 from sb_api.text.tokenizers import Vocabularies
@@ -66,6 +67,17 @@ def describe_run(kind: EventKind, current: Weights, previous: str, learned: int,
     )
 
 
+def _parse_published(published: Published, state: bytes | None) -> Weights:
+    """Published weights, with the state of their optimizer. Raises InvalidWeights."""
+    source = f"the published weights {published.version}"
+    weights = parse_weights(published.file, source)
+    if not published.state:  # of before it was published apart
+        return weights
+    if state is None:
+        raise InvalidWeights(f"The optimizer's state of {source} is not there.")
+    return replace(weights, optimizer=parse_weights(state, f"the optimizer's state of {source}").optimizer)
+
+
 class Publication:
     """Promotes weights: makes them current in the store of this host, and publishes them with all that goes with them.
 
@@ -96,7 +108,7 @@ class Publication:
 
     def promote(self, version: str) -> None:
         """Make a kept version current, here and for every other process. Raises UnknownVersion or InvalidWeights."""
-        self._publish(*self.store.promote(version))
+        self._publish(self.store.promote(version))
 
     def synchronize(self) -> None:
         """Publish this host's current weights, unless another trainer has published later ones: then take those.
@@ -110,19 +122,20 @@ class Publication:
                 self._mend(chain)
             return
         known = {about.version: about for about in chain.versions}
-        newest = self.registry.published(self.classifier)
+        newest = self.registry.published_with_state(self.classifier)
         if newest is not None:
-            theirs = msgspec.json.decode(newest.chain, type=Chain).versions
+            published, _ = newest
+            theirs = msgspec.json.decode(published.chain, type=Chain).versions
             later = self.version in {about.version for about in theirs}
-            if newest.version not in known:
-                weights = parse_weights(newest.file, f"the published weights {newest.version}")
+            if published.version not in known:
+                weights = _parse_published(*newest)
                 mine = known.get(self.version)
                 later = later or mine is None or weights.about.created > mine.created
                 if later:
                     self.store.save(weights)
             if later:
-                self.store.promote(newest.version)
-        self._publish(*self.store.load_current_file())
+                self.store.promote(published.version)
+        self._publish(self.store.load_current())
         self.publish_quality()
 
     def publish_quality(self) -> None:
@@ -136,29 +149,33 @@ class Publication:
 
     def _mend(self, chain: Chain) -> None:
         """Answer to a file of a slot that is damaged since, or no longer: a current one is restored from Redis."""
-        newest = self.registry.published(self.classifier)
-        if "current" in chain.damaged and newest is not None:
+        newest = self.registry.published_with_state(self.classifier) if "current" in chain.damaged else None
+        if newest is not None:
             try:
-                self.store.restore_current(parse_weights(newest.file, f"the published weights {newest.version}"))
-                logger.error("the current weights file was damaged; it is %s again, from Redis", newest.version)
+                weights = _parse_published(*newest)
+                self.store.restore_current(weights)
+                logger.error("the current weights file was damaged; it is %s again, from Redis", weights.about.version)
             except (InvalidWeights, OSError) as error:
                 logger.error("the damaged file of the current weights cannot be restored: %s", error)
-        self._publish(*self.store.load_current_file())
+        self._publish(self.store.load_current())
         self.publish_quality()
 
-    def _publish(self, current: Weights, file: bytes) -> None:
+    def _publish(self, current: Weights) -> None:
         """Publish the current weights, which do not wait for new figures on how right they are."""
         chain = self.store.chain()
         self.version = current.about.version
         self._damaged = chain.damaged
+        stateless, state = split_state(current)
         published = Published(
             version=self.version,
-            file=file,
+            file=dump_weights(stateless),
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
             chain=msgspec.json.encode(chain),
             quality=self._quality,
+            state=name_state(current),
         )
-        self.registry.publish(self.classifier, published)
+        there = self.registry.published_state(self.classifier) == published.state
+        self.registry.publish(self.classifier, published, None if there else dump_weights(state))
 
     def _measure_quality(self) -> dict[str, Any]:
         if self.log is None:

@@ -126,6 +126,16 @@ def _read_arrays(group: h5py.Group, most_bytes: int) -> dict[str, npt.NDArray[An
     return arrays
 
 
+def split_state(weights: Weights) -> tuple[Weights, Weights]:
+    """Weights without the state of their optimizer, and that without them."""
+    return replace(weights, optimizer={}), replace(weights, arrays={})
+
+
+def name_state(weights: Weights) -> str:
+    """The name of the state of their optimizer, which follows from what it holds."""
+    return str(_digest(weights.optimizer).hexdigest())
+
+
 def _digest(arrays: Arrays) -> Any:
     digest = hashlib.sha256()
     for path, array in sorted(arrays.items()):

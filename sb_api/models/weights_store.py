@@ -41,7 +41,7 @@ class WeightsStore:
         self._known: dict[tuple[int, int], Version] = {}
         self._unusable: dict[Path, tuple[int, int]] = {}
         # What was last read or written, by the same: a training begins with what the one before it has made current.
-        self._last: tuple[tuple[int, int], Weights, bytes] | None = None
+        self._last: tuple[tuple[int, int], Weights] | None = None
 
     @classmethod
     def of(cls, settings: Settings, classifier: str) -> WeightsStore:
@@ -51,9 +51,6 @@ class WeightsStore:
 
     def load(self, slot: Slot) -> Weights:
         """The weights in a slot. Raises UnknownVersion when it is empty, InvalidWeights when its file is damaged."""
-        return self._load(slot)[0]
-
-    def _load(self, slot: Slot) -> tuple[Weights, bytes]:
         path = self._path(slot)
         try:
             return self._parse(path)
@@ -62,30 +59,23 @@ class WeightsStore:
 
     def load_current(self) -> Weights:
         """The current weights, or the first of previous and original that can be used, with a loud log line."""
-        return self.load_current_file()[0]
-
-    def load_current_file(self) -> tuple[Weights, bytes]:
-        """What `load_current` gives, and its file."""
         for slot in ("current", "previous"):
             if self._path(slot).exists():
                 try:
-                    return self._load(slot)
+                    return self.load(slot)
                 except InvalidWeights as error:
                     logger.error("falling back from the %s weights: %s", slot, error.detail)
-        return self._load("original")
+        return self.load("original")
 
     def load_version(self, version: str) -> Weights:
         """A kept version, or the original. Raises UnknownVersion or InvalidWeights."""
-        return self._load_version(version)[0]
-
-    def _load_version(self, version: str) -> tuple[Weights, bytes]:
         path = self._version_path(version)
         try:
             return self._parse(path)
         except (FileNotFoundError, InvalidWeights):
             self._read_about(path)  # which logs what is wrong with it
-        original = self._load("original")
-        if original[0].about.version == version:
+        original = self.load("original")
+        if original.about.version == version:
             return original  # also when the copy of it that was kept is damaged
         if path.exists():
             raise InvalidWeights(f"{path} is damaged or cannot be read; the log of the train process says why.")
@@ -108,22 +98,22 @@ class WeightsStore:
 
     def save(self, weights: Weights) -> None:
         """Keep `weights` as a version, on disk when this returns. It is not in any slot yet."""
-        path, content = self._version_path(weights.about.version), dump_weights(weights)
-        write_private(path, content)
-        self._note(_state_of(path.stat()), weights, content)
+        path = self._version_path(weights.about.version)
+        write_private(path, dump_weights(weights))
+        self._note(_state_of(path.stat()), weights)
 
-    def promote(self, version: str) -> tuple[Weights, bytes]:
-        """Make a kept version, or the original, current; what was current becomes previous. Returns it and its file.
+    def promote(self, version: str) -> Weights:
+        """Make a kept version, or the original, current; what was current becomes previous. Returns it.
 
         May be repeated after a kill at any instant. Raises UnknownVersion or InvalidWeights, and then changes nothing.
         """
-        promoted = self._load_version(version)
-        self._keep(*promoted)
+        promoted = self.load_version(version)
+        self._keep(promoted)
         current = self._read_about(self._path("current"))
         if current is None or not self._is_kept(current.version):
-            leaving = self.load_current_file()
-            self._keep(*leaving)
-            current = leaving[0].about
+            leaving = self.load_current()
+            self._keep(leaving)
+            current = leaving.about
         if current.version == version:
             if not self._path("current").exists() or self._read_about(self._path("current")) is None:
                 self._link(version, "current")
@@ -163,7 +153,7 @@ class WeightsStore:
         """The staged weights, and the files that go with them. Raises UnknownVersion where there are none,
         InvalidWeights where they are damaged."""
         try:
-            weights, _ = self._parse(self._staged)
+            weights = self._parse(self._staged)
             return weights, {path.name: path.read_bytes() for path in self._staged_files.iterdir()}
         except FileNotFoundError:
             raise UnknownVersion(f"No weights of {self.classifier} are staged.") from None
@@ -208,22 +198,22 @@ class WeightsStore:
             raise UnknownVersion(f"{version[:40]!r} is not the name of a version.")
         return self._versions / f"{version}.h5"
 
-    def _keep(self, weights: Weights, content: bytes) -> None:
-        """Keep weights from their file as a version, unless they are one."""
+    def _keep(self, weights: Weights) -> None:
+        """Keep weights as a version, unless they are one."""
         if not self._is_kept(weights.about.version):
-            write_private(self._version_path(weights.about.version), content)
+            self.save(weights)
 
     def _is_kept(self, version: str) -> bool:
         """Whether the file of a version is there and sound."""
         return self._read_about(self._version_path(version)) is not None
 
-    def _parse(self, path: Path) -> tuple[Weights, bytes]:
-        """The weights in a file, and the file itself. Raises InvalidWeights for what is there and cannot be used,
-        FileNotFoundError for what is not."""
+    def _parse(self, path: Path) -> Weights:
+        """The weights in a file. Raises InvalidWeights for what is there and cannot be used, FileNotFoundError for what
+        is not."""
         try:
             state = _state_of(path.stat())
             if self._last is not None and self._last[0] == state:
-                return self._last[1:]
+                return self._last[1]
             content = path.read_bytes()
         except FileNotFoundError:
             raise
@@ -231,15 +221,15 @@ class WeightsStore:
             raise InvalidWeights(f"{path} cannot be read: {error.strerror}.") from error
         weights = parse_weights(content, str(path))
         self._check_owner(weights.about, path)
-        self._note(state, weights, content)
-        return weights, content
+        self._note(state, weights)
+        return weights
 
-    def _note(self, state: tuple[int, int], weights: Weights, content: bytes) -> None:
+    def _note(self, state: tuple[int, int], weights: Weights) -> None:
         """Remember what a file holds while it is in this state."""
         for array in (*weights.arrays.values(), *weights.optimizer.values()):
             array.setflags(write=False)  # whoever is given them again is given what is in the file
         self._known[state] = weights.about
-        self._last = state, weights, content
+        self._last = state, weights
 
     def _check_owner(self, about: Version, path: Path) -> None:
         if about.classifier != self.classifier:
@@ -288,7 +278,7 @@ class WeightsStore:
         if (known := self._known.get(_state_of(before))) is not None:
             self._known[_state_of(now)] = known
         if self._last is not None and self._last[0] == _state_of(before):
-            self._last = (_state_of(now), *self._last[1:])
+            self._last = _state_of(now), self._last[1]
 
     def _prune(self) -> None:
         chain = self.chain()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sb_api import train
+from sb_api.broker.connection import PREFIX
 from sb_api.broker.jobs import TRAIN, Claim, Job, Training
 from sb_api.broker.shared_state import Broker, Published
 from sb_api.config import load_settings
@@ -302,8 +303,8 @@ def start_of(task: str) -> int:
     return 1000 * sum(task.encode())
 
 
-def learn(trainer: Trainer, task: str, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    return trainer.train(task, as_verdicts(make_verdicts(4, start_of(task))), check)
+def learn(trainer: Trainer, task: str, check: Callable[[], None] = lambda: None, count: int = 4) -> dict[str, Any]:
+    return trainer.train(task, as_verdicts(make_verdicts(count, start_of(task))), check)
 
 
 def slots(trainer: Trainer) -> tuple[str | None, str | None, str | None]:
@@ -478,8 +479,12 @@ def test_the_weights_of_this_host_are_published_while_none_are(
     stored = jobs.registry.published("lodbrok")
     assert stored is not None
     assert stored.version == trainer.publication.version
-    weights = parse_weights(stored.file, "Redis")
-    assert_equal(weights, trainer.store.load_current())
+    current = trainer.store.load_current()
+    assert_equal(parse_weights(stored.file, "Redis"), replace(current, optimizer={}))
+    whole = jobs.registry.published_with_state("lodbrok")
+    assert whole is not None
+    assert whole[1] is not None
+    assert_equal(replace(current, optimizer=parse_weights(whole[1], "Redis").optimizer), current)
     assert {name: vocabulary.to_json() for name, vocabulary in trainer.vocabularies.by_name.items()} == (
         stored.vocabularies
     )
@@ -494,9 +499,35 @@ def test_after_redis_lost_everything_they_are_published_again(make_trainer: Call
     assert published(jobs) == trainer.publication.version != slots(trainer)[0]
 
 
-def test_newer_weights_of_another_host_are_adopted(make_trainer: Callable[..., Trainer], jobs: Jobs) -> None:
+def test_the_state_of_the_optimizer_is_published_when_it_has_changed(
+    make_trainer: Callable[..., Trainer], jobs: Jobs
+) -> None:
+    """It is more than all that those who judge need, and a training of few verdicts leaves it as it was."""
+    trainer, key = make_trainer(), f"{PREFIX}weights:lodbrok"
+    file = jobs.redis.hget(key, "state_file")
+    jobs.redis.hset(key, "state_file", b"as it was")
+    learn(trainer, "1")
+    assert jobs.redis.hget(key, "state_file") == b"as it was"
+    assert trainer.publication.version == published(jobs) != slots(trainer)[0]
+    learn(trainer, "2", count=20)
+    assert jobs.redis.hget(key, "state_file") not in (b"as it was", file)
+
+
+def test_weights_whose_optimizers_state_is_gone_are_not_taken_for_whole(
+    make_trainer: Callable[..., Trainer], jobs: Jobs
+) -> None:
+    learn(make_trainer("one"), "1")
+    jobs.redis.hdel(f"{PREFIX}weights:lodbrok", "state_file")
+    with pytest.raises(InvalidWeights, match="optimizer's state"):
+        make_trainer("new")
+
+
+@pytest.mark.parametrize("count", [2, 20], ids=["by what is their own", "by steps"])
+def test_newer_weights_of_another_host_are_adopted(
+    count: int, make_trainer: Callable[..., Trainer], jobs: Jobs
+) -> None:
     one, other = make_trainer("one"), make_trainer("other")
-    learned = learn(one, "1")["weights"]["version"]
+    learned = learn(one, "1", count=count)["weights"]["version"]
     assert other.publication.version != learned
     other.publication.synchronize()
     assert slots(other) == slots(one)

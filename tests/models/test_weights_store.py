@@ -473,7 +473,7 @@ def test_a_promotion_reads_the_file_that_it_promotes_and_no_other_nor_what_it_ha
     assert slots(store) == (0, 3, 4)
     assert same_weights(store.load_current(), four)
     assert read == []
-    back = store.promote(store.chain().resolve("previous"))[0]
+    back = store.promote(store.chain().resolve("previous"))
     assert slots(store) == (0, 4, 3)
     assert same_weights(store.load_current(), back)
     assert read == [version_path(store, back)]
