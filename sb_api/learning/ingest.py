@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +40,10 @@ BESIDE_THRESHOLD = 0.01  # how far below it a text of no class is brought, and a
 MAJORITY = 0.5  # from there on no other class is as likely
 OBSERVED = ("learned", "learning")
 
+# Logged verdicts, and the weights that have learned them, to the same ones in any order, each with the score that its
+# record had right before those learned it.
+Hindsight = Callable[[Sequence[LoggedVerdict], Version], Sequence[LoggedVerdict]]
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -57,7 +62,8 @@ class Batch:
 
 
 class Intake:
-    """Takes in the verdicts of one classifier. Without a log, nothing is known of earlier verdicts."""
+    """Takes in the verdicts of one classifier. Without a log, nothing is known of earlier verdicts; without `hindsight`
+    what was said of records before verdicts were learned is what was said when they came."""
 
     def __init__(
         self,
@@ -65,11 +71,13 @@ class Intake:
         classifier: Classifier,
         log: VerdictLog | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hindsight: Hindsight = lambda verdicts, _: verdicts,
     ) -> None:
         self.settings = settings
         self.classifier = classifier
         self.log = log
         self._clock = clock
+        self._hindsight = hindsight
         self._rules = Rules(settings.reporter_training_cap, settings.reporter_day_cap, settings.two_reporters == "on")
 
     def take(
@@ -319,7 +327,17 @@ class Intake:
         }
 
     def _taken_back(self, rows: Sequence[LoggedVerdict], about: Version) -> Sequence[LoggedVerdict | None]:
-        return self.log.taken_back(rows, about.labels) if self.log else [None] * len(rows)
+        """For each of n verdicts the one that it takes back, None where it corrects none: with the score that its
+        record had right before weights of `about`, or those that they came from, learned it."""
+        found = self.log.taken_back(rows, about.labels) if self.log else [None] * len(rows)
+        # Of the record as it is now.
+        wrong = [
+            msgspec.structs.replace(before, vector=row.vector)
+            for row, before in zip(rows, found, strict=True)
+            if before is not None
+        ]
+        scored = {row.number: row for row in self._hindsight(wrong, about)} if wrong else {}
+        return [None if before is None else scored[before.number] for before in found]
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC).replace(tzinfo=None)

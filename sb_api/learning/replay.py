@@ -71,7 +71,7 @@ def teach(
         return start
     estimate = quality.estimate_replay(len(rows), len(trainings), log.events(quality.EVENTS))["seconds"]
     learned = log.learned_numbers(start.about.features)
-    mine = log.learned_by(log.ancestry(start.about.version, trainer.parents()), (number for number, _ in learned))
+    mine = log.learned_by(trainer.ancestry(start.about.version), (number for number, _ in learned))
     known = [(number, label) for number, label in learned if number in mine]
 
     def make(

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import Any
-
-import msgspec
 
 from sb_api.arrays import Scores
 from sb_api.broker.shared_state import Broker
 from sb_api.errors import EngineDisagrees, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import quality
+from sb_api.learning.answers import describe_training, find_sent
 from sb_api.learning.classes.naming import name_new_classes
-from sb_api.learning.fitting.following import find_unheeded
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
@@ -26,18 +23,17 @@ from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.staging.promotion import judge_verdicts
 from sb_api.learning.staging.staging import Staging
 from sb_api.learning.training_loop import Fitting
+from sb_api.learning.undo.hindsight import score_when_learned
 from sb_api.learning.undo.restoration import discard, discard_unknown
 from sb_api.learning.undo.withdrawal import shares_of
 from sb_api.models.classifiers import Classifier, find_classifier
 from sb_api.models.engine import check_engine
 from sb_api.models.weights_file import Weights
 from sb_api.models.weights_store import WeightsStore
-from sb_api.records import content_digest
 from sb_api.telemetry.experiments import Recorder
 from sb_api.text.tokenizers import Vocabularies
 from sb_api.train import Candidate, retrain_model
 from sb_api.verdicts.log_schema import Event, LoggedVerdict
-from sb_api.verdicts.outcomes import describe_outcomes, say
 from sb_api.verdicts.verdict_log import open_verdict_log
 from sb_api.versions import EventKind
 
@@ -61,11 +57,11 @@ class Trainer:
         self.store.clean()
         self.classifier = classifier = find_classifier(self.store.chain().find("original"))
         self.vocabularies: Vocabularies = classifier.load_vocabularies(settings)
-        self.intake = Intake(settings, classifier, open_verdict_log(settings, classifier.name))
+        log = open_verdict_log(settings, classifier.name)
+        self.intake = Intake(settings, classifier, log, hindsight=partial(score_when_learned, self))
         self.runs = Recorder(settings.mlflow_url)
-        self.publication = Publication(broker.registry, self.store, self.vocabularies, self.intake.log)
+        self.publication = Publication(broker.registry, self.store, self.vocabularies, log)
         self.staging = Staging(broker.redis, self.store)
-        log = self.intake.log
         if log and (missing := find_missing_event(self.store.chain(), log.events(quality.EVENTS))):
             logger.warning("the log did not know that %s is current, which it now does", missing.version)
             log.note(missing)
@@ -132,9 +128,9 @@ class Trainer:
         if self.intake.log:
             self.intake.log.follow(self.publication.version, self.parents())
 
-    def ancestry(self) -> frozenset[str]:
-        """The versions that the current weights came from, themselves included."""
-        log, version = self.intake.log, self.publication.version
+    def ancestry(self, version: str = "") -> frozenset[str]:
+        """A version, by default the current one, and all that it came from, as far as the log or the chain knows."""
+        log, version = self.intake.log, version or self.publication.version
         return log.ancestry(version, self.parents()) if log else frozenset((version,))
 
     def train(
@@ -164,7 +160,7 @@ class Trainer:
             discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
             raise TrainingRefused(NOT_BEGUN)
         logged()
-        judge_verdicts(self, verdicts, self._of_those_sent(task, verdicts, batch))
+        judge_verdicts(self, verdicts, find_sent(self, task, verdicts, batch))
         if self._roll_back_on_drift(task, check):
             current = self.store.load_current()
             if len(current.about.labels) > len(self.fitting.labels):
@@ -180,7 +176,7 @@ class Trainer:
                 if grows:
                     discard(self.intake, task, batch, self.store.load_current().about, self.ancestry)
                     raise TrainingRefused(f"{refused.detail} Nothing was kept.", **refused.members) from refused
-                told = self._describe(task, verdicts, batch, None, 0) if self.intake.log else {}
+                told = describe_training(self, task, verdicts, batch, None, 0) if self.intake.log else {}
                 kept = {name: told[name] for name in ("kept", "records") if name in told}
                 also = " The verdicts are kept, and tried again with those that follow." if kept else ""
                 raise TrainingRefused(refused.detail + also, **refused.members, **kept) from refused
@@ -193,7 +189,7 @@ class Trainer:
         self.publication.publish_quality()
         about = current.about if learned is None else learned.about
         return {
-            **self._describe(task, verdicts, batch, learned, len(rows)),
+            **describe_training(self, task, verdicts, batch, learned, len(rows)),
             "weights": {"version": about.version, "previous": about.parent},
             **(about.told if learned is not None else {}),
         }
@@ -249,38 +245,6 @@ class Trainer:
         except Unavailable as error:
             # They are learned; the next training tells the log so.
             logger.error("the log does not know yet what %s has learned: %s", version, error.detail)
-
-    def _describe(
-        self, task: str, verdicts: Sequence[Any], batch: Batch, learned: Weights | None, count: int
-    ) -> dict[str, Any]:
-        """What became of the verdicts of a request, in numbers and one by one; `learned` are the weights that came of
-        it, if any did, and `count` is of all that they have learned then, with what was kept before."""
-        sent = [(str(verdict.id), verdict.reporter or "") for verdict in verdicts]
-        mine = self._of_those_sent(task, verdicts, batch)
-        outcomes = describe_outcomes(sent, mine, find_unheeded(self, learned, mine))
-        states = Counter(outcome.state for outcome in outcomes.values())
-        unfollowed = sum(one.still != "" and one.state == "learned" for one in outcomes.values())
-        along = 0 if learned is None else max(0, count - states["learned"])
-        return {
-            "response": say(states, unfollowed, along),
-            "learned": states["learned"],
-            "along": along,
-            "known": batch.known,
-            "superseded": sum(outcome.superseded for outcome in outcomes.values()),
-            "kept": states["kept"],
-            "held": batch.held,
-            "waiting": batch.waiting,
-            "records": msgspec.to_builtins(outcomes),
-        }
-
-    def _of_those_sent(self, task: str, verdicts: Sequence[Any], batch: Batch) -> list[LoggedVerdict]:
-        """Of what a training has in the log, what came with its request: also what was kept before may be of one of
-        these reporters on one of these ids, with other content."""
-        if self.intake.log is None:
-            return batch.learn
-        sent = {(str(verdict.id), verdict.reporter or ""): content_digest(verdict) for verdict in verdicts}
-        rows = self.intake.log.of_task(task)
-        return [row for row in rows if row.digest in ("", sent.get((row.record, row.reporter)))]
 
     def _version_made_by(self, task: str) -> str | None:
         return next((about.version for about in self.store.chain().versions if about.task == task), None)

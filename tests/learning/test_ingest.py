@@ -203,6 +203,25 @@ def test_who_takes_back_a_verdict_that_made_a_score_certain_needs_no_second_repo
     assert [row.supersedes for row in mended.learn] == [innocent[0].number]
 
 
+@pytest.mark.parametrize(("before", "waiting"), [(0.97, 1), (0.02, 0)])
+def test_a_correction_waits_for_nobody_where_the_weights_that_learned_the_error_were_not_certain(
+    before: float, waiting: int, tmp_path: Path
+) -> None:
+    """They were when it came, by others who were purged before those weights were made."""
+    own = intake(tmp_path, two_reporters="on")
+    sure = weights(borders=[0.9, 0.8, 0.1])
+    first = own.take("one", [verdict(1, 1)], sure, certainly_spam, vocabularies(), {LEARNED})
+    own.settle_learned(first.learn, LEARNED)
+    own = Intake(
+        own.settings,
+        LODBROK,
+        own.log,
+        hindsight=lambda verdicts, _: [msgspec.structs.replace(one, score=before) for one in verdicts],
+    )
+    correction = own.take("two", [verdict(1, 0)], sure, certainly_spam, vocabularies(), {LEARNED})
+    assert correction.waiting == waiting
+
+
 def test_of_a_correction_what_had_been_said_before_the_error_is_observed(tmp_path: Path) -> None:
     """What the weights say then is what its own reporter has taught them."""
     own = intake(tmp_path)

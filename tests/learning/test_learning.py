@@ -649,6 +649,41 @@ def test_what_was_kept_while_another_was_wrong_and_is_learned_after_that_goes_ba
     assert abs(score(make_trainer(), pat(1)) - before) < 0.03, "others were learned"
 
 
+@pytest.mark.parametrize("how", ["purged", "kept"])
+def test_a_correction_goes_back_to_what_the_weights_said_that_learned_the_wrong_verdict(
+    how: str, make_trainer: Callable[..., Trainer]
+) -> None:
+    """It went back to the score of when that came: another had called the account spam by then, who is purged or has
+    taken it back since."""
+    trainer = make_trainer()
+    log = trainer.intake.log
+    assert log is not None
+    before = score(trainer, pat(1))
+    trainer.train("mallory's", by("mallory", 1), proceed)
+    make_trainer(reporter_training_cap=0 if how == "kept" else 500).train("wrong", by("ann", 1), proceed)
+    if how == "kept":
+        take_back(trainer, "mallory's undo", by("mallory", 1)[0])
+        assert try_kept(trainer, proceed) == 1
+    else:
+        log.purge(reporter="mallory")
+        replay(trainer, "replay", proceed, False, lambda _: None)
+    assert is_on_side(trainer, 1)
+    assert trainer.train("right", by("ann", 0), proceed)["learned"] == 1
+    assert score(trainer, pat(1)) < before + 0.01
+
+
+def test_a_correction_of_what_was_learned_by_the_weights_that_it_came_to_loads_no_others(
+    make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    for number, verdicts in enumerate((pat(1), campaign(1))):
+        trainer.train(f"said {number}", verdicts, proceed)
+    loaded: list[str] = []
+    monkeypatch.setattr(trainer.store, "load_version", loaded.append)
+    assert trainer.train("correction", pat(0), proceed)["learned"] == 1
+    assert loaded == []
+
+
 @pytest.mark.parametrize("other", [0, 1])
 def test_what_was_taken_back_is_not_told_to_be_known_where_another_has_the_last_word(
     other: int, make_trainer: Callable[..., Trainer]

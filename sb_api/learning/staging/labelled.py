@@ -81,7 +81,7 @@ def _on_log(trainer: Trainer, staged: Predictor) -> list[Labelled]:
     rows = [row for row in log.latest(MOST_VERDICTS) if row.status in OBSERVED] if log else []
     count = len(staged.about.labels)
     rows = [row for row in rows if row.tokenizers == staged.about.features and max(row.label, row.predicted) < count]
-    known = log.learned_by(ancestry_of(trainer, staged.version), (row.number for row in rows)) if log else ()
+    known = log.learned_by(trainer.ancestry(staged.version), (row.number for row in rows)) if log else ()
     rows = [row for row in rows if row.number not in known]
     if not rows:
         return []
@@ -94,13 +94,6 @@ def _on_log(trainer: Trainer, staged: Predictor) -> list[Labelled]:
         merge_targets(np.array([getattr(row, name) for row in rows]), labels) for name in ("predicted", "label")
     )
     return [_compare(VERDICTS, staged.about.labels, targets, said, other)]
-
-
-def ancestry_of(trainer: Trainer, version: str) -> frozenset[str]:
-    """A version and all that it came from, as far as the log or the chain knows."""
-    log = trainer.intake.log
-    parents = {about.version: about.parent for about in trainer.store.chain().versions}
-    return log.ancestry(version, parents) if log else frozenset((version,))
 
 
 def _compare(source: str, labels: Sequence[str], targets: Targets, said: Targets, other: Targets) -> Labelled:

@@ -14,7 +14,7 @@ from sb_api.broker.jobs import Promotion
 from sb_api.errors import InvalidWeights, NothingStaged
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.replay import Progress, teach
-from sb_api.learning.staging.labelled import ancestry_of, compare_labelled, count_right
+from sb_api.learning.staging.labelled import compare_labelled, count_right
 from sb_api.models.measures import best_labels
 from sb_api.models.weights_file import Weights
 from sb_api.records import NO_CLASS_NAME
@@ -51,7 +51,7 @@ def find_missing(trainer: Trainer, weights: Weights) -> tuple[list[int], int]:
     taught = [number for number, _ in log.learned_numbers(weights.about.features)]
     if not weights.about.takes_the_same(trainer.store.load_current().about):
         return [], total
-    known = log.learned_by(ancestry_of(trainer, weights.about.version), taught)
+    known = log.learned_by(trainer.ancestry(weights.about.version), taught)
     return [number for number in taught if number not in known], total - len(taught)
 
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.broker.jobs import Withdrawal
-from sb_api.errors import EngineDisagrees, InvalidWeights, JobFailed, TrainingRefused, UnknownVersion
+from sb_api.errors import EngineDisagrees, JobFailed, TrainingRefused
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.ingest import BESIDE_THRESHOLD
 from sb_api.learning.recipe import RETRAINING, Examples, merge_targets
+from sb_api.learning.undo.hindsight import judge, score_when_learned
 from sb_api.learning.undo.restoration import states_again
 from sb_api.models.calibration import calibrated, undo_temperature
 from sb_api.models.measures import best_labels
@@ -23,7 +23,7 @@ from sb_api.models.weights_file import Weights
 from sb_api.verdicts.log_schema import LoggedVerdict
 from sb_api.verdicts.outcomes import KEPT, name_label
 from sb_api.verdicts.verdict_log import VerdictLog
-from sb_api.versions import Version, find_merged, number_of
+from sb_api.versions import Version
 
 if TYPE_CHECKING:
     from sb_api.learning.trainer import Trainer
@@ -119,15 +119,8 @@ def _find_refused(
     if last.number not in {row.number for row in known}:
         return None
     heir = _find_heir(known, last)
-    followed = not begun and heir is not None and follows(_judge(trainer, current, last), heir, current.about)
+    followed = not begun and heir is not None and follows(judge(trainer, current, [last])[0], heir, current.about)
     return None if followed else last
-
-
-def _judge(trainer: Trainer, weights: Weights, verdict: LoggedVerdict) -> Scores:
-    """What weights, which the network then has, say of the record of a verdict (labels,)."""
-    trainer.fitting.load(weights)
-    arrays = trainer.classifier.unpack([verdict.vector], trainer.reference.guard.arrays)
-    return np.asarray(calibrated(trainer.fitting.predict(arrays), weights.about.temperature)[0], np.float64)
 
 
 def _undo(
@@ -148,13 +141,13 @@ def _undo(
 
     if alone:
         earlier = trainer.fitting.widen(trainer.store.load_version(str(before)))
-        if follows(_judge(trainer, earlier, verdict), heir, earlier.about) if heir else len(taken.known) == 1:
+        if follows(judge(trainer, earlier, [verdict])[0], heir, earlier.about) if heir else len(taken.known) == 1:
             return go_back()
-    said = _judge(trainer, current, verdict)
+    (said,) = judge(trainer, current, [verdict])
     if heir and follows(said, heir, current.about):
         return True
     try:
-        known = _score_when_learned(trainer, log, taken.known, current.about, said)
+        known = score_when_learned(trainer, taken.known, current.about, said)
         lesson = unlearn(replace(taken, known=known), current.about, said, arrays)
         made = trainer.learn(task, current, [verdict], check, False, lesson)
     except (TrainingRefused, EngineDisagrees) as refused:
@@ -169,39 +162,6 @@ def follows(said: Scores, verdict: LoggedVerdict, about: Version) -> bool:
     """Whether what weights say of a record (labels,) is what a verdict says."""
     (best,) = best_labels(said[None], about.threshold).tolist()
     return name_label(best, about.labels) == name_label(verdict.label, about.labels)
-
-
-def _score_when_learned(
-    trainer: Trainer, log: VerdictLog, known: Sequence[LoggedVerdict], about: Version, said: Scores
-) -> list[LoggedVerdict]:
-    """Verdicts in the order in which the current weights, those of `about`, have learned them, each with the score that
-    it had right before: when it came, it may have had another, by others that were taken back or purged since. `said`
-    (labels,) is what the current weights say of their record; the network has other numbers afterwards."""
-    learned_by = log.first_learned(trainer.ancestry(), [row.number for row in known])
-    parents = trainer.parents()
-    return [
-        _score_by(trainer, row, parents.get(learned_by[row.number]) or row.weights, about, said)
-        for row in sorted(known, key=lambda row: (number_of(learned_by[row.number]), row.number))
-    ]
-
-
-def _score_by(trainer: Trainer, verdict: LoggedVerdict, version: str, about: Version, said: Scores) -> LoggedVerdict:
-    """A verdict as it would have been logged by a version, had those classes been one then that are by now: a score of
-    one part says nothing of the others. As it is, where that version is not kept."""
-    if find_merged(about.labels) is None and (version == verdict.weights or verdict.is_of_new_class):
-        return verdict
-    label, predicted = merge_targets(np.array([verdict.label, verdict.predicted]), about.labels).tolist()
-    score = verdict.score
-    try:
-        then = _judge(trainer, trainer.store.load_version(version), verdict)
-    except (UnknownVersion, InvalidWeights):
-        # Its record was of this class before and after, and what is logged is of one part alone.
-        if label == predicted != NO_CLASS and about.labels.count(about.labels[label]) > 1:
-            score = max(score, float(said[label]))
-    else:
-        (predicted,) = best_labels(then[None], about.threshold).tolist()
-        score = float(1 - then.max() if label == NO_CLASS else then[label])
-    return msgspec.structs.replace(verdict, label=label, predicted=predicted, score=score)
 
 
 def unlearn(taken: Retraction, about: Version, said: Scores, arrays: Arrays) -> Examples:
