@@ -85,8 +85,9 @@ class Learner:
     def restart(self, recipe: str) -> None:
         """Back to the original, with nothing logged."""
         trainer = self.trainer
-        assert trainer.intake.log is not None
-        trainer.intake.log.purge()
+        log = trainer.intake.log
+        assert log is not None
+        log.purge([row.number for row in log.find()], {})
         trainer.roll_back("original", proceed)
         trainer.store.install_original(trainer.original)
         self.recipe, self.refused, self.weights = recipe, 0, trainer.original

@@ -127,8 +127,9 @@ class LodbrokLearner:
     """The service's trainer, from the original on; what the guard refuses is not learned."""
 
     def __init__(self, trainer: Trainer) -> None:
-        assert trainer.intake.log is not None
-        trainer.intake.log.purge()
+        log = trainer.intake.log
+        assert log is not None
+        log.purge([row.number for row in log.find()], {})
         trainer.roll_back("original", proceed)
         trainer.store.install_original(trainer.original)
         self.trainer, self.refused, self._tasks = trainer, 0, count()

@@ -79,19 +79,21 @@ def list_verdicts(
 @JSON
 def purge_verdicts(reporter: str | None, since: datetime | None, record: str | None, model: str, yes: bool) -> None:
     """Take verdicts out of the log for good. `sb-api replay` then rebuilds the weights from the rest."""
-    from sb_api.learning.ingest import contradicts
+    from sb_api.learning.ingest import Intake
+    from sb_api.learning.undo.restoration import purge
+    from sb_api.models.classifiers import find_classifier
     from sb_api.models.weights_store import WeightsStore
 
     if reporter is None and since is None and record is None:
         raise click.UsageError("Say which: --reporter, --since or --id.")
     settings, log = load_settings(), _open_log(model)
-    found = len(log.find(reporter=reporter, since=since, record=record))
+    chosen = {"reporter": reporter, "since": since, "record": record}
+    found = len(log.find(**chosen))
     if found and not yes:
         click.confirm(f"Take {count(found, 'verdict')} out of the log for good?", abort=True, err=True)
     about = WeightsStore.of(settings, model).chain().find("current")
-    needs_second = settings.two_reporters == "on" and bool(about.borders)
-    chosen = {"reporter": reporter, "since": since, "record": record}
-    purged, again = log.purge(**chosen, waits=lambda label, spam: needs_second and contradicts(label, spam, about))
+    wanted = log.find(**chosen)
+    purged, again = len(wanted), purge(Intake(settings, find_classifier(about), log), wanted, about)
     if purged:
         # Not the id: the audit log stays, and would name whoever is to be forgotten.
         by = [f"{name} {value}" for name, value in (("reporter", reporter), ("since", since)) if value is not None]

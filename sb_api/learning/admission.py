@@ -123,11 +123,10 @@ def admit(
 
 
 def pair(verdict: LoggedVerdict, others: Iterable[LoggedVerdict], set_aside: Collection[str]) -> dict[int, Status]:
-    """The states, by their numbers, of a verdict that needs a second reporter and of those `others` on its record that
-    are one and wait too: all of them are learned with what follows, or it waits."""
+    """Which verdicts wait no longer for a second reporter, by their numbers, and their state then: of one that counts,
+    and of those `others` on its record that say the same. They are learned with what follows."""
     agreeing = [other for other in others if _agree(verdict, other, set_aside)]
-    waiting: dict[int, Status] = {other.number: "held" for other in agreeing if other.status == "waiting"}
-    return {verdict.number: "held" if agreeing else "waiting", **waiting}
+    return {row.number: "held" for row in (verdict, *agreeing) if row.status == "waiting"} if agreeing else {}
 
 
 def _agree(verdict: LoggedVerdict, other: LoggedVerdict, set_aside: Collection[str]) -> bool:

@@ -229,7 +229,7 @@ class Intake:
         for row in waiting:
             states |= pair(row, others[row.record], aside)
         log.restate(states)
-        return sum(states[row.number] == "held" for row in waiting)
+        return sum(row.number in states for row in waiting)
 
     def examples(self, rows: Sequence[LoggedVerdict], like: Arrays, labels: Sequence[str]) -> Examples:
         """Logged verdicts as rows to learn, by weights of these labels; `like` has arrays of the network's inputs."""

@@ -151,11 +151,6 @@ class Stretch(msgspec.Struct, frozen=True):
     counts: dict[tuple[int, int], int]
 
 
-def spam_of(label: int, score: float) -> float:
-    """The probability of label 1 of two, by the score that a verdict's own label had."""
-    return score if label == 1 else 1 - score
-
-
 class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One row. `label` and `predicted` are numbers of labels, `score` is the probability that the weights named by
     `weights` gave to the verdict's label before it was learned (to no class: what the likeliest one lacks to 1);
@@ -195,7 +190,7 @@ class LoggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spam(self) -> float:
         """Of a classifier with two labels: the probability of label 1 before the verdict was learned."""
-        return spam_of(self.label, self.score)
+        return self.score if self.label == 1 else 1 - self.score
 
     @property
     def is_of_new_class(self) -> bool:

@@ -25,7 +25,7 @@ from sb_api.verdicts.lineage import parts
 from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
 from sb_api.verdicts.migrations import migrate
 from sb_api.verdicts.outcomes import as_merged
-from sb_api.verdicts.purging import Waits, nobody_waits, purge, restate
+from sb_api.verdicts.purging import purge, restate
 from sb_api.verdicts.set_aside import SetAside, of_account
 from sb_api.verdicts.stretches import cut_history
 from sb_api.versions import number_of
@@ -271,10 +271,11 @@ class VerdictLog:
         with self._begin() as connection:
             lineage.follow(connection, self.classifier, version, parents)
 
-    def ancestry(self, version: str, parents: Mapping[str, str | None]) -> frozenset[str]:
-        """A version and all that it came from, as far as it is known."""
+    def ancestry(self, version: str = "", parents: Mapping[str, str | None] | None = None) -> frozenset[str]:
+        """A version, by default the one that `follow` was told, and all that it came from, as far as it is known."""
         with self._begin() as connection:
-            return lineage.trace(version, lineage.read_parents(connection, self.classifier) | dict(parents)).versions
+            known = lineage.read_parents(connection, self.classifier) | dict(parents or {})
+            return lineage.trace(version or lineage.read_followed(connection, self.classifier), known).versions
 
     def adopt(self, numbers: Sequence[int], task: str) -> None:
         """Make verdicts that were kept part of a training."""
@@ -362,7 +363,13 @@ class VerdictLog:
     ) -> list[LoggedVerdict]:
         """The verdicts of a reporter, since a moment (UTC), with numbers `before` one, on a record or any of some, in
         one of some states; newest first, at most `limit` if given."""
-        conditions = [*_conditions(reporter, since, record)]
+        conditions = []
+        if reporter is not None:
+            conditions.append(VERDICTS.c.reporter == reporter)
+        if since is not None:
+            conditions.append(VERDICTS.c.received >= since)
+        if record is not None:
+            conditions.append(VERDICTS.c.record == record)
         if before is not None:
             conditions.append(VERDICTS.c.number < before)
         if records:
@@ -373,17 +380,11 @@ class VerdictLog:
         with self._begin() as connection:
             return [_verdict(row) for row in connection.execute(query.limit(limit) if limit else query)]
 
-    def purge(
-        self,
-        *,
-        reporter: str | None = None,
-        since: datetime | None = None,
-        record: str | None = None,
-        waits: Waits = nobody_waits,
-    ) -> tuple[int, int]:
-        """Take verdicts out of the log for good: `purging.purge`."""
+    def purge(self, numbers: Sequence[int], again: Mapping[int, Status]) -> None:
+        """Take verdicts out of the log for good; what they had replaced counts `again`, in these states."""
         with self._begin() as connection:
-            return purge(connection, self.classifier, _conditions(reporter, since, record), waits)
+            purge(connection, numbers)
+            restate(connection, again)
 
     def close(self) -> None:
         """Give up the connections to the database."""
@@ -416,12 +417,3 @@ def open_verdict_log(settings: Settings, classifier: str) -> VerdictLog | None:
 
 def _verdict(row: Any) -> LoggedVerdict:
     return LoggedVerdict(**row._mapping)
-
-
-def _conditions(reporter: str | None, since: datetime | None, record: str | None) -> tuple[sa.ColumnElement[bool], ...]:
-    given = (
-        None if reporter is None else VERDICTS.c.reporter == reporter,
-        None if since is None else VERDICTS.c.received >= since,
-        None if record is None else VERDICTS.c.record == record,
-    )
-    return tuple(condition for condition in given if condition is not None)

@@ -18,6 +18,7 @@ from sb_api.errors import TooManyKept
 from sb_api.learning.admission import choose_retried
 from sb_api.learning.ingest import Intake
 from sb_api.learning.recipe import RETRAININGS
+from sb_api.learning.undo.restoration import purge
 from sb_api.models.classifiers import CLASSIFIERS
 from sb_api.models.weights_file import Weights
 from sb_api.records import Verdict
@@ -220,6 +221,29 @@ def test_a_correction_waits_for_nobody_where_the_weights_that_learned_the_error_
     )
     correction = own.take("two", [verdict(1, 0)], sure, certainly_spam, vocabularies(), {LEARNED})
     assert correction.waiting == waiting
+
+
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ({"version": "000001-a", "status": "learned"}, "learned"),
+        ({"version": "000002-a", "status": "learned"}, "undone"),  # a rollback has left that version
+        ({"status": "held", "score": 0.5}, "held"),
+        ({"status": "held"}, "waiting"),
+        ({"status": "refused", "attempts": 2}, "refused"),
+    ],
+)
+def test_what_a_purged_verdict_had_replaced_counts_again(before: dict[str, Any], again: str, tmp_path: Path) -> None:
+    """Of a reporter whose later ones are all purged; the one before that has been replaced by it stays so."""
+    own = intake(tmp_path, two_reporters="on")
+    log = own.log
+    assert log is not None
+    log.add([logged("1", label=0), logged("1", **{"score": 0.01, **before})], superseded=[1])
+    log.settle_learned([2], before["version"]) if "version" in before else None
+    log.follow("000001-a", {"000000-a": None, "000001-a": "000000-a", "000002-a": "000000-a"})
+    log.add([logged("1", label=0, supersedes=2), logged("1", supersedes=3)], superseded=[2, 3])
+    assert purge(own, log.numbered([3, 4]), weights(borders=[0.9, 0.8, 0.1]).about) == 1
+    assert [row.status for row in log.find()] == [again, "superseded"]
 
 
 def test_of_a_correction_what_had_been_said_before_the_error_is_observed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from sb_api.learning.staging.promotion import promote_staged
 from sb_api.learning.staging.staging import stage_kept
 from sb_api.learning.train_jobs import look_up
 from sb_api.learning.trainer import Trainer
+from sb_api.learning.undo.restoration import purge
 from sb_api.learning.undo.withdrawal import withdraw
 from sb_api.models.calibration import calibrated
 from sb_api.records import Verdict, content_digest
@@ -75,6 +76,13 @@ def flipped(verdicts: list[Verdict]) -> list[Verdict]:
 def statuses(trainer: Trainer) -> list[str]:
     assert trainer.intake.log is not None
     return [row.status for row in trainer.intake.log.find()][::-1]
+
+
+def purge_all(trainer: Trainer, **which: Any) -> tuple[int, int]:
+    """Take out all verdicts `which` are meant; how many they are, and how many count again."""
+    assert trainer.intake.log is not None
+    found = trainer.intake.log.find(**which)
+    return len(found), purge(trainer.intake, found, trainer.store.load_current().about)
 
 
 def test_right_verdicts_are_learned_and_the_guard_lets_them_pass(make_trainer: Callable[..., Trainer]) -> None:
@@ -464,8 +472,7 @@ def test_what_was_purged_is_not_in_the_rebuilt_weights(make_trainer: Callable[..
     trainer.train("one", campaign(5), proceed)
     wanted = replay(trainer, "rebuilt", proceed, False, lambda _: None)["weights"]["version"]
     trainer.train("bad", flipped(campaign(5, start=5)), proceed, force=True)
-    assert trainer.intake.log is not None
-    assert trainer.intake.log.purge(reporter="mallory") == (10, 0)
+    assert purge_all(trainer, reporter="mallory") == (10, 0)
     rebuilt = replay(trainer, "again", proceed, False, lambda _: None)
     assert rebuilt["weights"]["version"].partition("-")[2] == wanted.partition("-")[2]
     assert trainer.publication.version == rebuilt["weights"]["version"]
@@ -476,7 +483,7 @@ def test_with_everything_purged_the_original_is_current_again(make_trainer: Call
     original = trainer.publication.version
     trainer.train("one", campaign(5), proceed)
     assert trainer.intake.log is not None
-    trainer.intake.log.purge()
+    purge_all(trainer)
     replayed = replay(trainer, "rebuilt", proceed, False, lambda _: None)
     assert (replayed["weights"]["version"], replayed["learned"]) == (original, 0)
 
@@ -494,7 +501,7 @@ def test_when_errors_rise_the_last_sound_weights_come_back(make_trainer: Callabl
     ruined = trainer.train("ruin", flipped(campaign(60)), proceed, force=True)["weights"]["version"]
     log = trainer.intake.log
     assert log is not None
-    log.purge()
+    purge_all(trainer)
     log.add(history(sound, 200, wrong=0.03) + history(ruined, 4, wrong=1.0))
     answer = trainer.train("next", campaign(40, start=100), proceed)
     assert answer["weights"]["previous"] == sound
@@ -627,7 +634,7 @@ def test_the_last_verdict_taken_back_leaves_a_record_as_before_the_first_also_wh
     before = score(trainer, pat(1))
     for reporter in ("mallory", "ann"):
         trainer.train(reporter, by(reporter, 1), proceed)
-    assert log.purge(reporter="mallory") == (1, 0)
+    assert purge_all(trainer, reporter="mallory") == (1, 0)
     replay(trainer, "replay", proceed, False, lambda _: None)
     assert score(trainer, pat(1)) > 0.5
     assert take_back(trainer, "undo", by("ann", 1)[0])["unlearned"]
@@ -665,7 +672,7 @@ def test_a_correction_goes_back_to_what_the_weights_said_that_learned_the_wrong_
         take_back(trainer, "mallory's undo", by("mallory", 1)[0])
         assert try_kept(trainer, proceed) == 1
     else:
-        log.purge(reporter="mallory")
+        purge_all(trainer, reporter="mallory")
         replay(trainer, "replay", proceed, False, lambda _: None)
     assert is_on_side(trainer, 1)
     assert trainer.train("right", by("ann", 0), proceed)["learned"] == 1
@@ -724,7 +731,7 @@ def test_what_is_purged_while_it_is_learned_is_not_taken_for_the_verdict_that_ge
     trainer = make_trainer(two_reporters="on")
     log = trainer.intake.log
     assert log is not None
-    trainer.train("purged", by("mallory", 1), proceed, logged=lambda: [log.purge(reporter="mallory")].clear())
+    trainer.train("purged", by("mallory", 1), proceed, logged=lambda: [purge_all(trainer, reporter="mallory")].clear())
     version = trainer.publication.version
     assert trainer.train("waits", sure(1, "ann"), proceed)["waiting"] == 1
     (verdict,) = log.find()
@@ -764,6 +771,30 @@ def test_who_is_let_back_is_the_second_reporter_of_who_said_the_same_meanwhile(
     assert trainer.let_back("ann")["kept"] == 1
     assert statuses(trainer) == ["held", "held"]
     assert try_kept(trainer, proceed) == 2
+
+
+@pytest.mark.parametrize("first", ["learned", "waiting"])
+@pytest.mark.parametrize("how", ["purged", "undone"])
+def test_what_counts_again_is_the_second_reporter_of_who_said_the_same_meanwhile(
+    how: str, first: str, make_trainer: Callable[..., Trainer]
+) -> None:
+    """Both waited for a second reporter, or the other one did, and for ever."""
+    trainer = make_trainer(two_reporters="on")
+    log = trainer.intake.log
+    assert log is not None
+    (make_trainer() if first == "learned" else trainer).train("ann's", sure(1, "ann"), proceed)
+    trainer = make_trainer(two_reporters="on")
+    trainer.train("ann's other", sure(0, "ann"), proceed)
+    trainer.train("ben's", sure(1, "ben"), proceed)
+    assert statuses(trainer) == ["superseded", "learned", "waiting"]
+    if how == "purged":
+        assert purge_all(trainer, since=log.numbered([2])[0].received, reporter="ann") == (1, 1)
+    else:
+        take_back(trainer, "undo", sure(0, "ann")[0])
+    again = "learned" if first == "learned" else "held"
+    assert [row.status for row in log.find(reporter="ann")][-1] == again
+    assert [row.status for row in log.find(reporter="ben")] == ["held"]
+    assert try_kept(trainer, proceed) == (1 if first == "learned" else 2)
 
 
 def test_of_kept_verdicts_on_one_account_that_say_the_one_and_the_other_the_newest_is_learned(
@@ -812,7 +843,7 @@ def test_what_a_purged_verdict_had_replaced_is_learned_by_a_replay(make_trainer:
     trainer.train("right", pat(0), proceed)
     right = score(trainer, pat(1))
     trainer.train("wrong", pat(1), proceed)
-    assert log.purge(since=log.find(limit=1)[0].received) == (1, 1)
+    assert purge_all(trainer, since=log.find(limit=1)[0].received) == (1, 1)
     assert replay(trainer, "replay", proceed, False, lambda _: None)["learned"] == 1
     assert abs(score(trainer, pat(1)) - right) < 0.01
 

@@ -346,7 +346,7 @@ class Beginning:
     def restore(self) -> None:
         """Have the original weights be current again, and nothing be in the verdict logs."""
         for log in self.logs:
-            log.purge()
+            log.purge([row.number for row in log.find()], {})
         for store in self.stores:
             slots = store.chain().slots
             if slots["current"] != slots["original"]:

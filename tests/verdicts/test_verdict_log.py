@@ -194,36 +194,14 @@ def test_counts_add_up_verdicts_by_version_and_reporter(log: VerdictLog) -> None
 
 
 def test_purge_takes_out_what_it_is_told_and_nothing_else(log: VerdictLog) -> None:
-    log.add([verdict("1"), verdict("2", reporter="bob"), verdict("3", received=NOON + timedelta(days=1))])
-    assert log.purge(reporter="bob") == (1, 0)
-    assert log.purge(since=NOON + timedelta(hours=1)) == (1, 0)
-    assert [row.record for row in log.find()] == ["1"]
-    assert log.purge(record="1") == (1, 0)
-    assert log.find() == []
-
-
-@pytest.mark.parametrize(
-    ("before", "again"),
-    [
-        ({"version": "v1", "status": "learned"}, "learned"),
-        ({"version": "v2", "status": "learned"}, "undone"),  # a rollback has left that version
-        ({"version": None, "status": "held"}, "held"),
-        ({"version": None, "status": "waiting"}, "waiting"),
-        ({"version": None, "status": "refused", "attempts": 2}, "refused"),
-    ],
-)
-def test_what_a_purged_verdict_had_replaced_counts_again(
-    before: dict[str, object], again: str, log: VerdictLog
-) -> None:
-    """Of a reporter whose later ones are all purged; the one before that has been replaced by it stays so."""
-    log.add([verdict("1", label=0), verdict("1", **before)], superseded=[1])
-    log.settle_learned([2], str(before["version"])) if before["version"] else None
-    log.follow("v1", {"v0": None, "v1": "v0", "v2": "v0"})
-    late = NOON + timedelta(hours=2)
-    log.add([verdict("1", label=0, supersedes=2, received=late)], superseded=[2])
-    waits, spam = again == "waiting", verdict("1").spam
-    assert log.purge(since=NOON + timedelta(hours=1), waits=lambda *said: waits and said == (1, spam)) == (1, 1)
-    assert [row.status for row in log.find()] == [again, "superseded"]
+    log.add([verdict("1"), verdict("2", reporter="bob"), verdict("3", status="superseded")])
+    first, second, third = numbers(log)
+    log.settle_learned([first, second], "v1")
+    log.purge([second], {third: "held"})
+    assert [(row.record, row.status) for row in log.find()] == [("3", "held"), ("1", "learned")]
+    assert log.learned_by(["v1"], [first, second]) == {first}
+    log.purge([], {})
+    assert len(log.find()) == 2
 
 
 def test_what_was_taught_away_is_learned_by_the_weights_before_and_by_those_that_learn_it_again(
@@ -247,7 +225,6 @@ def test_classifiers_do_not_see_each_others_verdicts(tmp_path: Path) -> None:
     assert intent is not None
     lodbrok.add([verdict("1")])
     assert intent.find() == []
-    assert intent.purge(record="1") == (0, 0)
     assert len(lodbrok.find()) == 1
 
 
@@ -307,7 +284,7 @@ def test_the_log_works_on_a_real_database_server(server: str) -> None:
         assert {row.status for row in log.find()} == {"undone"}
         log.follow("000002-bbbbbbbb", {})
         assert {row.status for row in log.find()} == {"learned"}
-        assert log.purge(reporter="ann") == (600, 0)
+        log.purge([row.number for row in rows], {})
         assert log.find() == []
         log.close()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+
+import msgspec
 
 from sb_api.judgements import Status
 from sb_api.learning.admission import pair
@@ -38,21 +41,36 @@ def _discard(intake: Intake, rows: Sequence[LoggedVerdict], about: Version, ance
         intake.log.withdraw([row.number for row in rows], again)
 
 
+def purge(intake: Intake, verdicts: Sequence[LoggedVerdict], about: Version) -> int:
+    """Take verdicts out of the log for good; how many that they had replaced count again. `about` is of the current
+    weights."""
+    log = intake.log
+    if log is None:
+        return 0
+    again = states_again(intake, verdicts, about, log.ancestry())
+    counting = sum(row.status == "superseded" for row in log.numbered(again))
+    log.purge([row.number for row in verdicts], again)
+    return counting
+
+
 def states_again(
     intake: Intake, verdicts: Sequence[LoggedVerdict], about: Version, ancestry: Collection[str]
 ) -> dict[int, Status]:
-    """By the number of each verdict that counts again once some are taken back, its state: learned where weights of the
-    `ancestry` of the current ones have learned it, undone where only others have, and else kept, for the reason that
-    there is for it now."""
+    """By the number of each verdict that counts again once some are taken out or back, its state: learned where weights
+    of the `ancestry` of the current ones have learned it, undone where only others have, and else kept, for the reason
+    that there is for it now. With them are those of others who have waited for a second reporter, and have one then."""
     log = intake.log
     if log is None:
         return {}
-    replaced = list(_find_replaced(log, verdicts, len(about.labels)))
+    gone = {verdict.number for verdict in verdicts}
+    replaced = [row for row in _find_replaced(log, verdicts, len(about.labels)) if row.number not in gone]
+    if not replaced:
+        return {}
     learned = log.learned_by(ancestry, [row.number for row in replaced])
     never = [row for row in replaced if row.version is None]
     against = intake.contradicting(never, about)
     contradicting = {row.number for place, row in enumerate(never) if place in against}
-    aside = {one.account for one in log.set_aside()} if never else set()
+    aside = {one.account for one in log.set_aside()}
     states: dict[int, Status] = {}
     for row in replaced:
         if row.version is not None:
@@ -61,12 +79,25 @@ def states_again(
             states[row.number] = "set aside"
         elif row.attempts:
             states[row.number] = "refused"
-        elif row.number not in contradicting:
-            states[row.number] = "held"
         else:
-            # A second reporter may have come since; both are learned with what follows then.
-            (mine,), others = as_merged([row], about.labels), as_merged(log.standing([row.record]), about.labels)
-            states |= pair(mine, others, aside)
+            states[row.number] = "waiting" if row.number in contradicting else "held"
+    again = [msgspec.structs.replace(row, status=states[row.number]) for row in replaced]
+    standing = [row for row in log.standing(row.record for row in replaced) if row.number not in gone]
+    return states | _pair_again(as_merged(again, about.labels), as_merged(standing, about.labels), aside)
+
+
+def _pair_again(
+    again: Sequence[LoggedVerdict], standing: Sequence[LoggedVerdict], aside: Collection[str]
+) -> dict[int, Status]:
+    """The states of those that wait no longer for a second reporter, because verdicts count `again` beside what is
+    `standing` on their records."""
+    on_record: dict[str, list[LoggedVerdict]] = defaultdict(list)
+    for row in (*standing, *again):
+        on_record[row.record].append(row)
+    states: dict[int, Status] = {}
+    for row in again:
+        if row.status != "undone" and row.account not in aside:
+            states |= pair(row, on_record[row.record], aside)
     return states
 
 
