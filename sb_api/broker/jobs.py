@@ -39,6 +39,7 @@ Operation = Literal[
     "drop",
     "verdicts",
     "audit",
+    "measure",
 ]
 
 

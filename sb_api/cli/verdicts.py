@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any, get_args
 
@@ -10,7 +11,8 @@ import click
 from sb_api.cli.audit import write_down
 from sb_api.cli.terminal.options import MODEL, client_of, with_options, with_service
 from sb_api.cli.terminal.output import JSON, count, show, show_line, show_note, tell, wants_json
-from sb_api.config import load_settings
+from sb_api.config import Settings, load_settings
+from sb_api.errors import SbApiError
 from sb_api.judgements import Status, VerdictQuery
 
 _filters = with_options(
@@ -100,12 +102,27 @@ def purge_verdicts(reporter: str | None, since: datetime | None, record: str | N
         by += ["id"] if record is not None else []
         write_down(settings, "purge", f"by {', '.join(by)}", count=purged, classifier=model)
     told = f"{count(purged, 'verdict')} taken out"
-    told += f"; {count(again, 'verdict')} that they had replaced count again" if again else ""
-    told += (
-        ". The weights keep what they have learned; `sb-api replay` rebuilds them without, and the figures of quality"
-    )
-    told = f"{told} follow then." if purged else "No such verdicts; none was taken out."
-    tell({"purged": purged, "counting_again": again}, told)
+    if again:
+        told += f"; {count(again, 'verdict')} that they had replaced count{'s' if again == 1 else ''} again"
+    told += ". The weights keep what they have learned; `sb-api replay` rebuilds them without."
+    tell({"purged": purged, "counting_again": again}, told if purged else "No such verdicts; none was taken out.")
+    if purged:
+        _have_measured(settings, model)
+
+
+def _have_measured(settings: Settings, model: str) -> None:
+    """Have the train process publish the figures of quality anew, once it has time."""
+    from sb_api.broker.connection import connect
+    from sb_api.broker.jobs import TRAIN, Job
+    from sb_api.broker.producer import Producer
+    from sb_api.broker.shared_state import Broker
+
+    try:
+        with connect(settings) as client:
+            job = Job(task=uuid.uuid4().hex, operation="measure", classifier=model, body=b"")
+            Producer(Broker.of(client, settings)).submit(TRAIN, [job])
+    except SbApiError as error:
+        show_note(f"the figures of quality follow when the train process starts or learns: {error.detail}")
 
 
 @verdicts.command("undo")

@@ -52,8 +52,8 @@ class Deed:
 
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: AuditLog) -> Answer:
-    """Train, roll back, replay or look into the logs, as the job says. Raises SbApiError when it cannot be done; then
-    nothing changes."""
+    """Train, roll back, replay, look into the logs or measure anew what they say, as the job says. Raises SbApiError
+    when it cannot be done; then nothing changes."""
     job = claim.job
     trainer = trainers.get(job.classifier)
     if trainer is None:
@@ -65,6 +65,9 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
 
         trainer.staging.synchronize()
         return Answer(status="completed", data=describe_staged(trainer))
+    if job.operation == "measure":
+        trainer.publication.publish_quality()
+        return Answer(status="completed")
     if job.operation == "audit":
         entries = audit.latest(decode_payload(job.body, int))
         return Answer(status="completed", data={"entries": msgspec.to_builtins(entries)})

@@ -6,17 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 import redis
+from click.testing import CliRunner, Result
 
+from sb_api.broker.jobs import TRAIN
+from sb_api.cli import main
 from sb_api.config import Settings, load_settings
 from sb_api.learning.process import TrainProcess
 from sb_api.processes.supervisor import ends
 from sb_api.records import RECORD_TYPES
 from sb_api.verdicts.audit import open_audit_log
+from sb_api.verdicts.verdict_log import open_verdict_log
 from tests.conftest import wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
@@ -29,6 +35,7 @@ from tests.support.service import (
     start_service,
     thin_reference,
 )
+from tests.verdicts.test_verdict_log import NOON, verdict
 
 PATIENCE = 150.0  # seconds; to load TensorFlow takes long beside other tests, for which train processes make way
 
@@ -97,6 +104,54 @@ def test_a_stop_while_the_process_starts_itself_anew_is_a_stop(
             command, cwd=ROOT, env=clean_environment(**variables), timeout=60, stdout=log, stderr=log, check=False
         )
     assert done.returncode == 0, (tmp_path / "log").read_text()
+
+
+def purge(settings: Settings, *arguments: str) -> Result:
+    environment = {"SB_API_STATE_DIR": settings.state_dir, "SB_API_REDIS_URL": settings.redis_url}
+    command = ["verdicts", "purge", "--yes", *arguments]
+    return CliRunner(env=environment).invoke(main, command, catch_exceptions=False)
+
+
+def test_after_a_purge_the_figures_of_quality_follow_and_what_counts_again_is_tried(
+    jobs: Jobs, settings: Settings
+) -> None:
+    """They counted what was purged until the next training."""
+    train = TrainProcess(settings, cold=True)
+    train.worker.consumer.ensure_groups([TRAIN])
+    train.load()
+    log = train.trainers["lodbrok"].intake.log
+    assert log is not None
+    log.add([verdict("1", status="superseded", score=0.5), verdict("2", reporter="bob")])
+    log.add([verdict("1", label=0, supersedes=1, received=NOON + timedelta(hours=1))])
+    train.trainers["lodbrok"].publication.publish_quality()
+    assert count_verdicts(jobs) == 2
+    done = purge(settings, "--since", "2026-01-01T13:00:00")
+    assert "1 verdict taken out; 1 verdict that they had replaced counts again" in done.output
+    assert done.stderr == ""
+    claims = jobs.claim([TRAIN], 1, 0).claims
+    assert [answer.status for answer in train.do(claims)] == ["completed"]
+    assert count_verdicts(jobs) == 2, "bob's, and what counts again"
+    assert train.retry_at is not None
+    purge(settings, "--reporter", "bob")
+    train.do(jobs.claim([TRAIN], 1, 0).claims)
+    assert count_verdicts(jobs) == 1
+    train.broker.redis.close()
+
+
+def count_verdicts(jobs: Jobs) -> int:
+    """How many verdicts GET /quality counts."""
+    published = jobs.registry.published_about("lodbrok", "quality")
+    return int(msgspec.json.decode(published or b"")["all_time"]["count"])
+
+
+def test_a_purge_without_redis_says_when_the_figures_of_quality_follow(tmp_path: Path) -> None:
+    settings = load_settings({}, state_dir=str(tmp_path), redis_url=f"unix://{tmp_path}/nobody.sock")
+    log = open_verdict_log(settings, "lodbrok")
+    assert log is not None
+    log.add([verdict("1"), verdict("2", reporter="bob")])
+    done = purge(settings, "--reporter", "bob")
+    assert (done.exit_code, len(log.find())) == (0, 1)
+    assert "when the train process starts or learns" in done.stderr
 
 
 @pytest.mark.timeout(300)
