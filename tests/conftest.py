@@ -23,7 +23,7 @@ from flask.testing import FlaskClient
 
 from sb_api import create_app
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, SMALL, TRAIN
+from sb_api.broker.jobs import STREAMS
 from sb_api.config import Settings, load_settings
 from sb_api.processes.redis_server import find_redis_server
 from tests.support.jobs import Jobs
@@ -169,7 +169,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 def lasting_keys(client: redis.Redis) -> list[bytes]:
     """The keys without a time to live, other than the streams."""
-    return [key for key in client.scan_iter() if client.ttl(key) == -1 and key.decode() not in (SMALL, BULK, TRAIN)]
+    return [key for key in client.scan_iter() if client.ttl(key) == -1 and key.decode() not in STREAMS]
 
 
 @pytest.fixture

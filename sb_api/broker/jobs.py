@@ -17,7 +17,9 @@ from sb_api.errors import SbApiError, Unavailable
 
 GROUP = "sb_api"
 SMALL, BULK, TRAIN = f"{PREFIX}predict:small", f"{PREFIX}predict:bulk", f"{PREFIX}train"
+LOOKUPS = f"{PREFIX}lookups"  # of the logs; they wait for no training
 PREDICT_STREAMS = (SMALL, BULK)
+STREAMS = (*PREDICT_STREAMS, TRAIN, LOOKUPS)
 SMALL_RECORDS = 64  # a request for predictions with more goes to the bulk stream
 
 ENDED = ("completed", "failed")  # the last states of an answer

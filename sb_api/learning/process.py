@@ -19,6 +19,7 @@ from sb_api.config import Settings
 from sb_api.errors import SbApiError, Unavailable
 from sb_api.judgements import AuditEntry, now
 from sb_api.learning.kept import has_kept, try_kept
+from sb_api.learning.lookups import Lookups
 from sb_api.learning.train_jobs import describe_retry, do_job
 from sb_api.memory import freeze_objects, release_memory
 from sb_api.processes.claiming import OneAtATime
@@ -55,6 +56,7 @@ class TrainProcess:
         self.promoted: dict[str, str] = {}
         self.used = monotonic()
         self.retry_at = None if retry_in is None else monotonic() + retry_in
+        self.lookups = Lookups(settings)
         self.worker = Worker(
             Consumer(self.broker), "train", OneAtATime(TRAIN), do=self.do, refresh=self.refresh, idle=self.idle
         )
@@ -120,14 +122,22 @@ class TrainProcess:
             self._plan_retry()
         elif self.retry_at is not None and monotonic() > self.retry_at:
             self._try_kept()
-        elif self.trainers and monotonic() - self.used > self.settings.trainer_idle:
+        elif self._is_idle():
             logger.info("no training for %g s: what it takes is let go until the next", self.settings.trainer_idle)
             left = [] if self.retry_at is None else ["--retry-in", str(max(0.0, self.retry_at - monotonic()))]
             # The same process to its parent, another to Redis; what it said of itself stays until that one is there.
+            self.lookups.stop()
             self.worker.consumer.leave_groups([TRAIN])
             # A signal that comes before the new one can handle it would end it as if it had failed.
             signal.pthread_sigmask(signal.SIG_BLOCK, ends())
             os.execv(PYTHON[0], [*PYTHON, "sb_api", "trainer", "--cold", *left])
+
+    def _is_idle(self) -> bool:
+        """Whether anything is loaded that nothing was done with for long."""
+        used = [self.used] if self.trainers else []
+        if self.lookups.used is not None:
+            used.append(self.lookups.used)
+        return bool(used) and monotonic() - max(used) > self.settings.trainer_idle
 
     def _plan_retry(self) -> None:
         """Note when kept verdicts are to be tried again, if there are any."""
@@ -174,7 +184,7 @@ class TrainProcess:
 
 
 def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, retry_in: float | None = None) -> None:
-    """Train, roll back and replay, one job at a time, until told to stop.
+    """Train, roll back and replay, one job at a time, and tell meanwhile what is in the logs, until told to stop.
 
     TensorFlow is loaded once all else is up, unless `trainer_idle` is 0. When no training has come for `trainer_idle`
     seconds, the process starts itself anew, `cold`, because TensorFlow never gives memory back: it then has nothing
@@ -183,7 +193,9 @@ def train_process(settings: Settings, cold: bool = False, after_kill: int = 0, r
     `Worker.run_process`. Raises InvalidSettings.
     """
     parse_endpoints(settings)  # what is wrong with them would only show when a training is refused
-    TrainProcess(settings, cold, retry_in).worker.run_process(after_kill)
+    train = TrainProcess(settings, cold, retry_in)
+    with train.lookups.answered():
+        train.worker.run_process(after_kill)
 
 
 def look_at_files(settings: Settings) -> dict[str, str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sb_api.broker.jobs import Answer, Claim, Job, Promotion, Renaming, Replay, Training, Withdrawal, unknown_classifier
-from sb_api.errors import JobFailed, LeaseLost, SbApiError, TrainingRefused
+from sb_api.errors import LeaseLost, SbApiError, TrainingRefused
 from sb_api.judgements import AuditEntry, AuditKind, Status, VerdictQuery, now, say_overruled
+from sb_api.learning.lookups import look_up
 from sb_api.processes.worker import Worker
 from sb_api.records import decode_payload
 from sb_api.review.deciding import note_verdicts, note_withdrawal
@@ -52,14 +53,12 @@ class Deed:
 
 
 def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: AuditLog) -> Answer:
-    """Train, roll back, replay, look into the logs or measure anew what they say, as the job says. Raises SbApiError
-    when it cannot be done; then nothing changes."""
+    """Train, roll back, replay or measure anew, as the job says. Raises SbApiError when it cannot be done; then nothing
+    changes."""
     job = claim.job
     trainer = trainers.get(job.classifier)
     if trainer is None:
         raise unknown_classifier(job.classifier)
-    if job.operation == "verdicts":
-        return Answer(status="completed", data=look_up(trainer, decode_payload(job.body, VerdictQuery)))
     if job.operation == "compare":
         from sb_api.learning.staging.promotion import describe_staged
 
@@ -68,9 +67,6 @@ def do_job(trainers: dict[str, Trainer], worker: Worker, claim: Claim, audit: Au
     if job.operation == "measure":
         trainer.publication.publish_quality()
         return Answer(status="completed")
-    if job.operation == "audit":
-        entries = audit.latest(decode_payload(job.body, int))
-        return Answer(status="completed", data={"entries": msgspec.to_builtins(entries)})
     with (
         worker.instruments.training(job.classifier, job.operation),
         worker.alone(f"train:{job.classifier}") as check,
@@ -158,20 +154,10 @@ def _do_staging(
     return data
 
 
-def look_up(trainer: Trainer, query: VerdictQuery) -> dict[str, Any]:
-    """The verdicts that are asked for, newest first, and whether there are more. Raises JobFailed without a log."""
-    from sb_api.verdicts.history import find_verdicts
-
-    if trainer.intake.log is None:
-        raise JobFailed("The verdict log is off.")
-    found, more = find_verdicts(trainer.intake.log, trainer.store.chain(), query)
-    return {"verdicts": msgspec.to_builtins(found), "more": more}
-
-
 def _is_judged(trainer: Trainer, record: str, digest: str) -> bool:
     """Whether anybody's verdict on a record with content of this digest still counts; those of older releases, which
     have none, are on any."""
-    found = look_up(trainer, VerdictQuery(record=record, statuses=[*COUNTING], limit=0))
+    found = look_up(trainer.intake.log, trainer.store, VerdictQuery(record=record, statuses=[*COUNTING], limit=0))
     return any(not digest or one["digest"] in ("", digest) for one in found["verdicts"])
 
 

@@ -1,4 +1,5 @@
-"""Three ways to choose what a process claims next: small requests first, large ones alone, or one job at a time."""
+"""Four ways to choose what a process claims next: small requests first, large ones alone, jobs as they come, or one job
+at a time."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ MOMENT = 0.005  # seconds to wait for one before work that can wait: who has jus
 BULK_AT_ONCE = 8  # entries of a stream that is not urgent, while nothing urgent comes
 BULK_SECONDS = 0.5  # that they may take at once: for so long what is urgent may wait for them
 URGENT = 1.0  # seconds for which a small request makes the worker take large ones one by one
+AT_ONCE = 8  # jobs of a stream that are done as they come
 PAUSE = 0.5  # seconds between attempts to reach a lost Redis
 
 
@@ -148,6 +150,20 @@ class LargeOnly:
         before = self._last_delivered
         self._last_delivered, is_more = consumer.progress(SMALL)
         return is_more and before == self._last_delivered
+
+
+class AsTheyCome:
+    """Jobs of a stream, several at a time, oldest first."""
+
+    is_helper: ClassVar[bool] = False
+
+    def __init__(self, stream: str) -> None:
+        self.streams: Sequence[str] = (stream,)
+
+    def claim(self, consumer: Consumer, _: threading.Event, /, *, beside: bool = False, wait: bool = True) -> Claimed:
+        if beside:
+            return consumer.claim((), 0, 0)
+        return consumer.claim(self.streams, AT_ONCE, BLOCK if wait else MOMENT)
 
 
 class OneAtATime:

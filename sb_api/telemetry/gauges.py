@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from sb_api.broker.connection import PREFIX
 from sb_api.broker.examination import examine
-from sb_api.broker.jobs import GROUP, PREDICT_STREAMS, TRAIN
+from sb_api.broker.jobs import GROUP, STREAMS
 from sb_api.broker.shared_state import WEB, Broker
 from sb_api.broker.staging import StagedWeights
 from sb_api.records import RECORD_TYPES
@@ -40,7 +40,7 @@ def _collect_queue(broker: Broker) -> Iterator[Metric]:
     length = GaugeMetricFamily("sb_api_queue_jobs", "Jobs that wait or are under way.", labels=["stream"])
     pending = GaugeMetricFamily("sb_api_queue_claimed_jobs", "Jobs that a process has claimed.", labels=["stream"])
     oldest = GaugeMetricFamily("sb_api_queue_oldest_seconds", "Age of the oldest job.", labels=["stream"])
-    for stream in (*PREDICT_STREAMS, TRAIN):
+    for stream in STREAMS:
         state = read_stream(broker, stream)
         name = [stream.removeprefix(PREFIX)]
         length.add_metric(name, state.length)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sb_api.broker.connection import PREFIX, unavailable_when_lost
 from sb_api.broker.examination import examine
-from sb_api.broker.jobs import PREDICT_STREAMS, TRAIN
+from sb_api.broker.jobs import STREAMS
 from sb_api.broker.shared_state import WEB, Broker
 from sb_api.telemetry.aggregation import collect_totals
 from sb_api.telemetry.gauges import read_stream
@@ -38,7 +38,7 @@ class Vitals:
         broker = self._broker
         with unavailable_when_lost():
             totals = _flatten(broker)
-            streams = {s.removeprefix(PREFIX): read_stream(broker, s) for s in (*PREDICT_STREAMS, TRAIN)}
+            streams = {s.removeprefix(PREFIX): read_stream(broker, s) for s in STREAMS}
             redis = examine(broker.redis)
         now = self._clock()
         self._seen.append((now, totals))

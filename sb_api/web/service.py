@@ -14,6 +14,7 @@ from flask import current_app
 from sb_api.auth.access import current_identity
 from sb_api.broker.jobs import (
     BULK,
+    LOOKUPS,
     NOBODY,
     SMALL,
     SMALL_RECORDS,
@@ -181,11 +182,10 @@ def ask_verdicts(
     service: Service, record_type: RecordType, query: VerdictQuery, timeout: float | None = None
 ) -> tuple[list[PastVerdict], bool]:
     """The verdicts that are asked for, from the train process, which has the log, and whether there are more. Raises
-    QueueFull, Unavailable, NoAnswerInTime while a training takes longer than `timeout` (as long as a prediction may
-    take, by default)."""
+    QueueFull, Unavailable, NoAnswerInTime after `timeout` seconds (as long as a prediction may take, by default)."""
     patience = timeout or service.settings.predict_timeout
     job = make_job(service, "verdicts", record_type, encode_payload(query))
-    found = completed(service, job, service.mailbox.exchange(TRAIN, [job], patience)[0], patience)
+    found = completed(service, job, service.mailbox.exchange(LOOKUPS, [job], patience)[0], patience)
     # A train process of an older release does not say whether there are more.
     return msgspec.convert(found["verdicts"], list[PastVerdict]), found.get("more", False)
 
@@ -193,7 +193,7 @@ def ask_verdicts(
 def ask_audit(service: Service, limit: int, timeout: float) -> list[AuditEntry]:
     """The latest entries of the audit log, from the train process. Raises as `ask_verdicts` does."""
     job = make_job(service, "audit", EDITORS, encode_payload(limit))
-    found = completed(service, job, service.mailbox.exchange(TRAIN, [job], timeout)[0], timeout)
+    found = completed(service, job, service.mailbox.exchange(LOOKUPS, [job], timeout)[0], timeout)
     return msgspec.convert(found["entries"], list[AuditEntry])
 
 

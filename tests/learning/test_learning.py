@@ -18,10 +18,10 @@ from sb_api.errors import JobFailed, NotSetAside, TrainingRefused
 from sb_api.judgements import VerdictQuery
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.kept import has_kept, try_kept
+from sb_api.learning.lookups import look_up
 from sb_api.learning.replay import replay
 from sb_api.learning.staging.promotion import promote_staged
 from sb_api.learning.staging.staging import stage_kept
-from sb_api.learning.train_jobs import look_up
 from sb_api.learning.trainer import Trainer
 from sb_api.learning.undo.restoration import purge
 from sb_api.learning.undo.withdrawal import withdraw
@@ -577,7 +577,7 @@ def test_taken_back_after_others_were_learned_a_record_is_where_it_stood_and_the
 
 def is_known(trainer: Trainer) -> bool:
     """Whether the verdict on pat is told to be known to the weights, though it was taken back."""
-    told = look_up(trainer, VerdictQuery(record=str(pat(1)[0].id), limit=1))["verdicts"]
+    told = look_up(trainer.intake.log, trainer.store, VerdictQuery(record=str(pat(1)[0].id), limit=1))["verdicts"]
     return bool(told[0]["known"]) and "know it all the same" in told[0]["reason"]
 
 
@@ -702,7 +702,7 @@ def test_what_was_taken_back_is_not_told_to_be_known_where_another_has_the_last_
     if other == 0:  # so that it is hers again that counts
         trainer.train("again", by("ann", other), proceed)
     take_back(trainer, "undo", by("ben", 1)[0])
-    told = look_up(trainer, VerdictQuery(record="9001", reporter="ben"))["verdicts"]
+    told = look_up(trainer.intake.log, trainer.store, VerdictQuery(record="9001", reporter="ben"))["verdicts"]
     assert [(one["status"], one["known"], one["reason"]) for one in told] == [
         ("withdrawn", False, "Its reporter has taken it back.")
     ]
@@ -1038,10 +1038,11 @@ def test_what_the_guard_refuses_to_unlearn_is_known_also_where_another_says_othe
     monkeypatch.setattr("sb_api.train.find_losses", lambda *_: ["everything would fall"])
     assert not take_back(trainer, "undo", by("ben", 1)[0])["unlearned"]
     ask = VerdictQuery(record="9001", reporter="ben")
-    assert look_up(trainer, ask)["verdicts"][0]["known"]
+    assert look_up(trainer.intake.log, trainer.store, ask)["verdicts"][0]["known"]
     monkeypatch.setattr("sb_api.train.find_losses", find_losses)
     assert take_back(trainer, "undo again", by("ben", 1)[0])["unlearned"]
-    assert (look_up(trainer, ask)["verdicts"][0]["known"], is_on_side(trainer, 0)) == (False, True)
+    (told,) = look_up(trainer.intake.log, trainer.store, ask)["verdicts"]
+    assert (told["known"], is_on_side(trainer, 0)) == (False, True)
 
 
 def test_an_undo_that_the_guard_refused_can_be_tried_again(

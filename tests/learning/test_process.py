@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,15 +17,18 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from sb_api.broker.jobs import TRAIN
+from sb_api import create_app
+from sb_api.broker.jobs import LOOKUPS, TRAIN, Answer, Claim, Job
 from sb_api.cli import main
 from sb_api.config import Settings, load_settings
+from sb_api.judgements import VerdictQuery
+from sb_api.learning import process as learning_process
 from sb_api.learning.process import TrainProcess
 from sb_api.processes.supervisor import ends
-from sb_api.records import RECORD_TYPES
+from sb_api.records import RECORD_TYPES, encode_payload
 from sb_api.verdicts.audit import open_audit_log
 from sb_api.verdicts.verdict_log import open_verdict_log
-from tests.conftest import wait_until
+from tests.conftest import join, wait_until
 from tests.support.jobs import Jobs
 from tests.support.service import (
     ROOT,
@@ -110,6 +115,58 @@ def purge(settings: Settings, *arguments: str) -> Result:
     environment = {"SB_API_STATE_DIR": settings.state_dir, "SB_API_REDIS_URL": settings.redis_url}
     command = ["verdicts", "purge", "--yes", *arguments]
     return CliRunner(env=environment).invoke(main, command, catch_exceptions=False)
+
+
+def test_the_logs_are_read_while_a_replay_goes_on(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GET /verdicts and who had what done were a 504 until it ended."""
+    train = TrainProcess(settings, cold=True)
+    begun, over = threading.Event(), threading.Event()
+
+    def take_long(*_: object) -> Answer:
+        begun.set()
+        over.wait(60)
+        return Answer(status="completed")
+
+    monkeypatch.setattr(learning_process, "do_job", take_long)
+    log = open_verdict_log(settings, "lodbrok")
+    assert log is not None
+    log.add([verdict("1"), verdict("2", reporter="bob")])
+    client = create_app(msgspec.structs.replace(settings, predict_timeout=5.0)).test_client()
+    work = threading.Thread(target=train.worker.run)
+    with train.lookups.answered():
+        work.start()
+        try:
+            assert client.post("/replay").status_code == 202
+            assert begun.wait(30)
+            told = client.get("/verdicts?reporter=bob")
+            assert (told.status_code, [one["record"] for one in told.get_json()["verdicts"]]) == (200, ["2"])
+            assert client.get("/page/audit").status_code == 200
+        finally:
+            over.set()
+            train.worker.stopping.set()
+            join(work)
+    train.broker.redis.close()
+
+
+def test_what_a_look_up_has_loaded_is_let_go_too(
+    jobs: Jobs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = TrainProcess(msgspec.structs.replace(settings, trainer_idle=0.01), cold=True)
+    anew: list[object] = []
+    monkeypatch.setattr(os, "execv", lambda *command: anew.append(command))
+    try:
+        train.idle()
+        assert not anew
+        job = Job(task="1", operation="verdicts", classifier="lodbrok", body=encode_payload(VerdictQuery()))
+        assert train.lookups.do([Claim(LOOKUPS, b"1-1", job)])[0].data == {"verdicts": [], "more": False}
+        assert not train.trainers
+        time.sleep(0.02)
+        train.idle()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends())
+    assert len(anew) == 1
 
 
 def test_after_a_purge_the_figures_of_quality_follow_and_what_counts_again_is_tried(

@@ -23,7 +23,7 @@ import redis
 import requests
 
 from sb_api.broker.connection import connect
-from sb_api.broker.jobs import BULK, SMALL, TRAIN
+from sb_api.broker.jobs import STREAMS
 from sb_api.config import Settings, load_settings
 from sb_api.learning.recipe import RETRAINING
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
@@ -156,7 +156,7 @@ def assert_problem(response: Any, status: int, kind: str = "") -> dict[str, Any]
 
 def waiting(jobs: Jobs) -> int:
     """How many jobs wait or are under way in all streams."""
-    return sum(jobs.redis.xlen(stream) for stream in (SMALL, BULK, TRAIN))
+    return sum(jobs.redis.xlen(stream) for stream in STREAMS)
 
 
 def clean_environment(**variables: str) -> dict[str, str]:

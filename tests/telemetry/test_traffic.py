@@ -71,6 +71,7 @@ def test_streams_and_processes_are_told_of(jobs: Jobs) -> None:
         "predict:small": 0,
         "predict:bulk": 0,
         "train": 0,
+        "lookups": 0,
     }
     assert [(beat.role, beat.resident) for beat in seen["processes"]] == [("classify", 5)]
     assert seen["redis"].used > 0
