@@ -6,7 +6,6 @@ default; MariaDB, MySQL or PostgreSQL by URL.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -20,13 +19,14 @@ from sb_api.judgements import Status
 from sb_api.records import EDITORS
 from sb_api.verdicts import lineage, set_aside
 from sb_api.verdicts.corrections import find_taken_back
+from sb_api.verdicts.counting import count_learned, count_unlearned
 from sb_api.verdicts.databases import begin, open_database
 from sb_api.verdicts.lineage import parts
-from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch, account_of
+from sb_api.verdicts.log_schema import EVENTS, LEARNINGS, VERDICTS, Event, Kept, LoggedVerdict, Stretch
 from sb_api.verdicts.migrations import migrate
 from sb_api.verdicts.outcomes import as_merged
 from sb_api.verdicts.purging import purge, restate
-from sb_api.verdicts.set_aside import SetAside, of_account
+from sb_api.verdicts.set_aside import SetAside
 from sb_api.verdicts.stretches import cut_history
 from sb_api.versions import number_of
 
@@ -177,34 +177,14 @@ class VerdictLog:
         return {number: min(by & set(versions), key=number_of) for number, by in found.items() if by & set(versions)}
 
     def learned_since(self, moment: datetime, least: int = 1) -> Mapping[str, int]:
-        """How many verdicts of each reporter with `least` of them were learned, or are being learned, since `moment`
-        (UTC). Those that were taken back count too, or who takes back could go on for ever."""
-        learned = sa.or_(VERDICTS.c.status.in_(("learned", "learning")), VERDICTS.c.version.is_not(None))
-        query = (
-            self._query(VERDICTS.c.reporter, sa.func.count())
-            .where(VERDICTS.c.received >= moment, learned)
-            .group_by(VERDICTS.c.reporter)
-            .having(sa.func.count() >= least)
-        )
+        """How many were learned of each reporter: `counting.count_learned`."""
         with self._begin() as connection:
-            return {str(reporter): int(count) for reporter, count in connection.execute(query)}
+            return count_learned(connection, self._query, moment, least)
 
     def unlearned_since(self, moment: datetime, accounts: Collection[str]) -> Mapping[str, int]:
-        """How many verdicts of each of some accounts were logged since `moment` (UTC), or are kept from before, and
-        were never learned."""
-        never = self._query(VERDICTS.c.reporter, sa.func.count()).where(VERDICTS.c.version.is_(None))
-        if len(accounts) == 1:
-            never = never.where(of_account(*accounts))
-        late = never.where(VERDICTS.c.received >= moment)
-        kept = never.where(
-            VERDICTS.c.received < moment, VERDICTS.c.status.in_(("refused", "held", "waiting", "set aside"))
-        )
-        counts: dict[str, int] = defaultdict(int)
+        """How many were never learned of each of some accounts: `counting.count_unlearned`."""
         with self._begin() as connection:
-            for query in (late, kept):
-                for reporter, count in connection.execute(query.group_by(VERDICTS.c.reporter)):
-                    counts[account_of(reporter)] += count
-        return {account: counts[account] for account in accounts}
+            return count_unlearned(connection, self._query, moment, accounts)
 
     def settle_learned(self, numbers: Sequence[int], version: str) -> None:
         """Say that `version` has learned verdicts, those purged meanwhile aside: others will have their numbers. May be
