@@ -679,16 +679,16 @@ def test_a_correction_goes_back_to_what_the_weights_said_that_learned_the_wrong_
     assert score(trainer, pat(1)) < before + 0.01
 
 
-def test_a_correction_of_what_was_learned_by_the_weights_that_it_came_to_loads_no_others(
+def test_a_correction_of_what_was_learned_by_the_weights_that_it_came_to_asks_no_others(
     make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer()
     for number, verdicts in enumerate((pat(1), campaign(1))):
         trainer.train(f"said {number}", verdicts, proceed)
-    loaded: list[str] = []
-    monkeypatch.setattr(trainer.store, "load_version", loaded.append)
+    asked: list[object] = []
+    monkeypatch.setattr("sb_api.learning.undo.hindsight.judge", lambda *about: asked.append(about))
     assert trainer.train("correction", pat(0), proceed)["learned"] == 1
-    assert loaded == []
+    assert asked == []
 
 
 @pytest.mark.parametrize("other", [0, 1])
