@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sb_api.arrays import Arrays
 from sb_api.broker.shared_state import Published, Registry
 from sb_api.errors import InvalidWeights, Unavailable
 from sb_api.learning import quality
@@ -93,6 +94,8 @@ class Publication:
         self.log = log
         self.version = store.chain().slots["current"] or ""
         self._damaged: list[str] = []
+        # An optimizer's state, and its name: of trainings of few verdicts it stays the same.
+        self._state: tuple[Arrays, str] | None = None
         self._quality = b"{}"
         self.synchronize()
 
@@ -166,13 +169,15 @@ class Publication:
         self.version = current.about.version
         self._damaged = chain.damaged
         stateless, state = split_state(current)
+        if self._state is None or self._state[0] is not current.optimizer:
+            self._state = current.optimizer, name_state(current)
         published = Published(
             version=self.version,
             file=dump_weights(stateless),
             vocabularies={name: vocabulary.to_json() for name, vocabulary in self.vocabularies.by_name.items()},
             chain=msgspec.json.encode(chain),
             quality=self._quality,
-            state=name_state(current),
+            state=self._state[1],
         )
         there = self.registry.published_state(self.classifier) == published.state
         self.registry.publish(self.classifier, published, None if there else dump_weights(state))

@@ -42,6 +42,9 @@ _FEATURES = "_features"  # the end of the names of arrays that hold numbers of f
 _CORRECTION = "_correction"  # and of those that take out of scores what was learned of these very records
 # Sharper than this no network is made: where there are few rows, it would be by chance.
 SHARPEST_TEMPERATURE = 0.5
+# Made-up accounts are told apart more easily than people: by them alone, no score is further from a half than the
+# network has it.
+MADE_UP_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Reference:
     usual: list[float]
     unlearning: npt.NDArray[np.float64] | None = None
     uncalibrating: npt.NDArray[np.float64] | None = None
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether it is of accounts that nobody has: one's own are so few that they serve two purposes each."""
+        return self.uncalibrating is None
 
     @cached_property
     def resamples(self) -> Times:
@@ -260,6 +268,8 @@ def calibrate(
         scores = correct_log_odds(scores, reference.uncalibrating)
     if temperature is None:
         temperature = choose_temperature(held_out.targets, scores, caution)
+        if reference.is_made_up:
+            temperature = max(temperature, MADE_UP_TEMPERATURE)
         if observed is not None:
             temperature = observed.draw_temperature(temperature)
     temperature, borders, kept = calibrate_scores(held_out.targets, scores, budget, caution, temperature, before)

@@ -95,7 +95,8 @@ class Trainer:
         """Load TensorFlow and trace the training loop, which takes seconds, before the first verdicts wait for it."""
         guard = self.reference.guard
         first = Examples({name: array[:1] for name, array in guard.arrays.items()}, guard.targets[:1])
-        by_steps = replace(RETRAININGS[self.classifier.name], own_rows=0)
+        # What fits its few rows by steps is traced; what settles them besides takes as long, and is needed seldom.
+        by_steps = replace(RETRAININGS[self.classifier.name], own_rows=0, settle_steps=0)
         self.fitting.fit(first, 0, self.reference.replay, recipe=by_steps)
         try:
             # Those that were made here were compared before they were promoted.

@@ -48,6 +48,9 @@ class Fitting:
         # An optimizer that is not built takes loaded moments without a word and starts from zero.
         self.optimizer.build(self.network.trainable_variables)
         self.predict: Predict = networks.compile_predict(self.network)
+        # What the optimizer's state was set to, or was copied to last, until it makes a step: that is most of all
+        # numbers, and many trainings make none.
+        self._optimizer_state: Arrays | None = None
         self.loop = TrainingLoop(self.network, self.optimizer, self.predict)
 
     def load(self, weights: Weights) -> None:
@@ -81,13 +84,17 @@ class Fitting:
 
     def state(self) -> tuple[Arrays, Arrays]:
         """Copies of the numbers of the network and of its optimizer, as they are now."""
-        optimizer = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
-        return networks.get_arrays(self.network), optimizer
+        if self._optimizer_state is None:
+            values = {variable.path: np.array(variable.value.numpy()) for variable in self.optimizer.variables}
+            self._optimizer_state = values
+        return networks.get_arrays(self.network), self._optimizer_state
 
     def restore(self, state: tuple[Arrays, Arrays]) -> None:
         """Be again what `state` was. Raises InvalidWeights."""
         networks.set_arrays(self.network, state[0])
-        networks.assign_all(self.optimizer.variables, state[1], "the optimizer")
+        if state[1] is not self._optimizer_state:
+            networks.assign_all(self.optimizer.variables, state[1], "the optimizer")
+            self._optimizer_state = state[1]
 
     def fit(
         self,
@@ -100,7 +107,9 @@ class Fitting:
         floors: RowWeights | None = None,
     ) -> None:
         """Fit to new rows amid known ones, as `TrainingLoop.fit` says."""
-        self.loop.fit(recipe, new, seed, reference, log, progress, floors)
+        unchanged, self._optimizer_state = self._optimizer_state, None
+        if not self.loop.fit(recipe, new, seed, reference, log, progress, floors):
+            self._optimizer_state = unchanged
 
     def lift(self, new: Examples, floors: RowWeights, known: Examples) -> bool:
         """Bring rows of `new` that are below their floors (n,) up to them by what is their own, as `TrainingLoop.lift`
@@ -151,11 +160,11 @@ class TrainingLoop:
         log: Examples | None = None,
         progress: Callable[[int], None] | None = None,
         floors: RowWeights | None = None,
-    ) -> None:
-        """Follow a recipe over the rows of `new`. `reference` are known rows that the network has learned before; `log`
-        the verdicts so far, to which those of `new` are added. `progress` is called with the number of rows after each
-        epoch. `floors` (n,) are the probabilities of their labels that rows of `new` must reach; 0 where that is left
-        to the recipe.
+    ) -> bool:
+        """Follow a recipe over the rows of `new`; whether the optimizer has made steps for it. `reference` are known
+        rows that the network has learned before; `log` the verdicts so far, to which those of `new` are added.
+        `progress` is called with the number of rows after each epoch. `floors` (n,) are the probabilities of their
+        labels that rows of `new` must reach; 0 where that is left to the recipe.
         """
         import tensorflow as tf
 
@@ -164,7 +173,7 @@ class TrainingLoop:
         random = np.random.default_rng(seed)
         floors = np.zeros(len(new), np.float32) if floors is None else floors
         if self._learn_own(recipe, new, [part for part in (reference, log) if part is not None], floors):
-            return
+            return False
         known = Known.of(recipe, new, reference, log, self.classes)
         steps = -(-len(new) // recipe.batch_size)
         if self._own is not None:
@@ -192,6 +201,7 @@ class TrainingLoop:
             self.lift(new, floors, join(known.reference, known.log))
         elif recipe.averaged and steps:
             self._take_mean(steps * recipe.epochs - sum_from)
+        return True
 
     def lift(self, new: Examples, floors: RowWeights, known: Examples) -> bool:
         """Bring rows of `new` that are below their floors (n,), probabilities of their labels, up to them by what is
