@@ -42,9 +42,9 @@ _FEATURES = "_features"  # the end of the names of arrays that hold numbers of f
 _CORRECTION = "_correction"  # and of those that take out of scores what was learned of these very records
 # Sharper than this no network is made: where there are few rows, it would be by chance.
 SHARPEST_TEMPERATURE = 0.5
-# Made-up accounts are told apart more easily than people: by them alone, no score is further from a half than the
-# network has it.
-MADE_UP_TEMPERATURE = 1.0
+# Made-up accounts are told apart more easily than people: they alone make scores no sharper than this. Chosen on profiles
+# as moderators see them (docs/experiments.md).
+MADE_UP_TEMPERATURE = 1.2
 
 
 @dataclass(frozen=True)
