@@ -63,6 +63,10 @@ DAY = {
     "privs": BEGINNER,
 }
 
+# The probability at which the label stood when the goals were set: the loss counted a false positive as eight misses
+# then, so that a half of its scores was odds of eight to one.
+CAUTIOUS = 8 / 9
+
 Figure = tuple[str, str]  # what is measured, and its unit
 Figures = dict[Figure, list[float]]
 Results = dict[Figure, dict[str, float]]  # medians by recipe
@@ -119,9 +123,9 @@ class Learner:
         set_arrays(self.trainer.fitting.network, self.weights.arrays)
         return self.trainer.fitting.predict(examples.arrays)
 
-    def flagged(self, examples: Examples) -> float:
-        """The share of rows with the label of spam."""
-        return float((self.scores(examples)[:, 1] > 0.5).mean())
+    def flagged(self, examples: Examples, least: float = 0.5) -> float:
+        """The share of rows with more than so much probability of spam; as it is, with that label."""
+        return float((self.scores(examples)[:, 1] > least).mean())
 
     def accuracy(self, examples: Examples) -> float:
         return float((self.scores(examples).argmax(axis=1) == examples.targets).mean())
@@ -209,6 +213,11 @@ def ten_campaigns(learner: Learner, data: Data, recipe: str, seed: int, figures:
     figures["ten campaigns: lowest recall at the end", "share"].append(min(recalls))
     figures["ten campaigns: median recall at the end", "share"].append(statistics.median(recalls))
     figures["ten campaigns: false positives", "%"].append(100 * learner.flagged(data.innocent))
+    cautious = [learner.flagged(unseen, CAUTIOUS) for unseen in found]
+    figures["ten campaigns: lowest recall at the end, cautious label", "share"].append(min(cautious))
+    figures["ten campaigns: false positives, cautious label", "%"].append(
+        100 * learner.flagged(data.innocent, CAUTIOUS)
+    )
     figures["ten campaigns: accuracy on the test set", "%"].append(100 * learner.accuracy(data.test))
     figures["ten campaigns: trainings refused of 100", "trainings"].append(learner.refused)
 
