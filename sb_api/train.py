@@ -16,10 +16,10 @@ import numpy.typing as npt
 from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.guard import BEFORE, appraise, find_fallen, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import Before, Observed, Reference, calibrate
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.measures import measure_bands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import sb_api
@@ -45,6 +46,11 @@ def test_a_room_imports_only_rooms_to_its_right() -> None:
         assert ORDER.index(left) < ORDER.index(right), (left, right)
         assert not (left in WEB and right in BEHIND_THE_QUEUE), (left, right)
         assert {left, right} != {"classify", "learning"}
+
+
+def test_no_directory_has_more_than_fifteen_modules() -> None:
+    modules = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.stem not in ("__init__", "__main__"))
+    assert max(modules.values()) <= 15, modules.most_common(2)
 
 
 def test_a_web_process_loads_no_numbers() -> None:

@@ -72,8 +72,8 @@ def train_as_specified(rounds: int) -> dict[str, Any]:
     """The specified recipe alone (no replay, no guard), which the service does not offer: body in, weights promoted."""
     from sb_api.config import load_settings
     from sb_api.json_bodies import decode_records
+    from sb_api.learning.fitting.training_loop import Fitting
     from sb_api.learning.recipe import SPECIFIED, Examples
-    from sb_api.learning.training_loop import Fitting
     from sb_api.models.classifiers import CLASSIFIERS
     from sb_api.models.engine import load_engine
     from sb_api.models.weights_file import named

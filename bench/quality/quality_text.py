@@ -33,8 +33,8 @@ from sb_api.bootstrap.messages import (
 from sb_api.bootstrap.no_class import choose_threshold, find_right, make_no_class
 from sb_api.config import Settings, load_settings
 from sb_api.errors import Unavailable
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import RETRAININGS
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, find_classifier
 from sb_api.models.encoder import Encoder, load_encoder
 from sb_api.models.engine import load_engine

@@ -117,7 +117,7 @@ def make_encoded(state: str) -> None:
     import msgspec
 
     from sb_api.config import load_settings
-    from sb_api.learning.training_loop import Fitting
+    from sb_api.learning.fitting.training_loop import Fitting
     from sb_api.models.classifiers import INTENT, INTENT_ENCODED
     from sb_api.models.encoder import load_encoder
     from sb_api.models.weights_file import named

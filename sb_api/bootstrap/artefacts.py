@@ -217,7 +217,7 @@ def _try_out(
             raise InvalidWeights("The reference set's corrections are not those of its records.")
     if to_train and find_spec("tensorflow") is not None:
         # As every training begins: the optimizer's state is the network's, and both engines agree.
-        from sb_api.learning.training_loop import Fitting
+        from sb_api.learning.fitting.training_loop import Fitting
 
         fitting = Fitting(classifier, about.labels, vocabularies)
         fitting.load(weights)

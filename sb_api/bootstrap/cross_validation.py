@@ -18,9 +18,9 @@ from sb_api.bootstrap.checks import same_content
 from sb_api.bootstrap.editors import MASKED_COPIES, add_masked, choose_recipe, fit_scaling, fit_vocabularies
 from sb_api.bootstrap.originals import to_examples
 from sb_api.errors import InvalidRecords
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import SHARPEST_TEMPERATURE
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, fit_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.weights_file import Weights

@@ -28,8 +28,8 @@ from sb_api.bootstrap.originals import (
 from sb_api.bootstrap.reports.editor_card import MOST_OF_A_LANGUAGE, TITLE, USE, figure_tables, measure_languages
 from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Recipe, weigh_labels
-from sb_api.learning.training_loop import Fitting
 from sb_api.models import wide_features
 from sb_api.models.calibration import log_odds
 from sb_api.models.classifiers import WIDE_DEEP, Classifier

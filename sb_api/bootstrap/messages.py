@@ -36,9 +36,9 @@ from sb_api.bootstrap.sentence_head import learn_messages
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords
 from sb_api.judgements import NO_CLASS
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Examples, Recipe
 from sb_api.learning.reference_set import GUARD
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import find_correction
 from sb_api.models.classifiers import ARCHITECTURES, Classifier
 from sb_api.models.explanations.neighbours import FOLDER, pack_neighbours

@@ -17,10 +17,10 @@ from sb_api.bootstrap.reports.model_card import ModelCard, card_name, render_car
 from sb_api.config import Settings
 from sb_api.errors import InvalidTokenizer, InvalidWeights, UnknownVersion
 from sb_api.files import make_private_folder, replace_all
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.guard import guarded_budget, measure
 from sb_api.learning.recipe import Examples
 from sb_api.learning.reference_set import GUARD, Reference, calibrate, load_reference, pack_parts, read_reference
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.models.engine import check_engine

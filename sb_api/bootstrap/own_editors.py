@@ -37,9 +37,9 @@ from sb_api.bootstrap.reports.editor_card import TITLE, USE, figure_tables
 from sb_api.bootstrap.reports.model_card import ModelCard, Table
 from sb_api.config import Settings
 from sb_api.errors import InvalidRecords, SbApiError
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Recipe, weigh_labels
 from sb_api.learning.reference_set import GUARD, SHARPEST_TEMPERATURE, Calibration, calibrate_scores, read_part
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import BUDGETS, apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP, Classifier, find_classifier
 from sb_api.models.measures import best_f1, recall_at_budget, reliability

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sb_api.judgements import NO_CLASS
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Examples, Recipe
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.networks import REFUSING_SHARE, SENTENCE_SCALE, get_arrays, set_arrays
 
 # So many messages a class, with those of its name, are few: the steps with half of the numbers left out, which find

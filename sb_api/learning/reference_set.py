@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from sb_api.arrays import Matrix, Predict, Scores, Targets
 from sb_api.errors import InvalidWeights
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.guard import Times, draw_resamples
 from sb_api.learning.recipe import Examples, merge_targets, weigh_labels
-from sb_api.learning.training_loop import Fitting
 from sb_api.models import wide_features
 from sb_api.models.calibration import (
     apply_temperature,
@@ -42,8 +42,8 @@ _FEATURES = "_features"  # the end of the names of arrays that hold numbers of f
 _CORRECTION = "_correction"  # and of those that take out of scores what was learned of these very records
 # Sharper than this no network is made: where there are few rows, it would be by chance.
 SHARPEST_TEMPERATURE = 0.5
-# Made-up accounts are told apart more easily than people: they alone make scores no sharper than this. Chosen on profiles
-# as moderators see them (docs/experiments.md).
+# Made-up accounts are told apart more easily than people: they alone make scores no sharper than this, which was chosen
+# on profiles as moderators see them (docs/experiments.md).
 MADE_UP_TEMPERATURE = 1.2
 
 

@@ -16,13 +16,13 @@ from sb_api.errors import EngineDisagrees, TrainingRefused, Unavailable, Unknown
 from sb_api.learning import quality
 from sb_api.learning.answers import describe_training, find_sent
 from sb_api.learning.classes.naming import name_new_classes
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.ingest import Batch, Intake
 from sb_api.learning.publication import Publication, describe_run, find_missing_event
 from sb_api.learning.recipe import RETRAININGS, Examples, share_of_log
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
 from sb_api.learning.staging.promotion import judge_verdicts
 from sb_api.learning.staging.staging import Staging
-from sb_api.learning.training_loop import Fitting
 from sb_api.learning.undo.hindsight import score_when_learned
 from sb_api.learning.undo.restoration import discard, discard_unknown
 from sb_api.learning.undo.withdrawal import shares_of

@@ -32,9 +32,9 @@ from sb_api.bootstrap.own_editors import (
 from sb_api.bootstrap.reports.comparison import describe_plan, print_plan
 from sb_api.config import Settings
 from sb_api.errors import EngineDisagrees, InvalidRecords, UnknownVersion
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import Recipe
 from sb_api.learning.reference_set import SHARPEST_TEMPERATURE, calibrate_scores, load_reference
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.calibration import apply_temperature, correct_log_odds, fit_shift, log_odds
 from sb_api.models.classifiers import WIDE_DEEP
 from sb_api.models.networks import shift_odds

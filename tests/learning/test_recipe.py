@@ -11,6 +11,7 @@ import pytest
 
 from sb_api.judgements import NO_CLASS
 from sb_api.learning.fitting.rows import Known
+from sb_api.learning.fitting.training_loop import TrainingLoop
 from sb_api.learning.recipe import (
     RETRAINING,
     RETRAININGS,
@@ -22,7 +23,6 @@ from sb_api.learning.recipe import (
     mix,
     weigh_labels,
 )
-from sb_api.learning.training_loop import TrainingLoop
 from sb_api.models.networks import build_intent, get_arrays, import_keras, set_arrays
 
 if TYPE_CHECKING:

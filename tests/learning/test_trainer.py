@@ -18,11 +18,11 @@ from sb_api.config import load_settings
 from sb_api.errors import InvalidWeights, LeaseLost, TrainingRefused, Unavailable, UnknownVersion
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.fitting.adam import make_adam
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.guard import measure
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, mix, weigh_labels
 from sb_api.learning.train_jobs import do_job
 from sb_api.learning.trainer import Trainer
-from sb_api.learning.training_loop import Fitting
 from sb_api.models import networks
 from sb_api.models.weights_file import Weights, dump_weights, named, parse_weights
 from sb_api.processes.claiming import OneAtATime

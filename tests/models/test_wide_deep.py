@@ -13,9 +13,9 @@ from sb_api.bootstrap.editors import bootstrap_lodbrok, choose_recipe
 from sb_api.bootstrap.originals import install_vocabularies, to_examples
 from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import RETRAINING, Examples, weigh_labels
 from sb_api.learning.reference_set import calibrate, load_reference, with_scores
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import LODBROK, WIDE_DEEP, find_classifier
 from sb_api.models.engine import load_engine
 from sb_api.models.networks import FIELD_LIMIT, WIDE_DEEP_SHARES, get_arrays, set_arrays

@@ -25,9 +25,9 @@ import requests
 from sb_api.broker.connection import connect
 from sb_api.broker.jobs import STREAMS
 from sb_api.config import Settings, load_settings
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import RETRAINING
 from sb_api.learning.reference_set import Reference, load_reference, with_scores
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, WIDE_DEEP
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_file import Weights

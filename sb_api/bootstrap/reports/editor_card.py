@@ -6,7 +6,7 @@ from typing import Any
 
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.bootstrap.reports.model_card import Table
-from sb_api.learning.training_loop import Fitting
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.models.calibration import calibrated
 from sb_api.synthetic.editors import generate_in_language
 from sb_api.synthetic.phrases import Language, languages

@@ -10,10 +10,10 @@ from sb_api.broker.shared_state import Broker
 from sb_api.errors import TrainingRefused
 from sb_api.learning import trainer as learning_trainer
 from sb_api.learning.classes.renaming import rename_classes
+from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.kept import has_kept
 from sb_api.learning.replay import replay
 from sb_api.learning.trainer import Trainer
-from sb_api.learning.training_loop import Fitting
 from sb_api.models.classifiers import CLASSIFIERS, Classifier
 from sb_api.records import LabelledMessage
 from sb_api.text.tokenizers import Vocabularies
