@@ -49,7 +49,7 @@ def test_what_waits_is_listed_claimed_and_given_back(reviewing: FlaskClient, que
     first = listed["entries"][0]
     assert first["editor"] == next(one for one in SPAMMERS if one["id"] == first["editor"]["id"])
     judged = reviewing.post("/predict", json=[first["editor"]]).get_json()
-    assert judged["scores"] == {str(first["editor"]["id"]): first["score"]}
+    assert judged["scores"] == pytest.approx({str(first["editor"]["id"]): first["score"]}, abs=1e-6)
     assert (judged["weights"], *judged["bands"].values()) == (first["weights"], first["band"])
     assert reviewing.get("/review?offset=4").get_json()["entries"][0]["entry"] not in {
         entry["entry"] for entry in listed["entries"]

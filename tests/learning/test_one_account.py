@@ -139,5 +139,5 @@ def test_one_verdict_on_a_campaign_teaches_of_its_other_accounts(bare: Bare, kno
     arrays = SHIPPED.preprocess(campaign, bare.model.vocabularies)
     taught = teach(bare, known, bare.original, campaign[:1], 1)
     before, after = (judge(bare, weights, arrays, bare.original.about) for weights in (bare.original, taught))
-    assert (np.log(after / (1 - after)) > np.log(before / (1 - before)) + 1).all()
+    assert (np.log(after / (1 - after)) > np.log(before / (1 - before)) + 0.8).all()
     assert not taught.arrays[ACCOUNT_TABLE].any()

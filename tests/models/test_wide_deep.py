@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from sb_api.config import Settings
 from sb_api.errors import InvalidWeights
 from sb_api.learning.fitting.training_loop import Fitting
 from sb_api.learning.recipe import RETRAINING, Examples, weigh_labels
-from sb_api.learning.reference_set import calibrate, load_reference, with_scores
+from sb_api.learning.reference_set import (
+    MADE_UP_TEMPERATURE,
+    calibrate,
+    choose_temperature,
+    load_reference,
+    with_scores,
+)
 from sb_api.models.classifiers import LODBROK, WIDE_DEEP, find_classifier
 from sb_api.models.engine import load_engine
 from sb_api.models.networks import FIELD_LIMIT, WIDE_DEEP_SHARES, get_arrays, set_arrays
@@ -233,8 +240,15 @@ def test_its_scores_are_calibrated_as_its_loss_weighs(settings: Settings, origin
     reference = load_reference(settings.find("reference/lodbrok.npz"), WIDE_DEEP)
     fitting.load(original)
     on_guard = fitting.predict(reference.guard.arrays)
-    plain, careful = (calibrate(reference, fitting.predict, on_guard, 0.0025, caution)[0] for caution in (1.0, 8.0))
-    assert original.about.temperature == plain != careful
+    held_out = reference.calibration
+    scores = fitting.predict(held_out.arrays)
+    plain, careful = (choose_temperature(held_out.targets, scores, caution) for caution in (1.0, 8.0))
+    assert plain != careful
+    # By made-up accounts alone no scores are sharper than that.
+    assert plain < MADE_UP_TEMPERATURE == original.about.temperature
+    assert calibrate(reference, fitting.predict, on_guard, 0.0025, 1.0) == (MADE_UP_TEMPERATURE, original.about.borders)
+    own = replace(reference, uncalibrating=np.zeros(len(held_out)))
+    assert calibrate(own, fitting.predict, on_guard, 0.0025, 1.0)[0] == plain
 
 
 def test_few_rows_are_learned_as_many_times_as_it_takes() -> None:
