@@ -1,4 +1,10 @@
-PYTHON ?= python3
+# The system's Python where it will do, with which all here takes a quarter less time: distributions build theirs with
+# optimizations, and pyenv does not unless told to. `make PYTHON=python3` takes another.
+ifndef PYTHON
+SYSTEMS := /usr/bin/python3
+PYTHON := $(shell $(SYSTEMS) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $(SYSTEMS) || echo python3)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 4321
