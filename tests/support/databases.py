@@ -102,9 +102,11 @@ def make_mariadb(folder: Path) -> Database:
     user, data, socket = as_nobody(folder), folder / "data", folder / "socket"
     install, server = find("mariadb-install-db"), find("mariadbd")
     login = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    # Whichever starts removes what others have in the folder for temporary tables, if that is the same one.
+    folders = [f"--datadir={data}", f"--tmpdir={folder}"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": folder}
-    subprocess.run([*user, install, "--no-defaults", f"--datadir={data}", *login], check=True, **quiet)
-    options = [f"--datadir={data}", f"--socket={socket}", "--skip-networking", f"--pid-file={folder / 'pid'}"]
+    subprocess.run([*user, install, "--no-defaults", *folders, *login], check=True, **quiet)
+    options = [*folders, f"--socket={socket}", "--skip-networking", f"--pid-file={folder / 'pid'}"]
     url = f"mysql://root@localhost/mysql?unix_socket={socket}"
     command = [*user, server, "--no-defaults", *options]
     return Database(url, command, folder, b"ready for connections", signal.SIGKILL)
