@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -162,8 +161,7 @@ def test_what_a_look_up_has_loaded_is_let_go_too(
         job = Job(task="1", operation="verdicts", classifier="lodbrok", body=encode_payload(VerdictQuery()))
         assert train.lookups.do([Claim(LOOKUPS, b"1-1", job)])[0].data == {"verdicts": [], "more": False}
         assert not train.trainers
-        time.sleep(0.02)
-        train.idle()
+        wait_until(lambda: train.idle() or anew, 10)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ends())
     assert len(anew) == 1
