@@ -17,13 +17,13 @@ from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
 from sb_api.learning.fitting.training_loop import Fitting
-from sb_api.learning.guard import BEFORE, appraise, find_fallen, find_losses, guarded_budget
+from sb_api.learning.guard import BEFORE, INNOCENT_SHARE, appraise, find_fallen, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
-from sb_api.learning.reference_set import Before, Observed, Reference, calibrate
-from sb_api.models.calibration import apply_temperature, undo_temperature
+from sb_api.learning.reference_set import ROUNDING, Before, Observed, Reference, calibrate
+from sb_api.models.calibration import apply_temperature, log_odds, undo_temperature
 from sb_api.models.classifiers import Classifier
 from sb_api.models.measures import measure_bands
-from sb_api.models.networks import get_arrays, set_arrays
+from sb_api.models.networks import get_arrays, set_arrays, shift_odds
 from sb_api.models.weights_file import Weights, named
 from sb_api.versions import Version
 
@@ -110,7 +110,9 @@ def retrain_model(
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         tuned = get_arrays(fitting.network)
-        for arrays in _blends(original.arrays, current.arrays, tuned, later, begun):
+        lower = partial(spare_innocent, fitting, reference, tuned, tolerance * INNOCENT_SHARE)
+        blends = _blends(original.arrays, current.arrays, tuned, None if spared is None else lower, later, begun)
+        for arrays in blends:
             if arrays is not tuned:
                 set_arrays(fitting.network, arrays)
             temperature, borders, on_guard, held = _hold(fitting, new, floors, reference, known, calibrate_now)
@@ -177,11 +179,43 @@ def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:
     return np.where(probabilities > 0, raw, np.float32(0))
 
 
-def _blends(original: Arrays, current: Arrays, tuned: Arrays, later: Classes, begun: Classes) -> Iterator[Arrays]:
-    """What a training may end in, the best first: all that it learned, the same pulled back toward the original, which
-    gives up a little of everything learned so far, and a part of the way from the current weights. Nothing is taken
-    back of classes that came `later` than the original, and of those `begun` in this very training."""
+def spare_innocent(fitting: Fitting, reference: Reference, tuned: Arrays, more: float) -> Arrays:
+    """Numbers of a network that call at most a share `more` of innocent accounts spam than the original does, of the
+    calibration records, which neither has learned: `tuned`, with the log-odds of all accounts lower where need be. What
+    has been learned of who is likelier to be spam than who stays."""
+    held_out = reference.calibration
+    if held_out.scores is None:
+        raise ValueError("The reference set has no scores of the original weights.")
+    set_arrays(fitting.network, tuned)
+    innocent = held_out.targets == 0
+    now, then = (
+        log_odds(s)[innocent]
+        for s in (reference.unlearn_calibration(fitting.predict(held_out.arrays)), held_out.scores)
+    )
+    above = np.sort(now[now > 0])[::-1]
+    allowed = int((then > 0).sum() + more * len(then))
+    if len(above) <= allowed:
+        return tuned
+    shift_odds(fitting.network, -float(above[allowed]) - ROUNDING)
+    return get_arrays(fitting.network)
+
+
+def _blends(
+    original: Arrays,
+    current: Arrays,
+    tuned: Arrays,
+    lower: Callable[[], Arrays] | None,
+    later: Classes,
+    begun: Classes,
+) -> Iterator[Arrays]:
+    """What a training may end in, the best first: all that it learned; the same, sparing of the word spam (`lower`,
+    where there is one); that pulled back toward the original, which gives up a little of everything learned so far; and
+    a part of the way from the current weights. Nothing is taken back of classes that came `later` than the original,
+    and of those `begun` in this very training."""
     yield tuned
+    if lower and (lowered := lower()) is not tuned:
+        tuned = lowered
+        yield tuned
     original, current = take_classes(original, tuned, later), take_classes(current, tuned, begun)
     for share in PULLS:
         yield mix(original, tuned, share)

@@ -84,6 +84,10 @@ class Reference:
             correction = np.pad(correction, [(0, 0), (0, on_guard.shape[1] - correction.shape[1])])
         return correct_log_odds(on_guard, correction)
 
+    def unlearn_calibration(self, scores: Scores) -> Scores:
+        """The same of those of the calibration records."""
+        return scores if self.uncalibrating is None else correct_log_odds(scores, self.uncalibrating)
+
 
 # How many verdicts a temperature is as much theirs with as the calibration records', and how many innocent ones say
 # anything of a border: fewer are mostly those that somebody complained about.
@@ -264,8 +268,7 @@ def calibrate(
     scores: Scores = predict(held_out.arrays)
     if scores.shape[1] != 2 or len(np.unique(held_out.targets)) < 2:
         return 1.0, []
-    if reference.uncalibrating is not None:
-        scores = correct_log_odds(scores, reference.uncalibrating)
+    scores = reference.unlearn_calibration(scores)
     if temperature is None:
         temperature = choose_temperature(held_out.targets, scores, caution)
         if reference.is_made_up:
@@ -284,15 +287,18 @@ def calibrate(
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
     """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
-    the guard's, which they are compared on, as of records not learned. The weights that were loaded still are."""
-    guard, replay = reference.guard, reference.replay
+    the guard's and the calibration records, which they are compared on, as of records not learned. The weights that
+    were loaded still are."""
+    guard, replay, calibration = reference.guard, reference.replay, reference.calibration
     loaded = fitting.state()
     fitting.load(original)
     on_guard = fitting.predict(guard.arrays)
     on_replay = fitting.predict(replay.arrays) if len(replay) else None
+    on_calibration = fitting.predict(calibration.arrays)
     fitting.restore(loaded)
     return replace(
         reference,
         guard=replace(guard, scores=reference.unlearn(on_guard)),
         replay=replace(replay, scores=on_replay),
+        calibration=replace(calibration, scores=reference.unlearn_calibration(on_calibration)),
     )
