@@ -29,9 +29,9 @@ def main() -> int:
         figures += bench_lodbrok(arguments.quick)
     if OWN in parts:
         from bench.quality.quality_own import bench_own
-        from bench.quality.quality_stream import bench_own_stream
+        from bench.quality.quality_stream import bench_streams
 
-        figures += [*bench_own(arguments.quick), *bench_own_stream(arguments.quick)]
+        figures += [*bench_own(arguments.quick), *bench_streams(arguments.quick)]
     if REAL in parts:
         from bench.quality.quality_real import bench_real
 

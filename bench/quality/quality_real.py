@@ -47,6 +47,7 @@ GIVEN = Path(__file__).parent / "accounts.json"
 # Whole profiles as moderators see them, written by one who had read nothing of the generator; others of the same
 # writer, with other texts and hosts, chose what it makes up.
 PROFILES = Path(__file__).parent / "profiles.jsonl"
+TOLD = frozenset(("verdict", "kind"))  # of each, and not of the account
 NEW_SINCE = "2024"  # profiles registered since have been filled in at once
 SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
 # Innocent sentences that spam hides among: how many, where, and which share of them comes before it.
@@ -242,8 +243,7 @@ def bench_profiles(predictor: Predictor) -> Figures:
     rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
     spam = np.array([row["verdict"] == 1 for row in rows])
     is_new = np.array([row["member_since"] >= NEW_SINCE for row in rows])
-    told = {"verdict", "kind"}
-    scores, bands = judge(predictor, [{key: row[key] for key in row.keys() - told} for row in rows])
+    scores, bands = judge(predictor, [{key: row[key] for key in row.keys() - TOLD} for row in rows])
     called, certain = scores >= 0.5, np.array(bands) == BANDS[0]
     name = "Shipped weights, profiles of one who knew nothing of them"
     figures = [figure(f"{name}: certain spam among people", float(certain[~spam].mean()), "share", "", 0.01, most=True)]

@@ -1,14 +1,16 @@
 """Verdicts on somebody's own accounts, one batch after the other, from the shipped weights: a part of
 `make bench-quality`.
 
-The accounts are the stand-in of `quality_own`, which the shipped weights were not made for. Each batch of twenty is
-judged before it is learned: by Lodbrok, through the service's own `Trainer`, and by two that start from nothing and see
-words and characters of bio, website and area: river's logistic regression, and scikit-learn's `SGDClassifier` by
-`partial_fit` on hashed ones.
+The accounts are the stand-in of `quality_own`, which the shipped weights were not made for: text messages on invented
+accounts, which tell nothing; and whole profiles by one who had read nothing of the generator, of which fields and dates
+tell something too, as those of people do (`profiles.jsonl`). Each batch of twenty is judged before it is learned: by
+Lodbrok, through the service's own `Trainer`, and by two that start from nothing and see words and characters of bio,
+website and area: river's logistic regression, and scikit-learn's `SGDClassifier` by `partial_fit` on hashed ones.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from bench.figures import Figures, figure, tell
 from bench.learning.prequential import LodbrokLearner
 from bench.quality.quality_lodbrok import open_trainer
 from bench.quality.quality_own import ACCOUNTS, halve, make_accounts, read_labelled_sms, targets_of, text_of
+from bench.quality.quality_real import PROFILES, TOLD
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.learning.trainer import Trainer
 from sb_api.synthetic.editors import SyntheticEditor
@@ -36,36 +39,54 @@ Scores = npt.NDArray[np.float64]
 Batches = list[Sequence[SyntheticEditor]]
 
 
-def bench_own_stream(quick: bool) -> Figures:
-    """Means over the streams; one of them, and a short one, with `quick`."""
-    accounts = make_accounts(read_labelled_sms(), ACCOUNTS)
-    count = QUICK_VERDICTS if quick else VERDICTS
-    rows: list[dict[str, float]] = []
-    refused = 0
+def bench_streams(quick: bool) -> Figures:
+    """Means over the streams of either kind of accounts; one of each, and a short one, with `quick`."""
+    own = make_accounts(read_labelled_sms(), ACCOUNTS)
+    profiles = read_profiles()
+    orders = [np.random.default_rng(seed).permutation(len(profiles)) for seed in SEEDS]
+    streams = {
+        "Own accounts": [halve(own, seed)[0][:VERDICTS] for seed in SEEDS],
+        "Profiles of one who knew nothing of them": [[profiles[place] for place in order] for order in orders],
+    }
+    figures = []
     with tempfile.TemporaryDirectory() as folder, open_trainer(Path(folder)) as trainer:
         trainer.warm_up()
-        for seed in SEEDS[: 1 if quick else None]:
-            tell(f"stream {seed}: {count} verdicts")
-            stream = halve(accounts, seed)[0][:count]
-            batches: Batches = [stream[start : start + BATCH] for start in range(0, count, BATCH)]
-            lodbrok = LodbrokLearner(trainer)
-            ours = judge_by_lodbrok(lodbrok, trainer, batches)
-            targets, late = targets_of(stream), np.arange(count) >= count // 2
-            judged = {"ours": ours, "river": judge_by_river(batches), "SGD": judge_by_sgd(batches)}
-            scores = {name: float(roc_auc_score(targets, one)) for name, one in judged.items()}
-            scores |= {f"{name}, late": float(roc_auc_score(targets[late], one[late])) for name, one in judged.items()}
-            rows.append(scores)
-            refused += lodbrok.refused
-    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        for name, of_kind in streams.items():
+            chosen = [of_kind[0][:QUICK_VERDICTS]] if quick else of_kind
+            figures += measure_streams(f"{name}, stream of {len(chosen[0])} verdicts", chosen, trainer)
+    return figures
+
+
+def measure_streams(name: str, streams: Sequence[Sequence[SyntheticEditor]], trainer: Trainer) -> Figures:
+    rows: list[dict[str, float]] = []
+    refused = 0
+    for stream in streams:
+        tell(name)
+        batches: Batches = [stream[start : start + BATCH] for start in range(0, len(stream), BATCH)]
+        lodbrok = LodbrokLearner(trainer)
+        ours = judge_by_lodbrok(lodbrok, trainer, batches)
+        targets, late = targets_of(stream), np.arange(len(stream)) >= len(stream) // 2
+        judged = {"ours": ours, "river": judge_by_river(batches), "SGD": judge_by_sgd(batches)}
+        scores = {one: float(roc_auc_score(targets, said)) for one, said in judged.items()}
+        scores |= {f"{one}, late": float(roc_auc_score(targets[late], said[late])) for one, said in judged.items()}
+        rows.append(scores)
+        refused += lodbrok.refused
+    mean = {one: float(np.mean([row[one] for row in rows])) for one in rows[0]}
     others = max(mean["river"], mean["SGD"])
-    name = f"Own accounts, stream of {count} verdicts"
     beside = f"river's logistic regression {mean['river']:.4f}, scikit-learn's partial_fit {mean['SGD']:.4f}"
-    late = f"river {mean['river, late']:.4f}, partial_fit {mean['SGD, late']:.4f}; {refused} trainings refused"
+    late_ones = f"river {mean['river, late']:.4f}, partial_fit {mean['SGD, late']:.4f}; {refused} trainings refused"
     return [
         figure(f"{name}: ROC AUC", mean["ours"], "", beside, 0.92),
         figure(f"{name}: ROC AUC ahead of the better one", mean["ours"] - others, "", "", 0.0),
-        figure(f"{name}: ROC AUC of the second half", mean["ours, late"], "", late),
+        figure(f"{name}: ROC AUC of the second half", mean["ours, late"], "", late_ones),
     ]
+
+
+def read_profiles() -> list[SyntheticEditor]:
+    """Those of `profiles.jsonl`."""
+    rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
+    fields = [{name: value for name, value in row.items() if name not in TOLD} for row in rows]
+    return [SyntheticEditor(record, row["verdict"], row["kind"], "") for record, row in zip(fields, rows, strict=True)]
 
 
 def judge_by_lodbrok(learn: LodbrokLearner, trainer: Trainer, batches: Batches) -> Scores:
