@@ -110,7 +110,7 @@ def retrain_model(
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         tuned = get_arrays(fitting.network)
-        lower = partial(spare_innocent, fitting, reference, tuned, tolerance * INNOCENT_SHARE)
+        lower = partial(spare_innocent, fitting, reference, tuned, max(0.0, tolerance) * INNOCENT_SHARE)
         blends = _blends(original.arrays, current.arrays, tuned, None if spared is None else lower, later, begun)
         for arrays in blends:
             if arrays is not tuned:
@@ -208,16 +208,16 @@ def _blends(
     later: Classes,
     begun: Classes,
 ) -> Iterator[Arrays]:
-    """What a training may end in, the best first: all that it learned; the same, sparing of the word spam (`lower`,
-    where there is one); that pulled back toward the original, which gives up a little of everything learned so far; and
-    a part of the way from the current weights. Nothing is taken back of classes that came `later` than the original,
-    and of those `begun` in this very training."""
+    """What a training may end in, the best first: all that it learned; the same pulled back toward the original, which
+    gives up a little of everything learned so far; that, further back and sparing of the word spam (`lower`, where
+    there is one); and a part of the way from the current weights. Nothing is taken back of classes that came `later`
+    than the original, and of those `begun` in this very training."""
     yield tuned
-    if lower and (lowered := lower()) is not tuned:
-        tuned = lowered
-        yield tuned
     original, current = take_classes(original, tuned, later), take_classes(current, tuned, begun)
     for share in PULLS:
         yield mix(original, tuned, share)
+    if lower and (lowered := lower()) is not tuned:
+        tuned = lowered
+        yield mix(original, tuned, PULLS[-1])
     for share in SHARES:
         yield mix(current, tuned, share)

@@ -77,16 +77,19 @@ class Reference:
 
     def unlearn(self, on_guard: Scores) -> Scores:
         """The scores (n, labels) of the guard's records as they would be of records not learned."""
-        if self.unlearning is None:
-            return on_guard
-        correction = self.unlearning
-        if correction.ndim == 2:  # of classes that came later nothing was learned of them
-            correction = np.pad(correction, [(0, 0), (0, on_guard.shape[1] - correction.shape[1])])
-        return correct_log_odds(on_guard, correction)
+        return _unlearn(on_guard, self.unlearning)
 
     def unlearn_calibration(self, scores: Scores) -> Scores:
         """The same of those of the calibration records."""
-        return scores if self.uncalibrating is None else correct_log_odds(scores, self.uncalibrating)
+        return _unlearn(scores, self.uncalibrating)
+
+
+def _unlearn(scores: Scores, correction: npt.NDArray[np.float64] | None) -> Scores:
+    if correction is None:
+        return scores
+    if correction.ndim == 2:  # of classes that came later nothing was learned of them
+        correction = np.pad(correction, [(0, 0), (0, scores.shape[1] - correction.shape[1])])
+    return correct_log_odds(scores, correction)
 
 
 # How many verdicts a temperature is as much theirs with as the calibration records', and how many innocent ones say

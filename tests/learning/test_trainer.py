@@ -224,19 +224,34 @@ def in_a_row(bare_session: Bare) -> tuple[Weights, Examples, Weights]:
 
 
 @pytest.mark.parametrize(
-    ("refusals", "start", "share"),
-    [(0, "original", 1.0), (1, "original", 0.9), (2, "original", 0.75), (3, "current", 0.5), (4, "current", 0.25)],
+    ("refusals", "start", "share", "lowered"),
+    [
+        (0, "original", 1.0, False),
+        (1, "original", 0.9, False),
+        (2, "original", 0.75, False),
+        (3, "original", 0.75, True),
+        (4, "current", 0.5, True),
+        (5, "current", 0.25, True),
+        (3, "current", 0.5, False),
+        (4, "current", 0.25, False),
+    ],
 )
 def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
     refusals: int,
     start: str,
     share: float,
+    lowered: bool,
     in_a_row: tuple[Weights, Examples, Weights],
     bare: Bare,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """First toward the original, then toward the weights before; the optimizer goes on from where it came to."""
+    """First toward the original, then lower besides where it spares innocent accounts, then toward the weights before;
+    the optimizer goes on from where it came to."""
     current, rows, tuned = in_a_row
+    came_to = tuned.arrays
+    if lowered:
+        came_to = {path: array - 0.1 if path == "output/bias" else array for path, array in tuned.arrays.items()}
+    monkeypatch.setattr(train, "spare_innocent", lambda *given: came_to if lowered else given[2])
     answers = iter([["worse"]] * refusals + [[]])
     monkeypatch.setattr(train, "find_losses", lambda *_: next(answers))
     candidate = retrain_model(
@@ -247,7 +262,7 @@ def test_what_the_guard_refuses_is_pulled_back_and_then_made_smaller(
         recipe=RECIPE,
     )
     base = {"original": bare.original, "current": current}[start]
-    expected = tuned.arrays if share == 1.0 else mix(base.arrays, tuned.arrays, share)
+    expected = came_to if share == 1.0 else mix(base.arrays, came_to, share)
     assert candidate.losses == []
     assert_equal(candidate.weights, replace(tuned, arrays=expected))
 
