@@ -323,7 +323,10 @@ class Intake:
             return set()
         pairs = zip(rows, self._taken_back(rows, about), strict=True)
         return {
-            place for place, (row, before) in enumerate(pairs) if contradicts(row.label, (before or row).spam, about)
+            place
+            for place, (row, before) in enumerate(pairs)
+            # Who goes against what another has taught as well goes against what the weights say now.
+            if contradicts(row.label, (before if before and before.reporter == row.reporter else row).spam, about)
         }
 
     def _taken_back(self, rows: Sequence[LoggedVerdict], about: Version) -> Sequence[LoggedVerdict | None]:

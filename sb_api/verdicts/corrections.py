@@ -1,8 +1,9 @@
 """What a verdict takes back: where its record stood before the first of the wrong ones that led to what it found.
 
-Between a wrong verdict and its correction there may be any number of others of the same reporter: the wrong one sent
+Between a wrong verdict and its correction there may be any number of others, whoever gives them: the wrong one sent
 again or taken back, corrections that a rollback has undone, some that were never learned. What counts is what the
-weights had learned that each of them found.
+weights had learned that each of them found. A colleague puts right what another got wrong as well as that one does: so
+nobody's verdict stands in the way of the newest.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ def find_taken_back(
             version = parents[version]
         return True
 
-    said: dict[tuple[str, str], list[LoggedVerdict]] = defaultdict(list)
+    said: dict[str, list[LoggedVerdict]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: -row.number):
-        said[row.record, row.reporter].append(row)
+        said[row.record].append(row)
     found = []
     for verdict in verdicts:
         first: LoggedVerdict | None = None
-        for row in said[verdict.record, verdict.reporter]:
+        for row in said[verdict.record]:
             # One that is not logged yet, and so has no number, comes after all.
             is_earlier = not verdict.number or row.number < verdict.number
             # The score of what was found so far is of weights that may have learned earlier ones.

@@ -17,8 +17,9 @@ NOT_FOLLOWED = (
 )
 KEPT: dict[Status, str] = {
     "waiting": "It goes against a certain score, so it waits for a second reporter who says the same.",
-    "held": "Its reporter has reached the number of verdicts that may be learned for now; it is learned once there is "
-    "room again, unless another says otherwise by then.",
+    "held": "It waits for its turn: its reporter has reached the number of verdicts that may be learned for now, or it "
+    "may be learned only since it was sent; it is learned with those that follow, once there is room, unless another "
+    "says otherwise by then.",
     "set aside": "Its credential is set aside, because the guard refused its trainings again and again; it is learned "
     "once an admin has let the credential back.",
     "refused": "The guard refused the training that it was part of; it is tried again with those that follow, and from "

@@ -151,7 +151,7 @@ class VerdictLog:
             return connection.scalar(query) is not None
 
     def taken_back(self, verdicts: Sequence[LoggedVerdict], labels: Sequence[str] = ()) -> list[LoggedVerdict | None]:
-        """For each of n verdicts, logged or not yet, that corrects one: the first of what its reporter said before,
+        """For each of n verdicts, logged or not yet, that corrects one: the first of what anybody said before,
         otherwise than now, and weights had learned that it goes back to; without its vector where it has a digest.
         `labels` are those of now, in which classes may have been merged."""
         query = self._query(*_WITHOUT_VECTOR).where(VERDICTS.c.version.is_not(None))
