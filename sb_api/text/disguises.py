@@ -45,6 +45,7 @@ _BITS, _MOST = 12, (1 << 12) - 1
 _SHIFTS = np.arange(5) * _BITS
 _BLANK, _MARK, _DIGIT, _ACCENT, _SIGN = (1 << _SHIFTS).tolist()
 _LETTER = 1 << 60  # of letters there is no counting
+_LAST_LETTER = 0x33FFF  # Han has no more than this so far
 _FEW = 1_500  # characters: so few are looked at one by one sooner than numpy's calls are made
 _BEGINNING = 256  # characters in which letters that stand twice are counted
 _LEAST = 0.45  # of such marks or digits to a blank, as a quarter of all words are shorter
@@ -98,9 +99,8 @@ def _hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
 @cache
 def _kinds() -> npt.NDArray[np.int64]:
     """What each code point counts as, a number of `_BITS` bits of each kind: a blank, a mark, a digit for a letter, a
-    letter with an accent, a sign; a letter or digit, or anything beyond ASCII, as which the last stands for all that
-    follow."""
-    kinds = np.full(0x1F01, _LETTER)
+    letter with an accent, a sign, a letter or digit; the last stands for all that follow."""
+    kinds = np.fromiter((_LETTER * chr(code).isalnum() for code in range(_LAST_LETTER + 2)), np.int64, _LAST_LETTER + 2)
     kinds[:128] = [
         chr(code).isspace() * _BLANK
         | (chr(code) in _MARKS) * _MARK

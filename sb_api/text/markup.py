@@ -22,8 +22,8 @@ _BY_THEMSELVES = re.compile(
 _OF_BBCODE = re.compile("b|big|colou?r|del|em|font|highlight|i|ins|s|size|small|strike|strong|sub|sup|tt|u")
 
 _NAMED = r"[a-z][a-z0-9-]{0,20}"
-_ATTRIBUTES = r"(?:\s{1,5}(?:[a-z][^<>]{0,100})?)?"
-_HTML = rf"(?:/?{_NAMED}{_ATTRIBUTES}/?|[!?][^<>]{{0,100}})>"
+_ATTRIBUTES = r"(?:\s{1,5}(?:[a-z][^<>]*+)?)?"
+_HTML = rf"(?:/?{_NAMED}{_ATTRIBUTES}/?|[!?][^<>]*+)>"
 _BBCODE = r"/?[a-z]{1,10}(?:=[^\[\]<>\s]{1,40})?\]"
 # An element with nothing but a few blanks in it is as good as empty. No group is within what is repeated possessively:
 # Python 3.11 to 3.13 fail on some texts then ("The span of capturing group is wrong").

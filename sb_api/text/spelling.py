@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from sb_api.text.hashing import in_batches, lay_points, number_in_turn, read_points
 
-# A byte a character: letters and digits are "a", all else blanks. Beyond ASCII a character is its first byte in UTF-8.
-_SHAPES = bytes(ord("a") if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
-_FURTHER_BYTES = bytes(range(0x80, 0xC0))
+# A byte a character: letters and digits are "a", all else blanks.
+_SHAPES = bytes(ord("a") if chr(code).isalnum() else ord(" ") for code in range(128)) + bytes(128)
 _FEW = 1_000  # characters: so few are looked at one by one sooner than numpy's calls are made
 _BASE = 1
 LONGEST_READ = 1 << 17  # characters of a text: who has something to hide begins with it
@@ -40,15 +39,16 @@ def join_spelt_out(text: str) -> list[str]:
     "c-a-s-i-n-o", "c a s i n o" and "c . a . s . i . n . o" are all casino: at least four letters, and between all of
     them the same mark, blank, or run of up to three.
     """
-    shape = _shape(text)
-    if b" a a a a" not in shape and b"  a  " not in shape:
-        return []
+    if text.isascii():  # else it takes longer to see which symbols are letters
+        shape = b" " + text.encode().translate(_SHAPES)
+        if b" a a a a" not in shape and b"  a  " not in shape:
+            return []
     return ["".join(match[0].split(match[1])) for match in _SPELT_OUT.finditer(text)]
 
 
 def may_be_spelt_out(letters: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Where in n texts end to end, with three blanks between them, four single letters in a row begin, with the same
-    number of others, one to three, between them. `letters` (m,) is what is a letter or digit, or beyond ASCII."""
+    number of others, one to three, between them. `letters` (m,) is what is a letter or digit."""
     single = np.zeros(len(letters) + _FURTHEST, np.bool_)
     single[1 : len(letters) - 1] = letters[1:-1] & ~letters[:-2] & ~letters[2:]
     places = np.flatnonzero(single)
@@ -58,11 +58,6 @@ def may_be_spelt_out(letters: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         begun = begun[single[begun + 2 * apart]]
         found.append(begun[single[begun + 3 * apart]])
     return np.concatenate(found)
-
-
-def _shape(text: str) -> bytes:
-    """What is a letter in the text, with a blank before it. A symbol beyond ASCII is taken for a letter."""
-    return b" " + text.encode("utf-8", "surrogatepass").translate(_SHAPES, b"" if text.isascii() else _FURTHER_BYTES)
 
 
 def separate_words(text: str) -> str:

@@ -6,7 +6,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sb_api.text import normalization
@@ -65,6 +65,9 @@ def test_scripts_without_blanks_are_seen() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("ab1 -._é中"), max_size=40), min_size=1, max_size=50))
+@example(
+    ["s l o t\x85", "b e s t\u2028", "\u2605s l o t", "s l o t\U0001f600 x", "\u064ea b c d", "s\u2605l\u2605o\u2605t"]
+)
 def test_spelt_out_words_are_found_together_as_alone(texts: list[str]) -> None:
     long = [*texts, "x" * 2_000]
     assert hidden_words_in(long) == [hidden_words(text) for text in long]
