@@ -169,6 +169,22 @@ def test_pasted_editors_get_scores_bands_and_reasons_and_a_verdict_shows_what_it
     shown.shoot("undone")
 
 
+def test_whoever_waits_for_long_is_told_why_that_may_be_and_that_nothing_is_lost(
+    visit: Callable[..., Visit], service: Service
+) -> None:
+    page = visit().open("/")
+    check(page, NEWCOMER)
+    card, trainer = page.locator("article.card"), service.child("sb_api trainer")
+    trainer.suspend()
+    try:
+        card.get_by_role("button", name="Not spam").click()
+        expect(card).to_contain_text("need not be sent again", timeout=30_000)
+    finally:
+        trainer.resume()
+    expect(card.locator(".outcome")).to_contain_text("Thanks.", timeout=60_000)
+    expect(page.get_by_text("need not be sent again")).to_have_count(0)
+
+
 def test_rows_of_a_dump_a_filled_in_form_and_mistakes(visit: Callable[..., Visit]) -> None:
     shown = visit()
     page = shown.open("/")

@@ -1,6 +1,7 @@
 // The page works without this file. With it, results come in without a new page, and what is under way is watched.
 
 const status = document.getElementById("status");
+const patience = 8_000; // milliseconds: after that whoever waits is told why it may be
 
 function announce(root) {
   const place = root.querySelector("[data-announce]");
@@ -39,6 +40,23 @@ function focusOn(fresh) {
   (place ?? fresh).scrollIntoView({ block: "nearest" });
 }
 
+// A sentence at the end of what is busy, once it has been so for long.
+function explainDelay(target) {
+  const note = document.createElement("p");
+  note.className = "notice";
+  note.setAttribute("role", "status");
+  const timer = setTimeout(() => {
+    target.append(note);
+    note.textContent =
+      "This takes longer than usual: the service is busy, or a part of it does not answer (the Service tab tells). " +
+      "What you sent waits for its turn; it need not be sent again.";
+  }, patience);
+  return () => {
+    clearTimeout(timer);
+    note.remove();
+  };
+}
+
 function explainLoss(target) {
   const page = new DOMParser().parseFromString(
     '<section class="problem" role="alert" tabindex="-1" data-focus><h2>The service cannot be reached</h2>' +
@@ -60,10 +78,14 @@ document.addEventListener("submit", async (event) => {
   const body = new FormData(form, event.submitter);
   target.setAttribute("aria-busy", "true");
   status.textContent = form.dataset.busy;
+  const settle = explainDelay(target);
   let fresh;
   try {
-    fresh = swap(target, await load(form.action, { method: "POST", body }), selector);
+    const page = await load(form.action, { method: "POST", body });
+    settle();
+    fresh = swap(target, page, selector);
   } catch {
+    settle();
     fresh = explainLoss(target);
   }
   target.removeAttribute("aria-busy");
