@@ -35,6 +35,7 @@ ENGINE = [
     for figure in ("one record", "records a second in batches of 512", "memory of the process", "ready")
 ]
 SENTIMENTS = "Sentiment, 2520 made-up messages of sentences that were not learned"
+STREAM_OF_PROFILES = "Profiles of one who knew nothing of them, stream of 320 verdicts"
 PROFILES = "Shipped weights, profiles of one who knew nothing of them"
 SENTENCES = "Shipped weights, sentences that the generator does not have"
 NEGATIONS = "Sentiment, 142 sentences with a negation"
@@ -160,6 +161,10 @@ MEASURED = {
             "the same, second half of them; river's logistic regression from nothing": [
                 "Own accounts, stream of 600 verdicts: ROC AUC of the second half"
             ],
+            "the 320 profiles as verdicts from the shipped weights: ROC AUC; river's logistic regression from nothing": [
+                f"{STREAM_OF_PROFILES}: ROC AUC"
+            ],
+            "the same, second half of them; river's": [f"{STREAM_OF_PROFILES}: ROC AUC of the second half"],
             "accuracy; linear SVM, logistic regression": [f"{SENTIMENTS}: accuracy"],
             "of the negative, neutral and positive ones": [
                 f"{SENTIMENTS}: {label}" for label in ("negative", "neutral", "positive")
