@@ -161,7 +161,7 @@ MEASURED = {
             "the same, second half of them; river's logistic regression from nothing": [
                 "Own accounts, stream of 600 verdicts: ROC AUC of the second half"
             ],
-            "the 320 profiles as verdicts from the shipped weights: ROC AUC; river's logistic regression from nothing": [
+            "the 320 profiles as verdicts from the shipped weights: ROC AUC; river's from nothing": [
                 f"{STREAM_OF_PROFILES}: ROC AUC"
             ],
             "the same, second half of them; river's": [f"{STREAM_OF_PROFILES}: ROC AUC of the second half"],
