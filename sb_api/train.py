@@ -110,7 +110,9 @@ def retrain_model(
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         tuned = get_arrays(fitting.network)
-        lower = partial(spare_innocent, fitting, reference, tuned, max(0.0, tolerance) * INNOCENT_SHARE)
+        lower = partial(
+            spare_innocent, fitting, reference, original.arrays, tuned, max(0.0, tolerance) * INNOCENT_SHARE
+        )
         blends = _blends(original.arrays, current.arrays, tuned, None if spared is None else lower, later, begun)
         for arrays in blends:
             if arrays is not tuned:
@@ -179,24 +181,23 @@ def _uncalibrated(probabilities: RowWeights, temperature: float) -> RowWeights:
     return np.where(probabilities > 0, raw, np.float32(0))
 
 
-def spare_innocent(fitting: Fitting, reference: Reference, tuned: Arrays, more: float) -> Arrays:
-    """Numbers of a network that call at most a share `more` of innocent accounts spam than the original does, of the
-    calibration records, which neither has learned: `tuned`, with the log-odds of all accounts lower where need be. What
-    has been learned of who is likelier to be spam than who stays."""
+def spare_innocent(fitting: Fitting, reference: Reference, original: Arrays, tuned: Arrays, more: float) -> Arrays:
+    """Numbers of a network that call at most a share `more` of innocent accounts spam than those of the original do, of
+    the calibration records, which neither has learned: `tuned`, with the log-odds of all accounts lower where need be.
+    What has been learned of who is likelier to be spam than who stays."""
     held_out = reference.calibration
-    if held_out.scores is None:
-        raise ValueError("The reference set has no scores of the original weights.")
-    set_arrays(fitting.network, tuned)
     innocent = held_out.targets == 0
-    now, then = (
-        log_odds(s)[innocent]
-        for s in (reference.unlearn_calibration(fitting.predict(held_out.arrays)), held_out.scores)
-    )
-    above = np.sort(now[now > 0])[::-1]
-    allowed = int((then > 0).sum() + more * len(then))
-    if len(above) <= allowed:
+
+    def odds_of_innocent(arrays: Arrays) -> npt.NDArray[np.float64]:
+        set_arrays(fitting.network, arrays)
+        scores = reference.unlearn_calibration(fitting.predict(held_out.arrays))
+        return np.asarray(log_odds(scores)[innocent], np.float64)
+
+    allowed = int((odds_of_innocent(original) > 0).sum() + more * innocent.sum())
+    odds = np.sort(odds_of_innocent(tuned))[::-1]
+    if (odds > 0).sum() <= allowed:
         return tuned
-    shift_odds(fitting.network, -float(above[allowed]) - ROUNDING)
+    shift_odds(fitting.network, -float(odds[allowed]) - ROUNDING)
     return get_arrays(fitting.network)
 
 

@@ -290,18 +290,15 @@ def calibrate(
 
 def with_scores(reference: Reference, fitting: Fitting, original: Weights) -> Reference:
     """The reference set with what the original weights say of its replayed rows, which trainings hold on to, and of
-    the guard's and the calibration records, which they are compared on, as of records not learned. The weights that
-    were loaded still are."""
-    guard, replay, calibration = reference.guard, reference.replay, reference.calibration
+    the guard's, which they are compared on, as of records not learned. The weights that were loaded still are."""
+    guard, replay = reference.guard, reference.replay
     loaded = fitting.state()
     fitting.load(original)
     on_guard = fitting.predict(guard.arrays)
     on_replay = fitting.predict(replay.arrays) if len(replay) else None
-    on_calibration = fitting.predict(calibration.arrays)
     fitting.restore(loaded)
     return replace(
         reference,
         guard=replace(guard, scores=reference.unlearn(on_guard)),
         replay=replace(replay, scores=on_replay),
-        calibration=replace(calibration, scores=reference.unlearn_calibration(on_calibration)),
     )
