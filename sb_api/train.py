@@ -17,7 +17,7 @@ from sb_api.arrays import Arrays, RowWeights, Scores
 from sb_api.learning.classes.growth import find_unlearned, take_classes
 from sb_api.learning.fitting.rows import are_low
 from sb_api.learning.fitting.training_loop import Fitting
-from sb_api.learning.guard import BEFORE, INNOCENT_SHARE, appraise, find_fallen, find_losses, guarded_budget
+from sb_api.learning.guard import BEFORE, allowed_loss, appraise, find_fallen, find_losses, guarded_budget
 from sb_api.learning.recipe import RETRAINING, Examples, Recipe, join, mix, weigh_labels
 from sb_api.learning.reference_set import ROUNDING, Before, Observed, Reference, calibrate
 from sb_api.models.calibration import apply_temperature, log_odds, undo_temperature
@@ -110,9 +110,8 @@ def retrain_model(
         raw_floors = None if floors is None else _uncalibrated(floors, temperature)
         fitting.fit(new, number, reference.replay, log, recipe, floors=raw_floors)
         tuned = get_arrays(fitting.network)
-        lower = partial(
-            spare_innocent, fitting, reference, original.arrays, tuned, max(0.0, tolerance) * INNOCENT_SHARE
-        )
+        more = max(0.0, allowed_loss("innocent_recall", tolerance))
+        lower = partial(spare_innocent, fitting, reference, original.arrays, tuned, more)
         blends = _blends(original.arrays, current.arrays, tuned, None if spared is None else lower, later, begun)
         for arrays in blends:
             if arrays is not tuned:

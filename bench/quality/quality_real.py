@@ -30,7 +30,7 @@ from sb_api.models.classifiers import find_classifier
 from sb_api.models.predictor import Predictor
 from sb_api.models.weights_store import WeightsStore
 from sb_api.records import Editor
-from sb_api.synthetic.editors import generate_editors
+from sb_api.synthetic.editors import SyntheticEditor, generate_editors
 from sb_api.synthetic.evasions import WAYS, disguise
 from sb_api.versions import BANDS
 
@@ -47,7 +47,6 @@ GIVEN = Path(__file__).parent / "accounts.json"
 # Whole profiles as moderators see them, written by one who had read nothing of the generator; others of the same
 # writer, with other texts and hosts, chose what it makes up.
 PROFILES = Path(__file__).parent / "profiles.jsonl"
-TOLD = frozenset(("verdict", "kind"))  # of each, and not of the account
 NEW_SINCE = "2024"  # profiles registered since have been filled in at once
 SITES = ("https://www.nari{}.com/", "http://belo-tar{}.net", "https://ukemo{}.org/home")
 # Innocent sentences that spam hides among: how many, where, and which share of them comes before it.
@@ -240,10 +239,10 @@ def bench_given(predictor: Predictor) -> Figures:
 
 def bench_profiles(predictor: Predictor) -> Figures:
     """160 profiles of spam and 160 of people, with fields and dates of their own (`profiles.jsonl`)."""
-    rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
-    spam = np.array([row["verdict"] == 1 for row in rows])
-    is_new = np.array([row["member_since"] >= NEW_SINCE for row in rows])
-    scores, bands = judge(predictor, [{key: row[key] for key in row.keys() - TOLD} for row in rows])
+    profiles = read_profiles()
+    spam = np.array([profile.verdict == 1 for profile in profiles])
+    is_new = np.array([profile.record["member_since"] >= NEW_SINCE for profile in profiles])
+    scores, bands = judge(predictor, [profile.record for profile in profiles])
     called, certain = scores >= 0.5, np.array(bands) == BANDS[0]
     name = "Shipped weights, profiles of one who knew nothing of them"
     figures = [figure(f"{name}: certain spam among people", float(certain[~spam].mean()), "share", "", 0.01, most=True)]
@@ -255,6 +254,12 @@ def bench_profiles(predictor: Predictor) -> Figures:
             figure(f"{name}, {kind}: people, 0.5 or more", float(called[chosen & ~spam].mean()), "share", ""),
         ]
     return figures
+
+
+def read_profiles() -> list[SyntheticEditor]:
+    """Those of `profiles.jsonl`."""
+    rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
+    return [SyntheticEditor(row, row.pop("verdict"), row.pop("kind"), "") for row in rows]
 
 
 def read_sentences() -> list[dict[str, str]]:

@@ -10,7 +10,6 @@ website and area: river's logistic regression, and scikit-learn's `SGDClassifier
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from bench.figures import Figures, figure, tell
 from bench.learning.prequential import LodbrokLearner
 from bench.quality.quality_lodbrok import open_trainer
 from bench.quality.quality_own import ACCOUNTS, halve, make_accounts, read_labelled_sms, targets_of, text_of
-from bench.quality.quality_real import PROFILES, TOLD
+from bench.quality.quality_real import read_profiles
 from sb_api.bootstrap.originals import to_verdicts
 from sb_api.learning.trainer import Trainer
 from sb_api.synthetic.editors import SyntheticEditor
@@ -80,13 +79,6 @@ def measure_streams(name: str, streams: Sequence[Sequence[SyntheticEditor]], tra
         figure(f"{name}: ROC AUC ahead of the better one", mean["ours"] - others, "", "", 0.0),
         figure(f"{name}: ROC AUC of the second half", mean["ours, late"], "", late_ones),
     ]
-
-
-def read_profiles() -> list[SyntheticEditor]:
-    """Those of `profiles.jsonl`."""
-    rows = [json.loads(line) for line in PROFILES.read_text("utf-8").splitlines()]
-    fields = [{name: value for name, value in row.items() if name not in TOLD} for row in rows]
-    return [SyntheticEditor(record, row["verdict"], row["kind"], "") for record, row in zip(fields, rows, strict=True)]
 
 
 def judge_by_lodbrok(learn: LodbrokLearner, trainer: Trainer, batches: Batches) -> Scores:

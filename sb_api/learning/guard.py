@@ -100,7 +100,7 @@ def find_fallen(
     return {
         name: (earlier or {}).get(name, figure)
         for name, figure in before.figures.items()
-        if any(_is_lower(before, one, name, max(0.0, _allowed(name, tolerance))) for one in standards.values())
+        if any(_is_lower(before, one, name, max(0.0, allowed_loss(name, tolerance))) for one in standards.values())
     }
 
 
@@ -119,7 +119,7 @@ def find_losses(
     """
     losses = []
     for name, figure in candidate.figures.items():
-        allowed, had = _allowed(name, tolerance), {}
+        allowed, had = allowed_loss(name, tolerance), {}
         if fallen and name in fallen:
             before = standards[BEFORE]
             if _is_lower(candidate, before, name, 0.0):
@@ -137,7 +137,8 @@ def find_losses(
     return losses
 
 
-def _allowed(name: str, tolerance: float) -> float:
+def allowed_loss(name: str, tolerance: float) -> float:
+    """What a guarded figure may lose of the tolerance."""
     return tolerance * (INNOCENT_SHARE if name == "innocent_recall" else 1.0)
 
 

@@ -100,7 +100,7 @@ def _hidden_words_in(texts: Sequence[str]) -> list[list[str]]:
 def _kinds() -> npt.NDArray[np.int64]:
     """What each code point counts as, a number of `_BITS` bits of each kind: a blank, a mark, a digit for a letter, a
     letter with an accent, a sign, a letter or digit; the last stands for all that follow."""
-    kinds = np.fromiter((_LETTER * chr(code).isalnum() for code in range(_LAST_LETTER + 2)), np.int64, _LAST_LETTER + 2)
+    kinds = _LETTER * np.fromiter(map(str.isalnum, map(chr, range(_LAST_LETTER + 2))), np.int64)
     kinds[:128] = [
         chr(code).isspace() * _BLANK
         | (chr(code) in _MARKS) * _MARK

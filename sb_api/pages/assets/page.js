@@ -40,7 +40,7 @@ function focusOn(fresh) {
   (place ?? fresh).scrollIntoView({ block: "nearest" });
 }
 
-// A sentence at the end of what is busy, once it has been so for long.
+// A sentence at the end of what is busy, once it has been so for long; returns what takes it away again.
 function explainDelay(target) {
   const note = document.createElement("p");
   note.className = "notice";
@@ -78,14 +78,11 @@ document.addEventListener("submit", async (event) => {
   const body = new FormData(form, event.submitter);
   target.setAttribute("aria-busy", "true");
   status.textContent = form.dataset.busy;
-  const settle = explainDelay(target);
   let fresh;
   try {
-    const page = await load(form.action, { method: "POST", body });
-    settle();
+    const page = await load(form.action, { method: "POST", body }).finally(explainDelay(target));
     fresh = swap(target, page, selector);
   } catch {
-    settle();
     fresh = explainLoss(target);
   }
   target.removeAttribute("aria-busy");
