@@ -321,18 +321,18 @@ class Intake:
         counts is the score before."""
         if not self._rules.two_reporters or not about.borders:
             return set()
-        pairs = zip(rows, self._taken_back(rows, about), strict=True)
+        pairs = zip(rows, self._taken_back(rows, about, own=True), strict=True)
         return {
-            place
-            for place, (row, before) in enumerate(pairs)
-            # Who goes against what another has taught as well goes against what the weights say now.
-            if contradicts(row.label, (before if before and before.reporter == row.reporter else row).spam, about)
+            place for place, (row, before) in enumerate(pairs) if contradicts(row.label, (before or row).spam, about)
         }
 
-    def _taken_back(self, rows: Sequence[LoggedVerdict], about: Version) -> Sequence[LoggedVerdict | None]:
-        """For each of n verdicts the one that it takes back, None where it corrects none: with the score that its
-        record had right before weights of `about`, or those that they came from, learned it."""
-        found = self.log.taken_back(rows, about.labels) if self.log else [None] * len(rows)
+    def _taken_back(
+        self, rows: Sequence[LoggedVerdict], about: Version, own: bool = False
+    ) -> Sequence[LoggedVerdict | None]:
+        """For each of n verdicts the one that it takes back (of its reporter alone, with `own`), None where it corrects
+        none: with the score that its record had right before weights of `about`, or those that they came from,
+        learned it."""
+        found = self.log.taken_back(rows, about.labels, own) if self.log else [None] * len(rows)
         # Of the record as it is now.
         wrong = [
             msgspec.structs.replace(before, vector=row.vector)

@@ -22,9 +22,10 @@ def find_taken_back(
     classifier: str,
     verdicts: Sequence[LoggedVerdict],
     rows: Sequence[LoggedVerdict],
+    own: bool = False,
 ) -> list[LoggedVerdict | None]:
-    """For each of n verdicts the first that it takes back, None where it corrects none. `rows` are those on the same
-    records that any weights have learned, in any order."""
+    """For each of n verdicts the first that it takes back, None where it corrects none; of its own reporter's alone
+    where these are asked for. `rows` are those on the same records that any weights have learned, in any order."""
     parents = lineage.read_parents(connection, classifier)
     numbers = sorted(row.number for row in rows)
     learned_in, unlearned_in = (
@@ -55,6 +56,8 @@ def find_taken_back(
             is_earlier = not verdict.number or row.number < verdict.number
             # The score of what was found so far is of weights that may have learned earlier ones.
             if not (is_earlier and row.is_about_the_same(verdict) and had_learned((first or verdict).weights, row)):
+                continue
+            if own and row.reporter != verdict.reporter:
                 continue
             if row.label != verdict.label and (first is None or row.label == first.label):
                 first = row

@@ -150,10 +150,12 @@ class VerdictLog:
         with self._begin() as connection:
             return connection.scalar(query) is not None
 
-    def taken_back(self, verdicts: Sequence[LoggedVerdict], labels: Sequence[str] = ()) -> list[LoggedVerdict | None]:
-        """For each of n verdicts, logged or not yet, that corrects one: the first of what anybody said before,
-        otherwise than now, and weights had learned that it goes back to; without its vector where it has a digest.
-        `labels` are those of now, in which classes may have been merged."""
+    def taken_back(
+        self, verdicts: Sequence[LoggedVerdict], labels: Sequence[str] = (), own: bool = False
+    ) -> list[LoggedVerdict | None]:
+        """For each of n verdicts, logged or not yet, that corrects one: the first of what anybody, or with `own` its
+        reporter, said before, otherwise than now, and weights had learned that it goes back to; without its vector
+        where it has a digest. `labels` are those of now, in which classes may have been merged."""
         query = self._query(*_WITHOUT_VECTOR).where(VERDICTS.c.version.is_not(None))
         with self._begin() as connection:
             rows = [
@@ -162,7 +164,7 @@ class VerdictLog:
                 for row in connection.execute(query.where(VERDICTS.c.record.in_(part)))
             ]
             now, then = as_merged(verdicts, labels), as_merged(rows, labels)
-            return find_taken_back(connection, self.classifier, now, then)
+            return find_taken_back(connection, self.classifier, now, then, own)
 
     def learned_by(self, versions: Iterable[str], numbers: Iterable[int]) -> set[int]:
         """Which of some verdicts any of these versions has learned."""

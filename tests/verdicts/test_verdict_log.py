@@ -120,6 +120,15 @@ def test_a_verdict_takes_back_the_one_before_that_was_learned(log: VerdictLog) -
     assert [row and row.number for row in found] == [first, None]
 
 
+def test_a_verdict_takes_back_what_anybody_said_or_its_reporter_alone(log: VerdictLog) -> None:
+    log.add([verdict("1", version="v1", reporter="bob"), verdict("1", version="v1", reporter="ann")])
+    bobs, anns = numbers(log)
+    log.add([verdict("1", label=0, reporter="ann")])
+    (correction,) = log.find(limit=1)
+    for own, first in ((False, bobs), (True, anns)):
+        assert [row and row.number for row in log.taken_back([correction], own=own)] == [first]
+
+
 @pytest.mark.parametrize(
     ("said", "first"),
     [
